@@ -1,0 +1,75 @@
+"""codecbench: which image codec? Rate, distortion and speed, measured on real bitstreams.
+
+    >>> import codecbench as cb
+    >>> df = cb.run(codecs="jpeg,svd", datasets="mnist", images=1000).summary()     # doctest: +SKIP
+
+Names are loaded when they are first used, so ``import codecbench`` is quick and loads neither torch nor pandas.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from codecbench.codec import Codec, FloatCodec, PerImageCodec
+    from codecbench.dataset import ArrayImages, Dataset, DatasetStatus, ImageSet
+    from codecbench.errors import (
+        BitstreamError,
+        CodecbenchError,
+        ContractError,
+        DatasetError,
+        UnsupportedImageError,
+        UsageError,
+    )
+    from codecbench.registry import register_codec, register_dataset
+    from codecbench.runner import Run, load_run, run
+    from codecbench.settings import setting
+
+_HOMES = {
+    "codecbench.codec": ("Codec", "FloatCodec", "PerImageCodec"),
+    "codecbench.dataset": ("ArrayImages", "Dataset", "DatasetStatus", "ImageSet"),
+    "codecbench.errors": (
+        "BitstreamError",
+        "CodecbenchError",
+        "ContractError",
+        "DatasetError",
+        "UnsupportedImageError",
+        "UsageError",
+    ),
+    "codecbench.registry": ("register_codec", "register_dataset"),
+    "codecbench.runner": ("Run", "load_run", "run"),
+    "codecbench.settings": ("setting",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "ArrayImages",
+    "BitstreamError",
+    "Codec",
+    "CodecbenchError",
+    "ContractError",
+    "Dataset",
+    "DatasetError",
+    "DatasetStatus",
+    "FloatCodec",
+    "ImageSet",
+    "PerImageCodec",
+    "Run",
+    "UnsupportedImageError",
+    "UsageError",
+    "__version__",
+    "load_run",
+    "register_codec",
+    "register_dataset",
+    "run",
+    "setting",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'codecbench' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)

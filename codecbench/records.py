@@ -1,0 +1,145 @@
+"""Small frozen records that travel between the planner, the workers and the store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from codecbench.settings import Value, format_settings
+
+Shape = tuple[int, int, int]
+"""Height, width and channels of an image."""
+
+
+@dataclass(frozen=True)
+class CodecSpec:
+    """A codec at one point of its settings; rebuilds the codec exactly, in any process.
+
+    Attributes:
+        name: the codec's name.
+        items: every setting with its value, in the order of the codec's fields.
+    """
+
+    name: str
+    items: tuple[tuple[str, Value], ...] = ()
+
+    @classmethod
+    def of(cls, name: str, settings: dict[str, Value]) -> CodecSpec:
+        """Builds the record from a settings dictionary."""
+        return cls(name, tuple(settings.items()))
+
+    @property
+    def settings(self) -> dict[str, Value]:
+        """The settings as a dictionary."""
+        return dict(self.items)
+
+    @property
+    def settings_text(self) -> str:
+        """The settings in the spec syntax, e.g. ``quality=75,subsampling=4:2:0``."""
+        return format_settings(self.settings)
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.settings_text}" if self.items else self.name
+
+
+@dataclass(frozen=True)
+class Task:
+    """One dataset × one codec point × one chunk of images: the unit of work, of storage and of resuming.
+
+    Attributes:
+        dataset: the dataset's label, as the rows carry it.
+        codec: the codec and its settings.
+        indices: which images of the dataset, all of one shape.
+        shape: their height, width and channels.
+        shown: the indices among ``indices`` whose reconstructions are kept for people to look at.
+        codec_fingerprint: identifies the plugin's source, weights, libraries and device.
+        data_fingerprint: identifies the pixels of these images.
+    """
+
+    dataset: str
+    codec: CodecSpec
+    indices: tuple[int, ...]
+    shape: Shape
+    shown: tuple[int, ...]
+    codec_fingerprint: str
+    data_fingerprint: str
+
+    @property
+    def id(self) -> str:
+        """Identity of the task's result, 24 hexadecimal digits: equal only where every input is equal."""
+        what = [self.dataset, str(self.codec), self.codec_fingerprint, self.data_fingerprint, self.indices, self.shown]
+        return digest(what)
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """How a task ended.
+
+    Attributes:
+        task_id: the task's identity.
+        failed: the reason in one line, or empty.
+        details: the traceback of a failure, or empty.
+        seconds: wall time the task took in its worker.
+    """
+
+    task_id: str
+    failed: str = ""
+    details: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Times of one codec point on a fixed set of images, from uint8 in host memory to bytes and back.
+
+    Attributes:
+        images: images in the batch that was timed.
+        encode_s: seconds an image for encoding, one value a repeat, after warm-up.
+        decode_s: seconds an image for decoding, one value a repeat, after warm-up.
+        threads: threads that the codec could use.
+        device: ``cpu`` or the accelerator's name.
+        failed: the reason in one line, or empty.
+    """
+
+    images: int
+    encode_s: tuple[float, ...]
+    decode_s: tuple[float, ...]
+    threads: int
+    device: str
+    failed: str = ""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which images of a dataset a run measures.
+
+    Attributes:
+        label: the dataset's label.
+        indices: the chosen images, ascending.
+        total: how many images the dataset has.
+        seed: the seed of the choice.
+        shown: images whose reconstructions are kept for people to look at.
+        fingerprint: identifies the chosen images' pixels.
+        family: what kind of data it is, for marking codecs trained on another kind.
+    """
+
+    label: str
+    indices: tuple[int, ...]
+    total: int
+    seed: int
+    shown: tuple[int, ...] = ()
+    fingerprint: str = ""
+    family: str = ""
+
+
+def digest(value: object) -> str:
+    """24 hexadecimal digits of the SHA-256 of a JSON-like value."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def to_json(record: Any) -> dict[str, Any]:
+    """A record as plain JSON values."""
+    return asdict(record)

@@ -1,0 +1,198 @@
+"""Discovery of plugins: one mechanism for the shelf of codecs and the shelf of datasets.
+
+A plugin is one file; its stem is its name, so listing names imports nothing. Names are looked up on the built-in
+shelf, then in the user's folders (``--codec-dir``, ``CODECBENCH_CODEC_PATH``), then among the entry points of the
+group ``codecbench.codecs`` (likewise ``dataset`` for ``codec``). Files whose stem begins with an underscore are
+helpers and are skipped. Nothing is loaded from the current directory unasked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.metadata
+import inspect
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
+
+from codecbench import __version__
+from codecbench.codec import Codec
+from codecbench.dataset import Dataset
+from codecbench.errors import PluginError, UnknownNameError, UsageError
+from codecbench.records import digest
+
+P = TypeVar("P", Codec, Dataset)
+_registered: dict[str, list[type]] = {}
+
+
+def register_codec(cls: type[Any]) -> type[Any]:
+    """Class decorator: puts the codec on the shelf under the stem of its file.
+
+    Raises:
+        PluginError: not a frozen dataclass derived from ``Codec``.
+    """
+    return _register(cls, Codec)
+
+
+def register_dataset(cls: type[Any]) -> type[Any]:
+    """Class decorator: puts the dataset on the shelf under the stem of its file.
+
+    Raises:
+        PluginError: not a frozen dataclass derived from ``Dataset``.
+    """
+    return _register(cls, Dataset)
+
+
+def _register(cls: type[Any], base: type) -> type[Any]:
+    if not issubclass(cls, base):
+        raise PluginError(f"{cls.__name__} does not derive from codecbench.{base.__name__}")
+    if "__dataclass_params__" not in vars(cls) or not cls.__dataclass_params__.frozen:
+        raise PluginError(f"{cls.__name__} is no frozen dataclass; write @dataclass(frozen=True) below the decorator")
+    if missing := sorted(getattr(cls, "__abstractmethods__", ())):
+        raise PluginError(f"{cls.__name__} lacks {', '.join(missing)}")
+    cls.name = cls.__module__.rpartition(".")[2]
+    _registered.setdefault(cls.__module__, []).append(cls)
+    return cls
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a plugin was found: a file, or an entry point."""
+
+    file: Path | None = None
+    entry_point: importlib.metadata.EntryPoint | None = None
+
+    def __str__(self) -> str:
+        return str(self.file) if self.file else f"entry point {self.entry_point and self.entry_point.value}"
+
+
+class Shelf(Generic[P]):
+    """The plugins of one kind.
+
+    Args:
+        kind: ``"codec"`` or ``"dataset"``.
+        base: the class that every plugin derives from.
+    """
+
+    def __init__(self, kind: str, base: type[P]):
+        self.kind, self.base = kind, base
+        self.package = f"codecbench.{kind}s"
+        self.variable = f"CODECBENCH_{kind.upper()}_PATH"
+
+    def add_folder(self, folder: str | os.PathLike[str]) -> None:
+        """Looks for plugins in a folder too, in this process and in the processes it starts.
+
+        Raises:
+            UsageError: there is no such folder.
+        """
+        path = str(Path(folder).resolve())
+        if not Path(path).is_dir():
+            raise UsageError(f"no folder of {self.kind}s at {folder}")
+        known = [part for part in os.environ.get(self.variable, "").split(os.pathsep) if part]
+        if path not in known:
+            os.environ[self.variable] = os.pathsep.join([*known, path])
+        package = importlib.import_module(self.package)
+        if path not in package.__path__:
+            package.__path__.append(path)
+        importlib.invalidate_caches()
+
+    def origins(self) -> dict[str, Origin]:
+        """Every plugin's name and where it was found, sorted by name; imports no plugin.
+
+        Raises:
+            PluginError: two plugins have one name.
+            UsageError: a folder named by the environment variable does not exist.
+        """
+        found: dict[str, Origin] = {}
+        package = importlib.import_module(self.package)
+        for folder in dict.fromkeys(str(Path(part).resolve()) for part in package.__path__):
+            if not Path(folder).is_dir():
+                raise UsageError(f"${self.variable} names {folder}, which is no folder")
+            for file in sorted(Path(folder).glob("*.py")):
+                if not file.stem.startswith("_"):
+                    self._add(found, file.stem, Origin(file=file))
+        for point in importlib.metadata.entry_points(group=self.package):
+            self._add(found, point.name, Origin(entry_point=point))
+        return dict(sorted(found.items()))
+
+    def _add(self, found: dict[str, Origin], name: str, origin: Origin) -> None:
+        if name in found:
+            raise PluginError(f"two {self.kind}s are called {name!r}: {found[name]} and {origin}")
+        found[name] = origin
+
+    def names(self) -> list[str]:
+        """The names of all plugins, sorted; imports no plugin."""
+        return list(self.origins())
+
+    def get(self, name: str) -> type[P]:
+        """Imports a plugin and returns its class.
+
+        Raises:
+            UnknownNameError: no plugin has that name.
+            PluginError: its file cannot be imported, or does not register exactly one plugin.
+        """
+        origins = self.origins()
+        if name not in origins:
+            raise UnknownNameError(self.kind, name, origins)
+        origin = origins[name]
+        try:
+            if origin.entry_point:
+                plugin = origin.entry_point.load()
+            else:
+                importlib.import_module(f"{self.package}.{name}")
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin may raise anything, SystemExit included
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise PluginError(f"{self.kind} {name!r} cannot be imported from {origin}: {reason}") from error
+        if origin.entry_point:
+            if not (isinstance(plugin, type) and issubclass(plugin, self.base)):
+                raise PluginError(f"{origin} is no {self.base.__name__} class")
+            plugin.name = name
+            return cast(type[P], plugin)
+        classes = [cls for cls in _registered.get(f"{self.package}.{name}", []) if issubclass(cls, self.base)]
+        if len(classes) != 1:
+            raise PluginError(f"{origin} registers {len(classes)} {self.kind}s; expected exactly one")
+        return cast(type[P], classes[0])
+
+    def source_fingerprint(self, cls: type) -> str:
+        """SHA-256 (24 hexadecimal digits) of a plugin's source and of the helper files (``_*.py``) beside it."""
+        file = inspect.getsourcefile(cls) or getattr(sys.modules.get(cls.__module__), "__file__", None)
+        if file is None:
+            raise PluginError(f"the source of {self.kind} {cls.__name__} cannot be found")
+        sha = hashlib.sha256(Path(file).read_bytes())
+        for helper in sorted(Path(file).parent.glob("_*.py")):
+            if helper.name != "__init__.py":
+                sha.update(helper.read_bytes())
+        return sha.hexdigest()[:24]
+
+
+CODECS: Shelf[Codec] = Shelf("codec", Codec)
+DATASETS: Shelf[Dataset] = Shelf("dataset", Dataset)
+
+
+def codec_fingerprint(cls: type[Codec], device_name: str) -> str:
+    """Identifies everything that decides a codec's results, apart from its settings and the images.
+
+    Args:
+        cls: the codec.
+        device_name: the name of the device that codecs with device use compute on.
+
+    Returns:
+        24 hexadecimal digits over plugin source, weights, library versions, codecbench's version and the device.
+    """
+    weights = [file_sha256(Path(path)) for path in cls.weight_files()]
+    device = device_name if cls.uses_device else "cpu"
+    return digest([CODECS.source_fingerprint(cls), weights, cls.versions(), __version__, device])
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal, or ``"missing"``."""
+    if not path.is_file():
+        return "missing"
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
