@@ -143,7 +143,7 @@ class Dataset(HasSettings, abc.ABC):
     def label(self) -> str:
         """The dataset's name in every table and plot: the name, and the settings that are not at their defaults."""
         changed = [
-            format_value(value) if info.positional else f"{key}={format_value(value)}"
+            ("" if info.positional else f"{key}=") + format_value(value, literal=info.literal)
             for (key, info), value in zip(settings_of(type(self)).items(), self.settings.values(), strict=True)
             if value != info.default
         ]

@@ -1,17 +1,18 @@
 """Settings: the typed, bounded fields of a codec or a dataset.
 
-Codecs and datasets are frozen dataclasses whose fields are made with :func:`setting`. The bounds and choices given
-there are checked whenever an instance is built, and the spec grammar (``codecbench.specs``) reads and writes values
-through the same description.
+Codecs and datasets are frozen dataclasses whose fields are made with :func:`setting`. The bounds and choices
+given there are checked whenever an instance is built, and the spec grammar (``codecbench.specs``) reads and
+writes values through the same description.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 import re
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from codecbench.errors import SettingError
 
@@ -57,33 +58,45 @@ class Setting:
             return "true, false"
         noun = {int: "a whole number", float: "a number", str: "text"}[self.kind]
         if self.low is not None and self.high is not None:
-            return f"{noun} from {self.low:g} to {self.high:g}"
+            return f"{noun} from {self.low} to {self.high}"
         if self.low is not None:
-            return f"{noun} of {self.low:g} or more"
+            return f"{noun} of {self.low} or more"
         if self.high is not None:
-            return f"{noun} of {self.high:g} or less"
+            return f"{noun} of {self.high} or less"
         return noun
 
     def check(self, value: object, owner: str) -> Value:
         """Returns ``value`` in the setting's own type.
 
+        A whole number does for a float, and NumPy's numbers do for Python's; a bool is no number.
+
         Raises:
             SettingError: wrong type, out of bounds, or not among the choices; names what is allowed.
         """
-        wrong = SettingError(f"{owner}: {self.name}={value!s} is not allowed; allowed: {self.allowed}")
-        if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if type(value) is not self.kind or not isinstance(value, bool | int | float | str):
-            raise wrong
-        if isinstance(value, float) and not math.isfinite(value):
-            raise wrong
-        if self.choices and value not in self.choices:
-            raise wrong
-        if self.low is not None and isinstance(value, int | float) and value < self.low:
-            raise wrong
-        if self.high is not None and isinstance(value, int | float) and value > self.high:
-            raise wrong
-        return value
+        typed = self._typed(value)
+        if (
+            typed is None
+            or (isinstance(typed, float) and not math.isfinite(typed))
+            or (self.choices and typed not in self.choices)
+            or (self.low is not None and isinstance(typed, int | float) and typed < self.low)
+            or (self.high is not None and isinstance(typed, int | float) and typed > self.high)
+        ):
+            raise SettingError(
+                f"{owner}: {self.name}={_shown(value)} is not allowed; allowed: {self.allowed}"
+            )
+        return typed
+
+    def _typed(self, value: object) -> Value | None:
+        if self.kind is bool or isinstance(value, bool):
+            return value if self.kind is bool and isinstance(value, bool) else None
+        if self.kind is int and isinstance(value, numbers.Integral):
+            return int(value)
+        if self.kind is float and isinstance(value, numbers.Real):
+            try:
+                return float(value)
+            except OverflowError:
+                return None
+        return str(value) if self.kind is str and isinstance(value, str) else None
 
     def parse(self, text: str, owner: str) -> Value:
         """Reads one value from its spec text (already unescaped).
@@ -94,20 +107,33 @@ class Setting:
         value: object = text
         if self.kind is bool:
             value = {"true": True, "false": False}.get(text, text)
-        elif self.kind is int and re.fullmatch(r"[+-]?[0-9]+", text):
+        elif self.kind is int and re.fullmatch(r"[+-]?[0-9]{1,100}", text):
             value = int(text)
         elif self.kind is float and re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text):
             value = float(text)
         return self.check(value, owner)
 
 
-def format_value(value: Value) -> str:
-    """One value as a spec writes it: ``true``, ``75``, ``0.5``, ``4:2:0``; separators in text are escaped."""
+def _shown(value: object) -> str:
+    """A value for a message, however long it is."""
+    if isinstance(value, int) and abs(value) >= 10**100:
+        return "a number of more than 100 digits"  # str() refuses numbers of thousands of digits
+    text = " ".join(str(value).split())
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def format_value(value: Value, *, literal: bool = False) -> str:
+    """One value as a spec writes it: ``true``, ``75``, ``0.5``, ``4:2:0``; separators in text are escaped.
+
+    Args:
+        value: the value.
+        literal: the setting is literal (a path), so that ``/`` separates nothing and stays as it is.
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
         return repr(value)
-    return re.sub(r"([\\,/])", r"\\\1", value)
+    return re.sub(r"([\\,])" if literal else r"([\\,/])", r"\\\1", value)
 
 
 def setting(

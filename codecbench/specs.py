@@ -6,9 +6,9 @@ r"""The spec grammar: how codecs and datasets are written on the command line, i
     VALUE := a literal, or for numeric settings a range LO..HI[:STEP] (ends inclusive, decimal arithmetic;
              whole numbers step by 1 unless told, other numbers need their step)
 
-After a comma, ``KEY=…`` goes on with the spec before it, anything else begins a new one. A positional setting (the
-path of ``folder:PATH``) may stand first without its key and is literal up to the next comma. A backslash before
-``,``, ``/`` or ``\`` takes its meaning away.
+After a comma, ``KEY=…`` goes on with the spec before it, anything else begins a new one. A positional setting
+(the path of ``folder:PATH``) may stand first without its key and is literal up to the next comma. A backslash
+before ``,``, ``/`` or ``\`` takes its meaning away.
 
     jpeg:quality=10..90:20,subsampling=4:4:4/4:2:0,png,svd:rank=5/13      three codecs
 """
@@ -19,9 +19,9 @@ import itertools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, localcontext
 
-from codecbench.errors import SpecError, UnknownNameError
+from codecbench.errors import SettingError, SpecError, UnknownNameError
 from codecbench.settings import Setting, Value
 
 MAX_POINTS = 10_000
@@ -83,13 +83,15 @@ def split_specs(texts: str | Iterable[str]) -> list[RawSpec]:
         for part in split_escaped(text, ","):
             if not part.strip():
                 raise SpecError(f"empty spec in {text!r}; expected NAME or NAME:KEY=VALUE[/VALUE…]")
-            if _KEY_VALUE.fullmatch(part):
+            if _KEY_VALUE.fullmatch(part.lstrip()):
                 if len(specs) == first:
                     raise SpecError(f"{part!r} sets a value, but no name stands before it in {text!r}")
-                specs[-1] = RawSpec(specs[-1].name, (*specs[-1].parts, part))
+                specs[-1] = RawSpec(specs[-1].name, (*specs[-1].parts, part.lstrip()))
             else:
                 name, colon, rest = part.partition(":")
-                if colon and not rest:
+                if not name.strip():
+                    raise SpecError(f"no name stands before the colon of {part!r}; expected NAME:KEY=VALUE")
+                if colon and not rest.strip():
                     raise SpecError(f"nothing follows the colon of {part!r}; expected NAME:KEY=VALUE")
                 specs.append(RawSpec(name.strip(), (rest,) if rest else ()))
     return specs
@@ -150,20 +152,24 @@ def _values(text: str, info: Setting, owner: str) -> list[Value]:
 
 
 def _range(match: re.Match[str], piece: str, info: Setting, owner: str) -> list[Value]:
-    low, high = info.parse(match["low"], owner), info.parse(match["high"], owner)
+    here = f"{owner}: {info.name}={piece}"
+    for end in (match["low"], match["high"]):
+        info.parse(end, owner)
     if match["step"] is None and info.kind is float:
-        raise SpecError(f"{owner}: {info.name}={piece} needs a step, LO..HI:STEP")
+        raise SpecError(f"{here} needs a step, LO..HI:STEP")
+    wanted = "a whole number above 0" if info.kind is int else "a number above 0"
     try:
-        step = Decimal(match["step"] or "1")
-    except InvalidOperation:
-        step = Decimal("nan")
-    if not step.is_finite() or step <= 0 or (info.kind is int and step != step.to_integral_value()):
-        wanted = "a whole number above 0" if info.kind is int else "a number above 0"
-        raise SpecError(f"{owner}: {info.name}={piece}: the step must be {wanted}")
-    start, stop = Decimal(match["low"]), Decimal(match["high"])
-    if start > stop:
-        raise SpecError(f"{owner}: {info.name}={piece} is empty: {low} is above {high}")
-    if (stop - start) / step > MAX_POINTS:
-        raise SpecError(f"{owner}: {info.name}={piece} has more than {MAX_POINTS} values")
-    count = int((stop - start) / step) + 1
-    return [info.check(info.kind(start + index * step), owner) for index in range(count)]
+        step = Setting("step", info.kind, 1).parse(match["step"] or "1", owner)
+    except SettingError:
+        step = 0
+    if isinstance(step, str) or step <= 0:
+        raise SpecError(f"{here}: the step must be {wanted}")
+    # Decimal, so that 0.1..0.5:0.1 ends at 0.5; the values were checked above and are of moderate size.
+    first, last, by = Decimal(match["low"]), Decimal(match["high"]), Decimal(match["step"] or "1")
+    if first > last:
+        raise SpecError(f"{here} is empty: {match['low']} is above {match['high']}")
+    with localcontext(prec=120):  # exact for whole numbers, which have at most 100 digits
+        count = (last - first) // by + 1 if last - first < by * MAX_POINTS else MAX_POINTS + 1
+        if count > MAX_POINTS:
+            raise SpecError(f"{here} has more than {MAX_POINTS} values")
+        return [info.check(info.kind(first + index * by), owner) for index in range(int(count))]

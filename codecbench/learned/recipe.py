@@ -1,0 +1,76 @@
+"""A training recipe: everything that decides a training run, as data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+Augment = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
+"""Changes a batch of float images (N, C, H, W) at random, on their device."""
+
+Loss = Callable[[torch.nn.Module, torch.Tensor], torch.Tensor]
+"""The scalar to minimise for a network and a batch of images (N, C, H, W) in [0, 1]."""
+
+
+def reconstruction_mse(network: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Mean squared error between the images and what the network makes of them."""
+    return torch.nn.functional.mse_loss(network(images).float(), images)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What one training run does.
+
+    Attributes:
+        dataset: spec of the training images, e.g. ``mnist:split=train``.
+        test: spec of the test images, only reported on, never chosen by.
+        held_out: how many training images are kept aside, by ``seed``, to choose the best epoch.
+        epochs: passes over the remaining training images.
+        batch_size: images a step.
+        learning_rate: its peak.
+        schedule: ``onecycle`` (cosine up over the first tenth, cosine down to nearly zero), ``exponential`` (times
+            ``gamma`` an epoch) or ``constant``.
+        gamma: factor an epoch of the exponential schedule.
+        weight_decay: L2 coefficient handed to Adam.
+        augment: random change of every batch, or None.
+        crop: how held-out and test images are cut to the network's size, or None: (H, W) centre crop.
+        loss: what is minimised.
+        bfloat16: autocast to bfloat16, except in the last ``full_precision_epochs``.
+        full_precision_epochs: epochs at the end that run in float32.
+        channels_last: memory format of images and convolutions.
+        seed: of initialisation, hold-out, shuffling and augmentation.
+    """
+
+    dataset: str
+    test: str
+    held_out: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    schedule: Literal["onecycle", "exponential", "constant"] = "onecycle"
+    gamma: float = 1.0
+    weight_decay: float = 0.0
+    augment: Augment | None = None
+    crop: tuple[int, int] | None = None
+    loss: Loss = reconstruction_mse
+    bfloat16: bool = False
+    full_precision_epochs: int = 0
+    channels_last: bool = False
+    seed: int = 0
+
+    def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
+        """The learning rate of one optimiser step, counted from 0 over the whole run."""
+        if self.schedule == "exponential":
+            return self.learning_rate * self.gamma ** (step // steps_per_epoch)
+        if self.schedule == "constant":
+            return self.learning_rate
+        total = self.epochs * steps_per_epoch
+        warm = max(1, total // 10)
+        if step < warm:
+            return self.learning_rate * (0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * step / warm)))
+        done = (step - warm) / max(1, total - warm)
+        return self.learning_rate * (1e-3 + (1 - 1e-3) * 0.5 * (1 + math.cos(math.pi * done)))

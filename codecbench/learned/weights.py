@@ -1,0 +1,106 @@
+"""Weight files: safetensors beside a model card that records their SHA-256.
+
+The card ``NAME.json`` lies beside ``NAME.safetensors``. Weights whose checksum differs from the card's, that belong to
+another network, or that come from a pickle are refused.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+from codecbench.errors import WeightsError
+from codecbench.registry import file_sha256
+
+
+def weights_path(cls: type) -> Path:
+    """Where the weights of a codec lie: ``weights/NAME.safetensors`` beside the codec's own file."""
+    return Path(inspect.getfile(cls)).parent / "weights" / f"{cls.__module__.rpartition('.')[2]}.safetensors"
+
+
+def card_path(weights: Path) -> Path:
+    """Where the model card of a weight file lies."""
+    return weights.with_suffix(".json")
+
+
+def read_card(weights: Path) -> dict[str, Any]:
+    """Reads the model card of a weight file.
+
+    Raises:
+        WeightsError: it is missing or damaged.
+    """
+    card = card_path(weights)
+    try:
+        content = json.loads(card.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WeightsError(f"no model card {card.name} beside {weights}; `codecbench train` writes both") from None
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"the model card {card} cannot be read: {error}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("sha256"), str):
+        raise WeightsError(f"the model card {card} records no sha256")
+    return content
+
+
+def save_weights(path: Path, module: torch.nn.Module) -> str:
+    """Writes a network's parameters, float32, through a temporary file.
+
+    Returns:
+        The file's SHA-256.
+    """
+    state = {name: value.detach().float().cpu().contiguous() for name, value in module.state_dict().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    safetensors.torch.save_file(state, temporary)
+    os.replace(temporary, path)
+    return file_sha256(path)
+
+
+def load_weights(path: Path, module: torch.nn.Module, sha256: str) -> None:
+    """Fills a network from a weight file.
+
+    Args:
+        path: the safetensors file.
+        module: the network, already built.
+        sha256: the checksum that the file must have.
+
+    Raises:
+        WeightsError: missing, altered, no safetensors file, or made for another network.
+    """
+    actual = file_sha256(path)
+    if actual == "missing":
+        raise WeightsError(f"no weights at {path}; `codecbench train` makes them")
+    if actual != sha256:
+        raise WeightsError(f"{path} has sha256 {actual[:12]}…, its model card says {sha256[:12]}…; it was altered")
+    try:
+        state = safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path} is no safetensors file ({error}); pickled weights are refused") from error
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise WeightsError(f"{path} holds weights of another network: {reason}") from error
+
+
+@functools.lru_cache(maxsize=8)
+def _network(build: type[torch.nn.Module], path: Path, sha256: str, device: str) -> torch.nn.Module:
+    module = build()
+    load_weights(path, module, sha256)
+    return module.eval().requires_grad_(False).to(device)
+
+
+def shipped_network(build: type[torch.nn.Module], path: Path, device: str) -> torch.nn.Module:
+    """The network with its shipped weights, ready for inference on a device; loaded once a process.
+
+    Raises:
+        WeightsError: see :func:`load_weights` and :func:`read_card`.
+    """
+    return _network(build, path, read_card(path)["sha256"], device)

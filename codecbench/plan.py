@@ -1,0 +1,310 @@
+"""From specs to tasks: which codecs, which datasets, which images, which points. Measures nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from codecbench.codec import Codec, format_shape
+from codecbench.dataset import Dataset, ImageSet
+from codecbench.errors import PluginError, SpecError, UnknownNameError, UnsupportedImageError, UsageError
+from codecbench.records import CodecSpec, Selection, Shape, Task, digest
+from codecbench.registry import CODECS, DATASETS, codec_fingerprint
+from codecbench.settings import Value, settings_of
+from codecbench.specs import expand, split_specs
+
+CHUNK_IMAGES = 2_000
+CHUNK_BYTES = 1 << 26
+SHOWN_IMAGES = 6
+STAND_INS = {"mnist": "digits", "stl10": "photos"}
+"""Datasets measured when nobody says otherwise, each with the embedded one that stands in while it is not on disk."""
+
+Point = dict[str, Value]
+
+
+@dataclass
+class CodecChoice:
+    """A codec that was asked for.
+
+    Attributes:
+        cls: its class.
+        sweeps: what was asked of it: lists of complete points, or None for the default sweep.
+        named: it was asked for by name, not by ``all``.
+    """
+
+    cls: type[Codec]
+    sweeps: list[list[Point] | None] = field(default_factory=list)
+    named: bool = False
+
+    @property
+    def name(self) -> str:
+        """The codec's name."""
+        return self.cls.name
+
+    def codecs(self, shape: Shape) -> list[Codec]:
+        """One codec a point, for images of a shape, without repetition."""
+        found: dict[CodecSpec, Codec] = {}
+        for sweep in self.sweeps:
+            for point in self.cls.default_points(shape) if sweep is None else sweep:
+                codec = self.cls(**point)
+                found.setdefault(codec.spec, codec)
+        return list(found.values())
+
+
+@dataclass(frozen=True)
+class Skip:
+    """Images that a codec does not take.
+
+    Attributes:
+        dataset: the dataset's label.
+        codec: the codec's name, or its spec where only this point is refused.
+        images: how many images are concerned.
+        reason: what the codec takes.
+    """
+
+    dataset: str
+    codec: str
+    images: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset, opened, and the images chosen from it."""
+
+    dataset: Dataset
+    images: ImageSet
+    selection: Selection
+
+
+@dataclass
+class Plan:
+    """What a run will measure.
+
+    Attributes:
+        sources: the datasets with the images chosen.
+        tasks: the units of work.
+        skips: what does not fit.
+        codec_fingerprints: by codec name.
+        notes: lines a person should read: stand-ins, plugins that are not available.
+    """
+
+    sources: list[Source]
+    tasks: list[Task]
+    skips: list[Skip]
+    codec_fingerprints: dict[str, str]
+    notes: list[str]
+
+
+def choose_codecs(specs: str | Iterable[str], skip: Iterable[str] = ()) -> tuple[list[CodecChoice], list[str]]:
+    """Resolves codec specs.
+
+    Args:
+        specs: spec lists; ``all`` stands for every codec that can be imported.
+        skip: names to leave out.
+
+    Returns:
+        The codecs in the order asked for, and notes about those that are not available.
+
+    Raises:
+        UsageError: an unknown name or setting, a bad value, or nothing left to measure.
+        PluginError: a codec that was named cannot be imported.
+    """
+    left_out = set(skip)
+    names = CODECS.names()
+    for name in sorted(left_out - set(names)):
+        raise UnknownNameError("codec", name, names)
+    choices: dict[str, CodecChoice] = {}
+    notes: list[str] = []
+    for raw in split_specs(specs):
+        if raw.name == "all":
+            if raw.parts:
+                raise SpecError(f"'all' takes no settings: {raw.text!r}")
+            for name in (name for name in names if name not in left_out):
+                try:
+                    choices.setdefault(name, CodecChoice(CODECS.get(name))).sweeps.append(None)
+                except PluginError as error:
+                    notes.append(f"left out: {error}")
+        elif raw.name in left_out:
+            continue
+        else:
+            cls = CODECS.get(raw.name)
+            choice = choices.setdefault(raw.name, CodecChoice(cls))
+            choice.named = True
+            points = expand(raw, settings_of(cls)) if raw.parts else None
+            for point in points or ():
+                cls(**point)
+            choice.sweeps.append(points)
+    if not choices:
+        raise UsageError(f"no codec is left to measure; known: {', '.join(names)}")
+    return list(choices.values()), notes
+
+
+def choose_datasets(specs: str | Iterable[str] | None, data_dir: Path) -> tuple[list[Dataset], list[str]]:
+    """Resolves dataset specs.
+
+    Args:
+        specs: spec lists, or None for ``mnist`` and ``stl10`` with embedded stand-ins for what is not on disk.
+        data_dir: the data root.
+
+    Returns:
+        The datasets, and notes about stand-ins.
+
+    Raises:
+        UsageError: an unknown name or setting, or a bad value.
+    """
+    notes: list[str] = []
+    if specs is None:
+        names = []
+        for name, stand_in in STAND_INS.items():
+            if DATASETS.get(name)().status(data_dir).available:
+                names.append(name)
+            else:
+                names.append(stand_in)
+                notes.append(f"{name} is not on disk; {stand_in} stands in (`codecbench data get {name}` gets it)")
+        specs = names
+    found: dict[str, Dataset] = {}
+    for raw in split_specs(specs):
+        cls = DATASETS.get(raw.name)
+        for point in expand(raw, settings_of(cls)):
+            dataset = cls(**point)
+            found.setdefault(dataset.label, dataset)
+    return list(found.values()), notes
+
+
+def open_dataset(spec: str, data_dir: Path) -> ImageSet:
+    """Opens the one dataset that a spec stands for.
+
+    Raises:
+        UsageError: unknown, missing, damaged, or a spec of several datasets.
+    """
+    datasets, _ = choose_datasets(spec, data_dir)
+    if len(datasets) != 1:
+        raise SpecError(f"{spec!r} stands for {len(datasets)} datasets; expected one")
+    return datasets[0].load(data_dir)
+
+
+def select(dataset: Dataset, images: ImageSet, count: int | None, seed: int) -> Selection:
+    """Chooses images of a dataset by seed.
+
+    Args:
+        dataset: the dataset.
+        images: the same, opened.
+        count: how many, or None for all.
+        seed: of the choice.
+
+    Raises:
+        UsageError: the dataset is empty.
+    """
+    total = len(images)
+    if total == 0:
+        raise UsageError(f"{dataset.label} holds no images")
+    order = np.random.default_rng(seed).permutation(total)
+    chosen = order[: total if count is None else count]
+    shown = tuple(sorted(int(index) for index in chosen[:SHOWN_IMAGES]))
+    indices = tuple(sorted(int(index) for index in chosen))
+    return Selection(dataset.label, indices, total, seed, shown, family=dataset.family)
+
+
+def chunks(images: ImageSet, indices: Sequence[int]) -> Iterator[tuple[Shape, tuple[int, ...]]]:
+    """Groups images by shape and cuts each group into chunks that bound a task's time and memory."""
+    groups: dict[Shape, list[int]] = {}
+    for index in indices:
+        groups.setdefault(images.shape(index), []).append(index)
+    for shape, members in groups.items():
+        size = max(1, min(CHUNK_IMAGES, CHUNK_BYTES // (shape[0] * shape[1] * shape[2])))
+        for start in range(0, len(members), size):
+            yield shape, tuple(members[start : start + size])
+
+
+def make_plan(
+    choices: Sequence[CodecChoice],
+    datasets: Sequence[Dataset],
+    data_dir: Path,
+    *,
+    count: int | None,
+    seed: int,
+    device_name: str,
+    notes: Iterable[str] = (),
+) -> Plan:
+    """Lays out every task of a sweep.
+
+    Args:
+        choices: the codecs.
+        datasets: the datasets.
+        data_dir: the data root.
+        count: images a dataset, or None for all.
+        seed: of the choice of images.
+        device_name: ``cpu`` or the accelerator's name; part of the identity of codecs that compute on it.
+        notes: lines to carry along.
+
+    Raises:
+        UsageError: a dataset is missing, or a codec that was named takes none of the chosen images.
+    """
+    fingerprints = {choice.name: codec_fingerprint(choice.cls, device_name) for choice in choices}
+    plan = Plan([], [], [], fingerprints, list(notes))
+    for dataset in datasets:
+        images = dataset.load(data_dir)
+        plan.notes += [f"{dataset.label}: {note}" for note in getattr(images, "notes", ())]
+        selection = select(dataset, images, count, seed)
+        pieces = [
+            (shape, indices, images.fingerprint(indices)) for shape, indices in chunks(images, selection.indices)
+        ]
+        selection = replace(selection, fingerprint=digest([piece[2] for piece in pieces]))
+        plan.sources.append(Source(dataset, images, selection))
+        for choice in choices:
+            _plan_codec(plan, choice, selection, pieces)
+    for choice in choices:
+        if choice.named and not any(task.codec.name == choice.name for task in plan.tasks):
+            reasons = dict.fromkeys(skip.reason for skip in plan.skips if skip.codec.partition(":")[0] == choice.name)
+            raise UsageError(f"{choice.name} fits none of the chosen datasets: {'; '.join(reasons)}")
+    return plan
+
+
+def _plan_codec(
+    plan: Plan,
+    choice: CodecChoice,
+    selection: Selection,
+    pieces: Sequence[tuple[Shape, tuple[int, ...], str]],
+) -> None:
+    refused: dict[tuple[str, str], int] = {}
+    for shape, indices, fingerprint in pieces:
+        shown = tuple(index for index in selection.shown if index in set(indices))
+        codecs = choice.codecs(shape)
+        reasons: dict[str, str] = {}
+        for codec in codecs:
+            try:
+                codec.check_shape(shape)
+            except UnsupportedImageError as error:
+                reasons[str(codec.spec)] = str(error)
+                continue
+            plan.tasks.append(
+                Task(
+                    selection.label,
+                    codec.spec,
+                    indices,
+                    shape,
+                    shown,
+                    plan.codec_fingerprints[choice.name],
+                    fingerprint,
+                )
+            )
+        if reasons and len(reasons) == len(codecs):
+            reasons = {choice.name: next(iter(reasons.values()))}
+        for name, reason in reasons.items():
+            refused[name, reason] = refused.get((name, reason), 0) + len(indices)
+    for (name, reason), count in refused.items():
+        plan.skips.append(Skip(selection.label, name, count, reason))
+
+
+def describe_shapes(images: ImageSet, indices: Sequence[int]) -> str:
+    """The shapes among some images, with their numbers, for people: ``28×28×1`` or ``18 of 512×768×3, 6 of …``."""
+    counts: Mapping[Shape, int] = {}
+    for index in indices:
+        counts = {**counts, images.shape(index): counts.get(images.shape(index), 0) + 1}
+    if len(counts) == 1:
+        return format_shape(next(iter(counts)))
+    return ", ".join(f"{number} of {format_shape(shape)}" for shape, number in counts.items())

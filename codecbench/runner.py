@@ -1,0 +1,313 @@
+"""Runs a sweep: rates and distortions in parallel worker processes, then timings one at a time, into a run folder."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codecbench import provenance
+from codecbench.datadir import data_root
+from codecbench.dataset import Dataset
+from codecbench.errors import StoreError, UsageError
+from codecbench.plan import CodecChoice, Plan, choose_codecs, choose_datasets, make_plan
+from codecbench.records import CodecSpec, Task, TaskResult, Timing
+from codecbench.registry import CODECS, file_sha256
+from codecbench.store import RunFolder, original_name
+from codecbench.workers import TIMING_THREADS, drain, threads_for, time_task, work
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something a watcher of a run may want to show.
+
+    Attributes:
+        kind: ``note``, ``measured``, ``timed`` or ``failed``.
+        text: the note, or the reason of a failure.
+        dataset: the dataset's label, or empty.
+        codec: the codec with its settings, or empty.
+        done: finished tasks of this pass, those of earlier runs included.
+        total: tasks of this pass.
+        seconds_left: expected time to the end of this pass, or None.
+    """
+
+    kind: str
+    text: str = ""
+    dataset: str = ""
+    codec: str = ""
+    done: int = 0
+    total: int = 0
+    seconds_left: float | None = None
+
+
+Watch = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and what can be read from it.
+
+    Attributes:
+        path: the folder.
+        failed_tasks: tasks that this command could not measure.
+    """
+
+    path: Path
+    failed_tasks: int = 0
+
+    def summary(self) -> pd.DataFrame:
+        """One row per dataset × codec × settings; the columns are described in ``codecbench.analysis``."""
+        from codecbench.analysis import summarise
+
+        return summarise(RunFolder.existing(self.path))
+
+    def rows(self) -> pd.DataFrame:
+        """One row per image and codec point; the columns are those of ``RunFolder.rows``."""
+        return RunFolder.existing(self.path).rows()
+
+    def report(self) -> Path:
+        """Writes ``summary.csv``, ``figures/`` and ``report.html`` into the folder; measures nothing.
+
+        Returns:
+            The path of ``report.html``.
+        """
+        from codecbench.report import write_report
+
+        return write_report(RunFolder.existing(self.path))
+
+
+def load_run(path: str | os.PathLike[str]) -> Run:
+    """Opens a run that was measured before.
+
+    Raises:
+        StoreError: there is none, or it is damaged or of a newer version.
+    """
+    return Run(RunFolder.existing(Path(path)).path)
+
+
+def run(
+    codecs: str | Iterable[str] = "all",
+    datasets: str | Iterable[str] | None = None,
+    *,
+    images: int | None = 1_000,
+    out: str | os.PathLike[str] | None = None,
+    skip: Iterable[str] = (),
+    workers: int | None = None,
+    timing: bool = True,
+    device: str = "auto",
+    data_dir: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    fresh: bool = False,
+    command: str = "",
+    watch: Watch = lambda event: None,
+) -> Run:
+    """Measures codecs over datasets; goes on where an earlier, interrupted call stopped.
+
+    Args:
+        codecs: codec specs (see ``codecbench.specs``); ``"all"`` for every codec there is.
+        datasets: dataset specs; None for MNIST and STL-10, or embedded images where they are not on disk.
+        images: images a dataset, chosen by ``seed``; None for all.
+        out: the run folder; by default ``results/<datasets>-<images>`` below the current directory.
+        skip: codecs to leave out.
+        workers: worker processes; None for one a core.
+        timing: whether to take timings after the measurements.
+        device: ``"auto"`` (a GPU where there is one), ``"cpu"`` or ``"cuda"``.
+        data_dir: the data root; by default ``$CODECBENCH_DATA`` or a folder in the user's cache.
+        seed: of the choice of images and the order of work.
+        fresh: throw away what the folder holds.
+        command: recorded in ``run.json``.
+        watch: receives notes, progress and failures.
+
+    Returns:
+        The run; tasks that failed are recorded in it, not raised.
+
+    Raises:
+        UsageError: a request that cannot be carried out as written.
+        StoreError: the folder cannot be written, or holds other images.
+    """
+    if images is not None and images < 1:
+        raise UsageError(f"images={images} is not allowed; allowed: 1 or more, or all")
+    count_workers = provenance.available_cores() if workers is None else workers
+    if count_workers < 1:
+        raise UsageError(f"workers={workers} is not allowed; allowed: 1 or more")
+    root = data_root(data_dir)
+    choices, notes = choose_codecs(codecs, skip)
+    chosen_datasets, more = choose_datasets(datasets, root)
+    target = provenance.resolve_device(device, any(choice.cls.uses_device for choice in choices))
+    device_name = provenance.device_name(target)
+    plan = make_plan(
+        choices, chosen_datasets, root, count=images, seed=seed, device_name=device_name, notes=notes + more
+    )
+    path = Path(out) if out is not None else default_folder(chosen_datasets, images)
+    if fresh:
+        _discard(path)
+    store = RunFolder(path)
+    invocation = {
+        "command": command or "codecbench.run",
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "git_commit": provenance.git_commit(),
+        "seed": seed,
+        "workers": count_workers,
+        "threads_per_worker": threads_for(count_workers),
+        "timing_threads": TIMING_THREADS if timing else None,
+        "device": target,
+        "machine": provenance.machine(target),
+        "versions": provenance.versions(),
+    }
+    store.join(
+        {source.selection.label: source.selection for source in plan.sources},
+        {choice.name: _describe(choice, plan) for choice in choices},
+        [asdict(skip) for skip in plan.skips],
+        invocation,
+    )
+    for source in plan.sources:
+        shown = source.selection.shown
+        originals = {index: source.images.read([index])[0] for index in shown}
+        store.write_samples(original_name(source.selection.label), originals)
+    for note in plan.notes:
+        watch(Event("note", note))
+    for skipped in plan.skips:
+        watch(Event("note", f"skipped: {skipped.codec} on {skipped.dataset} ({skipped.images} images): {skipped.reason}"))
+    failed = measure_all(plan, store, root, target, count_workers, seed, watch)
+    if timing:
+        failed += time_all(plan, store, root, target, seed, watch)
+    for name in store.damaged():
+        watch(Event("note", f"damaged and set aside: {path / 'parts' / name}"))
+    return Run(path, failed)
+
+
+def default_folder(datasets: Iterable[Dataset], images: int | None) -> Path:
+    """``results/<datasets>-<images>``, with what file names do not take replaced by underscores."""
+    labels = "+".join(re.sub(r"[^A-Za-z0-9.=-]+", "_", dataset.label) for dataset in datasets)
+    return Path("results") / f"{labels}-{'all' if images is None else images}"
+
+
+def _discard(path: Path) -> None:
+    if not path.exists():
+        return
+    if not (path / "run.json").is_file() and any(path.iterdir()):
+        raise StoreError(f"{path} is no run folder (it holds no run.json), so --fresh does not empty it")
+    try:
+        shutil.rmtree(path)
+    except OSError as error:
+        raise StoreError(f"cannot empty {path}: {error.strerror or error}") from error
+
+
+def _describe(choice: CodecChoice, plan: Plan) -> dict[str, Any]:
+    cls = choice.cls
+    return {
+        "fingerprint": plan.codec_fingerprints[choice.name],
+        "source": CODECS.source_fingerprint(cls),
+        "versions": cls.versions(),
+        "weights": {Path(file).name: file_sha256(Path(file)) for file in cls.weight_files()},
+        "trained_on": list(cls.trained_on),
+        "uses_device": cls.uses_device,
+        "about": (cls.__doc__ or "").strip().partition("\n")[0],
+    }
+
+
+# ---- the pass for rates and distortions -----------------------------------------------------------------------------
+
+
+def measure_all(
+    plan: Plan, store: RunFolder, data_dir: Path, device: str, workers: int, seed: int, watch: Watch
+) -> int:
+    """Measures every task of a plan that is not stored yet, in worker processes.
+
+    A worker process that dies costs the tasks it could have been working on one more try, each alone; a task that
+    kills its worker again is recorded as failed.
+
+    Returns:
+        How many tasks failed.
+
+    Raises:
+        StoreError: the run folder cannot be written any more; what was measured is kept.
+    """
+    finished = store.finished()
+    waiting = [task for task in plan.tasks if task.id not in finished]
+    random.Random(seed).shuffle(waiting)
+    datasets = {source.selection.label: source.dataset for source in plan.sources}
+    progress = _Progress("measured", len(plan.tasks), len(plan.tasks) - len(waiting), watch)
+    failed = 0
+
+    def job(task: Task) -> tuple[Any, ...]:
+        return work, task, datasets[task.dataset], data_dir, store.path, device
+
+    def finish(task: Task, result: TaskResult) -> None:
+        nonlocal failed
+        if result.failed:
+            failed += 1
+            watch(Event("failed", result.failed, task.dataset, str(task.codec)))
+        progress.step(task.dataset, str(task.codec))
+
+    suspects = drain([(task, job(task)) for task in waiting], workers, finish)
+    for task in suspects:
+        if drain([(task, job(task))], 1, finish):
+            reason = "the worker process died (killed, crashed, or called exit)"
+            store.write_failure(task, reason, "", 0.0)
+            finish(task, TaskResult(task.id, reason))
+    return failed
+
+
+# ---- the pass for timings -------------------------------------------------------------------------------------------
+
+
+def time_all(plan: Plan, store: RunFolder, data_dir: Path, device: str, seed: int, watch: Watch) -> int:
+    """Times every codec point of a plan that has rows and no times yet, one at a time in a fresh process.
+
+    Returns:
+        How many points could not be timed.
+    """
+    finished = store.finished()
+    points: dict[tuple[str, CodecSpec], Task] = {}
+    for task in plan.tasks:
+        if task.id in finished:
+            points.setdefault((task.dataset, task.codec), task)
+    waiting = [
+        (key, task)
+        for key, task in points.items()
+        if not store.timing_file(task.dataset, task.codec, task.codec_fingerprint).is_file()
+    ]
+    random.Random(seed).shuffle(waiting)
+    datasets = {source.selection.label: source.dataset for source in plan.sources}
+    progress = _Progress("timed", len(points), len(points) - len(waiting), watch)
+    failed = 0
+
+    def finish(task: Task, timing: Timing) -> None:
+        nonlocal failed
+        if timing.failed:
+            failed += 1
+            watch(Event("failed", timing.failed, task.dataset, str(task.codec)))
+        else:
+            store.write_timing(task.dataset, task.codec, task.codec_fingerprint, timing)
+        progress.step(task.dataset, str(task.codec))
+
+    jobs = [(task, (time_task, task, datasets[task.dataset], data_dir, device)) for _, task in waiting]
+    for task in drain(jobs, 1, finish):
+        finish(task, Timing(0, (), (), TIMING_THREADS, device, failed="the worker process died while it was timed"))
+    return failed
+
+
+class _Progress:
+    """Counts finished tasks and tells the time left from the pace of this command's own."""
+
+    def __init__(self, kind: str, total: int, done: int, watch: Watch):
+        self.kind, self.total, self.done, self.watch = kind, total, done, watch
+        self.fresh, self.began = 0, time.perf_counter()
+        watch(Event(kind, done=done, total=total))
+
+    def step(self, dataset: str, codec: str) -> None:
+        self.done += 1
+        self.fresh += 1
+        left = (time.perf_counter() - self.began) / self.fresh * (self.total - self.done)
+        self.watch(Event(self.kind, "", dataset, codec, self.done, self.total, left))

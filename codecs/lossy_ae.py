@@ -1,0 +1,94 @@
+"""The lossy convolutional autoencoder of the MNIST experiment: 32 float32 numbers a digit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy.typing as npt
+from torch import nn
+
+from codecbench import register_codec
+from codecbench.learned.autoencoder import Autoencoder, RawLatentCodec
+from codecbench.learned.recipe import Recipe
+from codecbench.records import Shape
+
+
+class LossyAutoencoder(Autoencoder):
+    """239,641 parameters; layers and parameter counts as in the source experiment (A. Nazmiev, 2024).
+
+    The source does not give its pool sizes. Ours are 2, then 3 with a padding of 1, then 2, so that the sides run
+    28, 26, 13, 11, 4, 2, 1 and every pixel is seen; the decoder's run 1, 3, 7, 13, 22, 26, 28. Weights start as
+    Kaiming's for PReLU (He et al. 2015; fan-out for the transposed convolutions) and the last bias at −2, since most
+    pixels are black.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(
+            nn.Conv2d(1, 64, 3),
+            nn.PReLU(64),
+            nn.AvgPool2d(2),
+            nn.Conv2d(64, 128, 3),
+            nn.PReLU(128),
+            nn.AvgPool2d(3, padding=1, count_include_pad=False),
+            nn.Conv2d(128, 64, 3),
+            nn.PReLU(64),
+            nn.AvgPool2d(2),
+            nn.Conv2d(64, 32, 1),
+            nn.PReLU(32),
+        )
+        self.decoder = nn.Sequential(
+            nn.ConvTranspose2d(32, 32, 3),
+            nn.PReLU(32),
+            nn.ConvTranspose2d(32, 32, 5),
+            nn.PReLU(32),
+            nn.ConvTranspose2d(32, 16, 7),
+            nn.PReLU(16),
+            nn.ConvTranspose2d(16, 16, 10),
+            nn.PReLU(16),
+            nn.ConvTranspose2d(16, 8, 5),
+            nn.PReLU(8),
+            nn.ConvTranspose2d(8, 1, 3),
+            nn.Sigmoid(),
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                mode = "fan_in" if isinstance(module, nn.Conv2d) else "fan_out"
+                nn.init.kaiming_normal_(module.weight, a=0.25, mode=mode, nonlinearity="leaky_relu")
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+        last = self.decoder[-2]
+        assert isinstance(last, nn.ConvTranspose2d)
+        assert last.bias is not None
+        nn.init.constant_(last.bias, -2.0)
+
+
+FAST = Recipe(
+    dataset="mnist:split=train",
+    test="mnist",
+    held_out=5_000,
+    epochs=16,
+    batch_size=128,
+    learning_rate=1.2e-3,
+    bfloat16=True,
+    full_precision_epochs=1,
+    channels_last=True,
+)
+
+
+@register_codec
+@dataclass(frozen=True)
+class LossyAe(RawLatentCodec):
+    """Convolutional autoencoder for 28×28 gray digits: always 128 bytes an image, whatever the image."""
+
+    trained_on: ClassVar[tuple[str, ...]] = ("mnist",)
+    network: ClassVar[type[Autoencoder]] = LossyAutoencoder
+    image_shape: ClassVar[Shape] = (28, 28, 1)
+    latent_shape: ClassVar[tuple[int, ...]] = (32, 1, 1)
+    recipes: ClassVar[dict[str, Recipe]] = {"fast": FAST}
+
+    @property
+    def latent_dtype(self) -> npt.DTypeLike:
+        """float32, as in the source experiment."""
+        return "<f4"

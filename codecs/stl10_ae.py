@@ -1,0 +1,81 @@
+"""The convolutional autoencoder of the STL-10 experiment: 384 numbers for a 64×64 colour crop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy.typing as npt
+from torch import nn
+
+from codecbench import register_codec, setting
+from codecbench.learned.augment import RandomCropFlip
+from codecbench.learned.autoencoder import Autoencoder, RawLatentCodec
+from codecbench.learned.recipe import Recipe
+from codecbench.records import Shape
+
+
+class Stl10Autoencoder(Autoencoder):
+    """Four 4×4 convolutions of stride 2 down to 24×4×4, four transposed ones back; 84,291 parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(
+            nn.Conv2d(3, 12, 4, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(12, 24, 4, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(24, 48, 4, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(48, 24, 4, stride=2, padding=1),
+            nn.ReLU(),
+        )
+        self.decoder = nn.Sequential(
+            nn.ConvTranspose2d(24, 48, 4, stride=2, padding=1),
+            nn.ReLU(),
+            nn.ConvTranspose2d(48, 24, 4, stride=2, padding=1),
+            nn.ReLU(),
+            nn.ConvTranspose2d(24, 12, 4, stride=2, padding=1),
+            nn.ReLU(),
+            nn.ConvTranspose2d(12, 3, 4, stride=2, padding=1),
+            nn.Sigmoid(),
+        )
+
+
+FAST = Recipe(
+    dataset="stl10:split=train,crop=none",
+    test="stl10",
+    held_out=500,
+    epochs=200,
+    batch_size=64,
+    learning_rate=2e-3,
+    augment=RandomCropFlip(64, 64),
+    crop=(64, 64),
+    bfloat16=True,
+    full_precision_epochs=10,
+    channels_last=True,
+)
+
+
+@register_codec
+@dataclass(frozen=True)
+class Stl10Ae(RawLatentCodec):
+    """Convolutional autoencoder for 64×64 RGB crops: 384 numbers an image, as wide as ``latent`` says."""
+
+    trained_on: ClassVar[tuple[str, ...]] = ("stl10",)
+    network: ClassVar[type[Autoencoder]] = Stl10Autoencoder
+    image_shape: ClassVar[Shape] = (64, 64, 3)
+    latent_shape: ClassVar[tuple[int, ...]] = (24, 4, 4)
+    recipes: ClassVar[dict[str, Recipe]] = {"fast": FAST}
+
+    latent: str = setting(
+        "float32",
+        choices=("float64", "float32", "float16"),
+        sweep=("float64", "float32", "float16"),
+        help="width of a latent number in the stream; float64 is the source experiment's accounting",
+    )
+
+    @property
+    def latent_dtype(self) -> npt.DTypeLike:
+        """The chosen float type, little-endian."""
+        return {"float64": "<f8", "float32": "<f4", "float16": "<f2"}[self.latent]

@@ -1,0 +1,290 @@
+"""Distortion metrics against scikit-image, against their definitions, and on torch against NumPy."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
+from skimage.metrics import structural_similarity
+
+from codecbench import metrics
+from codecbench.errors import ContractError
+
+ON_TORCH = "cpu:0"
+"""A torch device that every machine has; only plain "cpu" is NumPy's, so this runs the code that GPUs run."""
+
+SHAPES = [
+    (3, 28, 28, 1),
+    (2, 64, 64, 3),
+    (1, 11, 11, 1),
+    (2, 11, 11, 3),
+    (2, 11, 40, 1),
+    (2, 37, 12, 3),
+    (70, 13, 17, 1),
+    (1, 127, 333, 3),
+    (1, 240, 101, 1),
+]
+
+
+def reference_ssim(original, decoded):
+    return np.array(
+        [
+            structural_similarity(
+                x,
+                y,
+                gaussian_weights=True,
+                sigma=1.5,
+                use_sample_covariance=False,
+                data_range=255,
+                channel_axis=-1,
+            )
+            for x, y in zip(original, decoded, strict=True)
+        ]
+    )
+
+
+def levels(values):
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def smooth(shape, rng):
+    """Blurred noise stretched to the full range: flat regions and edges, as photographs have them."""
+    values = gaussian_filter(rng.normal(size=shape), (0, 3, 3, 0))
+    return levels(128 + values * (80 / max(values.std(), 1e-9)))
+
+
+def pairs(shape, seed=0):
+    """Pairs of images of every kind that SSIM could stumble over."""
+    rng = np.random.default_rng(seed)
+    noise = rng.integers(0, 256, shape, dtype=np.uint8)
+    natural = smooth(shape, rng)
+    flat = np.full(shape, 77, np.uint8)
+    return {
+        "random": (noise, rng.integers(0, 256, shape, dtype=np.uint8)),
+        "natural, noisy": (natural, levels(natural + rng.normal(0, 12, shape))),
+        "natural, blurred": (natural, levels(gaussian_filter(natural.astype(float), (0, 1, 1, 0)))),
+        "constant": (flat, np.full(shape, 80, np.uint8)),
+        "constant, noisy": (flat, levels(flat + rng.normal(0, 1, shape))),
+        "black, white": (np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)),
+        "identical": (natural, natural.copy()),
+        "inverted": (natural, 255 - natural),
+    }
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_ssim_equals_scikit_image(shape):
+    for kind, (original, decoded) in pairs(shape).items():
+        found = metrics.ssim(original, decoded)
+        assert found.dtype == np.float64
+        np.testing.assert_allclose(
+            found, reference_ssim(original, decoded), rtol=0, atol=1e-9, err_msg=f"{kind} {shape}"
+        )
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    count=st.integers(1, 4),
+    height=st.integers(11, 70),
+    width=st.integers(11, 70),
+    channels=st.sampled_from([1, 3]),
+    spread=st.sampled_from([0, 1, 5, 60, 255]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_ssim_equals_scikit_image_anywhere(count, height, width, channels, spread, seed):
+    rng = np.random.default_rng(seed)
+    original = rng.integers(0, 256, (count, height, width, channels), dtype=np.uint8)
+    decoded = levels(original + rng.uniform(-spread, spread, original.shape))
+    found = metrics.ssim(original, decoded)
+    np.testing.assert_allclose(found, reference_ssim(original, decoded), rtol=0, atol=1e-9)
+    np.testing.assert_allclose(metrics.ssim(decoded, original), found, rtol=0, atol=1e-12)
+
+
+def test_ssim_of_equal_images_is_exactly_one():
+    for original, _ in pairs((5, 40, 35, 3)).values():
+        assert (metrics.ssim(original, original) == 1.0).all()
+
+
+def test_ssim_by_its_definition():
+    """Equation 13 of Wang et al. 2004, one window at a time."""
+    original, decoded = (images.astype(float) for images in pairs((1, 14, 13, 1))["natural, noisy"])
+    offsets = np.arange(-5, 6)
+    window = np.exp(-(offsets[:, None] ** 2 + offsets[None, :] ** 2) / (2 * 1.5**2))
+    window /= window.sum()
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    values = []
+    for row in range(14 - 10):
+        for column in range(13 - 10):
+            x = original[0, row : row + 11, column : column + 11, 0]
+            y = decoded[0, row : row + 11, column : column + 11, 0]
+            mean_x, mean_y = (window * x).sum(), (window * y).sum()
+            variances = (window * (x - mean_x) ** 2).sum() + (window * (y - mean_y) ** 2).sum()
+            covariance = (window * (x - mean_x) * (y - mean_y)).sum()
+            values.append(
+                (2 * mean_x * mean_y + c1)
+                * (2 * covariance + c2)
+                / ((mean_x**2 + mean_y**2 + c1) * (variances + c2))
+            )
+    found = metrics.ssim(original.astype(np.uint8), decoded.astype(np.uint8))
+    np.testing.assert_allclose(found, [np.mean(values)], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(2, 10, 40, 1), (2, 40, 10, 3), (1, 1, 1, 1), (3, 10, 10, 1)], ids=str)
+@pytest.mark.parametrize("device", ["cpu", ON_TORCH])
+def test_ssim_of_images_smaller_than_the_window_is_nan(shape, device):
+    original, decoded = pairs(shape)["random"]
+    found = metrics.measure(original, decoded, device=device)
+    assert np.isnan(found["ssim"]).all()
+    assert len(found["ssim"]) == shape[0]
+    assert (found["mse"] > 0).all()
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (2, 3, 1, 1)], ids=str)
+@pytest.mark.parametrize("device", ["cpu", ON_TORCH])
+def test_errors_by_their_definitions(shape, device):
+    for original, decoded in pairs(shape).values():
+        difference = original.astype(int) - decoded.astype(int)
+        squares = (difference**2).reshape(shape[0], -1)
+        size = squares.shape[1]
+        expected = [int(total) / (255 * 255 * size) for total in squares.sum(1)]
+        mse = metrics.mse(original, decoded, device=device)
+        assert mse.dtype == np.float64
+        assert mse.tolist() == expected  # not one bit of rounding before the division
+        worst = metrics.max_abs_error(original, decoded, device=device)
+        assert worst.dtype == np.int64
+        assert worst.tolist() == abs(difference).reshape(shape[0], -1).max(1).tolist()
+
+
+@pytest.mark.parametrize("device", ["cpu", ON_TORCH])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_mse_float_by_its_definition(device, dtype):
+    rng = np.random.default_rng(3)
+    original = rng.integers(0, 256, (9, 20, 21, 3), dtype=np.uint8)
+    decoded = (original / 255 + rng.normal(0, 0.3, original.shape)).astype(dtype)  # leaves [0, 1]
+    expected = ((original / 255.0 - decoded.astype(np.float64)) ** 2).mean((1, 2, 3))
+    np.testing.assert_allclose(metrics.mse_float(original, decoded, device=device), expected, rtol=1e-12)
+
+
+def test_mse_float_of_a_network_that_diverged():
+    original = np.zeros((3, 4, 4, 1), np.uint8)
+    decoded = np.zeros((3, 4, 4, 1))
+    decoded[0, 0, 0, 0], decoded[1, 0, 0, 0] = np.nan, 1e300
+    found = metrics.mse_float(original, decoded)
+    assert np.isnan(found[0])
+    assert found[1] == np.inf
+    assert found[2] == 0
+
+
+def test_mse_float_of_8_bit_values_is_the_mse():
+    original, decoded = pairs((4, 16, 16, 3))["natural, noisy"]
+    np.testing.assert_allclose(
+        metrics.mse_float(original, decoded / 255.0), metrics.mse(original, decoded), rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_torch_equals_numpy(shape):
+    for kind, (original, decoded) in pairs(shape, seed=1).items():
+        floats = decoded / 255.0 + 0.001
+        here = metrics.measure(original, decoded, floats)
+        there = metrics.measure(original, decoded, floats, device=ON_TORCH)
+        assert here.keys() == there.keys() == {"mse", "max_abs_error", "ssim", "mse_float"}
+        for name, values in here.items():
+            assert isinstance(there[name], np.ndarray)
+            assert values.dtype == there[name].dtype
+            np.testing.assert_allclose(there[name], values, rtol=0, atol=1e-12, err_msg=f"{name} {kind}")
+
+
+@pytest.mark.parametrize("budget", [1, 9_000, 100_000])
+@pytest.mark.parametrize("device", ["cpu", ON_TORCH])
+def test_the_cut_into_blocks_changes_nothing(monkeypatch, budget, device):
+    original, decoded = pairs((5, 90, 133, 3))["natural, noisy"]
+    whole = metrics.measure(original, decoded, decoded / 254.0)
+    monkeypatch.setattr(metrics, "_budget", lambda images: budget)
+    cut = metrics.measure(original, decoded, decoded / 254.0, device=device)
+    for name, values in whole.items():
+        np.testing.assert_allclose(cut[name], values, rtol=0, atol=1e-12, err_msg=name)
+
+
+def test_measure_is_the_single_functions():
+    original, decoded = pairs((6, 28, 28, 1))["natural, blurred"]
+    found = metrics.measure(original, decoded)
+    assert found.keys() == {"mse", "max_abs_error", "ssim"}
+    np.testing.assert_array_equal(found["mse"], metrics.mse(original, decoded))
+    np.testing.assert_array_equal(found["max_abs_error"], metrics.max_abs_error(original, decoded))
+    np.testing.assert_array_equal(found["ssim"], metrics.ssim(original, decoded))
+
+
+@pytest.mark.parametrize("device", ["cpu", ON_TORCH])
+def test_read_only_strided_and_empty_arrays(device):
+    original, decoded = pairs((4, 24, 26, 3))["natural, noisy"]
+    expected = metrics.measure(original[::2, ::-1], decoded[::2, ::-1])
+    original.flags.writeable = decoded.flags.writeable = False
+    before = original.copy(), decoded.copy()
+    found = metrics.measure(original[::2, ::-1], decoded[::2, ::-1], device=device)
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(original, before[0])
+    np.testing.assert_array_equal(decoded, before[1])
+    nothing = metrics.measure(original[:0], decoded[:0], decoded[:0] / 255.0, device=device)
+    assert all(values.shape == (0,) for values in nothing.values())
+
+
+def test_psnr():
+    found = metrics.psnr_db([1.0, 0.01, 0.0, np.nan, 1 / 65025])
+    np.testing.assert_allclose(found, [0.0, 20.0, np.inf, np.nan, 48.13080360867910])
+    assert metrics.psnr_db(0.001).item() == pytest.approx(30.0)
+    assert metrics.psnr_db(np.empty((0,))).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("original", "decoded", "said"),
+    [
+        (np.zeros((2, 4, 4, 1), np.uint8), np.zeros((2, 4, 5, 1), np.uint8), "2×4×5×1"),
+        (np.zeros((2, 4, 4, 1), np.uint8), np.zeros((1, 4, 4, 1), np.uint8), "1×4×4×1"),
+        (np.zeros((2, 4, 4, 1), np.uint8), np.zeros((2, 4, 4, 1), np.int64), "int64"),
+        (np.zeros((2, 4, 4, 1)), np.zeros((2, 4, 4, 1)), "float64"),
+        (np.zeros((4, 4, 1), np.uint8), np.zeros((4, 4, 1), np.uint8), "4×4×1"),
+        (np.zeros((2, 0, 4, 1), np.uint8), np.zeros((2, 0, 4, 1), np.uint8), "2×0×4×1"),
+    ],
+)
+@pytest.mark.parametrize("metric", [metrics.mse, metrics.max_abs_error, metrics.ssim, metrics.measure])
+def test_wrong_shapes_and_types_are_refused(metric, original, decoded, said):
+    with pytest.raises(ContractError, match=said):
+        metric(original, decoded)
+
+
+def test_mse_float_wants_floats():
+    images = np.zeros((2, 4, 4, 1), np.uint8)
+    with pytest.raises(ContractError, match="uint8"):
+        metrics.mse_float(images, images)
+    with pytest.raises(ContractError, match="3×4×4×1"):
+        metrics.measure(images, images, np.zeros((3, 4, 4, 1)))
+
+
+def test_metrics_are_described():
+    assert list(metrics.METRICS) == [
+        "mse",
+        "mse_float",
+        "psnr_db",
+        "psnr_of_mean_mse_db",
+        "max_abs_error",
+        "ssim",
+    ]
+    for unit, description, better in metrics.METRICS.values():
+        assert isinstance(unit, str)
+        assert description
+        assert better in ("lower", "higher")
+    for constant in ("11x11", "1.5", "0.01", "0.03", "255", "Wang"):
+        assert constant in metrics.METRICS["ssim"].description
+
+
+def test_numpy_path_never_loads_torch():
+    code = (
+        "import sys, numpy as np; from codecbench import metrics; a = np.zeros((2, 12, 12, 1), np.uint8);"
+        "metrics.measure(a, a, a / 255.0); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
