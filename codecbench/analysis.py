@@ -67,17 +67,18 @@ COLUMNS = [
 ]
 
 
-def summarise(store: RunFolder) -> pd.DataFrame:
+def summarise(store: RunFolder, rows: pd.DataFrame | None = None) -> pd.DataFrame:
     """The summary of a run folder.
 
     Args:
         store: the run folder.
+        rows: its rows, where they were read already.
 
     Returns:
         One row per dataset × codec × settings, sorted by dataset (in the run's order), codec and rate.
     """
     manifest = store.manifest
-    summary = summarise_rows(store.rows())
+    summary = summarise_rows(store.rows() if rows is None else rows)
     summary = summary.merge(_failures(store.failures()), on=POINT, how="outer")
     summary = summary.merge(_timings(store.timings()), on=POINT, how="left")
     summary["images"] = summary["images"].fillna(0).astype(int)
@@ -143,7 +144,8 @@ def _failures(sidecars: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     if not sidecars:
         return pd.DataFrame(columns=columns).astype({"failed": float})
     frame = pd.DataFrame(
-        [[s["dataset"], s["codec"], s["settings"], s["images"], s["failed"]] for s in sidecars], columns=columns
+        [[s["dataset"], s["codec"], s["settings"], s["images"], s["failed"]] for s in sidecars],
+        columns=columns,
     )
     return frame.groupby(POINT, sort=False).agg(failed=("failed", "sum"), reason=("reason", "first")).reset_index()
 

@@ -84,11 +84,13 @@ def codec_folders(command: F) -> F:
 
 
 data_folder = click.option(
-    "--data-dir", metavar="DIR", help="The data root [default: $CODECBENCH_DATA, else the user's cache folder]."
+    "--data-dir",
+    metavar="DIR",
+    help="The data root [default: $CODECBENCH_DATA, else the user's cache folder].",
 )
 
 
-class ImageCount(click.ParamType):
+class ImageCount(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """A number of images, or ``all``."""
 
     name = "N|all"
@@ -171,10 +173,12 @@ def _without_folders(arguments: list[str]) -> list[str]:
     return kept
 
 
+PASSES = {"measured": "measuring", "timed": "timing"}
+
+
 class RunProgress:
     """Shows a run's events: a live bar on a terminal, a line every few seconds elsewhere."""
 
-    PASSES = {"measured": "measuring", "timed": "timing"}
     EVERY_S = 5.0
 
     def __init__(self) -> None:
@@ -214,7 +218,7 @@ class RunProgress:
         if now - self.last < self.EVERY_S and event.done < event.total and event.kind == self.kind:
             return
         self.last, self.kind = now, event.kind
-        click.echo(" ".join([self.PASSES[event.kind], *self._words(event)]))
+        click.echo(" ".join([PASSES[event.kind], *self._words(event)]))
 
     @staticmethod
     def _words(event: Event) -> list[str]:
@@ -232,12 +236,15 @@ class RunProgress:
             self.close()
             self.kind = event.kind
             self.bar = Progress(
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}")
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[left]}"),
             )
             self.bar.start()
-            self.bar_task = self.bar.add_task(self.PASSES[event.kind], total=event.total, left="")
+            self.bar_task = self.bar.add_task(PASSES[event.kind], total=event.total, left="")
         left = f"{clock(event.seconds_left)} left" if event.seconds_left is not None else ""
-        description = f"{self.PASSES[event.kind]} {event.dataset} {event.codec.partition(':')[0]}".strip()
+        description = f"{PASSES[event.kind]} {event.dataset} {event.codec.partition(':')[0]}".strip()
         self.bar.update(self.bar_task, completed=event.done, description=f"{description:<32}", left=left)
 
 
@@ -275,7 +282,59 @@ def list_(names: bool, as_json: bool, data_dir: str | None) -> None:
     if as_json:
         click.echo(json.dumps(content, indent=2, ensure_ascii=False))
     else:
-        listing.print_tables(content)
+        print_listing(content)
+
+
+def print_listing(content: dict[str, Any]) -> None:
+    """Prints what ``codecbench.listing.everything`` found as three tables."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else 160)
+
+    def show(title: str, columns: list[str], rows: list[list[str]]) -> None:
+        table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="bold")
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*(cell.replace("[", "\\[") for cell in row))
+        console.print(table)
+        console.print()
+
+    codecs = []
+    for codec in content["codecs"]:
+        if not codec["available"]:
+            codecs.append([codec["name"], f"not available: {codec['reason']}", "", "", ""])
+            continue
+        settings = "; ".join(f"{s['name']}={_plain(s['default'])} ({s['allowed']})" for s in codec["settings"])
+        swept = f"{codec['swept']} ({len(codec['sweep'])} points)" if codec["swept"] else ""
+        codecs.append([codec["name"], codec["about"], settings, swept, codec["lossless"]])
+    show("Codecs", ["name", "what", "settings: default (allowed)", "swept", "lossless"], codecs)
+    datasets = [
+        [
+            dataset["name"],
+            "yes" if dataset["available"] else "no",
+            str(dataset.get("images") or ""),
+            "×".join(map(str, dataset.get("shape") or [])),
+            dataset["note"],
+        ]
+        for dataset in content["datasets"]
+    ]
+    show(
+        f"Datasets (data root: {content['data_dir']})",
+        ["name", "on disk", "images", "shape", "where"],
+        datasets,
+    )
+    show(
+        "Metrics",
+        ["name", "unit", "better", "what"],
+        [[metric["name"], metric["unit"], metric["better"], metric["description"]] for metric in content["metrics"]],
+    )
+    click.echo("`codecbench list --json` tells every setting and every point that is swept.")
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @cli.group()
@@ -330,7 +389,14 @@ def train(
 
     command = shlex.join(["codecbench", *_without_folders([part for part in sys.argv[1:] if part != "--resume"])])
     job = training.make_job(
-        name, recipe=recipe, epochs=epochs, seed=seed, device=device, out=out, data_dir=data_dir, command=command
+        name,
+        recipe=recipe,
+        epochs=epochs,
+        seed=seed,
+        device=device,
+        out=out,
+        data_dir=data_dir,
+        command=command,
     )
     show = TrainProgress()
     card = training.train(job, resume=resume, watch=show)

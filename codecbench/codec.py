@@ -189,7 +189,8 @@ class FloatCodec(Codec):
 
 def to_uint8(images: FloatImages) -> Images:
     """Clips to [0, 1], scales to 255 and rounds to the nearest level (ties to even)."""
-    return np.rint(np.clip(images, 0.0, 1.0) * 255.0).astype(np.uint8)
+    levels: Images = np.rint(np.clip(images, 0.0, 1.0) * 255.0).astype(np.uint8)
+    return levels
 
 
 def format_shape(shape: Sequence[int]) -> str:

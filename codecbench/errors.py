@@ -14,6 +14,8 @@
     ├── WeightsError               weights missing, altered or made for another network
     ├── TrainingError              training cannot go on (missing data, a loss that is not finite)
     └── StoreError                 a run folder that cannot be read or written
+
+Every message is one line that says what was wrong and what is allowed.
 """
 
 from __future__ import annotations

@@ -81,6 +81,4 @@ def need_space(folder: Path, needed: int, what: str) -> None:
     there = next(path for path in (folder, *folder.resolve().parents) if path.exists())
     free = shutil.disk_usage(there).free
     if free < needed:
-        raise DatasetError(
-            f"{what} needs {needed / 1e9:.1f} GB in {folder}, where {free / 1e9:.1f} GB are free"
-        )
+        raise DatasetError(f"{what} needs {needed / 1e9:.1f} GB in {folder}, where {free / 1e9:.1f} GB are free")

@@ -24,7 +24,7 @@ from codecbench.codec import Images
 from codecbench.errors import DatasetError
 from codecbench.records import Shape
 
-FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 """Pillow's names of what is read, whatever the suffix: no format that runs another program (EPS does)."""
 
 SUFFIXES = frozenset(
@@ -58,7 +58,8 @@ class Rules:
 
     Attributes:
         alpha: ``refuse``, ``drop`` (colours as stored), ``white`` or ``black`` (laid over that background).
-        depth16: ``refuse`` or ``scale`` (16 bits divided by 257, rounded to 8).
+        depth16: ``refuse`` or ``scale`` (16-bit gray is divided by 257 and rounded; of colour Pillow gives
+            the upper 8 bits).
         frames: ``refuse`` or ``first`` (the first of several frames or pages).
     """
 
@@ -76,7 +77,10 @@ def image_shape(path: Path, rules: Rules) -> Shape:
     with _opened(path, rules) as image:
         width, height = image.size
         if _orientation(image, path) in (5, 6, 7, 8):
-            width, height = height, width
+            if image.format == "TIFF":  # Pillow may have turned it already; only the decoded image tells
+                width, height = ImageOps.exif_transpose(image).size
+            else:
+                width, height = height, width
         return height, width, 1 if image.mode in _GRAY | _DEEP | {"LA", "La"} else 3
 
 
@@ -115,11 +119,12 @@ def _opened(path: Path, rules: Rules) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the size is checked below; Pillow warns of damaged metadata
-            with Image.open(path, formats=FORMATS) as image:
+            Image.init()  # so that OPEN holds what this Pillow was built with
+            with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
                 _check(image, path, rules)
                 yield image
     except UnidentifiedImageError as error:
-        raise DatasetError(f"{path} is no image that can be read; formats: {', '.join(FORMATS)}") from error
+        raise DatasetError(f"{path} is damaged or no image; formats read: {', '.join(FORMATS)}") from error
     except Image.DecompressionBombError as error:
         raise _bomb(path, "far more pixels") from error
     except MemoryError as error:

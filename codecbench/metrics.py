@@ -66,9 +66,7 @@ METRICS: dict[str, Metric] = {
         "peak signal-to-noise ratio: mean of -10·log10(mse) over the images that are not restored exactly",
         "higher",
     ),
-    "psnr_of_mean_mse_db": Metric(
-        "dB", "-10·log10 of the mean mse of all images; not the mean of psnr_db", "higher"
-    ),
+    "psnr_of_mean_mse_db": Metric("dB", "-10·log10 of the mean mse of all images; not the mean of psnr_db", "higher"),
     "max_abs_error": Metric("8-bit levels", "largest difference of any sample, 0 to 255", "lower"),
     "ssim": Metric(
         "",
@@ -248,9 +246,7 @@ def _check_floats(original: Images, decoded: FloatImages) -> None:
 
 def _check_shapes(original: Images, decoded: npt.NDArray[Any]) -> None:
     if original.dtype != np.uint8 or original.ndim != 4 or min(original.shape[1:]) < 1:
-        raise ContractError(
-            f"images must be uint8 (N, H, W, C), not {original.dtype} {format_shape(original.shape)}"
-        )
+        raise ContractError(f"images must be uint8 (N, H, W, C), not {original.dtype} {format_shape(original.shape)}")
     if decoded.shape != original.shape:
         raise ContractError(
             f"decoded images are {format_shape(decoded.shape)}, the originals {format_shape(original.shape)}"

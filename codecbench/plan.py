@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from codecbench.codec import Codec, format_shape
+from codecbench.codec import Codec
 from codecbench.dataset import Dataset, ImageSet
 from codecbench.errors import PluginError, SpecError, UnknownNameError, UnsupportedImageError, UsageError
 from codecbench.records import CodecSpec, Selection, Shape, Task, digest
@@ -250,9 +250,7 @@ def make_plan(
         images = dataset.load(data_dir)
         plan.notes += [f"{dataset.label}: {note}" for note in getattr(images, "notes", ())]
         selection = select(dataset, images, count, seed)
-        pieces = [
-            (shape, indices, images.fingerprint(indices)) for shape, indices in chunks(images, selection.indices)
-        ]
+        pieces = [(shape, indices, images.fingerprint(indices)) for shape, indices in chunks(images, selection.indices)]
         selection = replace(selection, fingerprint=digest([piece[2] for piece in pieces]))
         plan.sources.append(Source(dataset, images, selection))
         for choice in choices:
@@ -298,13 +296,3 @@ def _plan_codec(
             refused[name, reason] = refused.get((name, reason), 0) + len(indices)
     for (name, reason), count in refused.items():
         plan.skips.append(Skip(selection.label, name, count, reason))
-
-
-def describe_shapes(images: ImageSet, indices: Sequence[int]) -> str:
-    """The shapes among some images, with their numbers, for people: ``28×28×1`` or ``18 of 512×768×3, 6 of …``."""
-    counts: Mapping[Shape, int] = {}
-    for index in indices:
-        counts = {**counts, images.shape(index): counts.get(images.shape(index), 0) + 1}
-    if len(counts) == 1:
-        return format_shape(next(iter(counts)))
-    return ", ".join(f"{number} of {format_shape(shape)}" for shape, number in counts.items())

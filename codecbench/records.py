@@ -69,7 +69,14 @@ class Task:
     @property
     def id(self) -> str:
         """Identity of the task's result, 24 hexadecimal digits: equal only where every input is equal."""
-        what = [self.dataset, str(self.codec), self.codec_fingerprint, self.data_fingerprint, self.indices, self.shown]
+        what = [
+            self.dataset,
+            str(self.codec),
+            self.codec_fingerprint,
+            self.data_fingerprint,
+            self.indices,
+            self.shown,
+        ]
         return digest(what)
 
 

@@ -16,7 +16,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from codecbench import __version__
 from codecbench.codec import Codec
@@ -24,38 +24,46 @@ from codecbench.dataset import Dataset
 from codecbench.errors import PluginError, UnknownNameError, UsageError
 from codecbench.records import digest
 
-P = TypeVar("P", Codec, Dataset)
+P = TypeVar("P", bound=Codec | Dataset)
+C = TypeVar("C", bound=Codec)
+D = TypeVar("D", bound=Dataset)
 _registered: dict[str, list[type]] = {}
 
 
-def register_codec(cls: type[Any]) -> type[Any]:
+def register_codec(cls: type[C]) -> type[C]:
     """Class decorator: puts the codec on the shelf under the stem of its file.
 
     Raises:
         PluginError: not a frozen dataclass derived from ``Codec``.
     """
-    return _register(cls, Codec)
+    _register(cls, Codec)
+    return cls
 
 
-def register_dataset(cls: type[Any]) -> type[Any]:
+def register_dataset(cls: type[D]) -> type[D]:
     """Class decorator: puts the dataset on the shelf under the stem of its file.
 
     Raises:
         PluginError: not a frozen dataclass derived from ``Dataset``.
     """
-    return _register(cls, Dataset)
+    _register(cls, Dataset)
+    return cls
 
 
-def _register(cls: type[Any], base: type) -> type[Any]:
-    if not issubclass(cls, base):
-        raise PluginError(f"{cls.__name__} does not derive from codecbench.{base.__name__}")
-    if "__dataclass_params__" not in vars(cls) or not cls.__dataclass_params__.frozen:
+def _register(cls: Any, base: type) -> None:
+    _check(cls, base)
+    cls.name = cls.__module__.rpartition(".")[2]
+    _registered.setdefault(cls.__module__, []).append(cls)
+
+
+def _check(cls: Any, base: type) -> None:
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        raise PluginError(f"{getattr(cls, '__name__', cls)} does not derive from codecbench.{base.__name__}")
+    params = vars(cls).get("__dataclass_params__")
+    if params is None or not params.frozen:
         raise PluginError(f"{cls.__name__} is no frozen dataclass; write @dataclass(frozen=True) below the decorator")
     if missing := sorted(getattr(cls, "__abstractmethods__", ())):
         raise PluginError(f"{cls.__name__} lacks {', '.join(missing)}")
-    cls.name = cls.__module__.rpartition(".")[2]
-    _registered.setdefault(cls.__module__, []).append(cls)
-    return cls
 
 
 @dataclass(frozen=True)
@@ -147,16 +155,18 @@ class Shelf(Generic[P]):
             raise
         except BaseException as error:  # a plugin may raise anything, SystemExit included
             reason = " ".join(f"{type(error).__name__}: {error}".split())
+            _registered.pop(f"{self.package}.{name}", None)
             raise PluginError(f"{self.kind} {name!r} cannot be imported from {origin}: {reason}") from error
         if origin.entry_point:
             if not (isinstance(plugin, type) and issubclass(plugin, self.base)):
                 raise PluginError(f"{origin} is no {self.base.__name__} class")
+            _check(plugin, self.base)
             plugin.name = name
-            return cast(type[P], plugin)
+            return plugin
         classes = [cls for cls in _registered.get(f"{self.package}.{name}", []) if issubclass(cls, self.base)]
         if len(classes) != 1:
             raise PluginError(f"{origin} registers {len(classes)} {self.kind}s; expected exactly one")
-        return cast(type[P], classes[0])
+        return classes[0]
 
     def source_fingerprint(self, cls: type) -> str:
         """SHA-256 (24 hexadecimal digits) of a plugin's source and of the helper files (``_*.py``) beside it."""
@@ -170,8 +180,8 @@ class Shelf(Generic[P]):
         return sha.hexdigest()[:24]
 
 
-CODECS: Shelf[Codec] = Shelf("codec", Codec)
-DATASETS: Shelf[Dataset] = Shelf("dataset", Dataset)
+CODECS: Shelf[Codec] = Shelf("codec", Codec)  # type: ignore[type-abstract]
+DATASETS: Shelf[Dataset] = Shelf("dataset", Dataset)  # type: ignore[type-abstract]
 
 
 def codec_fingerprint(cls: type[Codec], device_name: str) -> str:
@@ -195,4 +205,3 @@ def file_sha256(path: Path) -> str:
         return "missing"
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-

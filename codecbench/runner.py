@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-
 @dataclass(frozen=True)
 class Event:
     """Something a watcher of a run may want to show.
@@ -177,7 +176,12 @@ def run(
     for note in plan.notes:
         watch(Event("note", note))
     for skipped in plan.skips:
-        watch(Event("note", f"skipped: {skipped.codec} on {skipped.dataset} ({skipped.images} images): {skipped.reason}"))
+        watch(
+            Event(
+                "note",
+                f"skipped: {skipped.codec} on {skipped.dataset} ({skipped.images} images): {skipped.reason}",
+            )
+        )
     failed = measure_all(plan, store, root, target, count_workers, seed, watch)
     if timing:
         failed += time_all(plan, store, root, target, seed, watch)
@@ -294,7 +298,10 @@ def time_all(plan: Plan, store: RunFolder, data_dir: Path, device: str, seed: in
 
     jobs = [(task, (time_task, task, datasets[task.dataset], data_dir, device)) for _, task in waiting]
     for task in drain(jobs, 1, finish):
-        finish(task, Timing(0, (), (), TIMING_THREADS, device, failed="the worker process died while it was timed"))
+        finish(
+            task,
+            Timing(0, (), (), TIMING_THREADS, device, failed="the worker process died while it was timed"),
+        )
     return failed
 
 

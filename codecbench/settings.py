@@ -81,9 +81,7 @@ class Setting:
             or (self.low is not None and isinstance(typed, int | float) and typed < self.low)
             or (self.high is not None and isinstance(typed, int | float) and typed > self.high)
         ):
-            raise SettingError(
-                f"{owner}: {self.name}={_shown(value)} is not allowed; allowed: {self.allowed}"
-            )
+            raise SettingError(f"{owner}: {self.name}={_shown(value)} is not allowed; allowed: {self.allowed}")
         return typed
 
     def _typed(self, value: object) -> Value | None:

@@ -97,7 +97,9 @@ class RunFolder:
         """
         datasets = self.manifest["datasets"]
         for label, selection in selections.items():
-            record = {key: value for key, value in dataclasses.asdict(selection).items() if key not in ("label", "indices")}
+            record = {
+                key: value for key, value in dataclasses.asdict(selection).items() if key not in ("label", "indices")
+            }
             record |= {"shown": list(selection.shown), "images": len(selection.indices)}
             if label in datasets and datasets[label] != record:
                 held = datasets[label]
@@ -211,7 +213,7 @@ class RunFolder:
     def _set_aside(self, file: Path) -> None:
         for twin in (file.with_suffix(".json"), file.with_suffix(".parquet")):
             if twin.is_file():
-                os.replace(twin, twin.with_name(twin.name + ".damaged"))
+                twin.replace(twin.with_name(twin.name + ".damaged"))
 
     # ---- pictures -----------------------------------------------------------------------------------------------
 
@@ -220,7 +222,8 @@ class RunFolder:
         import io
 
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **{str(index): _middle(image) for index, image in images.items()})
+        arrays: dict[str, Any] = {str(index): _middle(image) for index, image in images.items()}
+        np.savez_compressed(buffer, **arrays)
         self._write(self.path / "samples" / name, buffer.getvalue())
 
     def samples(self, name: str) -> dict[int, Images]:
@@ -252,7 +255,12 @@ class RunFolder:
 
     def write_timing(self, label: str, codec: CodecSpec, fingerprint: str, timing: Timing) -> None:
         """Stores the times of a codec point on a dataset."""
-        record = {"dataset": label, "codec": codec.name, "settings": codec.settings_text, "codec_fingerprint": fingerprint}
+        record = {
+            "dataset": label,
+            "codec": codec.name,
+            "settings": codec.settings_text,
+            "codec_fingerprint": fingerprint,
+        }
         self._write(self.timing_file(label, codec, fingerprint), _dump(record | dataclasses.asdict(timing)))
 
     def timings(self) -> list[dict[str, Any]]:
@@ -263,12 +271,29 @@ class RunFolder:
 
     # ---- writing ------------------------------------------------------------------------------------------------
 
+    def write_file(self, name: str, content: bytes) -> Path:
+        """Writes a file of the folder whole, or leaves the one that was there.
+
+        Args:
+            name: its path inside the folder.
+            content: its bytes.
+
+        Returns:
+            Its path.
+
+        Raises:
+            StoreError: the disk is full or the folder cannot be written.
+        """
+        file = self.path / name
+        self._write(file, content)
+        return file
+
     def _write(self, file: Path, content: bytes) -> None:
         temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             temporary.write_bytes(content)
-            os.replace(temporary, file)
+            temporary.replace(file)
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise StoreError(_why_not_written(file, error)) from error

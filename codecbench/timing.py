@@ -22,7 +22,7 @@ REPEATS = 5
 BLOCK_S = 0.005
 """A block repeats its call until it lasts about this long, in seconds, so that the clock's resolution is no matter."""
 PATIENCE_S = 2.0
-"""Once the repeats of one direction have taken this long, in seconds, no further one is begun (three are always made)."""
+"""After this long in one direction, in seconds, no further repeat is begun; three are always made."""
 
 
 def timed_count(shape: Shape) -> int:

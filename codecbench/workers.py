@@ -26,9 +26,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 TIMING_THREADS = 1
 
 
-def drain(
-    jobs: list[tuple[Any, tuple[Any, ...]]], workers: int, finish: Callable[[Any, Any], None]
-) -> list[Any]:
+def drain(jobs: list[tuple[Any, tuple[Any, ...]]], workers: int, finish: Callable[[Any, Any], None]) -> list[Any]:
     """Runs jobs in a pool; returns those that were in flight when a worker died, with the rest still done."""
     suspects: list[Any] = []
     queue = list(reversed(jobs))
@@ -67,7 +65,7 @@ def worker_pool(workers: int, threads: int) -> Iterator[Callable[..., Future[Any
     The workers do not import the caller's main module, so a script needs no ``if __name__ == "__main__"``.
     On an exception (Ctrl-C included) what has not begun is cancelled.
     """
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin_worker, initargs=(threads,))
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin_worker)
 
     def submit(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         with _environment(dict.fromkeys(THREAD_VARIABLES, str(threads))), _hidden_main():
@@ -84,7 +82,8 @@ def worker_pool(workers: int, threads: int) -> Iterator[Callable[..., Future[Any
     pool.shutdown()
 
 
-def _begin_worker(threads: int) -> None:
+def _begin_worker() -> None:
+    """Leaves Ctrl-C to the parent, which ends its workers in order."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -113,6 +112,7 @@ def _hidden_main() -> Iterator[None]:
 
 
 def threads_for(workers: int) -> int:
+    """Threads that each of several worker processes may use, so that together they fill the cores."""
     return max(1, available_cores() // workers)
 
 

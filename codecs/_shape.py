@@ -55,7 +55,5 @@ def unpack_shape(bitstream: bytes, owner: str) -> tuple[Shape, int]:
             if channels not in (1, 3) or min(height, width) < 1 or height * width > MAX_PIXELS:
                 raise BitstreamError(f"{owner}: the header tells of an image of {format_shape(shape)}")
             return shape, position + 1
-    what = (
-        "the stream is empty" if not bitstream else f"the header does not end within {len(bitstream)} bytes"
-    )
+    what = "the stream is empty" if not bitstream else f"the header does not end within {len(bitstream)} bytes"
     raise BitstreamError(f"{owner}: {what}")

@@ -36,9 +36,7 @@ class Avif(PillowCodec):
     quality: int = setting(
         60, low=0, high=100, sweep=(10, 20, 30, 40, 50, 60, 70, 80, 90, 97), help="libavif's quality scale"
     )
-    subsampling: str = setting(
-        "4:2:0", choices=("4:4:4", "4:2:2", "4:2:0"), help="chroma subsampling of RGB images"
-    )
+    subsampling: str = setting("4:2:0", choices=("4:4:4", "4:2:2", "4:2:0"), help="chroma subsampling of RGB images")
     speed: int = setting(6, low=0, high=10, help="effort: 0 is slow and small, 10 is fast")
 
     def options(self, gray: bool) -> dict[str, Any]:
@@ -110,7 +108,5 @@ class Avif(PillowCodec):
     @classmethod
     def versions(cls) -> dict[str, str]:
         """Versions of Pillow, libavif, and the AV1 encoder and decoder inside it."""
-        found = {
-            codec: AvifImagePlugin.get_codec_version(codec) for codec in ("aom", "dav1d", "rav1e", "svt")
-        }
+        found = {codec: AvifImagePlugin.get_codec_version(codec) for codec in ("aom", "dav1d", "rav1e", "svt")}
         return {**super().versions(), **{codec: version for codec, version in found.items() if version}}

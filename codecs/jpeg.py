@@ -37,9 +37,7 @@ class Jpeg(PillowCodec):
     quality: int = setting(
         75, low=1, high=100, sweep=(5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95), help="libjpeg's quality scale"
     )
-    subsampling: str = setting(
-        "4:2:0", choices=("4:4:4", "4:2:2", "4:2:0"), help="chroma subsampling of RGB images"
-    )
+    subsampling: str = setting("4:2:0", choices=("4:4:4", "4:2:2", "4:2:0"), help="chroma subsampling of RGB images")
     optimize: bool = setting(True, help="compute Huffman tables for each image")
     progressive: bool = setting(False, help="progressive scans instead of a baseline one (implies optimize)")
 
@@ -93,9 +91,7 @@ class Jpeg(PillowCodec):
                 end = found.start()
             position = end
         if position + 2 != len(bitstream):
-            raise BitstreamError(
-                f"{self.name}: {len(bitstream) - position - 2} bytes follow the end of the image"
-            )
+            raise BitstreamError(f"{self.name}: {len(bitstream) - position - 2} bytes follow the end of the image")
         if len(frame) < 6 or not scans:
             raise BitstreamError(f"{self.name}: the stream holds no image")
         height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")

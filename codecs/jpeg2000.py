@@ -39,9 +39,7 @@ class Jpeg2000(PillowCodec):
     libraries: ClassVar[tuple[str, ...]] = ("jpg_2000",)
 
     mode: str = setting("lossy", choices=("lossy", "lossless"), help="9/7 or 5/3 wavelet")
-    psnr: float = setting(
-        36.0, low=10, high=100, help="quality of lossy images in dB, as the encoder estimates it"
-    )
+    psnr: float = setting(36.0, low=10, high=100, help="quality of lossy images in dB, as the encoder estimates it")
     container: str = setting("j2k", choices=("j2k", "jp2"), help="bare codestream, or in a JP2 file")
 
     @property
@@ -53,8 +51,7 @@ class Jpeg2000(PillowCodec):
     def default_points(cls, shape: Shape) -> list[dict[str, Value]]:
         """Ten lossy qualities from 20 to 50 dB, and lossless."""
         curve: list[dict[str, Value]] = [
-            {"mode": "lossy", "psnr": psnr}
-            for psnr in (20.0, 24.0, 27.0, 30.0, 33.0, 36.0, 39.0, 42.0, 46.0, 50.0)
+            {"mode": "lossy", "psnr": psnr} for psnr in (20.0, 24.0, 27.0, 30.0, 33.0, 36.0, 39.0, 42.0, 46.0, 50.0)
         ]
         return [*curve, {"mode": "lossless"}]
 
@@ -87,9 +84,7 @@ class Jpeg2000(PillowCodec):
         if not stream.startswith(_SOC + _SIZ):
             raise BitstreamError(f"{self.name}: the stream does not begin with the header of JPEG 2000")
         if not stream.endswith(_EOC):
-            raise BitstreamError(
-                f"{self.name}: the end-of-codestream marker is missing; is the stream cut short?"
-            )
+            raise BitstreamError(f"{self.name}: the end-of-codestream marker is missing; is the stream cut short?")
         segments, position = self._main_header(stream)
         tile = stream[position : position + 14]
         if len(tile) < 14 or tile[2:6] != b"\x00\x0a\x00\x00" or tile[10] or tile[12:] != _SOD:
@@ -98,13 +93,7 @@ class Jpeg2000(PillowCodec):
             raise BitstreamError(f"{self.name}: the tile's length does not fit the stream")
         width, height, channels = self._size(segments[_SIZ])
         coding = segments[_COD]
-        if (
-            len(coding) != 10
-            or coding[0]
-            or coding[2:4] != b"\x00\x01"
-            or coding[5] > 32
-            or coding[6:8] != _CODE_BLOCK
-        ):
+        if len(coding) != 10 or coding[0] or coding[2:4] != b"\x00\x01" or coding[5] > 32 or coding[6:8] != _CODE_BLOCK:
             raise BitstreamError(f"{self.name}: the coding parameters are none that this codec writes")
         data = len(stream) - position - 14 - 2
         return Layout(width, height, len(bitstream) - data, channels == 1, stream)
@@ -120,9 +109,7 @@ class Jpeg2000(PillowCodec):
             segments[marker] = stream[position + 4 : position + 2 + length]
             position += 2 + length
         if missing := {_SIZ, _COD, _QCD} - segments.keys():
-            raise BitstreamError(
-                f"{self.name}: the main header lacks {', '.join(sorted(m.hex() for m in missing))}"
-            )
+            raise BitstreamError(f"{self.name}: the main header lacks {', '.join(sorted(m.hex() for m in missing))}")
         return segments, position
 
     def _size(self, segment: bytes) -> tuple[int, int, int]:

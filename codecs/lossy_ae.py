@@ -54,8 +54,12 @@ class LossyAutoencoder(Autoencoder):
         )
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-                mode = "fan_in" if isinstance(module, nn.Conv2d) else "fan_out"
-                nn.init.kaiming_normal_(module.weight, a=0.25, mode=mode, nonlinearity="leaky_relu")
+                nn.init.kaiming_normal_(
+                    module.weight,
+                    a=0.25,
+                    mode="fan_in" if isinstance(module, nn.Conv2d) else "fan_out",
+                    nonlinearity="leaky_relu",
+                )
                 assert module.bias is not None
                 nn.init.zeros_(module.bias)
         last = self.decoder[-2]

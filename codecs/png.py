@@ -51,13 +51,9 @@ class Png(PillowCodec):
             length = int.from_bytes(bitstream[position : position + 4], "big")
             end = position + 12 + length
             if end > len(bitstream):
-                raise BitstreamError(
-                    f"{self.name}: no whole chunk at byte {position}; is the stream cut short?"
-                )
+                raise BitstreamError(f"{self.name}: no whole chunk at byte {position}; is the stream cut short?")
             kind, payload = bitstream[position + 4 : position + 8], bitstream[position + 8 : end - 4]
-            if zlib.crc32(bitstream[position + 4 : end - 4]) != int.from_bytes(
-                bitstream[end - 4 : end], "big"
-            ):
+            if zlib.crc32(bitstream[position + 4 : end - 4]) != int.from_bytes(bitstream[end - 4 : end], "big"):
                 raise BitstreamError(f"{self.name}: the chunk at byte {position} does not match its checksum")
             if kind == b"IHDR" and position == 8:
                 header = payload
@@ -65,9 +61,7 @@ class Png(PillowCodec):
                 data += length
             position = end
         if position != len(bitstream):
-            raise BitstreamError(
-                f"{self.name}: {len(bitstream) - position} bytes follow the end of the image"
-            )
+            raise BitstreamError(f"{self.name}: {len(bitstream) - position} bytes follow the end of the image")
         if len(header) != 13 or header[8] != 8 or header[9] not in (0, 2):
             raise BitstreamError(f"{self.name}: the image is not 8-bit gray or RGB")
         width, height = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")

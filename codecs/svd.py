@@ -75,7 +75,7 @@ class Svd(FloatCodec):
         """The payloads of a batch, (N, C·r·(H+W+1))."""
         if self.rank == 0:
             return np.empty((len(images), 0), np.float32)
-        x = torch.tensor(images, device=self.device).permute(0, 3, 1, 2).to(torch.float32) / 255.0
+        x = torch.tensor(np.ascontiguousarray(images), device=self.device).permute(0, 3, 1, 2).to(torch.float32) / 255.0
         u, s, vt = torch.linalg.svd(x, full_matrices=False)
         r = self.rank
         parts = [u[..., :r].flatten(2), s[..., :r], vt[..., :r, :].mT.flatten(2)]

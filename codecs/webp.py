@@ -77,16 +77,12 @@ class Webp(PillowCodec):
         length = int.from_bytes(image[16:20], "little")
         padding = length & 1
         if int.from_bytes(image[4:8], "little") + 8 != len(image) or length + padding + 20 != len(image):
-            raise BitstreamError(
-                f"{self.name}: {len(image)} bytes do not fit the header; is the stream cut short?"
-            )
+            raise BitstreamError(f"{self.name}: {len(image)} bytes do not fit the header; is the stream cut short?")
         if kind == b"VP8 " and data[3:6] == b"\x9d\x01\x2a" and len(data) >= 10:
             width, height = (int.from_bytes(data[i : i + 2], "little") & 0x3FFF for i in (6, 8))
         elif kind == b"VP8L" and data[:1] == b"\x2f" and len(data) >= 5:
             bits = int.from_bytes(data[1:5], "little")
             width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
         else:
-            raise BitstreamError(
-                f"{self.name}: the chunk {kind.decode('latin-1')!r} does not begin a plain image"
-            )
+            raise BitstreamError(f"{self.name}: the chunk {kind.decode('latin-1')!r} does not begin a plain image")
         return Layout(width, height, len(bitstream) - length, gray, image)

@@ -101,9 +101,7 @@ class DrawnDigits(ImageSet):
         for position, index in enumerate(indices):
             if not 0 <= index < self.count:
                 raise IndexError(f"digits has images 0 to {self.count - 1}, not {index}")
-            images[position, :, :, 0] = np.frombuffer(_draw(self.seed, int(index)), np.uint8).reshape(
-                SIDE, SIDE
-            )
+            images[position, :, :, 0] = np.frombuffer(_draw(self.seed, int(index)), np.uint8).reshape(SIDE, SIDE)
         return images
 
     @functools.cached_property

@@ -93,9 +93,7 @@ class Mnist(Dataset):
                 (raw / name).unlink()
             torchvision_mnist(root=str(data_dir), train=False, download=True)
         if bad := [name for name, md5 in PLAIN_MD5.items() if not fetch.has_md5(raw / name, md5)]:
-            raise DatasetError(
-                f"mnist: {', '.join(bad)} in {raw} have wrong checksums after the download; {by_hand}"
-            )
+            raise DatasetError(f"mnist: {', '.join(bad)} in {raw} have wrong checksums after the download; {by_hand}")
         say(f"mnist: complete in {raw}; checksums are right")
 
 
@@ -104,9 +102,7 @@ def _find(data_dir: Path, name: str) -> Path:
     for path in (folder / name, folder / f"{name}.gz"):
         if path.is_file():
             return path
-    raise DatasetError(
-        f"mnist: no {name} (or {name}.gz) in {folder}; `codecbench data get mnist` downloads it"
-    )
+    raise DatasetError(f"mnist: no {name} (or {name}.gz) in {folder}; `codecbench data get mnist` downloads it")
 
 
 def _read_bytes(path: Path, most: int) -> bytes:
@@ -127,9 +123,7 @@ def _header(path: Path, item: tuple[int, ...]) -> tuple[int]:
     head = _read_bytes(path, length)
     if len(head) < length or head[:4] != bytes((0, 0, 8, 1 + len(item))):
         kind = "images" if item else "labels"
-        raise DatasetError(
-            f"mnist: {path} is no IDX file of {kind} (it begins with {head[:4].hex() or 'nothing'})"
-        )
+        raise DatasetError(f"mnist: {path} is no IDX file of {kind} (it begins with {head[:4].hex() or 'nothing'})")
     count, *dims = np.frombuffer(head[4:], ">u4").tolist()
     if tuple(dims) != item:
         got = "×".join(map(str, dims))
@@ -139,9 +133,7 @@ def _header(path: Path, item: tuple[int, ...]) -> tuple[int]:
     size = path.stat().st_size
     expected = length + count * math.prod(item)
     if path.suffix != ".gz" and size != expected:
-        raise DatasetError(
-            f"mnist: {path} has {size} bytes, expected {expected}: it is damaged or cut short; {REPAIR}"
-        )
+        raise DatasetError(f"mnist: {path} has {size} bytes, expected {expected}: it is damaged or cut short; {REPAIR}")
     return (count,)
 
 

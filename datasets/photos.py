@@ -90,9 +90,7 @@ def _crops(folder: Path) -> tuple[Images, npt.NDArray[np.uint8]]:
         except (OSError, ValueError, SyntaxError) as error:
             raise DatasetError(f"photos: {path} cannot be read ({error}); reinstall scikit-image") from error
         if pixels.shape != (height, width, 3):
-            raise DatasetError(
-                f"photos: {path} is {pixels.shape[0]}×{pixels.shape[1]}, expected {height}×{width}"
-            )
+            raise DatasetError(f"photos: {path} is {pixels.shape[0]}×{pixels.shape[1]}, expected {height}×{width}")
         rows, columns = height // SIDE, width // SIDE
         grid = pixels[: rows * SIDE, : columns * SIDE].reshape(rows, SIDE, columns, SIDE, 3)
         pieces.append(grid.transpose(0, 2, 1, 3, 4).reshape(-1, SIDE, SIDE, 3))

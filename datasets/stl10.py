@@ -98,9 +98,7 @@ class Stl10(Dataset):
             )
         say("stl10: checking the files")
         if bad := [path.name for path, md5 in expected if not fetch.has_md5(path, md5)]:
-            raise DatasetError(
-                f"stl10: {', '.join(bad)} in {folder} have wrong checksums after unpacking; {by_hand}"
-            )
+            raise DatasetError(f"stl10: {', '.join(bad)} in {folder} have wrong checksums after unpacking; {by_hand}")
         say(f"stl10: complete in {folder}; checksums are right")
 
     @property
@@ -112,9 +110,7 @@ class Stl10(Dataset):
         folder = data_dir / FOLDER
         path = folder / f"{self.split}_X.bin"
         if not path.is_file():
-            raise DatasetError(
-                f"stl10: no {path.name} in {folder}; `codecbench data get stl10` downloads it (2.6 GB)"
-            )
+            raise DatasetError(f"stl10: no {path.name} in {folder}; `codecbench data get stl10` downloads it (2.6 GB)")
         count, rest = divmod(path.stat().st_size, IMAGE_BYTES)
         if rest or not count:
             size = path.stat().st_size

@@ -75,7 +75,7 @@ def test_damaged_streams(points, seed):
 def test_many_damaged_streams(points):
     for codec in points:
         for shape in taken_shapes(codec)[:3]:
-            check_damage(codec, shape, seed=2, trials=2000)
+            check_damage(codec, shape, seed=2, trials=800)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -123,9 +123,7 @@ def test_ssim_by_its_definition():
             variances = (window * (x - mean_x) ** 2).sum() + (window * (y - mean_y) ** 2).sum()
             covariance = (window * (x - mean_x) * (y - mean_y)).sum()
             values.append(
-                (2 * mean_x * mean_y + c1)
-                * (2 * covariance + c2)
-                / ((mean_x**2 + mean_y**2 + c1) * (variances + c2))
+                (2 * mean_x * mean_y + c1) * (2 * covariance + c2) / ((mean_x**2 + mean_y**2 + c1) * (variances + c2))
             )
     found = metrics.ssim(original.astype(np.uint8), decoded.astype(np.uint8))
     np.testing.assert_allclose(found, [np.mean(values)], rtol=0, atol=1e-12)
@@ -179,9 +177,7 @@ def test_mse_float_of_a_network_that_diverged():
 
 def test_mse_float_of_8_bit_values_is_the_mse():
     original, decoded = pairs((4, 16, 16, 3))["natural, noisy"]
-    np.testing.assert_allclose(
-        metrics.mse_float(original, decoded / 255.0), metrics.mse(original, decoded), rtol=1e-12
-    )
+    np.testing.assert_allclose(metrics.mse_float(original, decoded / 255.0), metrics.mse(original, decoded), rtol=1e-12)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

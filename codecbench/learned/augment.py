@@ -68,7 +68,7 @@ class RandomCropFlip:
 
     def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Cuts float images (N, C, H, W) to (N, C, height, width), each at a place of its own."""
-        count, channels, height, width = images.shape
+        count, _, height, width = images.shape
         device = images.device
 
         def places(room: int) -> torch.Tensor:

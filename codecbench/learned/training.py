@@ -129,7 +129,13 @@ def make_job(
     target = resolve_device(device, True)
     folder = Path(out) if out is not None else Path("training") / f"{name}-{chosen}"
     return Job(
-        codec, chosen, dataclasses.replace(recipes[chosen], **changes), data_root(data_dir), folder, target, command
+        codec,
+        chosen,
+        dataclasses.replace(recipes[chosen], **changes),
+        data_root(data_dir),
+        folder,
+        target,
+        command,
     )
 
 
@@ -182,7 +188,7 @@ def install(job: Job) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     for source, place in ((job.out / "best.safetensors", target), (job.out / "best.json", card_path(target))):
         shutil.copyfile(source, place.with_name(place.name + ".tmp"))
-        os.replace(place.with_name(place.name + ".tmp"), place)
+        place.with_name(place.name + ".tmp").replace(place)
     return target
 
 
@@ -269,9 +275,7 @@ def _run_epoch(
     save_weights(job.out / "last.safetensors", state.network)
 
 
-def _step(
-    recipe: Recipe, state: _State, chosen: torch.Tensor, drawer: torch.Generator, epoch: int
-) -> torch.Tensor:
+def _step(recipe: Recipe, state: _State, chosen: torch.Tensor, drawer: torch.Generator, epoch: int) -> torch.Tensor:
     batch = chosen.float() / 255.0
     if recipe.augment:
         batch = recipe.augment(batch, drawer)
@@ -293,8 +297,10 @@ def _autocast(recipe: Recipe, device_type: str, epoch: int) -> Iterator[None]:
 
 
 def describe(recipe: Recipe) -> dict[str, Any]:
-    """A recipe as plain JSON values."""
-    return json.loads(json.dumps(dataclasses.asdict(recipe), default=lambda value: getattr(value, "__name__", repr(value))))  # type: ignore[no-any-return]
+    """A recipe as plain JSON values; functions by their names."""
+    text = json.dumps(dataclasses.asdict(recipe), default=lambda value: getattr(value, "__name__", repr(value)))
+    content: dict[str, Any] = json.loads(text)
+    return content
 
 
 def _save(checkpoint: Path, job: Job, state: _State) -> None:
@@ -309,8 +315,11 @@ def _save(checkpoint: Path, job: Job, state: _State) -> None:
     }
     temporary = checkpoint.with_name(checkpoint.name + ".tmp")
     torch.save(content, temporary)
-    os.replace(temporary, checkpoint)
-    lines = [",".join(LOG_COLUMNS), *(",".join(f"{row[key]:.9g}" for key in LOG_COLUMNS) for row in state.log)]
+    temporary.replace(checkpoint)
+    lines = [
+        ",".join(LOG_COLUMNS),
+        *(",".join(f"{row[key]:.9g}" for key in LOG_COLUMNS) for row in state.log),
+    ]
     (job.out / "log.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -359,4 +368,4 @@ def _card(job: Job, state: _State, training_images: int) -> dict[str, Any]:
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    temporary.replace(path)

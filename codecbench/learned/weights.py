@@ -6,10 +6,8 @@ another network, or that come from a pickle are refused.
 
 from __future__ import annotations
 
-import functools
 import inspect
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +57,7 @@ def save_weights(path: Path, module: torch.nn.Module) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
     safetensors.torch.save_file(state, temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
     return file_sha256(path)
 
 
@@ -90,11 +88,7 @@ def load_weights(path: Path, module: torch.nn.Module, sha256: str) -> None:
         raise WeightsError(f"{path} holds weights of another network: {reason}") from error
 
 
-@functools.lru_cache(maxsize=8)
-def _network(build: type[torch.nn.Module], path: Path, sha256: str, device: str) -> torch.nn.Module:
-    module = build()
-    load_weights(path, module, sha256)
-    return module.eval().requires_grad_(False).to(device)
+_loaded: dict[tuple[type, Path, str, str], torch.nn.Module] = {}
 
 
 def shipped_network(build: type[torch.nn.Module], path: Path, device: str) -> torch.nn.Module:
@@ -103,4 +97,10 @@ def shipped_network(build: type[torch.nn.Module], path: Path, device: str) -> to
     Raises:
         WeightsError: see :func:`load_weights` and :func:`read_card`.
     """
-    return _network(build, path, read_card(path)["sha256"], device)
+    sha256 = read_card(path)["sha256"]
+    key = (build, path, sha256, device)
+    if key not in _loaded:
+        module = build()
+        load_weights(path, module, sha256)
+        _loaded[key] = module.eval().requires_grad_(False).to(device)
+    return _loaded[key]

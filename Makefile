@@ -1,0 +1,42 @@
+# `make run` and `make test` are all that a fresh clone needs; both make .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup run test test-all lint benchmark clean
+
+help:
+	@echo "make run        install, then measure every codec and write a report"
+	@echo "make test       install, then lint, type-check and test"
+	@echo "make test-all   the same with the slow tests"
+	@echo "make benchmark  speed of the harness itself"
+	@echo "make clean      remove .venv and caches"
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "codecbench needs Python 3.11 or newer; set PYTHON=")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+setup: $(STAMP)
+
+run: setup
+	$(BIN)/codecbench run --codecs all
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: lint
+	$(BIN)/python -m pytest
+
+benchmark: setup
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -1,0 +1,105 @@
+"""What there is: codecs, datasets and metrics as plain records, for ``codecbench list``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from codecbench.codec import Codec
+from codecbench.datadir import data_root
+from codecbench.errors import PluginError
+from codecbench.metrics import METRICS
+from codecbench.registry import CODECS, DATASETS
+from codecbench.settings import Setting, format_settings, format_value, settings_of
+
+
+def everything(data_dir: str | os.PathLike[str] | None = None) -> dict[str, Any]:
+    """Describes every codec, dataset and metric; a plugin that cannot be imported is listed with its reason.
+
+    Args:
+        data_dir: the data root; see ``codecbench.datadir``.
+
+    Returns:
+        JSON values under ``codecs``, ``datasets``, ``metrics`` and ``data_dir``.
+    """
+    root = data_root(data_dir)
+    return {
+        "codecs": [_codec(name) for name in CODECS.names()],
+        "datasets": [_dataset(name, root) for name in DATASETS.names()],
+        "metrics": [{"name": name, **metric._asdict()} for name, metric in METRICS.items()],
+        "data_dir": str(root),
+    }
+
+
+def _codec(name: str) -> dict[str, Any]:
+    try:
+        cls = CODECS.get(name)
+    except PluginError as error:
+        return {"name": name, "available": False, "reason": str(error)}
+    points = _default_codecs(cls)
+    return {
+        "name": name,
+        "available": True,
+        "reason": "",
+        "about": _first_line(cls),
+        "lossless": _lossless(points),
+        "trained_on": list(cls.trained_on),
+        "uses_device": cls.uses_device,
+        "settings": [_setting(info) for info in settings_of(cls).values()],
+        "sweep": [format_settings(codec.settings) for codec in points],
+        "swept": _swept(points),
+        "versions": cls.versions(),
+    }
+
+
+def _default_codecs(cls: type[Codec]) -> list[Codec]:
+    """The default sweep, for the shape that the codec is made for or else for 64×64 colour."""
+    return [cls(**point) for point in cls.default_points(getattr(cls, "image_shape", (64, 64, 3)))]
+
+
+def _lossless(codecs: Sequence[Codec]) -> str:
+    """``yes``, ``no``, or ``some settings``."""
+    claims = {codec.lossless for codec in codecs}
+    return "some settings" if len(claims) > 1 else "yes" if claims == {True} else "no"
+
+
+def _swept(codecs: Sequence[Codec]) -> str:
+    """The settings that the sweep varies, with their values; the middle of a long list is left out."""
+    parts = []
+    for key in codecs[0].settings:
+        values = list(dict.fromkeys(format_value(codec.settings[key]) for codec in codecs))
+        if len(values) > 1:
+            parts.append(f"{key}={'/'.join(values if len(values) <= 12 else [*values[:3], '…', values[-1]])}")
+    return ", ".join(parts)
+
+
+def _dataset(name: str, root: Any) -> dict[str, Any]:
+    try:
+        cls = DATASETS.get(name)
+    except PluginError as error:
+        return {"name": name, "available": False, "note": str(error), "settings": []}
+    status = cls().status(root)
+    return {
+        "name": name,
+        "about": _first_line(cls),
+        "available": status.available,
+        "images": status.images,
+        "shape": list(status.shape) if status.shape else None,
+        "note": status.note,
+        "settings": [_setting(info) for info in settings_of(cls).values()],
+    }
+
+
+def _setting(info: Setting) -> dict[str, Any]:
+    return {
+        "name": info.name,
+        "default": info.default,
+        "allowed": info.allowed,
+        "sweep": [format_value(value) for value in info.sweep],
+        "help": info.help,
+    }
+
+
+def _first_line(cls: type) -> str:
+    return (cls.__doc__ or "").strip().partition("\n")[0]

@@ -1,0 +1,80 @@
+"""Streams written earlier still decode to the same images: the meaning of a codec's bytes must not drift.
+
+``PYTHONPATH=tests python tests/codecs/test_pinned.py`` writes the files anew. That is a breaking change, to
+be said in the changelog: streams of earlier versions then no longer agree with this one.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conformance import sample_images
+
+from codecbench.registry import CODECS
+from codecbench.settings import settings_of
+from codecbench.specs import expand, split_specs
+
+FOLDER = Path(__file__).parents[1] / "fixtures" / "pinned"
+SPECS = (
+    "none",
+    "svd:rank=0/3",
+    "jpeg:quality=30/90",
+    "jpeg:quality=80,subsampling=4:4:4,optimize=false",
+    "jpeg:quality=80,progressive=true",
+    "png:compress_level=9",
+    "webp:quality=50",
+    "webp:mode=lossless",
+    "avif:quality=50",
+    "avif:quality=80,subsampling=4:4:4",
+    "jpeg2000:psnr=30.0",
+    "jpeg2000:mode=lossless,container=j2k/jp2",
+)
+SHAPES = ((12, 16, 1), (16, 12, 3))
+TOLERANCE = 2  # levels; decoders of lossy formats may round differently from version to version
+
+
+def pinned() -> list[dict]:
+    return [case for file in sorted(FOLDER.glob("*.json")) for case in json.loads(file.read_text())]
+
+
+@pytest.mark.parametrize("case", pinned(), ids=lambda case: f"{case['spec']}-{case['shape'][2]}")
+def test_pinned_streams_decode_as_they_did(case):
+    (spec,) = split_specs(case["spec"])
+    cls = CODECS.get(spec.name)
+    (settings,) = expand(spec, settings_of(cls))
+    codec = cls(**settings)
+    assert str(codec.spec) == case["spec"]
+    decoded = codec.decode([base64.b64decode(case["stream"])])[0]
+    expected = np.frombuffer(base64.b64decode(case["decoded"]), np.uint8).reshape(case["shape"])
+    assert decoded.shape == expected.shape
+    limit = 0 if codec.lossless else TOLERANCE
+    assert np.abs(decoded.astype(int) - expected).max() <= limit
+
+
+def test_every_untrained_codec_is_pinned():
+    untrained = {name for name in CODECS.names() if not CODECS.get(name).weight_files()}
+    assert untrained <= {case["spec"].partition(":")[0] for case in pinned()}
+
+
+def rewrite() -> None:
+    """Writes one file a codec: spec, shape, stream and decoded samples of a drawing."""
+    cases: dict[str, list[dict]] = {}
+    for spec in split_specs(",".join(SPECS)):
+        cls = CODECS.get(spec.name)
+        for settings in expand(spec, settings_of(cls)):
+            codec = cls(**settings)
+            for shape in SHAPES:
+                stream = codec.encode(sample_images(shape)[:1])[0]
+                case = {"spec": str(codec.spec), "shape": shape, "stream": base64.b64encode(stream).decode()}
+                case["decoded"] = base64.b64encode(codec.decode([stream]).tobytes()).decode()
+                cases.setdefault(codec.name, []).append(case)
+    for name, entries in cases.items():
+        (FOLDER / f"{name}.json").write_text(json.dumps(entries, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    rewrite()

@@ -1,0 +1,31 @@
+"""The exception tree is the one that its docstring draws."""
+
+import inspect
+import re
+
+from codecbench import errors
+
+
+def test_the_docstring_draws_the_tree():
+    drawn, parents = {}, []
+    margin = re.search(r"^( *)CodecbenchError$", errors.__doc__, re.MULTILINE)[1]
+    for line in errors.__doc__.splitlines():
+        if match := re.match(margin + r"([│├└─\s]*)([A-Z]\w+Error)\b", line):
+            depth = len(match[1]) // 4
+            parents[depth:] = [match[2]]
+            drawn[match[2]] = parents[depth - 1] if depth else "Exception"
+    real = {
+        name: cls.__mro__[1].__name__
+        for name, cls in inspect.getmembers(errors, inspect.isclass)
+        if cls.__module__ == errors.__name__
+    }
+    assert drawn == real
+    assert all(issubclass(getattr(errors, name), errors.CodecbenchError) for name in real)
+
+
+def test_unknown_names_list_the_known_and_the_nearest():
+    near = errors.UnknownNameError("codec", "jepg", ["png", "jpeg", "webp"])
+    assert str(near) == "unknown codec 'jepg'; did you mean 'jpeg'? known: jpeg, png, webp"
+    far = errors.UnknownNameError("codec", "zzz", iter(["png", "jpeg"]))
+    assert str(far) == "unknown codec 'zzz'; known: jpeg, png"
+    assert str(errors.UnknownNameError("codec", "zzz", [])) == "unknown codec 'zzz'; known: none"

@@ -1,0 +1,387 @@
+"""Discovery of plugins: folders, the environment variable, entry points, and what can go wrong with each."""
+
+import importlib
+import os
+import pickle
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+import codecbench.codecs
+import codecbench.datasets
+from codecbench import registry
+from codecbench.errors import PluginError, UnknownNameError, UsageError
+from codecbench.registry import CODECS, DATASETS, codec_fingerprint
+
+CODEC = """
+    import codecbench as cb
+    from dataclasses import dataclass
+
+    @cb.register_codec
+    @dataclass(frozen=True)
+    class Mine(cb.Codec):
+        level: int = cb.setting(1, low=0, high=9)
+
+        def encode(self, images):
+            return [image.tobytes() for image in images]
+
+        def decode(self, bitstreams):
+            raise NotImplementedError
+"""
+DATASET = """
+    import codecbench as cb
+    from dataclasses import dataclass
+
+    @cb.register_dataset
+    @dataclass(frozen=True)
+    class Mine(cb.Dataset):
+        def status(self, data_dir):
+            return cb.DatasetStatus(True)
+
+        def load(self, data_dir):
+            raise NotImplementedError
+"""
+
+
+def write(folder, name, source):
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / name
+    file.write_text(textwrap.dedent(source), encoding="utf-8")
+    importlib.invalidate_caches()
+    return file
+
+
+@pytest.fixture(autouse=True)
+def shelves_as_before(monkeypatch):
+    """The shelves belong to the process: puts back all that a test changes about them."""
+    packages = (codecbench.codecs, codecbench.datasets)
+    monkeypatch.delenv("CODECBENCH_CODEC_PATH", raising=False)
+    monkeypatch.delenv("CODECBENCH_DATASET_PATH", raising=False)
+    # Keeps bytecode out of it: a file rewritten within a second, at equal length, would be taken for the old one.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    paths = [list(package.__path__) for package in packages]
+    modules, registered = dict(sys.modules), {key: list(value) for key, value in registry._registered.items()}
+    yield
+    for package, path in zip(packages, paths, strict=True):
+        package.__path__[:] = path
+    for name in [name for name in sys.modules if name not in modules]:
+        if name.startswith(("codecbench.codecs.", "codecbench.datasets.", "fake_")):
+            parent, _, child = name.rpartition(".")
+            if parent in sys.modules:
+                vars(sys.modules[parent]).pop(child, None)
+            del sys.modules[name]
+    registry._registered.clear()
+    registry._registered.update(registered)
+    importlib.invalidate_caches()
+
+
+def in_fresh_process(code, **variables):
+    environment = {**os.environ, **{name: str(value) for name, value in variables.items()}}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+# --- The three ways to a plugin -----------------------------------------------------------------------------
+
+
+def test_a_folder(tmp_path):
+    file = write(tmp_path, "mine.py", CODEC)
+    CODECS.add_folder(tmp_path)
+    assert "mine" in CODECS.names()
+    cls = CODECS.get("mine")
+    assert cls.name == "mine"
+    assert cls.__module__ == "codecbench.codecs.mine"
+    assert CODECS.origins()["mine"].file == file.resolve()
+    assert str(cls(level=3).spec) == "mine:level=3"
+    assert pickle.loads(pickle.dumps(cls(level=3))) == cls(level=3)
+    assert CODECS.get("mine") is cls
+
+
+def test_a_folder_of_datasets(tmp_path):
+    write(tmp_path, "mine.py", DATASET)
+    DATASETS.add_folder(tmp_path)
+    assert DATASETS.get("mine").name == "mine"
+    assert "mine" not in CODECS.names()
+
+
+def test_a_folder_is_handed_on_to_the_processes_started_here(tmp_path):
+    write(tmp_path / "one", "first.py", CODEC)
+    write(tmp_path / "two", "second.py", CODEC)
+    for folder in ("one", "two", "one"):
+        CODECS.add_folder(tmp_path / folder)
+    assert os.environ["CODECBENCH_CODEC_PATH"].split(os.pathsep) == [
+        str((tmp_path / folder).resolve()) for folder in ("one", "two")
+    ]
+    code = "from codecbench.registry import CODECS; print(CODECS.get('first').name, CODECS.get('second').name)"
+    assert in_fresh_process(code) == "first second"
+
+
+def test_the_environment_variable(tmp_path):
+    write(tmp_path / "one", "first.py", CODEC)
+    write(tmp_path / "two", "second.py", DATASET)
+    code = """
+        from codecbench.registry import CODECS, DATASETS
+        print(CODECS.get("first").name, DATASETS.get("second").name)
+    """
+    variables = {"CODECBENCH_CODEC_PATH": tmp_path / "one", "CODECBENCH_DATASET_PATH": tmp_path / "two"}
+    assert in_fresh_process(code, **variables) == "first second"
+
+
+def entry_point(folder, name, target):
+    info = folder / f"fake_{name}-1.0.dist-info"
+    write(info, "METADATA", f"Metadata-Version: 2.1\nName: fake-{name}\nVersion: 1.0\n")
+    write(info, "entry_points.txt", f"[codecbench.codecs]\n{name} = {target}\n")
+
+
+def test_an_entry_point(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    write(tmp_path, "fake_package.py", CODEC)
+    entry_point(tmp_path, "packed", "fake_package:Mine")
+    assert "packed" in CODECS.names()
+    assert "fake_package" not in sys.modules
+    cls = CODECS.get("packed")
+    assert cls.name == "packed"
+    assert cls.__module__ == "fake_package"
+    assert len(codec_fingerprint(cls, "cpu")) == 24
+    assert pickle.loads(pickle.dumps(cls(level=3))) == cls(level=3)
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("fake_package:missing", "has no attribute 'missing'"),
+        ("fake_absent:Mine", "No module named 'fake_absent'"),
+        ("fake_package:number", "number|is no Codec class"),
+        ("fake_package:Thawed", "frozen"),
+    ],
+)
+def test_an_entry_point_that_leads_nowhere(tmp_path, monkeypatch, target, said):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    write(
+        tmp_path,
+        "fake_package.py",
+        """
+        import codecbench as cb
+        number = 5
+        class Thawed(cb.Codec):
+            def encode(self, images): ...
+            def decode(self, bitstreams): ...
+        """,
+    )
+    entry_point(tmp_path, "packed", target)
+    with pytest.raises(PluginError, match=said):
+        CODECS.get("packed")
+
+
+# --- Names --------------------------------------------------------------------------------------------------
+
+
+def test_listing_names_imports_no_plugin(tmp_path):
+    write(tmp_path, "loud.py", "raise RuntimeError('imported')")
+    code = """
+        import sys
+        from codecbench.registry import CODECS, DATASETS
+        print("loud" in CODECS.names(), bool(DATASETS.names() or True))
+        print([name for name in sys.modules if name.startswith(("codecbench.codecs.", "codecbench.datasets."))])
+    """
+    assert in_fresh_process(code, CODECBENCH_CODEC_PATH=tmp_path) == "True True\n[]"
+
+
+def test_names_are_sorted_and_helpers_skipped(tmp_path):
+    for name in ("zeta.py", "alpha.py", "_helper.py", "__init__.py", "notes.txt"):
+        write(tmp_path, name, CODEC)
+    write(tmp_path / "weights", "inner.py", CODEC)
+    before = CODECS.names()
+    CODECS.add_folder(tmp_path)
+    names = CODECS.names()
+    assert names == sorted(names)
+    assert set(names) - set(before) == {"zeta", "alpha"}
+
+
+def test_a_plugin_uses_its_helper(tmp_path):
+    write(tmp_path, "_steps.py", "STEPS = 5")
+    write(tmp_path, "mine.py", "from codecbench.codecs._steps import STEPS\n" + textwrap.dedent(CODEC))
+    CODECS.add_folder(tmp_path)
+    assert CODECS.get("mine").name == "mine"
+
+
+def test_nothing_is_loaded_from_the_current_directory(tmp_path, monkeypatch):
+    write(tmp_path, "mine.py", CODEC)
+    write(tmp_path / "codecs", "mine.py", CODEC)
+    monkeypatch.chdir(tmp_path)
+    assert "mine" not in CODECS.names()
+    assert in_fresh_process("from codecbench.registry import CODECS; print('mine' in CODECS.names())") == "False"
+
+
+def test_unknown_names_list_the_known_and_the_nearest(tmp_path):
+    write(tmp_path, "mine_own.py", CODEC)
+    CODECS.add_folder(tmp_path)
+    with pytest.raises(UnknownNameError) as caught:
+        CODECS.get("mine_ovn")
+    assert "unknown codec 'mine_ovn'; did you mean 'mine_own'? known: " in str(caught.value)
+    with pytest.raises(UnknownNameError, match="unknown dataset 'mine_own'"):
+        DATASETS.get("mine_own")
+
+
+@pytest.mark.parametrize("first", ["folder", "entry point"])
+def test_two_plugins_of_one_name_are_an_error_that_names_both(tmp_path, monkeypatch, first):
+    second = write(tmp_path / "b", "twin.py", CODEC)
+    if first == "folder":
+        origin = str(write(tmp_path / "a", "twin.py", CODEC))
+        CODECS.add_folder(tmp_path / "a")
+    else:
+        monkeypatch.syspath_prepend(str(tmp_path))
+        origin = "fake_package:Mine"
+        entry_point(tmp_path, "twin", origin)
+    CODECS.add_folder(tmp_path / "b")
+    for look in (CODECS.names, lambda: CODECS.get("twin")):
+        with pytest.raises(PluginError, match="two codecs are called 'twin'") as caught:
+            look()
+        assert origin in str(caught.value)
+        assert str(second) in str(caught.value)
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(UsageError, match="no folder of codecs"):
+        CODECS.add_folder(tmp_path / "absent")
+    assert "CODECBENCH_CODEC_PATH" not in os.environ
+    code = """
+        from codecbench.errors import UsageError
+        from codecbench.registry import CODECS
+        try:
+            CODECS.names()
+        except UsageError as error:
+            print(error)
+    """
+    said = in_fresh_process(code, CODECBENCH_CODEC_PATH=tmp_path / "absent")
+    assert "CODECBENCH_CODEC_PATH" in said
+    assert "absent" in said
+
+
+# --- Plugins that are broken --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("import no_such_library", "No module named 'no_such_library'"),
+        ("def broken(:", "SyntaxError"),
+        ("raise SystemExit(3)", "SystemExit"),
+        ("raise ValueError('two\\nlines')", "ValueError: two lines"),
+        ("", "registers 0 codecs"),
+        (CODEC + CODEC.replace("Mine", "Other"), "registers 2 codecs"),
+        (CODEC.replace("frozen=True", "frozen=False"), "no frozen dataclass"),
+        (CODEC.replace("@dataclass(frozen=True)", ""), "no frozen dataclass"),
+        (CODEC.replace("cb.Codec", "object"), "does not derive from codecbench.Codec"),
+        (CODEC.replace("def decode", "def decipher"), "Mine lacks decode"),
+        (
+            CODEC.replace("def decode", "def decipher").replace("def encode", "def e"),
+            "Mine lacks decode, encode",
+        ),
+        (DATASET, "registers 0 codecs"),
+    ],
+    ids=[
+        "library",
+        "syntax",
+        "exit",
+        "lines",
+        "none",
+        "two",
+        "thawed",
+        "plain",
+        "base",
+        "half",
+        "empty",
+        "dataset",
+    ],
+)
+def test_a_broken_plugin_gives_its_reason_and_the_others_work(tmp_path, source, said):
+    file = write(tmp_path, "broken.py", source)
+    write(tmp_path, "whole.py", CODEC)
+    CODECS.add_folder(tmp_path)
+    assert {"broken", "whole"} <= set(CODECS.names())
+    for _ in range(2):  # and again, when the module is already there
+        with pytest.raises(PluginError, match=said) as caught:
+            CODECS.get("broken")
+        assert str(file.resolve()) in str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert CODECS.get("whole").name == "whole"
+
+
+def test_ctrl_c_during_an_import_stays_ctrl_c(tmp_path):
+    write(tmp_path, "slow.py", "raise KeyboardInterrupt")
+    CODECS.add_folder(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        CODECS.get("slow")
+
+
+def test_a_plugin_that_was_mended_works_without_a_restart(tmp_path):
+    write(tmp_path, "mine.py", textwrap.dedent(CODEC) + "\nraise ValueError('at its end')")
+    CODECS.add_folder(tmp_path)
+    with pytest.raises(PluginError, match="at its end"):
+        CODECS.get("mine")
+    write(tmp_path, "mine.py", CODEC)
+    assert CODECS.get("mine")(level=2).level == 2
+
+
+# --- Fingerprints -------------------------------------------------------------------------------------------
+
+
+def test_the_fingerprint_covers_source_helpers_weights_and_device(tmp_path, monkeypatch):
+    weights = tmp_path / "weights.bin"
+    with_weights = textwrap.dedent(CODEC) + textwrap.indent(
+        f"\n@classmethod\ndef weight_files(cls):\n    return ({str(weights)!r},)\n", "    "
+    )
+    file = write(tmp_path / "shelf", "mine.py", with_weights)
+    write(tmp_path / "shelf", "other.py", CODEC)
+    CODECS.add_folder(tmp_path / "shelf")
+    cls = CODECS.get("mine")
+    seen = [codec_fingerprint(cls, "cpu")]
+
+    def changed():
+        seen.append(codec_fingerprint(cls, "cpu"))
+        assert codec_fingerprint(cls, "cpu") == seen[-1]
+        return len(set(seen)) == len(seen)
+
+    assert len(seen[0]) == 24
+    weights.write_bytes(b"1")
+    assert changed()
+    weights.write_bytes(b"2")
+    assert changed()
+    helper = write(tmp_path / "shelf", "_helper.py", "A = 1")
+    assert changed()
+    helper.write_text("A = 2")
+    assert changed()
+    file.write_text(with_weights + "# changed\n")
+    assert changed()
+    monkeypatch.setattr(cls, "versions", classmethod(lambda cls: {"library": "2"}))
+    assert changed()
+    monkeypatch.setattr(registry, "__version__", "999")
+    assert changed()
+
+    write(tmp_path / "shelf", "other.py", "# another plugin's source")
+    assert codec_fingerprint(cls, "cpu") == seen[-1]
+    assert codec_fingerprint(cls, "some GPU") == seen[-1]
+    monkeypatch.setattr(cls, "uses_device", True)
+    assert codec_fingerprint(cls, "some GPU") != seen[-1]
+
+
+# --- The built-in shelves -----------------------------------------------------------------------------------
+
+
+def test_every_built_in_plugin_is_named_after_its_file():
+    for shelf in (CODECS, DATASETS):
+        for name, origin in shelf.origins().items():
+            assert origin.file is not None
+            cls = shelf.get(name)
+            assert cls.name == name == origin.file.stem
+            assert issubclass(cls, shelf.base)
