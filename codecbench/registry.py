@@ -127,6 +127,8 @@ class Shelf(Generic[P]):
         return dict(sorted(found.items()))
 
     def _add(self, found: dict[str, Origin], name: str, origin: Origin) -> None:
+        if name == "all":
+            raise PluginError(f"no {self.kind} may be called 'all'; rename {origin}")
         if name in found:
             raise PluginError(f"two {self.kind}s are called {name!r}: {found[name]} and {origin}")
         found[name] = origin

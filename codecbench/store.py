@@ -13,6 +13,7 @@ stay on disk but never show. A damaged part is renamed to ``*.damaged``, named, 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import hashlib
@@ -295,7 +296,8 @@ class RunFolder:
             temporary.write_bytes(content)
             temporary.replace(file)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
             raise StoreError(_why_not_written(file, error)) from error
 
 

@@ -8,9 +8,42 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from codecbench.codec import format_shape
+from codecbench.errors import TrainingError
+
 
 def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> torch.Tensor:
     return low + (high - low) * torch.rand(count, generator=generator, device=generator.device)
+
+
+def affine(
+    images: torch.Tensor,
+    angle: torch.Tensor,
+    shift: torch.Tensor,
+    scale: torch.Tensor,
+    shear: torch.Tensor,
+) -> torch.Tensor:
+    """Shears, magnifies, rotates and then shifts images, about their centre, bilinear, zeros outside.
+
+    The same map as torchvision's ``affine``, with numbers of its own for each image.
+
+    Args:
+        images: float, (N, C, H, W).
+        angle: clockwise rotation in radians, (N,).
+        shift: to the right and down, in pixels, (N, 2).
+        scale: magnification, (N,).
+        shear: angle in radians by which columns lean to the left at the bottom, (N,).
+    """
+    height, width = images.shape[2:]
+    cosine, sine, slope = torch.cos(angle), torch.sin(angle), torch.tan(shear)
+    # The inverse map, from places in the output to places in the input, in pixels from the centre.
+    rows = torch.stack([cosine - slope * sine, sine + slope * cosine, -sine, cosine], dim=1).reshape(-1, 2, 2)
+    inverse = rows / scale[:, None, None]
+    offset = -(inverse @ shift[:, :, None])
+    half = torch.tensor([width / 2, height / 2], device=inverse.device)  # affine_grid's unit, along x and y
+    theta = torch.cat([inverse * half / half[:, None], offset / half[:, None]], dim=2)
+    grid = F.affine_grid(theta.to(images.device, images.dtype), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 @dataclass(frozen=True)
@@ -21,7 +54,7 @@ class RandomAffine:
         degrees: rotation within ± this angle.
         translate: shift within ± this fraction of the side.
         scale: smallest and largest magnification.
-        shear: shear within ± this angle.
+        shear: shear within ± this angle, in degrees.
         share: fraction of the images that are changed; the others pass as they are.
     """
 
@@ -33,25 +66,15 @@ class RandomAffine:
 
     def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Changes float images (N, C, H, W), each by a draw of its own."""
-        count = len(images)
+        count, _, height, width = images.shape
         angle = torch.deg2rad(_uniform(count, -self.degrees, self.degrees, generator))
-        shear = torch.tan(torch.deg2rad(_uniform(count, -self.shear, self.shear, generator)))
-        zoom = 1.0 / _uniform(count, *self.scale, generator)
-        cosine, sine = torch.cos(angle) * zoom, torch.sin(angle) * zoom
-        shift_x = _uniform(count, -2 * self.translate, 2 * self.translate, generator)
-        shift_y = _uniform(count, -2 * self.translate, 2 * self.translate, generator)
-        theta = torch.stack(
-            [
-                torch.stack([cosine, cosine * shear - sine, shift_x], dim=1),
-                torch.stack([sine, sine * shear + cosine, shift_y], dim=1),
-            ],
-            dim=1,
-        )
-        kept = _uniform(count, 0.0, 1.0, generator) >= self.share
-        identity = torch.eye(2, 3, device=images.device)
-        theta = torch.where(kept[:, None, None], identity, theta.to(images.device))
-        grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-        return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        shear = torch.deg2rad(_uniform(count, -self.shear, self.shear, generator))
+        scale = _uniform(count, *self.scale, generator)
+        right = _uniform(count, -self.translate, self.translate, generator) * width
+        down = _uniform(count, -self.translate, self.translate, generator) * height
+        changed = _uniform(count, 0.0, 1.0, generator) < self.share
+        moved = affine(images, angle, torch.stack([right, down], dim=1), scale, shear)
+        return torch.where(changed.to(images.device)[:, None, None, None], moved, images)
 
 
 @dataclass(frozen=True)
@@ -68,6 +91,7 @@ class RandomCropFlip:
 
     def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Cuts float images (N, C, H, W) to (N, C, height, width), each at a place of its own."""
+        _check_size(images, self.height, self.width)
         count, _, height, width = images.shape
         device = images.device
 
@@ -85,6 +109,13 @@ class RandomCropFlip:
 
 def center_crop(images: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """The middle (N, C, height, width) of images (N, C, H, W)."""
+    _check_size(images, height, width)
     top = math.floor((images.shape[2] - height) / 2)
     left = math.floor((images.shape[3] - width) / 2)
     return images[:, :, top : top + height, left : left + width]
+
+
+def _check_size(images: torch.Tensor, height: int, width: int) -> None:
+    if images.shape[2] < height or images.shape[3] < width:
+        size = format_shape(images.shape[2:])
+        raise TrainingError(f"images of {size} pixels are smaller than the crop of {height}×{width}")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from codecbench.codec import FloatCodec, FloatImages, Images, format_shape
-from codecbench.errors import BitstreamError, UnsupportedImageError
+from codecbench.errors import BitstreamError, UnsupportedImageError, WeightsError
 from codecbench.learned.recipe import Recipe
 from codecbench.learned.weights import card_path, shipped_network, weights_path
 from codecbench.records import Shape
@@ -85,13 +85,23 @@ class RawLatentCodec(FloatCodec):
 
     @torch.inference_mode()
     def encode(self, images: Images) -> list[bytes]:
-        """Encodes uint8 images (N, H, W, C); every stream has the same length."""
+        """Encodes uint8 images (N, H, W, C); every stream has the same length.
+
+        Numbers too large for the stream's type saturate at its largest finite one.
+
+        Raises:
+            WeightsError: the network gives numbers that are not numbers; its weights are damaged.
+        """
         self.check_shape(images.shape[1:])
         encoder = self._network().encoder
+        largest = min(np.finfo(self.latent_dtype).max, np.finfo(np.float32).max)
         streams: list[bytes] = []
         for start in range(0, len(images), BATCH):
             latents = encoder(to_tensor(images[start : start + BATCH], self.device))
-            numbers = latents.flatten(1).cpu().numpy().astype(self.latent_dtype)
+            numbers = latents.flatten(1).cpu().numpy()
+            if np.isnan(numbers).any():
+                raise WeightsError(f"{self.name}: the encoder gives values that are not numbers; train it anew")
+            numbers = np.clip(numbers, -largest, largest).astype(self.latent_dtype)
             streams += [row.tobytes() for row in numbers]
         return streams
 
@@ -134,4 +144,5 @@ class RawLatentCodec(FloatCodec):
 
 def to_tensor(images: Images, device: str) -> torch.Tensor:
     """uint8 (N, H, W, C) to float32 (N, C, H, W) in [0, 1] on a device."""
-    return torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float() / 255.0
+    array = np.require(images, np.uint8, ["C", "W"])  # PyTorch warns of arrays that cannot be written to
+    return torch.from_numpy(array).to(device).permute(0, 3, 1, 2).float() / 255.0

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -29,16 +30,16 @@ class Recipe:
         dataset: spec of the training images, e.g. ``mnist:split=train``.
         test: spec of the test images, only reported on, never chosen by.
         held_out: how many training images are kept aside, by ``seed``, to choose the best epoch.
-        epochs: passes over the remaining training images.
+        epochs: passes over the remaining training images, each but for the images that fill no whole batch.
         batch_size: images a step.
         learning_rate: its peak.
         schedule: ``onecycle`` (cosine up over the first tenth, cosine down to nearly zero), ``exponential`` (times
             ``gamma`` an epoch) or ``constant``.
         gamma: factor an epoch of the exponential schedule.
         weight_decay: L2 coefficient handed to Adam.
-        augment: random change of every batch, or None.
+        augment: random change of every batch, or None; a function or a dataclass, so that it can be named.
         crop: how held-out and test images are cut to the network's size, or None: (H, W) centre crop.
-        loss: what is minimised.
+        loss: what is minimised; a function or a dataclass.
         bfloat16: autocast to bfloat16, except in the last ``full_precision_epochs``.
         full_precision_epochs: epochs at the end that run in float32.
         channels_last: memory format of images and convolutions.
@@ -74,3 +75,16 @@ class Recipe:
             return self.learning_rate * (0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * step / warm)))
         done = (step - warm) / max(1, total - warm)
         return self.learning_rate * (1e-3 + (1 - 1e-3) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def describe(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as plain JSON values; functions by their names, other objects by their ``repr``."""
+    return {field.name: _plain(getattr(recipe, field.name)) for field in dataclasses.fields(recipe)}
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    return getattr(value, "__name__", repr(value))

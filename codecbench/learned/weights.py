@@ -6,17 +6,20 @@ another network, or that come from a pickle are refused.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 import torch
 
 from codecbench.errors import WeightsError
 from codecbench.registry import file_sha256
+
+SHOWN_REASON = 200
+"""Most characters of a library's own words in a message."""
 
 
 def weights_path(cls: type) -> Path:
@@ -41,7 +44,7 @@ def read_card(weights: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise WeightsError(f"no model card {card.name} beside {weights}; `codecbench train` writes both") from None
     except (OSError, ValueError) as error:
-        raise WeightsError(f"the model card {card} cannot be read: {error}") from error
+        raise WeightsError(f"the model card {card} cannot be read: {_short(error)}") from error
     if not isinstance(content, dict) or not isinstance(content.get("sha256"), str):
         raise WeightsError(f"the model card {card} records no sha256")
     return content
@@ -53,7 +56,7 @@ def save_weights(path: Path, module: torch.nn.Module) -> str:
     Returns:
         The file's SHA-256.
     """
-    state = {name: value.detach().float().cpu().contiguous() for name, value in module.state_dict().items()}
+    state = {name: value.detach().float().cpu().contiguous().clone() for name, value in module.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
     safetensors.torch.save_file(state, temporary)
@@ -72,20 +75,28 @@ def load_weights(path: Path, module: torch.nn.Module, sha256: str) -> None:
     Raises:
         WeightsError: missing, altered, no safetensors file, or made for another network.
     """
-    actual = file_sha256(path)
-    if actual == "missing":
-        raise WeightsError(f"no weights at {path}; `codecbench train` makes them")
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise WeightsError(f"no weights at {path}; `codecbench train` makes them") from None
+    except OSError as error:
+        raise WeightsError(f"the weights {path} cannot be read: {_short(error)}") from error
+    actual = hashlib.sha256(content).hexdigest()
     if actual != sha256:
         raise WeightsError(f"{path} has sha256 {actual[:12]}…, its model card says {sha256[:12]}…; it was altered")
     try:
-        state = safetensors.torch.load_file(path)
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"{path} is no safetensors file ({error}); pickled weights are refused") from error
+        state = safetensors.torch.load(content)
+    except Exception as error:  # the parser's errors differ between versions
+        raise WeightsError(f"{path} is no safetensors file ({_short(error)}); pickled weights are refused") from error
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise WeightsError(f"{path} holds weights of another network: {reason}") from error
+        raise WeightsError(f"{path} holds weights of another network: {_short(error)}") from error
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= SHOWN_REASON else text[:SHOWN_REASON] + "…"
 
 
 _loaded: dict[tuple[type, Path, str, str], torch.nn.Module] = {}

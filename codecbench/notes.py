@@ -1,0 +1,149 @@
+"""What a reader of a report should know before trusting a number, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+NOISY = 0.25
+"""Spread (interquartile range over median) above which a time is called unsteady."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """A heading and its lines.
+
+    Attributes:
+        title: the heading.
+        lines: what there is to say, as plain text.
+        grave: results are missing because something went wrong.
+    """
+
+    title: str
+    lines: list[str]
+    grave: bool = False
+
+
+def all_notes(
+    manifest: Mapping[str, Any],
+    points: pd.DataFrame,
+    failures: Sequence[Mapping[str, Any]],
+    damaged: Sequence[str],
+) -> list[Note]:
+    """Everything worth a note about a run.
+
+    Args:
+        manifest: the run's ``run.json``.
+        points: marked points, see ``codecbench.curves.mark_points``.
+        failures: the sidecars of failed tasks.
+        damaged: names of the parts that were set aside.
+
+    Returns:
+        Notes with at least one line each, the gravest first.
+    """
+    notes = [
+        Note("Failed", _failed(failures), grave=True),
+        Note("Damaged", _damaged(damaged), grave=True),
+        Note("Not measured (yet)", _missing(manifest, points), grave=True),
+        Note("Choice of data and codecs", _recorded(manifest)),
+        Note("Skipped, because the codec does not take the images", _skipped(manifest)),
+        Note("Trained on other data", _foreign(manifest, points)),
+        Note("Speed", _speed(points)),
+    ]
+    return [note for note in notes if note.lines]
+
+
+def _recorded(manifest: Mapping[str, Any]) -> list[str]:
+    return list(dict.fromkeys(str(n) for call in manifest["invocations"] for n in call.get("notes", ())))
+
+
+def _failed(failures: Sequence[Mapping[str, Any]]) -> list[str]:
+    groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for failure in failures:
+        groups.setdefault((failure["codec"], failure["dataset"], failure["failed"]), []).append(failure)
+    lines = []
+    for (codec, dataset, reason), members in groups.items():
+        settings = list(dict.fromkeys(member["settings"] for member in members if member["settings"]))
+        where = f" ({settings[0]})" if len(settings) == 1 else f" ({len(settings)} points)" if settings else ""
+        images = sum(member["images"] for member in members)
+        lines.append(f"{codec}{where} on {dataset}, {count(images, 'image')} without a result: {reason}")
+    return sorted(lines)
+
+
+def _damaged(names: Sequence[str]) -> list[str]:
+    parts = sorted({name.partition(".")[0] for name in names})
+    if not parts:
+        return []
+    which = ", ".join(parts[:5]) + (f" and {len(parts) - 5} more" if len(parts) > 5 else "")
+    return [
+        f"{count(len(parts), 'part')} of this run {'was' if len(parts) == 1 else 'were'} found damaged and set aside "
+        f"({which}); running the same command again measures what was in there."
+    ]
+
+
+def _missing(manifest: Mapping[str, Any], points: pd.DataFrame) -> list[str]:
+    skipped: dict[tuple[str, str], int] = {}
+    for skip in manifest["skipped"]:
+        key = (skip["dataset"], skip["codec"].partition(":")[0])
+        skipped[key] = max(skipped.get(key, 0), skip["images"])
+    lines = []
+    for dataset, record in manifest["datasets"].items():
+        for codec in manifest["codecs"]:
+            members = points[(points["dataset"] == dataset) & (points["codec"] == codec)]
+            expected = record["images"] - skipped.get((dataset, codec), 0)
+            got = members["images"] + members["failed"]
+            if members.empty and (dataset, codec) not in skipped:
+                lines.append(f"{codec} on {dataset}: no results yet")
+            elif len(short := members[got < expected]):
+                fewest = int(got[short.index].min())
+                lines.append(
+                    f"{codec} on {dataset}: {count(len(short), 'point')} with fewer than {expected} images "
+                    f"(the fewest: {fewest}); their means are not over the same images as the others'"
+                )
+    return lines
+
+
+def _skipped(manifest: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{skip['codec']} on {skip['dataset']} ({count(skip['images'], 'image')}): {skip['reason']}"
+        for skip in manifest["skipped"]
+    ]
+
+
+def _foreign(manifest: Mapping[str, Any], points: pd.DataFrame) -> list[str]:
+    lines = []
+    for codec, members in points[points["out_of_domain"]].groupby("codec", sort=True):
+        names = " and ".join(dict.fromkeys(members["dataset"]))
+        lines.append(
+            f"{codec} was trained on {members['trained_on'].iloc[0]}. On {names} it is out of its domain: marked † "
+            "in the tables, dashed and hollow in the plots."
+        )
+    return lines
+
+
+def _speed(points: pd.DataFrame) -> list[str]:
+    measured = points[points["images"] > 0]
+    timed = measured[measured["encode_s"].notna()]
+    if measured.empty:
+        return []
+    if timed.empty:
+        return ["No timings were taken, so nothing is said about speed."]
+    lines = []
+    if len(timed) < len(measured):
+        lines.append(f"{len(measured) - len(timed)} of {count(len(measured), 'point')} have no timings.")
+    spread = pd.concat([timed[f"{name}_iqr_s"] / timed[f"{name}_s"] for name in ("encode", "decode")], axis=1)
+    noisy = int((spread.max(axis=1) > NOISY).sum())
+    if noisy:
+        lines.append(
+            f"{noisy} of {count(len(timed), 'timed point')} spread by more than {NOISY:.0%} between repeats "
+            "(interquartile range over median): the machine was not quiet. Those times are marked ~."
+        )
+    return lines
+
+
+def count(number: int, noun: str) -> str:
+    """``1 image``, ``2,000 images``."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -1,0 +1,313 @@
+"""Writes what people look at: ``summary.csv``, ``figures/`` and ``report.html``, from a run folder alone.
+
+``report.html`` is one file that opens offline: styles and pictures are inside, nothing is loaded and no script runs.
+The templates beside this module get plain records and escape every text; how numbers are written is decided by the
+filters below.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from codecbench import __version__, analysis, figures, pictures
+from codecbench.codec import format_shape
+from codecbench.curves import (
+    TARGET_DB,
+    constant_settings,
+    mark_points,
+    overview,
+    restored,
+    short_settings,
+    varying,
+)
+from codecbench.errors import StoreError
+from codecbench.notes import NOISY, all_notes, count
+from codecbench.records import digest
+from codecbench.store import RunFolder
+
+TEMPLATES = Path(__file__).parent / "templates"
+FIGURE_KINDS = ("rate-distortion", "rate-ssim", "speed-encode", "speed-decode", "images")
+
+
+def write_report(store: RunFolder) -> Path:
+    """Writes ``summary.csv``, ``figures/`` and ``report.html`` into a run folder; measures nothing.
+
+    The same folder gives the same bytes. A run that is not complete gives a report that says what is missing.
+
+    Args:
+        store: the run folder.
+
+    Returns:
+        The path of ``report.html``.
+
+    Raises:
+        StoreError: the folder cannot be read or written.
+    """
+    try:
+        return _Report(store).write()
+    except OSError as error:
+        raise StoreError(f"cannot write the report in {store.path}: {error.strerror or error}") from error
+
+
+class _Report:
+    """Collects what the templates show, writing figures on the way."""
+
+    def __init__(self, store: RunFolder):
+        self.store = store
+        self.rows = store.rows()
+        self.summary = analysis.summarise(store, self.rows)
+        self.points = mark_points(self.summary, store.manifest)
+        self.styles = figures.codec_styles(store.manifest["codecs"])
+        self.failures = store.failures()
+        self.written: set[str] = set()
+
+    def write(self) -> Path:
+        manifest = self.store.manifest
+        self.store.write_file("summary.csv", self.summary.to_csv(index=False, lineterminator="\n").encode())
+        datasets = [self._dataset(label, number) for number, label in enumerate(manifest["datasets"])]
+        drawn = [label for label in manifest["datasets"] if figures.can_draw(self._of(label))]
+        if drawn:
+            self._save("rate-distortion", figures.rate_distortion(self.points, drawn[:4], styles=self.styles))
+        notes = all_notes(manifest, self.points, self.failures, self.store.damaged())
+        html = _environment().get_template("report.html.j2").render(
+            title="Image codecs on " + _listed([str(label) for label in manifest["datasets"]]),
+            headline=_headline(manifest, self.points),
+            notes=notes,
+            datasets=datasets,
+            manifest=manifest,
+            calls=manifest["invocations"],
+            target_db=TARGET_DB,
+            noisy=NOISY,
+            meaning=column_meanings(),
+            version=__version__,
+        )
+        path = self.store.write_file("report.html", html.encode())
+        self._remove_stale()
+        return path
+
+    def _of(self, label: str) -> pd.DataFrame:
+        return self.points[self.points["dataset"] == label]
+
+    def _dataset(self, label: str, number: int) -> dict[str, Any]:
+        record = self.store.manifest["datasets"][label]
+        points = self._of(label)
+        measured = points[points["images"] > 0]
+        grid = pictures.image_grid(self.store, self.points, self.rows, label)
+        if grid is not None:
+            self._save(f"images-{safe_name(label)}", pictures.grid_figure(grid), svg=False, dpi=pictures.DPI)
+        drawings, lacking = self._figures(label, points)
+        if measured.empty:
+            lacking = ["No codec has a result on this data yet: there is nothing to draw or to compare."]
+        elif grid is None:
+            lacking.append("No reconstructions were kept, so no images are shown.")
+        table = overview(points).assign(restored=lambda frame: restored(frame)) if len(measured) else measured
+        return {
+            "label": label,
+            "anchor": f"data-{number + 1}",
+            "about": f"{record['images']:,} of {count(record['total'], 'image')}{self._shapes(label)}",
+            "record": record,
+            "lacking": lacking,
+            "overview": _with_short_settings(table, points).to_dict("records"),
+            "timed": bool(measured["encode_s"].notna().any()),
+            "figures": drawings,
+            "grid": grid,
+            "codecs": [_codec(members) for _, members in points.groupby("codec", sort=True)],
+        }
+
+    def _shapes(self, label: str) -> str:
+        members = self.rows[self.rows["dataset"] == label].drop_duplicates("image")
+        if members.empty:
+            return ""
+        sizes = members.groupby(["height", "width", "channels"]).size()
+        shapes = [format_shape(shape) for shape in sizes.index]
+        if len(shapes) > 4:
+            return f", of {len(shapes)} shapes"
+        return ", " + _listed(shapes)
+
+    def _figures(self, label: str, points: pd.DataFrame) -> tuple[list[dict[str, str]], list[str]]:
+        drawings, lacking = [], []
+        name = safe_name(label)
+        wanted: list[tuple[str, str, str]] = [
+            ("rate-distortion", "psnr_db", "Bits per pixel against PSNR"),
+            ("rate-ssim", "ssim", "Bits per pixel against SSIM"),
+        ]
+        for kind, quality, title in wanted:
+            if figures.can_draw(points, quality):
+                figure = figures.rate_distortion(self.points, [label], quality, self.styles)
+                drawings.append(self._drawing(f"{kind}-{name}", figure, f"{title} on {label}"))
+            elif quality == "ssim":
+                lacking.append(
+                    "SSIM is not shown: no codec has one here (images smaller than its window have none)."
+                )
+            else:
+                lacking.append("No curve is shown: every measured stream is empty, and a log scale has no zero.")
+        for kind, time, title in [
+            ("speed-encode", "encode_s", "Encoding time"),
+            ("speed-decode", "decode_s", "Decoding time"),
+        ]:
+            if (points[time].notna() & (points[time] > 0) & (points["bits_per_pixel"] > 0)).any():
+                figure = figures.speed(self.points, label, time, self.styles)
+                drawings.append(self._drawing(f"{kind}-{name}", figure, f"{title} per image on {label}"))
+            else:
+                lacking.append(f"{title} is not shown: no timings were taken here.")
+        lossy = points["psnr_db"].notna()
+        if figures.can_draw(points) and not lossy.any():
+            lacking.append("Every codec here restores every pixel: there is no PSNR, only marks in the strip.")
+        empty = points[(points["images"] > 0) & (points["bits_per_pixel"] == 0)]
+        if len(empty) and figures.can_draw(points):
+            lacking.append(
+                f"{count(len(empty), 'point')} with empty streams (0 bits) cannot stand on a log scale; "
+                "the table has them."
+            )
+        high = int((points["psnr_db"] > figures.TOP_DB).sum())
+        if high:
+            lacking.append(f"{count(high, 'point')} above {figures.TOP_DB:g} dB lie outside the plot; the table has them.")
+        return drawings, lacking
+
+    def _drawing(self, name: str, figure: Any, title: str) -> dict[str, str]:
+        svg = self._save(name, figure)
+        return {"title": title, "src": "data:image/svg+xml;base64," + base64.b64encode(svg).decode()}
+
+    def _save(self, name: str, figure: Any, svg: bool = True, dpi: int = 120) -> bytes:
+        content = b""
+        if svg:
+            content = figures.save_svg(figure)
+            self._keep(f"{name}.svg", content)
+        self._keep(f"{name}.png", figures.save_png(figure, dpi))
+        return content
+
+    def _keep(self, name: str, content: bytes) -> None:
+        self.store.write_file(f"figures/{name}", content)
+        self.written.add(name)
+
+    def _remove_stale(self) -> None:
+        """Removes figures of an earlier report that this one does not have."""
+        for file in (self.store.path / "figures").glob("*.*"):
+            ours = file.stem.startswith(FIGURE_KINDS) and file.suffix in (".svg", ".png")
+            if ours and file.name not in self.written:
+                file.unlink()
+
+
+def safe_name(label: str) -> str:
+    """A dataset's label as part of a file name; labels that differ stay different."""
+    plain = re.sub(r"[^A-Za-z0-9.=-]+", "_", label).strip("_.")[:60]
+    return plain if plain == label else f"{plain}-{digest(label)[:6]}"
+
+
+def column_meanings() -> dict[str, str]:
+    """What each column of the summary means, from the docstring of ``codecbench.analysis``."""
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in (analysis.__doc__ or "").splitlines():
+        head, text = line[4:35].strip(), line[35:].strip()
+        if line.startswith("    ") and text:
+            names = [name.strip() for name in head.split(",")] if head else names
+            for name in names:
+                found[name] = f"{found[name]} {text}" if name in found else text
+    return found
+
+
+def _with_short_settings(table: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
+    """Adds ``short``: the settings that differ among a codec's points."""
+    keys = {codec: varying(list(members["settings"])) for codec, members in points.groupby("codec")}
+    pairs = zip(table["settings"], table["codec"], strict=True)
+    return table.assign(short=[short_settings(settings, keys[codec]) for settings, codec in pairs])
+
+
+def _codec(members: pd.DataFrame) -> dict[str, Any]:
+    """What the long table says about one codec on one dataset."""
+    measured = members[members["images"] > 0]
+    parts = [count(len(members), "point")]
+    if len(measured):
+        low, high = measured["bits_per_pixel"].min(), measured["bits_per_pixel"].max()
+        parts.append(f"{_rate(low)} to {_rate(high)} bits per pixel" if low < high else f"{_rate(low)} bits per pixel")
+    low, high = members["psnr_db"].min(), members["psnr_db"].max()
+    if not math.isnan(low):
+        parts.append(f"{low:.1f} to {high:.1f} dB" if low < high else f"{low:.1f} dB")
+    if restored(members).any():
+        parts.append("every pixel restored" + ("" if restored(members).all() else " at some"))
+    if members["failed"].sum():
+        parts.append(f"{count(int(members['failed'].sum()), 'image')} failed")
+    table = _with_short_settings(members, members).assign(restored=restored(members))
+    return {
+        "name": members["codec"].iloc[0],
+        "label": members["label"].iloc[0],
+        "foreign": bool(members["out_of_domain"].any()),
+        "said": ", ".join(parts),
+        "shared": constant_settings(list(members["settings"])),
+        "rows": table.to_dict("records"),
+    }
+
+
+def _headline(manifest: dict[str, Any], points: pd.DataFrame) -> list[str]:
+    codecs = points.loc[points["images"] > 0, "codec"].nunique()
+    parts = [f"{count(codecs, 'codec')}, {count(int((points['images'] > 0).sum()), 'point')} measured"]
+    calls = manifest["invocations"]
+    if calls:
+        days = sorted({str(call.get("started", ""))[:10] for call in calls} - {""})
+        machine = calls[-1].get("machine", {})
+        if days:
+            parts.append("on " + days[0] + (f" to {days[-1]}" if len(days) > 1 else ""))
+        if machine:
+            parts.append(f"{machine.get('cpu', 'unknown processor')}, {machine.get('cores', '?')} cores")
+        if calls[-1].get("device", "cpu") != "cpu":
+            parts.append(f"with {machine.get('device', 'an accelerator')}")
+    return parts
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1] if words else "no data"
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES, encoding="utf-8"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {name: _or_dash(write) for name, write in FORMATS.items()}
+    environment.filters |= {"data_uri": pictures.data_uri, "zoom": pictures.zoom, "caption": pictures.caption}
+    environment.tests["number"] = lambda value: not _absent(value)
+    return environment
+
+
+def _absent(value: Any) -> bool:
+    return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
+
+
+def _or_dash(write: Callable[[Any], str]) -> Callable[[Any], str]:
+    return lambda value: "–" if _absent(value) else write(value)
+
+
+def _rate(value: float) -> str:
+    return f"{value:.3f}" if value < 10 else f"{value:.2f}"
+
+
+def _seconds(value: float) -> str:
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if value >= scale:
+            digits = value / scale
+            return f"{digits:.0f} {unit}" if digits >= 100 else f"{digits:.3g} {unit}"
+    return f"{value / 1e-6:.2g} µs"
+
+
+FORMATS: dict[str, Callable[[Any], str]] = {
+    "whole": lambda value: f"{value:,.0f}",
+    "rate": _rate,
+    "ratio": lambda value: f"{value:,.2f}" if value < 100 else f"{value:,.0f}",
+    "mse": lambda value: "0" if value == 0 else f"{value:.3e}",
+    "db": lambda value: f"{value:.2f}",
+    "ssim": lambda value: f"{value:.4f}",
+    "seconds": _seconds,
+    "exactly": lambda value: repr(float(value)),
+}

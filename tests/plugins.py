@@ -1,0 +1,46 @@
+"""Codec plugins that tests write into a folder of their own."""
+
+import textwrap
+from pathlib import Path
+
+HEAD = """
+import os, sys, time
+from dataclasses import dataclass
+import numpy as np
+import codecbench as cb
+from codecbench.registry import CODECS
+
+def pack(image):
+    return bytes(image.shape) + image.tobytes()
+
+def unpack(stream):
+    return np.frombuffer(stream[3:], np.uint8).reshape(tuple(stream[:3]))
+
+@cb.register_codec
+@dataclass(frozen=True)
+class Mine(cb.PerImageCodec):
+    level: int = cb.setting(0, low=0, high=99)
+
+    @property
+    def lossless(self):
+        return {lossless}
+
+    def encode_image(self, image):
+        {encode}
+        return pack(image)
+
+    def decode_image(self, stream):
+        {decode}
+        return unpack(stream)
+"""
+
+
+def write_codec(
+    folder: Path, name: str, encode: str = "pass", decode: str = "pass", lossless: bool = False, extra: str = ""
+) -> Path:
+    """Writes a plugin whose encoding and decoding begin with a line of the test's choice."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{name}.py"
+    source = textwrap.dedent(HEAD).format(encode=encode, decode=decode, lossless=lossless) + extra
+    file.write_text(source, encoding="utf-8")
+    return file

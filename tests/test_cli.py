@@ -1,0 +1,188 @@
+"""The command line: exit codes, one clear line for what is wrong, and what is printed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+from plugins import write_codec
+
+from codecbench.cli import clock, main
+from codecbench.registry import CODECS
+
+
+def run_cli(*arguments, **variables):
+    """Runs the command line in a process of its own."""
+    command = [sys.executable, "-m", "codecbench", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | variables, timeout=120, check=False)
+
+
+def test_a_run_from_command_to_report(tmp_path):
+    out = tmp_path / "run"
+    done = run_cli("run", "--codecs", "jpeg:quality=10/50,png", "--datasets", "digits", "--images", 3, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert f"report  {out / 'report.html'}" in done.stdout
+    assert "measuring 11/11" in done.stdout
+    assert "timing 11/11" in done.stdout
+    table = pd.read_csv(out / "summary.csv", keep_default_na=False)
+    assert len(table) == 11
+    assert set(table["failed"]) == {0}
+    assert (out / "report.html").stat().st_size > 10_000
+    assert list((out / "figures").glob("*.svg"))
+    assert list((out / "figures").glob("*.png"))
+    (invocation,) = json.loads((out / "run.json").read_text(encoding="utf-8"))["invocations"]
+    assert str(tmp_path) not in invocation["command"], "one machine's folders say nothing to another reader"
+    (out / "report.html").unlink()
+    assert main(["report", str(out)]) == 0
+    assert (out / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("run --codecs jepg", "unknown codec 'jepg'; did you mean 'jpeg'? known: avif,"),
+        ("run --codecs jpeg:quality=101", "quality=101 is not allowed; allowed: a whole number from 1 to 100"),
+        ("run --codecs jpeg:qualty=1", "did you mean 'quality'"),
+        ("run --codecs jpeg:quality=1..9:0", "the step must be a whole number above 0"),
+        ("run --codecs jpeg:quality=5,quality=6", "quality is given twice"),
+        ("run --codecs quality=5", "no name stands before it"),
+        ("run --codecs jpeg --datasets mnits", "unknown dataset 'mnits'; did you mean 'mnist'"),
+        ("run --codecs jpeg --datasets mnist --data-dir {tmp}", "codecbench data get mnist"),
+        ("run --codecs jpeg --datasets folder:{tmp}/none", "none"),
+        ("run --codecs jpeg --images 0", "allowed: a whole number of 1 or more, or all"),
+        ("run --codecs jpeg --images many", "allowed: a whole number of 1 or more, or all"),
+        ("run --codecs jpeg --workers 0", "0 is not in the range x>=1"),
+        ("run --codecs jpeg --device tpu", "'tpu' is not one of 'auto', 'cpu', 'cuda'"),
+        ("run --codecs jpeg --skip jpgg", "did you mean 'jpeg'"),
+        ("run --codecs stl10_ae --datasets digits", "stl10_ae fits none of the chosen datasets"),
+        ("run --codecs jpeg --codec-dir {tmp}/none", "no folder of codecs at"),
+        ("run --colour", "No such option"),
+        ("rnu", "Did you mean 'run'"),
+        ("report {tmp}", "no run at"),
+        ("data get mnits", "did you mean 'mnist'"),
+        ("train jpeg", "jpeg has nothing to train"),
+    ],
+)
+def test_bad_input_gets_one_line_and_exit_code_2(arguments, words, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = main([part.format(tmp=tmp_path) for part in arguments.split()])
+    captured = capsys.readouterr()
+    assert code == (1 if arguments.startswith("report") else 2)
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert words in captured.err
+    assert captured.out == ""
+    assert not (tmp_path / "results").exists()
+
+
+def test_failures_end_with_exit_code_1_and_stand_in_the_table(tmp_path):
+    write_codec(tmp_path / "shelf", "bad", encode="raise ValueError('no luck')")
+    out = tmp_path / "run"
+    done = run_cli(
+        *"run --codecs bad,none --datasets digits --images 3 --no-timing --codec-dir".split(),
+        tmp_path / "shelf",
+        "--out",
+        out,
+    )
+    assert done.returncode == 1
+    assert "failed: bad:level=0 on digits: ValueError: no luck" in done.stdout
+    assert "1 tasks failed" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    table = pd.read_csv(out / "summary.csv").set_index("codec")
+    assert table.loc["bad", "failed"] == 3
+    assert table.loc["none", "images"] == 3
+
+
+def test_a_plugin_that_cannot_be_imported_does_not_stop_the_others(tmp_path):
+    (tmp_path / "broken.py").write_text("import no_such_module\n", encoding="utf-8")
+    listed = run_cli("list", "--json", "--codec-dir", tmp_path)
+    codecs = {codec["name"]: codec for codec in json.loads(listed.stdout)["codecs"]}
+    assert codecs["broken"]["available"] is False
+    assert "No module named 'no_such_module'" in codecs["broken"]["reason"]
+    assert codecs["jpeg"]["available"] is True
+    done = run_cli("run", "--codecs", "broken", "--codec-dir", tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "no_such_module" in done.stderr
+
+
+def test_ctrl_c_keeps_what_was_measured(tmp_path):
+    write_codec(tmp_path / "shelf", "slow", encode="time.sleep(0.1)")
+    out = tmp_path / "run"
+    arguments = "run --codecs slow:level=0..20 --datasets digits --images 3 --no-timing".split()
+    command = [sys.executable, "-m", "codecbench", *arguments, "--codec-dir", tmp_path / "shelf", "--out", out]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not list((out / "parts").glob("*.json")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on from there" in errors
+    assert "Traceback" not in errors
+    assert 0 < len(list((out / "parts").glob("*.parquet"))) < 21
+
+
+def test_listing_for_people(tmp_path, capsys):
+    assert main(["list", "--data-dir", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in (*CODECS.names(), "digits", "photos", "mnist", "stl10", "psnr_db", "ssim"))
+
+
+def test_listing_for_machines(tmp_path, capsys):
+    assert main(["list", "--json", "--data-dir", str(tmp_path)]) == 0
+    content = json.loads(capsys.readouterr().out)
+    codecs = {codec["name"]: codec for codec in content["codecs"]}
+    assert codecs["png"]["lossless"] == "yes"
+    assert codecs["webp"]["lossless"] == "some settings"
+    assert codecs["lossless_ae"]["lossless"] == "no"
+    assert len(codecs["svd"]["sweep"]) == 65
+    quality = {setting["name"]: setting for setting in codecs["jpeg"]["settings"]}["quality"]
+    assert quality["default"] == 75
+    assert "5" in quality["sweep"]
+    datasets = {dataset["name"]: dataset for dataset in content["datasets"]}
+    assert datasets["photos"]["images"] == 283
+    assert datasets["mnist"]["available"] is False
+    assert "codecbench data get mnist" in datasets["mnist"]["note"]
+
+
+def test_names_alone(capsys):
+    assert main(["list", "--names"]) == 0
+    assert capsys.readouterr().out.split() == CODECS.names()
+
+
+def test_a_run_of_classical_codecs_never_loads_torch(tmp_path):
+    probe = "bad = [name for name in ('torch', 'torchvision') if name in sys.modules]; assert not bad, bad"
+    write_codec(tmp_path / "shelf", "probe", encode=probe, decode=probe)
+    script = (
+        "import sys\n"
+        "from codecbench.cli import main\n"
+        f"code = main(['run', '--codecs', 'jpeg:quality=50,png,probe', '--codec-dir', {str(tmp_path / 'shelf')!r},\n"
+        f"             '--datasets', 'digits', '--images', '2', '--out', {str(tmp_path / 'run')!r}])\n"
+        "assert code == 0, code\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_large_download_asks_first(tmp_path, monkeypatch, capsys):
+    stl10 = type(__import__("codecbench").registry.DATASETS.get("stl10")())
+    fetched = []
+    monkeypatch.setattr(stl10, "download", lambda self, root, say: fetched.append(root))
+    monkeypatch.setattr("click.confirm", lambda text: False)
+    assert main(["data", "get", "stl10", "--data-dir", str(tmp_path)]) == 130
+    assert "2.6 GB" in capsys.readouterr().out
+    assert fetched == []
+    assert main(["data", "get", "stl10", "--data-dir", str(tmp_path), "--yes"]) == 0
+    assert fetched == [tmp_path]
+    assert main(["data", "get", "digits"]) == 0
+    assert "needs no download" in capsys.readouterr().out
+
+
+def test_clock():
+    assert (clock(5), clock(65), clock(3_725)) == ("0:05", "1:05", "1:02:05")

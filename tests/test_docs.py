@@ -1,0 +1,134 @@
+"""The examples in docs/ work as they stand: each is cut out of the Markdown, written to a file and run."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+CODEC_DOC = ROOT / "docs" / "adding-a-codec.md"
+DATASET_DOC = ROOT / "docs" / "adding-a-dataset.md"
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def example(document: Path, name: str) -> str:
+    """The Python block whose first line is the comment ``# NAME``."""
+    (found,) = [block for block in blocks(document, "python") if block.startswith(f"# {name}\n")]
+    return found
+
+
+def write_example(folder: Path, document: Path, name: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / name
+    file.write_text(example(document, name), encoding="utf-8")
+    return file
+
+
+def call(*command: object, cwd: Path, **variables: object) -> str:
+    """Runs a command of Python's in another folder, with some environment variables, and returns what it printed."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("CODECBENCH_")}
+    environment |= {name: str(value) for name, value in variables.items()}
+    done = subprocess.run(
+        [sys.executable, *map(str, command)], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def summary(run: Path) -> list[dict[str, str]]:
+    with (run / "summary.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+RUN = ("-m", "codecbench", "run", "--no-timing", "--workers", 1)
+
+
+def test_the_codec_runs_from_a_folder(tmp_path):
+    write_example(tmp_path / "my_codecs", CODEC_DOC, "quantised_zlib.py")
+    codecs = ("--codecs", "quantised_zlib,png:compress_level=9", "--codec-dir", "my_codecs")
+    call(*RUN, *codecs, "--datasets", "digits", "--images", 20, "--out", "out", cwd=tmp_path)
+    rows = [row for row in summary(tmp_path / "out") if row["codec"] == "quantised_zlib"]
+    assert {row["settings"] for row in rows} == {f"step={2**power},effort=6" for power in range(7)}
+    assert all(row["dataset"] == "digits" and row["images"] == "20" and row["failed"] == "0" for row in rows)
+    (exact,) = [row for row in rows if row["lossless"] == "True"]
+    assert exact["settings"].startswith("step=1,")
+    assert float(exact["mse"]) == 0.0
+    assert all(float(row["container_bytes"]) == 15 for row in rows)
+
+
+def test_the_codec_passes_the_conformance_suite_as_the_page_says(tmp_path):
+    write_example(tmp_path / "my_codecs", CODEC_DOC, "quantised_zlib.py")
+    test = write_example(tmp_path, CODEC_DOC, "test_quantised_zlib.py")
+    places = {"CODECBENCH_CODEC_PATH": tmp_path / "my_codecs", "PYTHONPATH": ROOT / "tests"}
+    said = call("-m", "pytest", "-q", "-p", "no:cacheprovider", test.name, cwd=tmp_path, **places)
+    assert "4 passed" in said
+
+
+def test_the_codec_runs_as_an_installed_package(tmp_path):
+    """What pip makes of the pyproject fragment: the module and a dist-info folder with its entry points."""
+    site = tmp_path / "site"
+    write_example(site, CODEC_DOC, "quantised_zlib.py")
+    (project,) = [tomllib.loads(block) for block in blocks(CODEC_DOC, "toml")]
+    name, version = project["project"]["name"], project["project"]["version"]
+    assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["include"] == ["quantised_zlib.py"]
+    info = site / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.4\nName: {name}\nVersion: {version}\n", encoding="utf-8")
+    lines = []
+    for group, points in project["project"]["entry-points"].items():
+        lines += [f"[{group}]", *(f"{key} = {target}" for key, target in points.items())]
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert "quantised_zlib" in call("-m", "codecbench", "list", "--names", cwd=tmp_path, PYTHONPATH=site).split()
+    options = ("--codecs", "quantised_zlib:step=8/1", "--datasets", "digits", "--images", 3, "--out", "out")
+    call(*RUN, *options, cwd=tmp_path, PYTHONPATH=site)
+    settings = [row["settings"] for row in summary(tmp_path / "out") if row["failed"] == "0"]
+    assert sorted(settings) == ["step=1,effort=6", "step=8,effort=6"]
+
+
+def test_the_learned_codec_trains_and_runs(tmp_path):
+    folder = write_example(tmp_path / "my_codecs", CODEC_DOC, "tiny_ae.py").parent
+    train = ("-m", "codecbench", "train", "tiny_ae", "--codec-dir", "my_codecs", "--epochs", 1, "--install")
+    said = call(*train, "--device", "cpu", cwd=tmp_path)
+    assert "best epoch 1" in said
+    assert sorted(file.name for file in (folder / "weights").iterdir()) == ["tiny_ae.json", "tiny_ae.safetensors"]
+    options = ("--codecs", "tiny_ae", "--codec-dir", "my_codecs", "--device", "cpu")
+    call(*RUN, *options, "--datasets", "digits", "--images", 5, "--out", "out", cwd=tmp_path)
+    (row,) = summary(tmp_path / "out")
+    assert (row["failed"], row["bits_per_image"], row["out_of_domain"]) == ("0", "256.0", "False")
+
+
+def test_the_override_of_the_sweep(tmp_path):
+    """The indented block about ``default_points``, put into the example's class."""
+    (override,) = [block for block in blocks(CODEC_DOC, "python") if block.startswith("    @classmethod")]
+    file = write_example(tmp_path, CODEC_DOC, "quantised_zlib.py")
+    file.write_text(file.read_text(encoding="utf-8").rstrip("\n") + "\n\n" + override, encoding="utf-8")
+    code = "from codecbench.registry import CODECS; print(len(CODECS.get('quantised_zlib').default_points((8, 8, 1))))"
+    assert call("-c", code, cwd=tmp_path, CODECBENCH_CODEC_PATH=tmp_path) == "7\n"
+
+
+def test_the_dataset_runs(tmp_path):
+    write_example(tmp_path / "my_datasets", DATASET_DOC, "checkerboards.py")
+    options = ("--codecs", "png:compress_level=9", "--datasets", "checkerboards:cell=4", "--images", 10, "--out", "out")
+    call(*RUN, *options, cwd=tmp_path, CODECBENCH_DATASET_PATH=tmp_path / "my_datasets")
+    (row,) = summary(tmp_path / "out")
+    assert (row["dataset"], row["images"], row["failed"]) == ("checkerboards:cell=4", "10", "0")
+
+
+@pytest.mark.parametrize("document", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.stem)
+def test_the_examples_are_formatted_like_the_code(document, tmp_path):
+    for number, block in enumerate(blocks(document, "python")):
+        if not block.startswith("    "):
+            (tmp_path / f"block{number}.py").write_text(block, encoding="utf-8")
+    options = ("--config", ROOT / "pyproject.toml", "--no-cache")
+    call("-m", "ruff", "format", "--check", *options, tmp_path, cwd=tmp_path)
+    call("-m", "ruff", "check", "--ignore", "D", *options, tmp_path, cwd=tmp_path)

@@ -1,0 +1,149 @@
+"""Planning: which codecs, datasets, images and points a request stands for."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from codecbench.dataset import ImageSet
+from codecbench.errors import SettingError, SpecError, UnknownNameError, UsageError
+from codecbench.plan import CHUNK_BYTES, choose_codecs, choose_datasets, chunks, make_plan, open_dataset, select
+from codecbench.registry import CODECS, DATASETS
+
+
+class Zeros(ImageSet):
+    """Black images of given shapes."""
+
+    def __init__(self, *shapes):
+        self.shapes = shapes
+
+    def __len__(self):
+        return len(self.shapes)
+
+    def shape(self, index):
+        return self.shapes[index]
+
+    def read(self, indices):
+        return np.zeros((len(indices), *self.shapes[indices[0]]), dtype=np.uint8)
+
+
+def plan(codecs, datasets, data_dir, count=5, skip=()):
+    choices, notes = choose_codecs(codecs, skip)
+    chosen, _ = choose_datasets(datasets, data_dir)
+    return make_plan(choices, chosen, data_dir, count=count, seed=0, device_name="cpu", notes=notes)
+
+
+def test_all_stands_for_every_codec_and_skip_takes_away():
+    choices, _ = choose_codecs("all", skip=["avif"])
+    assert [choice.name for choice in choices] == [name for name in CODECS.names() if name != "avif"]
+    assert not any(choice.named for choice in choices)
+
+
+def test_one_codec_asked_for_twice_is_one_codec_with_both_sweeps(tmp_path):
+    tasks = plan("jpeg:quality=5/10,jpeg:quality=10/20", "digits", tmp_path).tasks
+    assert [task.codec.settings["quality"] for task in tasks] == [5, 10, 20]
+
+
+def test_settings_left_out_stand_at_their_defaults(tmp_path):
+    (task,) = plan("jpeg:quality=5", "digits", tmp_path).tasks
+    assert task.codec.settings == CODECS.get("jpeg")(quality=5).settings
+
+
+@pytest.mark.parametrize(
+    ("codecs", "skip", "error", "words"),
+    [
+        ("jepg", (), UnknownNameError, "did you mean 'jpeg'"),
+        ("jpeg:qualty=5", (), UnknownNameError, "did you mean 'quality'"),
+        ("jpeg:quality=101", (), SettingError, "from 1 to 100"),
+        ("all:quality=5", (), SpecError, "'all' takes no settings"),
+        ("jpeg", ("jpeg",), UsageError, "no codec is left"),
+        ("all", ("jpgg",), UnknownNameError, "did you mean 'jpeg'"),
+    ],
+)
+def test_bad_codec_requests(codecs, skip, error, words):
+    with pytest.raises(error, match=words):
+        choose_codecs(codecs, skip)
+
+
+def test_embedded_images_stand_in_for_what_is_not_on_disk(tmp_path):
+    datasets, notes = choose_datasets(None, tmp_path)
+    assert [dataset.label for dataset in datasets] == ["digits", "photos"]
+    assert len(notes) == 2
+    assert "codecbench data get mnist" in notes[0]
+
+
+@pytest.mark.real_data
+def test_real_images_are_taken_where_they_are(data_root):
+    datasets, notes = choose_datasets(None, data_root)
+    assert [dataset.label for dataset in datasets] == ["mnist", "stl10"]
+    assert notes == []
+
+
+def test_a_dataset_spec_of_several_values_stands_for_several_datasets(tmp_path):
+    datasets, _ = choose_datasets("digits:seed=0/1,digits", tmp_path)
+    assert [dataset.label for dataset in datasets] == ["digits", "digits:seed=1"]
+    with pytest.raises(SpecError, match="2 datasets"):
+        open_dataset("digits:seed=0/1", tmp_path)
+
+
+def test_the_choice_of_images_follows_the_seed():
+    digits = DATASETS.get("digits")()
+    images = Zeros(*[(2, 2, 1)] * 100)
+    first, again, other = (select(digits, images, 10, seed) for seed in (0, 0, 1))
+    assert first == again
+    assert first.indices != other.indices
+    assert list(first.indices) == sorted(set(first.indices))
+    assert len(first.indices) == 10
+    assert set(first.shown) <= set(first.indices)
+    assert select(digits, images, None, 0).indices == tuple(range(100))
+    assert len(select(digits, images, 1_000, 0).indices) == 100
+    with pytest.raises(UsageError, match="holds no images"):
+        select(digits, Zeros(), 10, 0)
+
+
+def test_chunks_hold_one_shape_and_a_bounded_amount():
+    images = Zeros(*[(4, 4, 1), (2, 8, 1)] * 1_500, *[(4096, 4096, 3)] * 2)
+    pieces = list(chunks(images, range(len(images))))
+    assert sorted(index for _, indices in pieces for index in indices) == list(range(len(images)))
+    assert all({images.shape(index) for index in indices} == {shape} for shape, indices in pieces)
+    assert all(len(indices) <= 2_000 for _, indices in pieces)
+    assert all(len(indices) == 1 or len(indices) * np.prod(shape) <= CHUNK_BYTES for shape, indices in pieces)
+
+
+def test_a_codec_that_takes_only_some_datasets_is_skipped_on_the_others(tmp_path):
+    found = plan("lossy_ae,none", "digits,photos", tmp_path)
+    assert {(task.dataset, task.codec.name) for task in found.tasks} == {
+        ("digits", "lossy_ae"),
+        ("digits", "none"),
+        ("photos", "none"),
+    }
+    (skip,) = found.skips
+    assert (skip.dataset, skip.codec, skip.images) == ("photos", "lossy_ae", 5)
+    assert "28×28×1" in skip.reason
+
+
+def test_a_named_codec_that_fits_nothing_is_an_error_but_not_when_all_brought_it_in(tmp_path):
+    with pytest.raises(UsageError, match=r"lossy_ae fits none of the chosen datasets: .*28×28×1"):
+        plan("lossy_ae", "photos", tmp_path)
+    assert "lossy_ae" in {skip.codec for skip in plan("all", "photos", tmp_path).skips}
+
+
+def test_single_points_that_do_not_fit_are_skipped_by_their_spec(tmp_path):
+    found = plan("svd:rank=28/40", "digits,photos", tmp_path)
+    assert len(found.tasks) == 3
+    assert [skip.codec for skip in found.skips] == ["svd:rank=40"]
+
+
+def test_a_tasks_identity_covers_everything_that_decides_its_result(tmp_path):
+    task = plan("jpeg:quality=5", "digits", tmp_path).tasks[0]
+    same = dataclasses.replace(task)
+    assert same.id == task.id
+    changes = [
+        {"dataset": "other"},
+        {"codec": dataclasses.replace(task.codec, items=(*task.codec.items[:-1], ("progressive", True)))},
+        {"indices": task.indices[:-1]},
+        {"codec_fingerprint": "other"},
+        {"data_fingerprint": "other"},
+    ]
+    identities = {dataclasses.replace(task, **change).id for change in changes}
+    assert len(identities | {task.id}) == len(changes) + 1

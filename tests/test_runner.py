@@ -1,0 +1,305 @@
+"""Runs end to end: what is stored, resuming, failures that cost only their own task."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from plugins import write_codec
+
+import codecbench as cb
+from codecbench.errors import StoreError, UsageError
+from codecbench.registry import CODECS, DATASETS
+from codecbench.runner import default_folder
+from codecbench.store import RunFolder
+
+POINT = ["dataset", "codec", "settings", "image"]
+
+
+@pytest.fixture
+def shelf(tmp_path, monkeypatch):
+    """A folder of plugins that is on the codec shelf for one test."""
+    import codecbench.codecs
+
+    folder = tmp_path / "shelf"
+    folder.mkdir()
+    before = list(codecbench.codecs.__path__)
+    monkeypatch.setenv("CODECBENCH_CODEC_PATH", "")
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    CODECS.add_folder(folder)
+    yield folder
+    codecbench.codecs.__path__[:] = before
+    for file in folder.glob("*.py"):
+        forget(file.stem)
+
+
+def forget(name):
+    """Lets an edited plugin be imported again, as a new process would."""
+    from codecbench import registry
+
+    sys.modules.pop(f"codecbench.codecs.{name}", None)
+    registry._registered.pop(f"codecbench.codecs.{name}", None)
+
+
+def measure(codecs, out, datasets="digits", images=3, events=None, **options):
+    """A run without timings on few images, by one worker unless told otherwise."""
+    options = {"timing": False, "workers": 1} | options
+    watch = (lambda event: None) if events is None else events.append
+    return cb.run(codecs, datasets, images=images, out=out, watch=watch, **options)
+
+
+def measured(events):
+    """How many tasks a run had to measure itself."""
+    counts = [event.done for event in events if event.kind == "measured"]
+    return counts[-1] - counts[0]
+
+
+def sorted_rows(run):
+    """The rows in an order of their own, without the order they were measured in."""
+    return run.rows().sort_values(POINT).reset_index(drop=True)
+
+
+def test_rows_are_what_the_codec_says_when_asked_directly(tmp_path):
+    rows = measure("jpeg:quality=20/80,png:compress_level=6", tmp_path / "run", images=4).rows()
+    images = DATASETS.get("digits")().load(tmp_path)
+    assert len(rows) == 3 * 4
+    for row in rows.itertuples():
+        (spec,) = cb.specs.split_specs(f"{row.codec}:{row.settings}")
+        cls = CODECS.get(row.codec)
+        (point,) = cb.specs.expand(spec, cb.settings.settings_of(cls))
+        codec = cls(**point)
+        image = images.read([row.image])
+        (stream,) = codec.encode(image)
+        difference = codec.decode([stream]).astype(int) - image.astype(int)
+        assert row.num_bytes == len(stream)
+        assert row.container_bytes == codec.container_bytes(stream)
+        assert row.mse == pytest.approx(((difference / 255) ** 2).mean(), rel=1e-12, abs=0)
+        assert row.max_abs_error == abs(difference).max()
+        assert row.lossless == codec.lossless
+        assert (row.height, row.width, row.channels) == (28, 28, 1)
+
+
+def test_the_manifest_tells_where_the_figures_come_from(tmp_path):
+    run = measure("jpeg:quality=20", tmp_path / "run", command="codecbench run --codecs jpeg", seed=3)
+    manifest = json.loads((run.path / "run.json").read_text(encoding="utf-8"))
+    (invocation,) = manifest["invocations"]
+    assert invocation["command"] == "codecbench run --codecs jpeg"
+    assert invocation["seed"] == 3
+    assert set(invocation["versions"]) >= {"python", "codecbench", "numpy", "pillow"}
+    assert invocation["machine"]["cores"] >= 1
+    assert manifest["datasets"]["digits"]["images"] == 3
+    assert manifest["datasets"]["digits"]["fingerprint"]
+    assert manifest["codecs"]["jpeg"]["versions"]["pillow"]
+
+
+def test_a_second_run_measures_nothing_and_a_new_codec_only_itself(tmp_path):
+    first, second, third = [], [], []
+    measure("none", tmp_path / "run", events=first)
+    measure("none", tmp_path / "run", events=second)
+    run = measure("none,jpeg:quality=5/10", tmp_path / "run", events=third)
+    assert (measured(first), measured(second), measured(third)) == (1, 0, 2)
+    assert set(run.rows()["codec"]) == {"none", "jpeg"}
+
+
+def test_workers_and_batches_do_not_change_the_rows(tmp_path):
+    one = measure("jpeg:quality=5/10/20,none", tmp_path / "one", images=7)
+    two = measure("jpeg:quality=5/10/20,none", tmp_path / "two", images=7, workers=2)
+    pd.testing.assert_frame_equal(sorted_rows(one), sorted_rows(two), check_exact=True)
+
+
+def test_an_edited_codec_never_shows_stale_rows(tmp_path, shelf):
+    write_codec(shelf, "mine")
+    measure("mine:level=0/1", tmp_path / "run")
+    forget("mine")
+    write_codec(shelf, "mine", encode="image = image // 2")
+    events = []
+    run = measure("mine:level=0", tmp_path / "run", events=events)
+    assert measured(events) == 1
+    rows = run.rows()
+    assert set(rows["settings"]) == {"level=0"}
+    assert (rows["mse"] > 0).all()
+    assert len(list((tmp_path / "run" / "parts").glob("*.parquet"))) == 3, "what was measured is never thrown away"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"encode": "raise ValueError('no <luck>')"}, "ValueError: no <luck>"),
+        ({"encode": "raise SystemExit(3)"}, "SystemExit: 3"),
+        ({"encode": "return 'text'"}, "a list of str"),
+        ({"decode": "return unpack(stream)[1:]"}, "3×27×28×1 instead of 3×28×28×1"),
+        ({"decode": "return unpack(stream).astype(float)"}, "uint8"),
+        ({"decode": "return unpack(stream) ^ 1", "lossless": True}, "claims to be lossless, but 3 of 3 images differ"),
+        ({"decode": "raise cb.BitstreamError('cut short')"}, "BitstreamError: cut short"),
+        ({"decode": "os._exit(7)"}, "worker process died"),
+        ({"encode": "os.kill(os.getpid(), 9)"}, "worker process died"),
+    ],
+)
+def test_a_codec_that_misbehaves_costs_only_its_own_tasks(tmp_path, shelf, change, reason):
+    write_codec(shelf, "bad", **change)
+    events = []
+    run = measure("bad,none,jpeg:quality=5", tmp_path / "run", events=events, workers=2)
+    assert run.failed_tasks == 1
+    (failure,) = [event for event in events if event.kind == "failed"]
+    assert reason in failure.text
+    summary = run.summary().set_index("codec")
+    assert summary.loc["bad", "failed"] == 3
+    assert summary.loc["bad", "images"] == 0
+    assert reason in summary.loc["bad", "reason"]
+    assert (summary.loc[["none", "jpeg"], "images"] == 3).all()
+    assert (summary.loc[["none", "jpeg"], "failed"] == 0).all()
+
+
+def test_a_failed_task_is_tried_again_and_its_failure_forgotten_when_it_works(tmp_path, shelf):
+    flag = tmp_path / "flag"
+    write_codec(shelf, "moody", encode=f"assert os.path.exists({str(flag)!r}), 'not yet'")
+    assert measure("moody", tmp_path / "run").failed_tasks == 1
+    flag.touch()
+    run = measure("moody", tmp_path / "run")
+    assert run.failed_tasks == 0
+    assert run.summary().loc[0, ["images", "failed"]].tolist() == [3, 0]
+
+
+def test_the_encoder_cannot_spoil_the_originals(tmp_path, shelf):
+    write_codec(shelf, "spoiler", encode="image[...] = 0")
+    assert (measure("spoiler", tmp_path / "run").rows()["mse"] > 0).all()
+
+
+def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_rows(tmp_path, shelf):
+    write_codec(shelf, "slow", encode="time.sleep(0.05)")
+    whole = measure("slow:level=0..9", tmp_path / "whole", images=4, workers=2)
+    out = tmp_path / "killed"
+    script = (
+        "import codecbench as cb\n"
+        f"cb.run('slow:level=0..9', 'digits', images=4, out={str(out)!r}, timing=False, workers=2)\n"
+    )
+    environment = os.environ | {"CODECBENCH_CODEC_PATH": str(shelf)}
+    process = subprocess.Popen([sys.executable, "-c", script], env=environment, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while len(list((out / "parts").glob("*.json"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    events = []
+    resumed = measure("slow:level=0..9", out, images=4, workers=2, events=events)
+    assert 0 < measured(events) < 10
+    pd.testing.assert_frame_equal(sorted_rows(whole), sorted_rows(resumed), check_exact=True)
+
+
+@pytest.mark.parametrize("damage", ["truncate", "alter", "sidecar"])
+def test_a_damaged_part_is_set_aside_and_measured_again(tmp_path, damage):
+    run = measure("none,jpeg:quality=5", tmp_path / "run")
+    part = sorted((run.path / "parts").glob("*.parquet"))[0]
+    content = part.read_bytes()
+    if damage == "truncate":
+        part.write_bytes(content[:-10])
+    elif damage == "alter":
+        part.write_bytes(content[:50] + bytes([content[50] ^ 255]) + content[51:])
+    else:
+        part.with_suffix(".json").write_text("{", encoding="utf-8")
+    assert len(cb.load_run(run.path).rows()) == 3, "the damaged part's rows do not count"
+    events = []
+    again = measure("none,jpeg:quality=5", tmp_path / "run", events=events)
+    assert measured(events) == 1
+    assert any("damaged" in event.text for event in events if event.kind == "note")
+    assert len(again.rows()) == 6
+
+
+def test_another_choice_of_images_does_not_mix_with_what_is_there(tmp_path):
+    measure("none", tmp_path / "run")
+    with pytest.raises(StoreError, match=r"already holds 3 images of digits \(seed 0\)"):
+        measure("none", tmp_path / "run", images=4)
+    with pytest.raises(StoreError, match="--fresh"):
+        measure("none", tmp_path / "run", seed=1)
+    assert len(measure("none", tmp_path / "run", images=4, fresh=True).rows()) == 4
+
+
+def test_fresh_empties_only_run_folders(tmp_path):
+    (tmp_path / "precious.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(StoreError, match="no run folder"):
+        measure("none", tmp_path, fresh=True)
+    assert (tmp_path / "precious.txt").exists()
+
+
+def test_a_run_of_a_newer_version_is_refused(tmp_path):
+    run = measure("none", tmp_path / "run")
+    file = run.path / "run.json"
+    file.write_text(file.read_text(encoding="utf-8").replace('"schema": 1', '"schema": 99'), encoding="utf-8")
+    with pytest.raises(StoreError, match="newer codecbench"):
+        cb.load_run(run.path)
+    file.write_text("{", encoding="utf-8")
+    with pytest.raises(StoreError, match="damaged"):
+        cb.load_run(run.path)
+    with pytest.raises(StoreError, match="no run at"):
+        cb.load_run(tmp_path / "nowhere")
+
+
+def test_a_folder_that_cannot_be_written_is_said_clearly(tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(StoreError, match="cannot write"):
+        measure("none", tmp_path / "file" / "run")
+
+
+def test_a_full_disk_is_said_clearly_and_loses_nothing(tmp_path, monkeypatch):
+    run = measure("none", tmp_path / "run")
+    store = RunFolder(run.path)
+
+    def full(self, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(StoreError, match=r"no space left to write .*run the same command again"):
+            store.write_samples("x.npz", {})
+    assert len(run.rows()) == 3
+    assert not list(run.path.rglob("*.tmp"))
+
+
+def test_timings_are_taken_once_and_stand_in_the_summary(tmp_path):
+    first, second = [], []
+    measure("none,jpeg:quality=5", tmp_path / "run", events=first, timing=True)
+    run = measure("none,jpeg:quality=5", tmp_path / "run", events=second, timing=True)
+    assert [event.done for event in first if event.kind == "timed"] == [0, 1, 2]
+    assert [event.done for event in second if event.kind == "timed"] == [2]
+    summary = run.summary()
+    assert (summary[["encode_s", "decode_s"]] > 0).all(axis=None)
+    assert (summary["timed_images"] == 3).all()
+    assert (summary["threads"] == 1).all()
+    assert (summary["device"] == "cpu").all()
+
+
+def test_bad_requests(tmp_path):
+    for options, words in (
+        ({"images": 0}, "images=0"),
+        ({"workers": 0}, "workers=0"),
+        ({"device": "tpu"}, "auto, cpu, cuda"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            measure("none", tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_default_folder_is_named_after_datasets_and_images(tmp_path):
+    folder = DATASETS.get("folder")(path=str(tmp_path), crop=64)
+    assert default_folder([DATASETS.get("mnist")(), DATASETS.get("stl10")()], 1_000) == Path("results/mnist+stl10-1000")
+    name = default_folder([folder], None).name
+    assert name.endswith("-all")
+    assert "/" not in name
+    assert ":" not in name
+
+
+@pytest.mark.real_data
+def test_the_first_figures_of_the_source_experiment(tmp_path, data_root):
+    run = measure("svd:rank=5/13", tmp_path / "run", datasets="mnist", images=None, data_dir=data_root, workers=2)
+    summary = run.summary().set_index("settings")
+    assert summary["images"].tolist() == [10_000, 10_000]
+    assert summary.loc["rank=5", "mse_float"] == pytest.approx(0.003653, abs=1e-6)
+    assert summary.loc["rank=5", "mse"] == pytest.approx(0.00298, abs=1e-5)
+    assert summary.loc["rank=13", "mse_float"] == pytest.approx(4.976e-5, abs=1e-8)
+    assert summary.loc["rank=13", "mse"] == pytest.approx(3.4e-5, abs=1e-6)
