@@ -165,6 +165,7 @@ def _timings(timings: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
                 timing["device"],
             ]
             for timing in timings
+            if not timing["failed"]
         ],
         columns=POINT + columns,
     )

@@ -160,6 +160,8 @@ def target_rate(points: pd.DataFrame) -> float:
 def nearest_rate(points: pd.DataFrame, bits_per_pixel: float) -> pd.DataFrame:
     """For every codec on a dataset the point nearest to a rate, by the ratio of the rates.
 
+    A codec that restores every pixel at each of its points is represented by its smallest.
+
     Args:
         points: marked points of one dataset.
         bits_per_pixel: the rate asked for.
@@ -169,8 +171,12 @@ def nearest_rate(points: pd.DataFrame, bits_per_pixel: float) -> pd.DataFrame:
     """
     chosen = []
     for _, members in points[points["images"] > 0].groupby("codec", sort=False):
-        rates = members["bits_per_pixel"].to_numpy(float).clip(1e-9)
-        chosen.append(members.index[int(np.argmin(np.abs(np.log(rates / bits_per_pixel))))])
+        lossy = members[~restored(members)]
+        if lossy.empty:
+            chosen.append(members["bits_per_pixel"].idxmin())
+            continue
+        rates = lossy["bits_per_pixel"].to_numpy(float).clip(1e-9)
+        chosen.append(lossy.index[int(np.argmin(np.abs(np.log(rates / bits_per_pixel))))])
     return points.loc[chosen].sort_values(["bits_per_pixel", "codec"], kind="stable")
 
 

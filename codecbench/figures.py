@@ -30,8 +30,9 @@ PALETTE = (
 )  # fmt: skip
 """Okabe and Ito's colours and a few that stay apart from them, told apart by the colour-blind with the markers."""
 MARKERS = "os^DvPX<>ph*d"
-TOP_DB = 60.0
-"""Curves leave the plot here: above it an image differs from its original by rounding."""
+TOP_DB, BOTTOM_DB, MOST_RAW = 60.0, 10.0, 3.0
+"""Curves leave the plot where an image differs from its original by rounding only, where hardly anything of it is
+left, and at so many times the size of the raw pixels; :func:`outside` counts what is lost to the eye."""
 SSIM_TICKS = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)
 SSIM_TOP = 0.9993
 INK, FAINT = "#26282b", "#d9dbde"
@@ -117,7 +118,7 @@ def rate_distortion(
 
     A line joins the points of one codec that differ in one numeric setting only. Points that restored every pixel
     have no PSNR; they stand in a strip of their own above the curves. Codecs trained on other data are drawn dashed
-    with hollow markers. Lines that leave the plot at its upper edge go on there.
+    with hollow markers. The view leaves out what :func:`outside` says; lines that leave it go on there.
 
     Args:
         points: marked points, see ``codecbench.curves.mark_points``.
@@ -141,8 +142,9 @@ def rate_distortion(
         members = drawn[drawn["dataset"] == dataset]
         _draw_curves(axes, members, quality, looks, legend)
         _draw_strip(strip, members, looks, legend)
-        _rate_axes(strip, axes, points[points["dataset"] == dataset], members)
-        _quality_axis(axes, members, quality)
+        inside = members[~outside(members)]
+        _rate_axes(strip, axes, inside)
+        _quality_axis(axes, inside, quality)
         strip.set_title(dataset)
     _legend_below(figure, legend, 3 if len(names) == 1 else 5)
     return figure
@@ -157,6 +159,22 @@ def _drawable(points: pd.DataFrame, quality: str) -> pd.Series[bool]:
     has_rate = (points["images"] > 0) & (points["bits_per_pixel"] > 0)
     known = points["ssim"].notna() if quality == "ssim" else restored(points) | points["psnr_db"].notna()
     return has_rate & known
+
+
+def raw_rate(points: pd.DataFrame) -> float:
+    """Bits per pixel of the raw 8-bit samples of one dataset's points; NaN where it cannot be told."""
+    usable = points[points["compression_ratio"].notna() & (points["images"] > 0)]
+    return float((usable["compression_ratio"] * usable["bits_per_pixel"]).median())
+
+
+def outside(points: pd.DataFrame) -> pd.Series[bool]:
+    """Which drawable points of one dataset lie outside the plots; of every codec some point is inside."""
+    usual = restored(points) | (points["psnr_db"].between(BOTTOM_DB, TOP_DB))
+    usual &= ~(points["bits_per_pixel"] > MOST_RAW * raw_rate(points))
+    for _, members in points[_drawable(points, "psnr_db")].groupby("codec", sort=False):
+        if not usual[members.index].any():
+            usual[members["bits_per_pixel"].idxmin()] = True
+    return _drawable(points, "psnr_db") & ~usual
 
 
 def _legend_rows(drawn: pd.DataFrame, columns: int) -> int:
@@ -238,11 +256,10 @@ def _draw_strip(
     strip.spines["left"].set_visible(False)
 
 
-def _rate_axes(strip: Axes, axes: Axes, points: pd.DataFrame, members: pd.DataFrame) -> None:
+def _rate_axes(strip: Axes, axes: Axes, members: pd.DataFrame) -> None:
     rates = members["bits_per_pixel"].to_numpy(float)
     low, high = (rates.min() / 1.25, rates.max() * 1.25) if len(rates) else (0.1, 10.0)
-    usable = points[points["compression_ratio"].notna() & (points["images"] > 0)]
-    raw = float((usable["compression_ratio"] * usable["bits_per_pixel"]).median()) if len(usable) else 0.0
+    raw = raw_rate(members)
     for target in (strip, axes):
         target.set_xscale("log")
         target.set_xlim(low, high)
@@ -253,7 +270,7 @@ def _rate_axes(strip: Axes, axes: Axes, points: pd.DataFrame, members: pd.DataFr
             raw, 0.015, " raw pixels", transform=axes.get_xaxis_transform(), fontsize=8, color="#6a6d72",
             rotation=90, ha="right", va="bottom",
         )  # fmt: skip
-    locator = LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 2000 else (1.0,))
+    locator = LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 1000 else (1.0,), numticks=20)
     for target in (strip, axes):
         target.xaxis.set_major_locator(locator)
         target.xaxis.set_minor_locator(NullLocator())
@@ -306,6 +323,7 @@ def speed(
     """
     looks = codec_styles(points["codec"]) if styles is None else styles
     members = points[(points["dataset"] == dataset) & (points["images"] > 0) & (points["bits_per_pixel"] > 0)]
+    members = members[~outside(members)]
     timed = members[members[time].notna() & (members[time] > 0)]
     chosen = nearest_quality(members)
     figure = Figure(figsize=(6.2, 4.2 + 0.21 * _legend_rows(timed.assign(curve=""), 3)), layout="constrained")
@@ -327,7 +345,7 @@ def speed(
             legend[str(label), str(label)] = handle
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=20))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_major_formatter(EngFormatter(unit="s", sep=" "))

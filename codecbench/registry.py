@@ -16,17 +16,19 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from codecbench import __version__
-from codecbench.codec import Codec
-from codecbench.dataset import Dataset
 from codecbench.errors import PluginError, UnknownNameError, UsageError
 from codecbench.records import digest
 
-P = TypeVar("P", bound=Codec | Dataset)
-C = TypeVar("C", bound=Codec)
-D = TypeVar("D", bound=Dataset)
+if TYPE_CHECKING:
+    from codecbench.codec import Codec
+    from codecbench.dataset import Dataset
+
+P = TypeVar("P", bound="Codec | Dataset")
+C = TypeVar("C", bound="Codec")
+D = TypeVar("D", bound="Dataset")
 _registered: dict[str, list[type]] = {}
 
 
@@ -36,7 +38,7 @@ def register_codec(cls: type[C]) -> type[C]:
     Raises:
         PluginError: not a frozen dataclass derived from ``Codec``.
     """
-    _register(cls, Codec)
+    _register(cls, CODECS.base)
     return cls
 
 
@@ -46,7 +48,7 @@ def register_dataset(cls: type[D]) -> type[D]:
     Raises:
         PluginError: not a frozen dataclass derived from ``Dataset``.
     """
-    _register(cls, Dataset)
+    _register(cls, DATASETS.base)
     return cls
 
 
@@ -81,14 +83,20 @@ class Shelf(Generic[P]):
     """The plugins of one kind.
 
     Args:
-        kind: ``"codec"`` or ``"dataset"``.
-        base: the class that every plugin derives from.
+        kind: ``"codec"`` or ``"dataset"``; the base class of the plugins is ``codecbench.codec.Codec`` or
+            ``codecbench.dataset.Dataset``, imported when a plugin is, so that listing names stays quick.
     """
 
-    def __init__(self, kind: str, base: type[P]):
-        self.kind, self.base = kind, base
+    def __init__(self, kind: str):
+        self.kind = kind
         self.package = f"codecbench.{kind}s"
         self.variable = f"CODECBENCH_{kind.upper()}_PATH"
+
+    @property
+    def base(self) -> type[P]:
+        """The class that every plugin derives from."""
+        base: type[P] = getattr(importlib.import_module(f"codecbench.{self.kind}"), self.kind.capitalize())
+        return base
 
     def add_folder(self, folder: str | os.PathLike[str]) -> None:
         """Looks for plugins in a folder too, in this process and in the processes it starts.
@@ -182,8 +190,8 @@ class Shelf(Generic[P]):
         return sha.hexdigest()[:24]
 
 
-CODECS: Shelf[Codec] = Shelf("codec", Codec)  # type: ignore[type-abstract]
-DATASETS: Shelf[Dataset] = Shelf("dataset", Dataset)  # type: ignore[type-abstract]
+CODECS: Shelf[Codec] = Shelf("codec")
+DATASETS: Shelf[Dataset] = Shelf("dataset")
 
 
 def codec_fingerprint(cls: type[Codec], device_name: str) -> str:

@@ -167,9 +167,12 @@ class _Report:
                 f"{count(len(empty), 'point')} with empty streams (0 bits) cannot stand on a log scale; "
                 "the table has them."
             )
-        high = int((points["psnr_db"] > figures.TOP_DB).sum())
-        if high:
-            lacking.append(f"{count(high, 'point')} above {figures.TOP_DB:g} dB lie outside the plot; the table has them.")
+        far = int(figures.outside(points).sum())
+        if far:
+            lacking.append(
+                f"{count(far, 'point')} outside the plots (below {figures.BOTTOM_DB:g} dB, above {figures.TOP_DB:g} dB, "
+                f"or more than {figures.MOST_RAW:g} times the raw size); the table has them."
+            )
         return drawings, lacking
 
     def _drawing(self, name: str, figure: Any, title: str) -> dict[str, str]:

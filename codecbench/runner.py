@@ -280,7 +280,7 @@ def time_all(plan: Plan, store: RunFolder, data_dir: Path, device: str, seed: in
     waiting = [
         (key, task)
         for key, task in points.items()
-        if not store.timing_file(task.dataset, task.codec, task.codec_fingerprint).is_file()
+        if not store.is_timed(task.dataset, task.codec, task.codec_fingerprint)
     ]
     random.Random(seed).shuffle(waiting)
     datasets = {source.selection.label: source.dataset for source in plan.sources}
@@ -292,8 +292,7 @@ def time_all(plan: Plan, store: RunFolder, data_dir: Path, device: str, seed: in
         if timing.failed:
             failed += 1
             watch(Event("failed", timing.failed, task.dataset, str(task.codec)))
-        else:
-            store.write_timing(task.dataset, task.codec, task.codec_fingerprint, timing)
+        store.write_timing(task.dataset, task.codec, task.codec_fingerprint, timing)
         progress.step(task.dataset, str(task.codec))
 
     jobs = [(task, (time_task, task, datasets[task.dataset], data_dir, device)) for _, task in waiting]

@@ -265,10 +265,15 @@ class RunFolder:
         self._write(self.timing_file(label, codec, fingerprint), _dump(record | dataclasses.asdict(timing)))
 
     def timings(self) -> list[dict[str, Any]]:
-        """The times that count, as records."""
+        """The times that count, as records; those with a reason under ``failed`` could not be taken."""
         known = {name: codec["fingerprint"] for name, codec in self.manifest["codecs"].items()}
         found = (_read_json(file) for file in sorted((self.path / "timings").glob("*.json")))
         return [timing for timing in found if timing and known.get(timing["codec"]) == timing["codec_fingerprint"]]
+
+    def is_timed(self, label: str, codec: CodecSpec, fingerprint: str) -> bool:
+        """Whether the times of a codec point on a dataset were taken."""
+        timing = _read_json(self.timing_file(label, codec, fingerprint))
+        return timing is not None and not timing["failed"]
 
     # ---- writing ------------------------------------------------------------------------------------------------
 

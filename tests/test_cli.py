@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from plugins import write_codec
 
-from codecbench.cli import clock, main
+from codecbench.cli import main
+from codecbench.console import clock
 from codecbench.registry import CODECS
 
 
@@ -83,7 +84,7 @@ def test_failures_end_with_exit_code_1_and_stand_in_the_table(tmp_path):
     write_codec(tmp_path / "shelf", "bad", encode="raise ValueError('no luck')")
     out = tmp_path / "run"
     done = run_cli(
-        *"run --codecs bad,none --datasets digits --images 3 --no-timing --codec-dir".split(),
+        *["run", "--codecs", "bad,none", "--datasets", "digits", "--images", "3", "--no-timing", "--codec-dir"],
         tmp_path / "shelf",
         "--out",
         out,
@@ -113,9 +114,10 @@ def test_a_plugin_that_cannot_be_imported_does_not_stop_the_others(tmp_path):
 def test_ctrl_c_keeps_what_was_measured(tmp_path):
     write_codec(tmp_path / "shelf", "slow", encode="time.sleep(0.1)")
     out = tmp_path / "run"
-    arguments = "run --codecs slow:level=0..20 --datasets digits --images 3 --no-timing".split()
+    arguments = ["run", "--codecs", "slow:level=0..20", "--datasets", "digits", "--images", "3", "--no-timing"]
     command = [sys.executable, "-m", "codecbench", *arguments, "--codec-dir", tmp_path / "shelf", "--out", out]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, **pipes, text=True, start_new_session=True)
     deadline = time.monotonic() + 60
     while not list((out / "parts").glob("*.json")) and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -98,7 +98,7 @@ def test_the_codec_runs_as_an_installed_package(tmp_path):
 def test_the_learned_codec_trains_and_runs(tmp_path):
     folder = write_example(tmp_path / "my_codecs", CODEC_DOC, "tiny_ae.py").parent
     train = ("-m", "codecbench", "train", "tiny_ae", "--codec-dir", "my_codecs", "--epochs", 1, "--install")
-    said = call(*train, "--device", "cpu", cwd=tmp_path)
+    said = call(*train, "--device", "cpu", cwd=tmp_path, OMP_NUM_THREADS=1)
     assert "best epoch 1" in said
     assert sorted(file.name for file in (folder / "weights").iterdir()) == ["tiny_ae.json", "tiny_ae.safetensors"]
     options = ("--codecs", "tiny_ae", "--codec-dir", "my_codecs", "--device", "cpu")
@@ -131,4 +131,4 @@ def test_the_examples_are_formatted_like_the_code(document, tmp_path):
             (tmp_path / f"block{number}.py").write_text(block, encoding="utf-8")
     options = ("--config", ROOT / "pyproject.toml", "--no-cache")
     call("-m", "ruff", "format", "--check", *options, tmp_path, cwd=tmp_path)
-    call("-m", "ruff", "check", "--ignore", "D", *options, tmp_path, cwd=tmp_path)
+    call("-m", "ruff", "check", "--ignore", "D,RUF012", *options, tmp_path, cwd=tmp_path)

@@ -303,3 +303,16 @@ def test_the_first_figures_of_the_source_experiment(tmp_path, data_root):
     assert summary.loc["rank=5", "mse"] == pytest.approx(0.00298, abs=1e-5)
     assert summary.loc["rank=13", "mse_float"] == pytest.approx(4.976e-5, abs=1e-8)
     assert summary.loc["rank=13", "mse"] == pytest.approx(3.4e-5, abs=1e-6)
+
+
+def test_a_codec_that_fails_while_it_is_timed_keeps_its_rows(tmp_path, shelf):
+    flag = tmp_path / "measured"
+    write_codec(shelf, "shy", decode=f"assert not os.path.exists({str(flag)!r}), 'not twice'")
+    measure("shy", tmp_path / "run")
+    flag.touch()
+    run = measure("shy", tmp_path / "run", timing=True)
+    assert run.failed_tasks == 1
+    assert len(run.rows()) == 3
+    assert run.summary()["encode_s"].isna().all()
+    flag.unlink()
+    assert measure("shy", tmp_path / "run", timing=True).failed_tasks == 0

@@ -94,7 +94,7 @@ class RawLatentCodec(FloatCodec):
         """
         self.check_shape(images.shape[1:])
         encoder = self._network().encoder
-        largest = min(np.finfo(self.latent_dtype).max, np.finfo(np.float32).max)
+        largest = float(min(np.finfo(self.latent_dtype).max, np.finfo(np.float32).max))
         streams: list[bytes] = []
         for start in range(0, len(images), BATCH):
             latents = encoder(to_tensor(images[start : start + BATCH], self.device))

@@ -1,8 +1,9 @@
 """The training loop of every learned codec.
 
-Everything random in an epoch (shuffling, augmentation) is drawn from the seed and the epoch's number, and a checkpoint
-is written after each epoch, so a killed run that is resumed ends with the weights of an uninterrupted one. The best
-epoch is chosen on training images that were held out; test images are measured once, at the end, to be reported.
+Everything random in an epoch (shuffling, augmentation, noise inside the network) is drawn from the seed and the epoch's
+number, and a checkpoint is written after each epoch, so a killed run that is resumed ends with the weights of an
+uninterrupted one (on a CPU bit for bit). The best epoch is chosen on training images that were held out; test images
+are measured once, at the end, to be reported.
 """
 
 from __future__ import annotations
@@ -23,16 +24,20 @@ import torch
 
 from codecbench import provenance
 from codecbench.datadir import data_root
+from codecbench.dataset import ImageSet
 from codecbench.errors import TrainingError, UnknownNameError, UsageError
+from codecbench.learned import checkpoint
 from codecbench.learned.augment import center_crop
-from codecbench.learned.recipe import Recipe
-from codecbench.learned.weights import card_path, load_weights, save_weights, weights_path
+from codecbench.learned.checkpoint import BEST, CHECKPOINT, LOG_COLUMNS, State
+from codecbench.learned.recipe import Recipe, describe
+from codecbench.learned.weights import card_path, load_weights, weights_path
 from codecbench.plan import open_dataset
 from codecbench.provenance import resolve_device
 from codecbench.registry import CODECS, file_sha256
 
 EVALUATION_BATCH = 500
-LOG_COLUMNS = ("epoch", "learning_rate", "train_loss", "held_out_mse", "images_per_s", "seconds")
+LOADING_BATCH = 4096
+MOST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -81,16 +86,6 @@ class Job:
     command: str = ""
 
 
-@dataclass
-class _State:
-    network: torch.nn.Module
-    optimizer: torch.optim.Optimizer
-    epoch: int = 0
-    best_epoch: int = 0
-    best_mse: float = float("inf")
-    log: list[dict[str, float]] = dataclasses.field(default_factory=list)
-
-
 def make_job(
     name: str,
     *,
@@ -116,8 +111,12 @@ def make_job(
 
     Raises:
         UnknownNameError: no such codec or recipe.
-        UsageError: the codec has nothing to train, or there is no such device.
+        UsageError: the codec has nothing to train, a number is out of range, or there is no such device.
     """
+    if epochs is not None and epochs < 1:
+        raise UsageError(f"epochs={epochs} is not allowed; allowed: 1 and more")
+    if seed is not None and not 0 <= seed <= MOST_SEED:
+        raise UsageError(f"seed={seed} is not allowed; allowed: 0 to {MOST_SEED}")
     codec: Any = CODECS.get(name)
     recipes: dict[str, Recipe] = getattr(codec, "recipes", {})
     if not recipes:
@@ -152,29 +151,45 @@ def train(job: Job, *, resume: bool = False, watch: Callable[[Progress], None] =
 
     Raises:
         UsageError: ``job.out`` holds another run, or nothing to resume.
-        DatasetError: the training images are missing; said before anything begins.
-        TrainingError: the loss is no longer finite; the last good checkpoint is kept.
+        DatasetError: training or test images are missing; said before anything begins or is written.
+        TrainingError: too few images, a folder that cannot be written to, a damaged checkpoint, or a loss that is no
+            longer finite; the last good checkpoint is kept.
     """
-    recipe, checkpoint = job.recipe, job.out / "checkpoint.pt"
-    if resume and not checkpoint.is_file():
+    recipe = job.recipe
+    saved = (job.out / CHECKPOINT).is_file()
+    if resume and not saved:
         raise UsageError(f"nothing to resume: no checkpoint in {job.out}")
-    if not resume and checkpoint.is_file():
+    if not resume and saved:
         raise UsageError(f"{job.out} already holds a training run; go on with --resume, or name another --out")
-    images = _load(recipe.dataset, job)
-    _load_check(recipe.test, job)
-    order = np.random.default_rng(recipe.seed).permutation(len(images))
-    held_out, training = (torch.from_numpy(part) for part in np.split(order, [recipe.held_out]))
-    if len(training) < recipe.batch_size:
-        raise TrainingError(f"{len(training)} training images are fewer than one batch of {recipe.batch_size}")
-    state = _start(job)
-    if resume:
-        _restore(checkpoint, job, state)
-    job.out.mkdir(parents=True, exist_ok=True)
-    for epoch in range(state.epoch, recipe.epochs):
-        _run_epoch(job, state, images, training, held_out, epoch, watch)
-        _save(checkpoint, job, state)
-    card = _card(job, state, len(training))
-    _write_json(job.out / "best.json", card)
+    image_set = open_dataset(recipe.dataset, job.data_dir)
+    open_dataset(recipe.test, job.data_dir)
+    order = np.random.default_rng(recipe.seed).permutation(len(image_set))
+    aside, rest = np.split(order, [recipe.held_out])
+    if not len(aside) or len(rest) < recipe.batch_size:
+        raise TrainingError(
+            f"{recipe.dataset} has {len(image_set)} images; the recipe needs at least 1 held out "
+            f"(it says {recipe.held_out}) and one batch of {recipe.batch_size}"
+        )
+    identity = {
+        "codec": job.codec.name,
+        **describe(recipe),
+        "training_images": len(rest),
+        "held_out_pixels": image_set.fingerprint(aside.tolist()),
+    }
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
+        state = _start(job)
+        if resume:
+            checkpoint.restore(job.out, state, identity)
+        checkpoint.write_files(job.out, state)
+        if state.epoch < recipe.epochs:
+            images = _load(image_set, job.device)
+            training, held_out = torch.from_numpy(rest), images[torch.from_numpy(aside).to(job.device)]
+            for epoch in range(state.epoch, recipe.epochs):
+                _run_epoch(job, state, images, training, held_out, epoch, watch)
+                checkpoint.save(job.out, state, identity)
+        card = _card(job, state, len(rest))
+    with checkpoint.writing(job.out):
+        _write_json(job.out / "best.json", card)
     return card
 
 
@@ -183,17 +198,22 @@ def install(job: Job) -> Path:
 
     Returns:
         The weight file's new path.
+
+    Raises:
+        TrainingError: that place cannot be written to.
     """
     target = weights_path(job.codec)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for source, place in ((job.out / "best.safetensors", target), (job.out / "best.json", card_path(target))):
-        shutil.copyfile(source, place.with_name(place.name + ".tmp"))
-        place.with_name(place.name + ".tmp").replace(place)
+    with checkpoint.writing(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for source, place in ((job.out / BEST, target), (job.out / "best.json", card_path(target))):
+            shutil.copyfile(source, place.with_name(place.name + ".tmp"))
+            place.with_name(place.name + ".tmp").replace(place)
     return target
 
 
 def evaluate(network: torch.nn.Module, images: torch.Tensor, crop: tuple[int, int] | None = None) -> float:
     """Mean squared error on the [0, 1] scale over uint8 images (N, C, H, W), in float32 without autocast."""
+    training = network.training
     network.eval()
     total, count = 0.0, 0
     with torch.inference_mode():
@@ -204,20 +224,21 @@ def evaluate(network: torch.nn.Module, images: torch.Tensor, crop: tuple[int, in
             difference = network(batch).double() - batch.double()
             total += float((difference * difference).sum())
             count += difference.numel()
+    network.train(training)
     return total / count
 
 
-def _load(spec: str, job: Job) -> torch.Tensor:
-    image_set = open_dataset(spec, job.data_dir)
-    array = image_set.read(range(len(image_set)))
-    return torch.from_numpy(array).permute(0, 3, 1, 2).contiguous().to(job.device)
+def _load(image_set: ImageSet, device: str) -> torch.Tensor:
+    """All images, uint8 (N, C, H, W), on the device; in blocks, so that the host never holds them twice."""
+    count, (height, width, channels) = len(image_set), image_set.shape(0)
+    images = torch.empty((count, channels, height, width), dtype=torch.uint8, device=device)
+    for start in range(0, count, LOADING_BATCH):
+        block = np.require(image_set.read(range(start, min(start + LOADING_BATCH, count))), np.uint8, ["C", "W"])
+        images[start : start + LOADING_BATCH] = torch.from_numpy(block).to(device).permute(0, 3, 1, 2)
+    return images
 
 
-def _load_check(spec: str, job: Job) -> None:
-    open_dataset(spec, job.data_dir)
-
-
-def _start(job: Job) -> _State:
+def _start(job: Job) -> State:
     torch.manual_seed(job.recipe.seed)
     network = job.codec.network().to(job.device)
     if job.recipe.channels_last:
@@ -225,12 +246,12 @@ def _start(job: Job) -> _State:
     optimizer = torch.optim.Adam(
         network.parameters(), lr=job.recipe.learning_rate, weight_decay=job.recipe.weight_decay
     )
-    return _State(network, optimizer)
+    return State(network, optimizer)
 
 
 def _run_epoch(
     job: Job,
-    state: _State,
+    state: State,
     images: torch.Tensor,
     training: torch.Tensor,
     held_out: torch.Tensor,
@@ -239,10 +260,12 @@ def _run_epoch(
 ) -> None:
     recipe = job.recipe
     steps = len(training) // recipe.batch_size
-    shuffler = torch.Generator().manual_seed(recipe.seed * 1_000_003 + epoch)
-    drawer = torch.Generator(job.device).manual_seed(recipe.seed * 1_000_003 + epoch + 500_000)
+    seed = recipe.seed * 1_000_003 + epoch
+    shuffler = torch.Generator().manual_seed(seed)
+    drawer = torch.Generator(job.device).manual_seed(seed + 500_000)
+    torch.manual_seed(seed + 250_000)  # for networks that draw noise of their own
     shuffled = training[torch.randperm(len(training), generator=shuffler)]
-    began, losses = time.perf_counter(), torch.zeros((), device=job.device)
+    began, losses = time.perf_counter(), torch.zeros(steps, device=job.device)
     last_mse = state.log[-1]["held_out_mse"] if state.log else float("nan")
     rate = 0.0
     state.network.train()
@@ -251,31 +274,35 @@ def _run_epoch(
         for group in state.optimizer.param_groups:
             group["lr"] = rate
         chosen = shuffled[step * recipe.batch_size : (step + 1) * recipe.batch_size].to(job.device)
-        losses += _step(recipe, state, images[chosen], drawer, epoch)
+        losses[step] = _step(recipe, state, images[chosen], drawer, epoch)
         if step % max(1, steps // 20) == 0 or step == steps - 1:
-            loss = float(losses) / (step + 1)
+            loss = float(losses[: step + 1].mean())
             if not np.isfinite(loss):
-                raise TrainingError(
-                    f"the loss is {loss} in epoch {epoch + 1}, step {step + 1}; "
-                    f"the checkpoint of epoch {state.epoch} is kept in {job.out}"
-                )
+                bad = int((~losses.isfinite()).nonzero()[0])
+                raise _not_finite(f"the loss is {float(losses[bad])} in epoch {epoch + 1}, step {bad + 1}", job, state)
             spent = time.perf_counter() - began
             speed = (step + 1) * recipe.batch_size / spent
             left = ((recipe.epochs - epoch) * steps - step - 1) * recipe.batch_size / speed
             done = (epoch * steps + step + 1) / (recipe.epochs * steps)
             watch(Progress(epoch + 1, recipe.epochs, done, loss, last_mse, speed, left))
     spent = time.perf_counter() - began
-    mse = evaluate(state.network, images[held_out.to(job.device)], recipe.crop)
+    mse = evaluate(state.network, held_out, recipe.crop)
+    if not np.isfinite(mse):
+        raise _not_finite(f"the held-out MSE is {mse} after epoch {epoch + 1}, step {steps}", job, state)
     state.epoch = epoch + 1
-    row = (epoch + 1, rate, float(losses) / steps, mse, steps * recipe.batch_size / spent, spent)
+    row = (epoch + 1, rate, float(losses.mean()), mse, steps * recipe.batch_size / spent, spent)
     state.log.append(dict(zip(LOG_COLUMNS, row, strict=True)))
     if mse < state.best_mse:
         state.best_mse, state.best_epoch = mse, epoch + 1
-        save_weights(job.out / "best.safetensors", state.network)
-    save_weights(job.out / "last.safetensors", state.network)
+        state.best = {name: value.detach().cpu().clone() for name, value in state.network.state_dict().items()}
 
 
-def _step(recipe: Recipe, state: _State, chosen: torch.Tensor, drawer: torch.Generator, epoch: int) -> torch.Tensor:
+def _not_finite(what: str, job: Job, state: State) -> TrainingError:
+    kept = f"the checkpoint of epoch {state.epoch} is kept in {job.out}" if state.epoch else "no epoch was finished"
+    return TrainingError(f"{what}; {kept}; a lower learning rate may help")
+
+
+def _step(recipe: Recipe, state: State, chosen: torch.Tensor, drawer: torch.Generator, epoch: int) -> torch.Tensor:
     batch = chosen.float() / 255.0
     if recipe.augment:
         batch = recipe.augment(batch, drawer)
@@ -296,53 +323,13 @@ def _autocast(recipe: Recipe, device_type: str, epoch: int) -> Iterator[None]:
         yield
 
 
-def describe(recipe: Recipe) -> dict[str, Any]:
-    """A recipe as plain JSON values; functions by their names."""
-    text = json.dumps(dataclasses.asdict(recipe), default=lambda value: getattr(value, "__name__", repr(value)))
-    content: dict[str, Any] = json.loads(text)
-    return content
-
-
-def _save(checkpoint: Path, job: Job, state: _State) -> None:
-    content = {
-        "recipe": json.dumps(describe(job.recipe)),
-        "network": state.network.state_dict(),
-        "optimizer": state.optimizer.state_dict(),
-        "epoch": state.epoch,
-        "best_epoch": state.best_epoch,
-        "best_mse": state.best_mse,
-        "log": state.log,
-    }
-    temporary = checkpoint.with_name(checkpoint.name + ".tmp")
-    torch.save(content, temporary)
-    temporary.replace(checkpoint)
-    lines = [
-        ",".join(LOG_COLUMNS),
-        *(",".join(f"{row[key]:.9g}" for key in LOG_COLUMNS) for row in state.log),
-    ]
-    (job.out / "log.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _restore(checkpoint: Path, job: Job, state: _State) -> None:
-    try:
-        content = torch.load(checkpoint, map_location=job.device, weights_only=True)
-    except Exception as error:
-        raise TrainingError(f"the checkpoint {checkpoint} cannot be read: {error}") from error
-    if content["recipe"] != json.dumps(describe(job.recipe)):
-        raise UsageError(f"{job.out} holds a run of another recipe; name another --out")
-    state.network.load_state_dict(content["network"])
-    state.optimizer.load_state_dict(content["optimizer"])
-    state.epoch, state.best_epoch = content["epoch"], content["best_epoch"]
-    state.best_mse, state.log = content["best_mse"], content["log"]
-
-
-def _card(job: Job, state: _State, training_images: int) -> dict[str, Any]:
+def _card(job: Job, state: State, training_images: int) -> dict[str, Any]:
     recipe = job.recipe
-    best = job.out / "best.safetensors"
+    best = job.out / BEST
     sha256 = file_sha256(best)
     network = job.codec.network()
     load_weights(best, network, sha256)
-    test = _load(recipe.test, job)
+    test = _load(open_dataset(recipe.test, job.data_dir), job.device)
     return {
         "codec": job.codec.name,
         "sha256": sha256,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ import safetensors.torch
 import torch
 
 from codecbench.errors import WeightsError
-from codecbench.registry import file_sha256
 
 SHOWN_REASON = 200
 """Most characters of a library's own words in a message."""
@@ -50,18 +50,18 @@ def read_card(weights: Path) -> dict[str, Any]:
     return content
 
 
-def save_weights(path: Path, module: torch.nn.Module) -> str:
+def save_weights(path: Path, state: Mapping[str, torch.Tensor]) -> None:
     """Writes a network's parameters, float32, through a temporary file.
 
-    Returns:
-        The file's SHA-256.
+    Args:
+        path: the safetensors file.
+        state: the network's ``state_dict()``.
     """
-    state = {name: value.detach().float().cpu().contiguous().clone() for name, value in module.state_dict().items()}
+    state = {name: value.detach().float().cpu().contiguous().clone() for name, value in state.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
     safetensors.torch.save_file(state, temporary)
     temporary.replace(path)
-    return file_sha256(path)
 
 
 def load_weights(path: Path, module: torch.nn.Module, sha256: str) -> None:

@@ -1,0 +1,170 @@
+"""What the command line shows: progress and tables. With ``cli`` the only module that prints."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from codecbench.learned.training import Progress
+    from codecbench.runner import Event
+
+PASSES = {"measured": "measuring", "timed": "timing"}
+
+
+class RunProgress:
+    """Shows a run's events: a live bar on a terminal, a line every few seconds elsewhere."""
+
+    EVERY_S = 5.0
+
+    def __init__(self) -> None:
+        self.bar: Any = None
+        self.bar_task: Any = None
+        self.kind = ""
+        self.last = 0.0
+        self.terminal = sys.stdout.isatty()
+
+    def __call__(self, event: Event) -> None:
+        """Shows one event."""
+        if event.kind == "note":
+            self._line(event.text)
+        elif event.kind == "failed":
+            self._line(f"failed: {event.codec} on {event.dataset}: {event.text}")
+        elif self.terminal:
+            self._draw(event)
+        else:
+            self._print(event)
+
+    def close(self) -> None:
+        """Ends the live bar."""
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+    def _line(self, text: str) -> None:
+        if self.bar is not None:
+            self.bar.console.print(text, markup=False, highlight=False)
+        else:
+            click.echo(text)
+
+    def _print(self, event: Event) -> None:
+        now = time.monotonic()
+        if now - self.last < self.EVERY_S and event.done < event.total and event.kind == self.kind:
+            return
+        self.last, self.kind = now, event.kind
+        click.echo(" ".join([PASSES[event.kind], *self._words(event)]))
+
+    @staticmethod
+    def _words(event: Event) -> list[str]:
+        words = [f"{event.done}/{event.total}"]
+        if event.codec:
+            words += [event.dataset, event.codec]
+        if event.seconds_left is not None and event.done < event.total:
+            words.append(f"{clock(event.seconds_left)} left")
+        return words
+
+    def _draw(self, event: Event) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        if self.bar is None or event.kind != self.kind:
+            self.close()
+            self.kind = event.kind
+            self.bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[left]}"),
+            )
+            self.bar.start()
+            self.bar_task = self.bar.add_task(PASSES[event.kind], total=event.total, left="")
+        left = f"{clock(event.seconds_left)} left" if event.seconds_left is not None else ""
+        description = f"{PASSES[event.kind]} {event.dataset} {event.codec.partition(':')[0]}".strip()
+        self.bar.update(self.bar_task, completed=event.done, description=f"{description:<32}", left=left)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as ``m:ss`` or ``h:mm:ss``."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+class TrainProgress:
+    """Shows how a training run goes: one line an epoch, and a line that is written over on a terminal."""
+
+    def __init__(self) -> None:
+        self.epoch_shown = 0
+        self.terminal = sys.stdout.isatty()
+
+    def __call__(self, progress: Progress) -> None:
+        """Shows one report of the training loop."""
+        line = (
+            f"epoch {progress.epoch}/{progress.epochs}  loss {progress.loss:.5g}  "
+            f"held-out MSE {progress.held_out_mse:.5g}  {progress.images_per_s:,.0f} images/s  "
+            f"{clock(progress.seconds_left)} left"
+        )
+        if self.terminal:
+            click.echo(f"\r{line}\033[K", nl=False)
+        elif progress.epoch != self.epoch_shown:
+            self.epoch_shown = progress.epoch
+            click.echo(line)
+
+    def close(self) -> None:
+        """Ends the line that is written over."""
+        if self.terminal:
+            click.echo()
+
+
+def print_listing(content: dict[str, Any]) -> None:
+    """Prints what ``codecbench.listing.everything`` found as three tables."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else 160)
+
+    def show(title: str, columns: list[str], rows: list[list[str]]) -> None:
+        table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="bold")
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*(cell.replace("[", "\\[") for cell in row))
+        console.print(table)
+        console.print()
+
+    codecs = []
+    for codec in content["codecs"]:
+        if not codec["available"]:
+            codecs.append([codec["name"], f"not available: {codec['reason']}", "", "", ""])
+            continue
+        settings = "; ".join(f"{s['name']}={_plain(s['default'])} ({s['allowed']})" for s in codec["settings"])
+        swept = f"{codec['swept']} ({len(codec['sweep'])} points)" if codec["swept"] else ""
+        codecs.append([codec["name"], codec["about"], settings, swept, codec["lossless"]])
+    show("Codecs", ["name", "what", "settings: default (allowed)", "swept", "lossless"], codecs)
+    datasets = [
+        [
+            dataset["name"],
+            "yes" if dataset["available"] else "no",
+            str(dataset.get("images") or ""),
+            "×".join(map(str, dataset.get("shape") or [])),
+            dataset["note"],
+        ]
+        for dataset in content["datasets"]
+    ]
+    show(
+        f"Datasets (data root: {content['data_dir']})",
+        ["name", "on disk", "images", "shape", "where"],
+        datasets,
+    )
+    show(
+        "Metrics",
+        ["name", "unit", "better", "what"],
+        [[metric["name"], metric["unit"], metric["better"], metric["description"]] for metric in content["metrics"]],
+    )
+    click.echo("`codecbench list --json` tells every setting and every point that is swept.")
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,131 @@
+"""The folder of a training run: checkpoint, log, best and last weights.
+
+``checkpoint.pt`` decides: it is written first and in one piece, and holds the best weights too. The other files are
+drawn from it, again when a run is resumed, so a run killed between two of them ends with files that agree.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from codecbench.errors import TrainingError, UsageError
+from codecbench.learned.weights import save_weights
+
+CHECKPOINT, LOG = "checkpoint.pt", "log.csv"
+BEST, LAST = "best.safetensors", "last.safetensors"
+LOG_COLUMNS = ("epoch", "learning_rate", "train_loss", "held_out_mse", "images_per_s", "seconds")
+
+
+@dataclass
+class State:
+    """Everything that an epoch changes.
+
+    Attributes:
+        network: after the last finished epoch.
+        optimizer: the network's.
+        epoch: how many epochs are finished.
+        best: parameters of the best epoch so far, or None.
+        best_epoch: its number, from 1.
+        best_mse: its mean squared error on the held-out images.
+        log: one row an epoch, see ``LOG_COLUMNS``.
+    """
+
+    network: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    epoch: int = 0
+    best: dict[str, torch.Tensor] | None = None
+    best_epoch: int = 0
+    best_mse: float = float("inf")
+    log: list[dict[str, float]] = dataclasses.field(default_factory=list)
+
+
+def save(folder: Path, state: State, identity: dict[str, Any]) -> None:
+    """Writes the checkpoint, then the files drawn from it.
+
+    Args:
+        folder: the run's.
+        state: after an epoch.
+        identity: JSON values that a run must have to go on from here.
+
+    Raises:
+        TrainingError: the folder cannot be written to.
+    """
+    content = {
+        "identity": identity,
+        "network": state.network.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        **{name: getattr(state, name) for name in ("epoch", "best", "best_epoch", "best_mse", "log")},
+    }
+    with writing(folder):
+        temporary = folder / f"{CHECKPOINT}.tmp"
+        torch.save(content, temporary)
+        temporary.replace(folder / CHECKPOINT)
+    write_files(folder, state)
+
+
+def write_files(folder: Path, state: State) -> None:
+    """Writes the log, and the last and the best weights where there are some; makes the folder.
+
+    Raises:
+        TrainingError: the folder cannot be written to.
+    """
+    rows = [",".join(f"{row[key]:.9g}" for key in LOG_COLUMNS) for row in state.log]
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f"{LOG}.tmp"
+        temporary.write_text("\n".join([",".join(LOG_COLUMNS), *rows]) + "\n", encoding="utf-8")
+        temporary.replace(folder / LOG)
+        if state.epoch:
+            save_weights(folder / LAST, state.network.state_dict())
+        if state.best is not None:
+            save_weights(folder / BEST, state.best)
+
+
+def restore(folder: Path, state: State, identity: dict[str, Any]) -> None:
+    """Puts a checkpoint into a fresh state.
+
+    Raises:
+        TrainingError: the checkpoint cannot be read, or its network has other layers.
+        UsageError: it belongs to another run; the message says what differs.
+    """
+    checkpoint = folder / CHECKPOINT
+    try:
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        saved = dict(content["identity"])
+        parts = {name: content[name] for name in ("epoch", "best", "best_epoch", "best_mse", "log")}
+        network, optimizer = content["network"], content["optimizer"]
+    except Exception as error:  # damaged files fail in many ways
+        reason = " ".join(str(error).split())[:200]
+        raise TrainingError(
+            f"the checkpoint {checkpoint} cannot be read ({type(error).__name__}: {reason}); name another --out"
+        ) from error
+    if differing := sorted(key for key in {*saved, *identity} if saved.get(key) != identity.get(key)):
+        words = ", ".join(f"{key} {saved.get(key)!r} instead of {identity.get(key)!r}" for key in differing)
+        raise UsageError(f"{folder} holds a run with {words}; name another --out")
+    try:
+        state.network.load_state_dict(network)
+        state.optimizer.load_state_dict(optimizer)
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise TrainingError(f"the checkpoint {checkpoint} belongs to a network with other layers") from error
+    for name, value in parts.items():
+        setattr(state, name, value)
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turns what goes wrong while files are written into one clear line.
+
+    Raises:
+        TrainingError: no room, or no permission.
+    """
+    try:
+        yield
+    except Exception as error:  # PyTorch and safetensors have errors of their own for a full disk
+        raise TrainingError(f"cannot write to {folder}: {' '.join(str(error).split())}") from error
