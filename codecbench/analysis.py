@@ -65,6 +65,11 @@ COLUMNS = [
     "device",
     "reason",
 ]
+TEXTS = {*POINT, "device", "reason"}
+FLAGS = {"lossless", "out_of_domain"}
+COUNTS = {"images", "failed", "exact_images"}
+WHOLE = {"max_abs_error", "timed_images", "threads"}
+"""Whole numbers that may be missing."""
 
 
 def summarise(store: RunFolder, rows: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -81,11 +86,7 @@ def summarise(store: RunFolder, rows: pd.DataFrame | None = None) -> pd.DataFram
     summary = summarise_rows(store.rows() if rows is None else rows)
     summary = summary.merge(_failures(store.failures()), on=POINT, how="outer")
     summary = summary.merge(_timings(store.timings()), on=POINT, how="left")
-    summary["images"] = summary["images"].fillna(0).astype(int)
-    summary["failed"] = summary["failed"].fillna(0).astype(int)
-    summary["exact_images"] = summary["exact_images"].fillna(0).astype(int)
-    summary["reason"] = summary["reason"].fillna("")
-    summary["lossless"] = summary["lossless"].astype("boolean").fillna(False).astype(bool)
+    summary["lossless"] = summary["lossless"].astype("boolean").fillna(False)
     summary["out_of_domain"] = [
         _out_of_domain(manifest, dataset, codec)
         for dataset, codec in zip(summary["dataset"], summary["codec"], strict=True)
@@ -93,7 +94,24 @@ def summarise(store: RunFolder, rows: pd.DataFrame | None = None) -> pd.DataFram
     order = {label: number for number, label in enumerate(manifest["datasets"])}
     summary["order"] = summary["dataset"].map(order)
     summary = summary.sort_values(["order", "codec", "bits_per_image", "settings"], kind="stable")
-    return summary[COLUMNS].reset_index(drop=True)
+    return _typed(summary[COLUMNS].reset_index(drop=True))
+
+
+def _typed(summary: pd.DataFrame) -> pd.DataFrame:
+    """Gives every column its type, whatever is missing from the run."""
+    for name in COLUMNS:
+        column = summary[name]
+        if name in TEXTS:
+            summary[name] = column.astype(object).where(column.notna(), "").astype(str)
+        elif name in FLAGS:
+            summary[name] = column.astype(bool)
+        elif name in COUNTS:
+            summary[name] = pd.to_numeric(column).fillna(0).astype("int64")
+        elif name in WHOLE:
+            summary[name] = pd.to_numeric(column).astype("Int64")
+        else:
+            summary[name] = pd.to_numeric(column).astype("float64")
+    return summary
 
 
 def summarise_rows(rows: pd.DataFrame) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import io
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from codecbench.curves import TARGET_DB, nearest_quality, restored
 
@@ -36,7 +37,7 @@ left, and at so many times the size of the raw pixels; :func:`outside` counts wh
 SSIM_TICKS = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)
 SSIM_TOP = 0.9993
 INK, FAINT = "#26282b", "#d9dbde"
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
     "text.color": INK,
@@ -60,6 +61,7 @@ STYLE: dict[str, Any] = {
     "legend.fontsize": 9,
     "svg.hashsalt": "codecbench",
     "svg.fonttype": "path",
+    "text.parse_math": False,  # a $ in a label is a $
 }
 QUALITY_NAMES = {"psnr_db": "PSNR (dB), mean over the images", "ssim": "SSIM, mean (axis stretched towards 1)"}
 TIME_NAMES = {"encode_s": "Encoding time per image", "decode_s": "Decoding time per image"}
@@ -173,7 +175,7 @@ def outside(points: pd.DataFrame) -> pd.Series[bool]:
     usual &= ~(points["bits_per_pixel"] > MOST_RAW * raw_rate(points))
     for _, members in points[_drawable(points, "psnr_db")].groupby("codec", sort=False):
         if not usual[members.index].any():
-            usual[members["bits_per_pixel"].idxmin()] = True
+            usual |= usual.index == members["bits_per_pixel"].idxmin()
     return _drawable(points, "psnr_db") & ~usual
 
 
@@ -204,7 +206,7 @@ def _draw_curves(
             foreign = bool(ordered["out_of_domain"].any())
             joined = bool((ordered["swept"] != "").all()) and len(ordered) > 1
             dash: Any = "--" if foreign else solid[number % len(solid)]
-            name = f"{label} {curve}" if curve and len(families) > 1 and joined else str(label)
+            name = f"{label!s} {curve!s}" if curve and len(families) > 1 and joined else str(label)
             (handle,) = axes.plot(
                 ordered["bits_per_pixel"],
                 _stretch(ordered["ssim"]) if quality == "ssim" else ordered["psnr_db"],
@@ -234,7 +236,7 @@ def _draw_strip(
     for label, points in exact.groupby("label", sort=True):
         style = styles[str(points["codec"].iloc[0])]
         foreign = bool(points["out_of_domain"].any())
-        look = {
+        look: dict[str, Any] = {
             "color": style.color,
             "marker": style.marker,
             "linestyle": "none",
@@ -349,6 +351,7 @@ def speed(
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_major_formatter(EngFormatter(unit="s", sep=" "))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(visible=True, which="minor", axis="y", color="#f3f4f5")
     axes.set_xlabel("Bits per pixel (log scale)")
     axes.set_ylabel(TIME_NAMES[time])
@@ -363,15 +366,17 @@ def _quality_words(point: pd.Series[Any]) -> str:
 
 def save_svg(figure: Figure) -> bytes:
     """A figure as SVG: the same bytes every time."""
-    buffer = io.BytesIO()
-    with house_style():
-        figure.savefig(buffer, format="svg", facecolor="white", metadata={"Date": None})
-    return buffer.getvalue()
+    return _save(figure, format="svg", metadata={"Date": None})
 
 
 def save_png(figure: Figure, dpi: int = 120) -> bytes:
     """A figure as PNG: the same bytes every time."""
+    return _save(figure, format="png", dpi=dpi, metadata={"Software": None})
+
+
+def _save(figure: Figure, **how: Any) -> bytes:
     buffer = io.BytesIO()
-    with house_style():
-        figure.savefig(buffer, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
+    with house_style(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a label in a script the font lacks
+        figure.savefig(buffer, facecolor="white", **how)
     return buffer.getvalue()

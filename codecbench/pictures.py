@@ -125,8 +125,7 @@ def image_grid(store: RunFolder, points: pd.DataFrame, rows: pd.DataFrame, datas
         found.append({index: (results.get(index), kept.get(index)) for index in originals})
     factor = _factor(originals, found)
     cells = {
-        index: [_cell(original, *column[index], factor) for column in found]
-        for index, original in originals.items()
+        index: [_cell(original, *column[index], factor) for column in found] for index, original in originals.items()
     }
     sizes = {int(row["image"]): (row["height"], row["width"]) for row in shown.to_dict("records")}
     cut = any(sizes.get(index, image.shape[:2]) != image.shape[:2] for index, image in originals.items())
@@ -172,7 +171,8 @@ def _cell(original: Images, row: dict[str, Any] | None, image: Images | None, fa
 
 def zoom(image: Images, cell: int = CELL_PIXELS) -> int:
     """How many screen pixels a pixel of a small image gets, so that it about fills a cell."""
-    return max(1, round(cell / max(image.shape[:2])))
+    longest: int = max(image.shape[:2])
+    return max(1, round(cell / longest))
 
 
 def data_uri(image: Images) -> str:
@@ -215,9 +215,7 @@ def grid_figure(grid: ImageGrid, max_images: int = 4) -> Figure:
         x, wide, high = 0.1 + column * step, image.shape[1] * scale, image.shape[0] * scale
         pixels = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
         axes.imshow(pixels, extent=(x, x + wide, y + high, y), interpolation="nearest", aspect="auto")
-        axes.plot(
-            [x, x + wide, x + wide, x, x], [y, y, y + high, y + high, y], color="#d0d3d6", linewidth=0.6
-        )
+        axes.plot([x, x + wide, x + wide, x, x], [y, y, y + high, y + high, y], color="#d0d3d6", linewidth=0.6)
 
     def write(text: str, column: int, y: float, **look: Any) -> None:
         axes.text(0.1 + column * step, y, text, va="baseline", **look)

@@ -77,17 +77,21 @@ class _Report:
         if drawn:
             self._save("rate-distortion", figures.rate_distortion(self.points, drawn[:4], styles=self.styles))
         notes = all_notes(manifest, self.points, self.failures, self.store.damaged())
-        html = _environment().get_template("report.html.j2").render(
-            title="Image codecs on " + _listed([str(label) for label in manifest["datasets"]]),
-            headline=_headline(manifest, self.points),
-            notes=notes,
-            datasets=datasets,
-            manifest=manifest,
-            calls=manifest["invocations"],
-            target_db=TARGET_DB,
-            noisy=NOISY,
-            meaning=column_meanings(),
-            version=__version__,
+        html = (
+            _environment()
+            .get_template("report.html.j2")
+            .render(
+                title="Image codecs on " + _listed([str(label) for label in manifest["datasets"]]),
+                headline=_headline(manifest, self.points),
+                notes=notes,
+                datasets=datasets,
+                manifest=manifest,
+                calls=manifest["invocations"],
+                target_db=TARGET_DB,
+                noisy=NOISY,
+                meaning=column_meanings(),
+                version=__version__,
+            )
         )
         path = self.store.write_file("report.html", html.encode())
         self._remove_stale()
@@ -144,9 +148,7 @@ class _Report:
                 figure = figures.rate_distortion(self.points, [label], quality, self.styles)
                 drawings.append(self._drawing(f"{kind}-{name}", figure, f"{title} on {label}"))
             elif quality == "ssim":
-                lacking.append(
-                    "SSIM is not shown: no codec has one here (images smaller than its window have none)."
-                )
+                lacking.append("SSIM is not shown: no codec has one here (images smaller than its window have none).")
             else:
                 lacking.append("No curve is shown: every measured stream is empty, and a log scale has no zero.")
         for kind, time, title in [
@@ -170,8 +172,8 @@ class _Report:
         far = int(figures.outside(points).sum())
         if far:
             lacking.append(
-                f"{count(far, 'point')} outside the plots (below {figures.BOTTOM_DB:g} dB, above {figures.TOP_DB:g} dB, "
-                f"or more than {figures.MOST_RAW:g} times the raw size); the table has them."
+                f"{count(far, 'point')} outside the plots (below {figures.BOTTOM_DB:g} dB, "
+                f"above {figures.TOP_DB:g} dB, or more than {figures.MOST_RAW:g} times the raw size); the table has them."
             )
         return drawings, lacking
 

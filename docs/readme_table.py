@@ -1,0 +1,153 @@
+"""Makes the README's table from results/reference/summary.csv, so that no number in it is typed by hand.
+
+python docs/readme_table.py            prints the table
+python docs/readme_table.py --write    puts it between the marks in README.md
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SUMMARY = ROOT / "results" / "reference" / "summary.csv"
+README = ROOT / "README.md"
+BEGIN, END = "<!-- reference-numbers -->", "<!-- /reference-numbers -->"
+TARGET_DB = 30.0
+
+Row = dict[str, str]
+
+
+def chosen(rows: list[Row]) -> dict[str, list[tuple[Row, str]]]:
+    """The points that the README shows.
+
+    Args:
+        rows: of ``summary.csv``.
+
+    Returns:
+        By dataset: rows, and why each stands there.
+    """
+    mnist = [row for row in rows if row["dataset"] == "mnist"]
+    stl10 = [row for row in rows if row["dataset"] == "stl10"]
+    lossy_ae = _point(mnist, "lossy_ae", "")
+    shown = [
+        (lossy_ae, "32 floats"),
+        (_point(mnist, "svd", "rank=5"), "285 floats"),
+        *(_no_worse(mnist, codec, lossy_ae) for codec in ("jpeg", "webp", "avif", "jpeg2000")),
+        (_point(mnist, "lossless_ae", ""), "784 floats, nearly lossless"),
+        (_point(mnist, "svd", "rank=13"), "741 floats"),
+        *(_smallest_lossless(mnist, codec) for codec in ("png", "webp", "jpeg2000")),
+    ]
+    near = [_nearest(stl10, codec) for codec in ("jpeg", "webp", "avif", "jpeg2000", "svd")]
+    crops = [
+        (_point(stl10, "stl10_ae", "latent=float64"), "384 float64"),
+        *near,
+        *(_smallest_lossless(stl10, codec) for codec in ("png", "webp", "jpeg2000")),
+    ]
+    return {"mnist": shown, "stl10": crops}
+
+
+def table(rows: list[Row]) -> str:
+    """The README's tables as Markdown, one a dataset.
+
+    Args:
+        rows: of ``summary.csv``.
+    """
+    parts = []
+    for dataset, points in chosen(rows).items():
+        images = int(points[0][0]["images"])
+        heads = ["Point", "", "Bits per image", "Bits per pixel", "Ratio", "Ratio to float32"]
+        heads += ["MSE", "MSE before rounding", "PSNR (dB)", "SSIM", "Encode (ms)", "Decode (ms)"]
+        lines = [f"`{dataset}`, {images:,} test images:", "", _line(heads), _line([":--", ":--", *["--:"] * 10])]
+        parts.append("\n".join([*lines, *(_line(_cells(row, why)) for row, why in points)]))
+    return "\n\n".join(parts)
+
+
+def with_table(readme: str, content: str) -> str:
+    """The README's text with something new between its marks."""
+    before, _, rest = readme.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{content}\n\n{END}{after}"
+
+
+def read_summary(path: Path = SUMMARY) -> list[Row]:
+    """The rows of a ``summary.csv``."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _cells(row: Row, why: str) -> list[str]:
+    spec = row["codec"] + (f":{row['settings']}" if row["settings"] else "")
+    return [
+        f"`{spec}`",
+        why,
+        _number(row["bits_per_image"], ",.0f"),
+        _number(row["bits_per_pixel"], ".3f"),
+        _number(row["compression_ratio"], ".2f"),
+        _number(row["compression_ratio_float32"], ".2f"),
+        _number(row["mse"], ".3g"),
+        _number(row["mse_float"], ".3g"),
+        "exact" if row["lossless"] == "True" else _number(row["psnr_db"], ".2f"),
+        _number(row["ssim"], ".4f"),
+        _number(row["encode_s"], ".3g", 1000.0),
+        _number(row["decode_s"], ".3g", 1000.0),
+    ]
+
+
+def _number(text: str, form: str, factor: float = 1.0) -> str:
+    return format(float(text) * factor, form) if text else "–"
+
+
+def _of(rows: list[Row], codec: str) -> list[Row]:
+    found = [row for row in rows if row["codec"] == codec and int(row["images"])]
+    if not found:
+        raise LookupError(f"the reference run has no results of {codec}")
+    return found
+
+
+def _point(rows: list[Row], codec: str, settings: str) -> Row:
+    (found,) = (row for row in _of(rows, codec) if row["settings"] == settings)
+    return found
+
+
+def _bits(row: Row) -> float:
+    return float(row["bits_per_image"])
+
+
+def _no_worse(rows: list[Row], codec: str, than: Row) -> tuple[Row, str]:
+    good = [row for row in _of(rows, codec) if float(row["mse"]) <= float(than["mse"])]
+    return min(good, key=_bits), f"smallest with an MSE no larger than `{than['codec']}`'s"
+
+
+def _nearest(rows: list[Row], codec: str) -> tuple[Row, str]:
+    lossy = [row for row in _of(rows, codec) if row["psnr_db"]]
+    return min(lossy, key=lambda row: abs(float(row["psnr_db"]) - TARGET_DB)), f"nearest to {TARGET_DB:g} dB"
+
+
+def _smallest_lossless(rows: list[Row], codec: str) -> tuple[Row, str]:
+    return min((row for row in _of(rows, codec) if row["lossless"] == "True"), key=_bits), "smallest lossless"
+
+
+def main(arguments: list[str]) -> int:
+    """Prints the table, or writes it into the README."""
+    if arguments not in ([], ["--write"]):
+        print(__doc__)
+        return 2
+    if not SUMMARY.is_file():
+        print(f"no {SUMMARY.relative_to(ROOT)}: measure the reference run first", file=sys.stderr)
+        return 1
+    content = table(read_summary())
+    if arguments:
+        README.write_text(with_table(README.read_text(encoding="utf-8"), content), encoding="utf-8")
+    else:
+        print(content)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
