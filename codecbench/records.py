@@ -6,8 +6,7 @@ import functools
 import hashlib
 import json
 from array import array
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from codecbench.settings import Value, format_settings
 
@@ -148,8 +147,3 @@ def digest(value: object) -> str:
     """24 hexadecimal digits of the SHA-256 of a JSON-like value."""
     text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
-def to_json(record: Any) -> dict[str, Any]:
-    """A record as plain JSON values."""
-    return asdict(record)

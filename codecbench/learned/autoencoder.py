@@ -123,6 +123,10 @@ class RawLatentCodec(FloatCodec):
             raise BitstreamError(f"{self.name}: the latent's numbers overflow the decoder")
         return images
 
+    def container_bytes(self, bitstream: bytes) -> int:
+        """None: the codec's settings fix the shape, so there is no header."""
+        return 0
+
     def _read(self, bitstreams: Sequence[bytes]) -> npt.NDArray[np.float32]:
         dtype = np.dtype(self.latent_dtype)
         expected = int(np.prod(self.latent_shape)) * dtype.itemsize
