@@ -173,7 +173,8 @@ class _Report:
         if far:
             lacking.append(
                 f"{count(far, 'point')} outside the plots (below {figures.BOTTOM_DB:g} dB, "
-                f"above {figures.TOP_DB:g} dB, or more than {figures.MOST_RAW:g} times the raw size); the table has them."
+                f"above {figures.TOP_DB:g} dB, or more than {figures.MOST_RAW:g} times the raw size); "
+                "the table has them."
             )
         return drawings, lacking
 
@@ -204,7 +205,7 @@ class _Report:
 def safe_name(label: str) -> str:
     """A dataset's label as part of a file name; labels that differ stay different."""
     plain = re.sub(r"[^A-Za-z0-9.=-]+", "_", label).strip("_.")[:60]
-    return plain if plain == label else f"{plain}-{digest(label)[:6]}"
+    return plain if plain and plain == label else f"{plain}-{digest(label)[:6]}"
 
 
 def column_meanings() -> dict[str, str]:

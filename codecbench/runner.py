@@ -162,6 +162,7 @@ def run(
         "device": target,
         "machine": provenance.machine(target),
         "versions": provenance.versions(),
+        "notes": plan.notes,
     }
     store.join(
         {source.selection.label: source.selection for source in plan.sources},

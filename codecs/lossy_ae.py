@@ -72,7 +72,7 @@ FAST = Recipe(
     dataset="mnist:split=train",
     test="mnist",
     held_out=5_000,
-    epochs=30,
+    epochs=16,
     batch_size=128,
     learning_rate=1.2e-3,
     bfloat16=True,

@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 CODEC_DOC = ROOT / "docs" / "adding-a-codec.md"
 DATASET_DOC = ROOT / "docs" / "adding-a-dataset.md"
+README = ROOT / "README.md"
 
 
 def blocks(document: Path, language: str) -> list[str]:
@@ -124,7 +125,29 @@ def test_the_dataset_runs(tmp_path):
     assert (row["dataset"], row["images"], row["failed"]) == ("checkerboards:cell=4", "10", "0")
 
 
-@pytest.mark.parametrize("document", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.stem)
+def test_the_short_codec_of_the_readme(tmp_path):
+    write_example(tmp_path / "my_codecs", README, "zlib28.py")
+    options = ("--codecs", "zlib28", "--codec-dir", "my_codecs", "--datasets", "digits", "--images", 5, "--out", "out")
+    call(*RUN, *options, cwd=tmp_path)
+    (row,) = summary(tmp_path / "out")
+    assert (row["exact_images"], row["failed"]) == ("5", "0")
+
+
+def test_the_python_lines_of_the_readme(tmp_path):
+    """As they stand, but over a few drawn digits."""
+    (code,) = [block for block in blocks(README, "python") if "cb.run(" in block]
+    for there, here in {
+        'codecs="jpeg,svd"': 'codecs="jpeg:quality=50,png:compress_level=9"',
+        'datasets="mnist", images=1000': 'datasets="digits", images=3',
+        "results/mnist-1000": "results/digits-3",
+    }.items():
+        assert there in code
+        code = code.replace(there, here)
+    code += "assert len(df) == 2\nassert len(rows) == 6\n"
+    assert "report.html" in call("-c", code, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("document", [README, *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.stem)
 def test_the_examples_are_formatted_like_the_code(document, tmp_path):
     for number, block in enumerate(blocks(document, "python")):
         if not block.startswith("    "):

@@ -43,7 +43,7 @@ def read_card(weights: Path) -> dict[str, Any]:
         content = json.loads(card.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise WeightsError(f"no model card {card.name} beside {weights}; `codecbench train` writes both") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"the model card {card} cannot be read: {_short(error)}") from error
     if not isinstance(content, dict) or not isinstance(content.get("sha256"), str):
         raise WeightsError(f"the model card {card} records no sha256")

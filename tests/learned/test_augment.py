@@ -1,0 +1,223 @@
+"""Random changes of images: what they do, and that they stay within what was asked."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from codecbench.errors import TrainingError
+from codecbench.learned.augment import RandomAffine, RandomCropFlip, affine, center_crop
+
+STILL = RandomAffine(degrees=0, translate=0, scale=(1, 1), shear=0)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def smooth(height: int = 28, width: int = 28, count: int = 1, channels: int = 1) -> torch.Tensor:
+    noise = np.random.default_rng(0).random((count, channels, height, width))
+    return torch.from_numpy(ndimage.gaussian_filter(noise, (0, 0, 1.5, 1.5))).float()
+
+
+def move(
+    images: torch.Tensor,
+    degrees: float = 0.0,
+    shift: tuple[float, float] = (0.0, 0.0),
+    scale: float = 1.0,
+    shear: float = 0.0,
+) -> torch.Tensor:
+    count = len(images)
+    return affine(
+        images,
+        torch.full((count,), math.radians(degrees)),
+        torch.tensor([shift] * count, dtype=torch.float32),
+        torch.full((count,), scale),
+        torch.full((count,), math.radians(shear)),
+    )
+
+
+def expected(image: torch.Tensor, degrees: float, shift: tuple[float, float], scale: float, shear: float) -> np.ndarray:
+    """The same by SciPy: the forward map in (x, y) from the centre, written down factor by factor and inverted."""
+    angle = math.radians(degrees)
+    rotate = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])  # clockwise: y is down
+    lean = np.array([[1.0, -math.tan(math.radians(shear))], [0.0, 1.0]])
+    inverse = np.linalg.inv(scale * rotate @ lean)[::-1, ::-1]  # SciPy counts (row, column)
+    centre = (np.array(image.shape) - 1) / 2
+    offset = centre - inverse @ (centre + np.array(shift)[::-1])
+    return ndimage.affine_transform(image.double().numpy(), inverse, offset, order=1, mode="grid-constant", cval=0.0)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "shift", "scale", "shear"),
+    [
+        (15, (0, 0), 1, 0),
+        (-40, (0, 0), 1, 0),
+        (0, (2.5, 0), 1, 0),
+        (0, (0, -3), 1, 0),
+        (0, (0, 0), 1.1, 0),
+        (0, (0, 0), 0.8, 0),
+        (0, (0, 0), 1, 10),
+        (0, (0, 0), 1, -25),
+        (12, (1.5, -2.25), 0.9, -8),
+        (-33, (-4, 3), 1.2, 20),
+    ],
+)
+@pytest.mark.parametrize("size", [(28, 28), (19, 40)])
+def test_affine_is_what_scipy_makes_of_it(degrees, shift, scale, shear, size):
+    image = smooth(*size)
+    ours = move(image, degrees, shift, scale, shear)[0, 0]
+    assert np.abs(ours.numpy() - expected(image[0, 0], degrees, shift, scale, shear)).max() < 2e-5
+
+
+def dot(row: int, column: int, side: int = 21) -> torch.Tensor:
+    image = torch.zeros(1, 1, side, side)
+    image[0, 0, row, column] = 1
+    return image
+
+
+def brightest(image: torch.Tensor) -> tuple[int, int]:
+    row, column = np.unravel_index(int(image.argmax()), image.shape[2:])
+    return int(row), int(column)
+
+
+def test_directions() -> None:
+    top = dot(2, 10)  # eight above the centre (10, 10)
+    assert brightest(move(top, degrees=90)) == (10, 18)  # clockwise
+    assert brightest(move(top, shift=(3, 5))) == (7, 13)  # right, down
+    assert brightest(move(dot(6, 12), scale=2)) == (2, 14)  # away from the centre
+    half = math.degrees(math.atan(0.5))
+    assert brightest(move(top, shear=half)) == (2, 14)  # rows move along themselves, the top to the right,
+    assert brightest(move(dot(18, 10), shear=half)) == (18, 6)  # the bottom to the left,
+    assert brightest(move(dot(10, 3), shear=half)) == (10, 3)  # and the middle row stays
+    assert brightest(move(top, degrees=90, shear=half)) == (14, 18)  # shear comes first
+
+
+def test_each_image_moves_by_its_own_numbers_and_channels_together() -> None:
+    images = smooth(count=3, channels=3)
+    degrees = torch.tensor([0.0, 0.3, -0.5])
+    none, one = torch.zeros(3, 2), torch.ones(3)
+    moved = affine(images, degrees, none, one, torch.zeros(3))
+    for index in range(3):
+        for channel in range(3):
+            alone = affine(images[index : index + 1, channel : channel + 1], degrees[index : index + 1], none[:1],
+                           one[:1], torch.zeros(1))  # fmt: skip
+            assert torch.allclose(moved[index, channel], alone[0, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(28, 28), (17, 40)])
+def test_zero_ranges_are_the_identity(size: tuple[int, int]) -> None:
+    images = torch.rand(5, 3, *size, dtype=torch.float64)
+    assert (STILL(images, generator()) - images).abs().max() < 1e-12
+    images = images.float()
+    assert (STILL(images, generator()) - images).abs().max() < 5e-6  # places are rounded to single precision
+
+
+def test_affine_is_decided_by_the_generator() -> None:
+    images, change = torch.rand(6, 1, 28, 28), RandomAffine()
+    torch.manual_seed(1)
+    once = change(images, generator(3))
+    torch.manual_seed(2)
+    assert torch.equal(once, change(images, generator(3)))
+    assert not torch.equal(once, change(images, generator(4)))
+    assert len({row.numpy().tobytes() for row in once}) == 6
+
+
+def measured_map(change: RandomAffine, count: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """Linear part (N, 2, 2) and shift (N, 2) in pixels, x before y, found from where three blobs go."""
+    side = 101
+    y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    points = [(0, 0), (24, 0), (0, 24)]  # from the centre, (x, y)
+    blobs = [torch.exp(-((x - 50 - px) ** 2 + (y - 50 - py) ** 2) / 18) for px, py in points]
+    images = torch.stack(blobs)[None].repeat(count, 1, 1, 1)
+    moved = change(images, generator(7))
+    mass = moved.sum((2, 3))
+    places = torch.stack([(moved * x).sum((2, 3)) / mass - 50, (moved * y).sum((2, 3)) / mass - 50], dim=2).numpy()
+    linear = np.stack([(places[:, 1] - places[:, 0]) / 24, (places[:, 2] - places[:, 0]) / 24], axis=2)
+    return linear, places[:, 0]
+
+
+def fills(values: np.ndarray, low: float, high: float, slack: float) -> None:
+    """All within the range, and the range nearly filled."""
+    assert low - slack < values.min() < low + 0.05 * (high - low) + slack
+    assert high + slack > values.max() > high - 0.05 * (high - low) - slack
+
+
+def test_ranges_of_the_draws() -> None:
+    linear, shift = measured_map(RandomAffine(degrees=0, translate=0.1, scale=(0.9, 1.1), shear=0))
+    fills(linear[:, 0, 0], 0.9, 1.1, 0.005)
+    fills(shift[:, 0], -10.1, 10.1, 0.1)
+    fills(shift[:, 1], -10.1, 10.1, 0.1)
+    assert abs(np.corrcoef(np.column_stack([shift, linear[:, 0, 0]]).T) - np.eye(3)).max() < 0.2
+
+    linear, shift = measured_map(RandomAffine(degrees=15, translate=0, scale=(1, 1), shear=0))
+    fills(np.degrees(np.arctan2(linear[:, 1, 0], linear[:, 0, 0])), -15, 15, 0.2)
+    assert np.abs(shift).max() < 0.05
+
+    linear, _ = measured_map(RandomAffine(degrees=0, translate=0, scale=(1, 1), shear=10))
+    fills(np.degrees(np.arctan(-linear[:, 0, 1])), -10, 10, 0.2)
+    assert np.abs(linear[:, 1] - [0, 1]).max() < 0.005  # horizontal shear: rows stay rows
+
+
+def test_share_of_changed_images() -> None:
+    images = torch.rand(2000, 1, 8, 8)
+    same = (RandomAffine(share=0.25)(images, generator()) == images).flatten(1).all(1)
+    assert 0.7 < same.float().mean() < 0.8
+    assert torch.equal(RandomAffine(share=0.0)(images, generator()), images)
+    changed = (RandomAffine(share=1.0)(images, generator()) != images).flatten(1).any(1)
+    assert changed.all()
+
+
+@pytest.mark.parametrize("size", [(6, 5), (9, 11), (9, 4), (1, 1)])
+def test_crop_flip_cuts_true_parts(size: tuple[int, int]) -> None:
+    height, width = size
+    images = torch.rand(60, 3, 9, 11)
+    cut = RandomCropFlip(height, width)(images, generator())
+    assert cut.shape == (60, 3, height, width)
+    seen = set()
+    for image, part in zip(images, cut, strict=True):
+        windows = image.unfold(1, height, 1).unfold(2, width, 1)  # (C, places down, places across, h, w)
+        found = [
+            (row, column, mirrored)
+            for row in range(windows.shape[1])
+            for column in range(windows.shape[2])
+            for mirrored in (False, True)
+            if torch.equal(windows[:, row, column].flip(2) if mirrored else windows[:, row, column], part)
+        ]
+        assert found, "a part that is no crop of its own image"
+        seen.update(found)
+    assert {place[0] for place in seen} == set(range(9 - height + 1))
+    assert {place[1] for place in seen} == set(range(11 - width + 1))
+    assert {place[2] for place in seen} == {False, True}
+
+
+def test_crop_flip_mirrors_half_of_them() -> None:
+    images = torch.arange(8.0).repeat(1000, 1, 1, 1)
+    cut = RandomCropFlip(1, 8)(images, generator())
+    assert 0.45 < float((cut[:, 0, 0, 0] == 7).float().mean()) < 0.55
+
+
+def test_crop_flip_is_decided_by_the_generator() -> None:
+    images, change = torch.rand(20, 1, 9, 9), RandomCropFlip(5, 5)
+    assert torch.equal(change(images, generator(3)), change(images, generator(3)))
+    assert not torch.equal(change(images, generator(3)), change(images, generator(4)))
+
+
+def test_center_crop() -> None:
+    images = torch.arange(6 * 7.0).reshape(1, 1, 6, 7)
+    assert torch.equal(center_crop(images, 4, 3), images[:, :, 1:5, 2:5])
+    assert torch.equal(center_crop(images, 6, 7), images)
+
+
+@pytest.mark.parametrize("size", [(8, 4), (4, 8)])
+def test_images_smaller_than_the_crop_are_refused(size: tuple[int, int]) -> None:
+    images = torch.rand(2, 1, *size)
+    message = f"images of {size[0]}×{size[1]} pixels are smaller than the crop of 5×5"
+    with pytest.raises(TrainingError, match=message):
+        RandomCropFlip(5, 5)(images, generator())
+    with pytest.raises(TrainingError, match=message):
+        center_crop(images, 5, 5)

@@ -1,0 +1,181 @@
+"""Weight files that are missing, altered, foreign or unsafe are refused in one clear line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+from codecbench.errors import WeightsError
+from codecbench.learned import weights
+from codecbench.learned.weights import card_path, read_card, save_weights, shipped_network
+from codecbench.registry import CODECS, file_sha256
+
+
+class Network(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(3, 2)
+
+
+class Wider(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(4, 2)
+
+
+class Deeper(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(*(nn.Linear(3, 3) for _ in range(60)))
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Linear(2, 2)
+        self.other = self.one
+
+
+@pytest.fixture
+def shipped(tmp_path: Path) -> Path:
+    """Good weights of ``Network`` with their card."""
+    path = tmp_path / "weights" / "net.safetensors"
+    save_weights(path, Network().state_dict())
+    write_card(path)
+    return path
+
+
+def write_card(path: Path) -> None:
+    card_path(path).write_text(json.dumps({"sha256": file_sha256(path)}), encoding="utf-8")
+
+
+def refusal(path: Path, build: type[nn.Module] = Network) -> str:
+    with pytest.raises(WeightsError) as caught:
+        shipped_network(build, path, "cpu")
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 600
+    return message
+
+
+def test_good_weights_come_back_ready_for_inference(tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    network = Network()
+    save_weights(path, network.state_dict())
+    write_card(path)
+    loaded = shipped_network(Network, path, "cpu")
+    assert torch.equal(loaded.weight, network.weight)
+    assert torch.equal(loaded.bias, network.bias)
+    assert not loaded.training
+    assert not any(parameter.requires_grad for parameter in loaded.parameters())
+    assert shipped_network(Network, path, "cpu") is loaded
+    assert [file.name for file in sorted(tmp_path.iterdir())] == ["net.json", "net.safetensors"]
+
+
+def test_new_weights_are_noticed_in_the_same_process(shipped: Path) -> None:
+    first = shipped_network(Network, shipped, "cpu")
+    save_weights(shipped, Network().state_dict())
+    write_card(shipped)
+    assert not torch.equal(shipped_network(Network, shipped, "cpu").weight, first.weight)
+
+
+def test_the_same_parameters_give_the_same_file(tmp_path: Path) -> None:
+    network = nn.Conv2d(3, 5, 3).to(memory_format=torch.channels_last)
+    save_weights(tmp_path / "a", network.state_dict())
+    save_weights(tmp_path / "b", network.to(memory_format=torch.contiguous_format).state_dict())
+    assert file_sha256(tmp_path / "a") == file_sha256(tmp_path / "b")
+
+
+def test_tied_parameters_can_be_saved(tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    save_weights(path, Tied().state_dict())
+    write_card(path)
+    loaded = shipped_network(Tied, path, "cpu")
+    assert loaded.one.weight is loaded.other.weight
+
+
+def test_wrong_sha256(shipped: Path) -> None:
+    content = bytearray(shipped.read_bytes())
+    content[-1] ^= 1
+    shipped.write_bytes(content)
+    message = refusal(shipped)
+    assert str(shipped) in message
+    assert file_sha256(shipped)[:12] in message
+    assert read_card(shipped)["sha256"][:12] in message
+    assert "altered" in message
+
+
+@pytest.mark.parametrize("build", [Wider, Deeper])
+def test_another_architecture(shipped: Path, build: type[nn.Module]) -> None:
+    assert "weights of another network" in refusal(shipped, build)
+
+
+class Touch:
+    """Unpickling this creates a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.path,)
+
+
+def test_a_pickle_is_refused_and_not_executed(shipped: Path, tmp_path: Path) -> None:
+    bait = tmp_path / "executed"
+    torch.save({**Network().state_dict(), "bait": Touch(bait)}, shipped)
+    write_card(shipped)
+    message = refusal(shipped)
+    assert "no safetensors file" in message
+    assert "pickled weights are refused" in message
+    assert not bait.exists()
+
+
+@pytest.mark.parametrize("kept", [0, 4, 20, -1])
+def test_a_truncated_file(shipped: Path, kept: int) -> None:
+    shipped.write_bytes(shipped.read_bytes()[:kept])
+    assert "altered" in refusal(shipped)
+    write_card(shipped)
+    assert "no safetensors file" in refusal(shipped)
+
+
+def test_a_header_that_asks_for_all_memory(shipped: Path) -> None:
+    shipped.write_bytes((1 << 62).to_bytes(8, "little") + b"{}")
+    write_card(shipped)
+    assert "no safetensors file" in refusal(shipped)
+
+
+def test_missing_weights(shipped: Path) -> None:
+    shipped.unlink()
+    assert refusal(shipped) == f"no weights at {shipped}; `codecbench train` makes them"
+
+
+def test_weights_that_cannot_be_read(shipped: Path) -> None:
+    shipped.unlink()
+    shipped.mkdir()
+    assert "cannot be read" in refusal(shipped)
+
+
+def test_missing_card(shipped: Path) -> None:
+    card_path(shipped).unlink()
+    assert refusal(shipped).startswith(f"no model card net.json beside {shipped}")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b"{}", b'{"sha256": 3}', b"[" * 5000])
+def test_damaged_card(shipped: Path, content: bytes) -> None:
+    card_path(shipped).write_bytes(content)
+    message = refusal(shipped)
+    assert str(card_path(shipped)) in message
+    assert "cannot be read" in message or "records no sha256" in message
+
+
+def test_place_of_the_shipped_weights() -> None:
+    codec = CODECS.get("stl10_ae")
+    path = weights.weights_path(codec)
+    assert path.parts[-3:] == ("codecs", "weights", "stl10_ae.safetensors")
+    assert codec.weight_files() == (str(path), str(path.with_suffix(".json")))
+
+
+def test_files_hold_no_pickle(shipped: Path) -> None:
+    assert set(safetensors.torch.load_file(shipped)) == {"weight", "bias"}

@@ -1,0 +1,149 @@
+"""Run folders made up for tests of what reads them: no codec runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codecbench.codec import Images
+from codecbench.measure import Measurement
+from codecbench.records import CodecSpec, Selection, Shape, Task, Timing
+from codecbench.settings import Value
+from codecbench.store import RunFolder, original_name
+
+INVOCATION = {
+    "command": "codecbench run --codecs all",
+    "started": "2024-05-06T07:08:09+0000",
+    "git_commit": "0123456789ab",
+    "seed": 3,
+    "workers": 2,
+    "device": "cpu",
+    "machine": {"system": "Linux x86_64", "cpu": "Test CPU", "cores": 2, "memory_gib": 8.0, "device": "cpu"},
+    "versions": {"python": "3.11.0", "codecbench": "0.1.0"},
+}
+
+
+class MadeUpRun:
+    """Writes a run folder piece by piece.
+
+    Args:
+        path: the folder.
+        datasets: shape of the images by dataset label; eight images each, the first two shown.
+        trained_on: families by codec, for learned codecs.
+        codecs: the other codecs.
+        skipped: as in ``run.json``.
+        notes: as in ``run.json``.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        datasets: dict[str, Shape],
+        codecs: Sequence[str] = (),
+        trained_on: dict[str, tuple[str, ...]] | None = None,
+        skipped: Sequence[dict[str, Any]] = (),
+        notes: Sequence[str] = (),
+    ):
+        self.store = RunFolder(path)
+        self.datasets = datasets
+        learned = trained_on or {}
+        described = {
+            name: {
+                "fingerprint": f"print-{name}",
+                "about": f"About {name}.",
+                "trained_on": list(learned.get(name, ())),
+                "versions": {"lib": "1.0"},
+                "weights": {},
+            }
+            for name in [*codecs, *learned]
+        }
+        selections = {
+            label: Selection(label, tuple(range(8)), 100, 3, (0, 1), f"pixels of {label}", label.partition(":")[0])
+            for label in datasets
+        }
+        self.store.join(selections, described, list(skipped), INVOCATION | {"notes": list(notes)})
+        for label, shape in datasets.items():
+            self.store.write_samples(original_name(label), {i: self.image(shape, i) for i in (0, 1)})
+
+    @staticmethod
+    def image(shape: Shape, index: int) -> Images:
+        return np.random.default_rng(index).integers(0, 256, shape, dtype=np.uint8)
+
+    def task(
+        self, dataset: str, codec: str, settings: dict[str, Value], indices: Sequence[int], shape: Shape | None
+    ) -> Task:
+        shown = tuple(index for index in indices if index in (0, 1))
+        return Task(
+            dataset,
+            CodecSpec.of(codec, settings),
+            tuple(indices),
+            shape or self.datasets[dataset],
+            shown,
+            f"print-{codec}",
+            f"pixels of {dataset}",
+        )
+
+    def point(
+        self,
+        dataset: str,
+        codec: str,
+        settings: dict[str, Value] | None = None,
+        *,
+        num_bytes: int | Sequence[int] = 100,
+        mse: float | Sequence[float] = 0.001,
+        ssim: float = 0.9,
+        lossless: bool = False,
+        indices: Sequence[int] = range(8),
+        shape: Shape | None = None,
+        pictures: bool = True,
+        encode_s: Sequence[float] = (),
+        decode_s: Sequence[float] = (2e-5, 2e-5, 2e-5),
+    ) -> Task:
+        """Writes a finished task, and its times where ``encode_s`` is given."""
+        task = self.task(dataset, codec, settings or {}, indices, shape)
+        count = len(task.indices)
+        errors = np.broadcast_to(np.asarray(mse, dtype=np.float64), count).copy()
+        shown = {
+            index: self.image(task.shape, index) ^ np.uint8(0 if errors[list(indices).index(index)] == 0 else 3)
+            for index in task.shown
+        }
+        measurement = Measurement(
+            num_bytes=np.broadcast_to(np.asarray(num_bytes, dtype=np.int64), count).copy(),
+            container_bytes=np.full(count, np.nan),
+            estimated_bits=np.full(count, np.nan),
+            mse=errors,
+            mse_float=np.full(count, np.nan),
+            max_abs_error=np.where(errors > 0, 3, 0),
+            ssim=np.where(errors > 0, ssim, np.nan if np.isnan(ssim) else 1.0),
+            lossless=lossless,
+            shown=shown if pictures else {},
+        )
+        self.store.write_task(task, measurement, 0.5)
+        if encode_s:
+            timing = Timing(count, tuple(encode_s), tuple(decode_s), 1, "cpu")
+            self.store.write_timing(dataset, task.codec, task.codec_fingerprint, timing)
+        return task
+
+    def failure(self, dataset: str, codec: str, reason: str, settings: dict[str, Value] | None = None) -> None:
+        """Writes a failed task."""
+        task = self.task(dataset, codec, settings or {}, range(8), None)
+        self.store.write_failure(task, reason, "Traceback: /nowhere", 0.1)
+
+    def usual(self) -> MadeUpRun:
+        """A lossy codec, a lossless one and a learned one on every dataset, with times."""
+        for label in self.datasets:
+            for quality, size, mse in ((10, 20, 0.01), (50, 40, 0.001), (90, 80, 0.0001)):
+                self.point(label, "lossy", {"quality": quality}, num_bytes=size, mse=mse, encode_s=(1e-5, 2e-5, 9e-5))
+            self.point(label, "exact", num_bytes=120, mse=0.0, lossless=True, encode_s=(1e-6, 1e-6, 1e-6))
+            self.point(label, "net", {"latent": "float32"}, num_bytes=32, mse=0.004, encode_s=(1e-3, 1e-3, 1e-3))
+        return self
+
+
+def usual_run(path: Path) -> MadeUpRun:
+    """Two datasets, three codecs; the learned one was trained on the first."""
+    return MadeUpRun(
+        path, {"mnist": (28, 28, 1), "stl10": (32, 32, 3)}, ["lossy", "exact"], {"net": ("mnist",)}
+    ).usual()

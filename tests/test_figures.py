@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from runs import MadeUpRun, usual_run
+
+from codecbench import curves, figures, pictures
+from codecbench.analysis import summarise
+from codecbench.curves import mark_points
+
+
+def points_of(run: MadeUpRun) -> pd.DataFrame:
+    return mark_points(summarise(run.store), run.store.manifest)
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    return points_of(usual_run(tmp_path_factory.mktemp("usual")))
+
+
+# ---- curves ------------------------------------------------------------------------------------------------------
+
+
+def test_a_curve_joins_points_that_differ_in_the_swept_setting_only(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (4, 4, 3)}, ["jpeg"])
+    for quality in (10, 50, 90):
+        for chroma in ("4:4:4", "4:2:0"):
+            run.point("a", "jpeg", {"quality": quality, "chroma": chroma, "fast": True}, num_bytes=quality)
+    points = points_of(run)
+    assert set(points["swept"]) == {"quality"}
+    assert set(points["curve"]) == {"chroma=4:4:4", "chroma=4:2:0"}
+
+
+def test_a_lossless_mode_does_not_split_the_curve(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (4, 4, 3)}, ["webp"])
+    run.point("a", "webp", {"mode": "lossy", "quality": 10}, num_bytes=10)
+    run.point("a", "webp", {"mode": "lossy", "quality": 50}, num_bytes=20)
+    run.point("a", "webp", {"mode": "lossless", "quality": 75}, mse=0.0, lossless=True)
+    assert set(points_of(run)["curve"]) == {""}
+
+
+def test_settings_read_back_with_escaped_commas() -> None:
+    assert curves.read_settings(r"path=a\,b,quality=75") == {"path": r"a\,b", "quality": "75"}
+    assert curves.read_settings("") == {}
+
+
+def test_the_rate_at_a_quality_is_interpolated_over_log_rate_and_never_extrapolated(usual: pd.DataFrame) -> None:
+    lossy = usual[(usual["dataset"] == "mnist") & (usual["codec"] == "lossy")]
+    low, high = 8 * 20 / 784, 8 * 40 / 784
+    assert curves.rate_at(lossy, 25.0) == pytest.approx(math.sqrt(low * high))
+    assert curves.rate_at(lossy, 30.0) == pytest.approx(high)
+    assert math.isnan(curves.rate_at(lossy, 19.9))
+    assert math.isnan(curves.rate_at(lossy, 40.1))
+    assert math.isnan(curves.rate_at(lossy.iloc[:1], 30.0))
+
+
+def test_points_that_stand_for_their_codec(usual: pd.DataFrame) -> None:
+    table = curves.overview(usual[usual["dataset"] == "mnist"])
+    assert list(table["codec"]) == ["lossy", "net", "exact"]
+    assert table["settings"].iloc[0] == "quality=50"
+    assert table["rate_lossless"].iloc[2] == pytest.approx(8 * 120 / 784)
+    assert table["rate_at_target"].isna().tolist() == [False, True, True]
+
+
+def test_the_shared_rate_is_the_median_and_each_codec_comes_nearest_to_it(usual: pd.DataFrame) -> None:
+    points = usual[usual["dataset"] == "mnist"]
+    assert curves.target_rate(points) == pytest.approx(8 * math.sqrt(40 * 32) / 784)
+    chosen = curves.nearest_rate(points, curves.target_rate(points))
+    assert list(chosen["codec"]) == ["net", "lossy", "exact"]
+    assert list(chosen["bits_per_image"]) == [256, 320, 960]
+
+
+# ---- figures -----------------------------------------------------------------------------------------------------
+
+
+def drawn_lines(figure: figures.Figure) -> dict[str, figures.Line2D]:
+    return {
+        str(line.get_label()): line
+        for axes in figure.axes
+        for line in axes.lines
+        if not str(line.get_label()).startswith("_")
+    }
+
+
+@pytest.mark.parametrize("quality", ["psnr_db", "ssim"])
+def test_rate_distortion_draws_the_numbers(usual: pd.DataFrame, quality: str) -> None:
+    figure = figures.rate_distortion(usual, ["mnist"], quality)
+    lines = drawn_lines(figure)
+    assert set(lines) == {"lossy", "net", "exact"}
+    expected = usual[(usual["dataset"] == "mnist") & (usual["codec"] == "lossy")]
+    np.testing.assert_allclose(lines["lossy"].get_xdata(), expected["bits_per_pixel"])
+    shown = -np.log10(1 - expected["ssim"]) if quality == "ssim" else expected["psnr_db"]
+    np.testing.assert_allclose(lines["lossy"].get_ydata(), shown)
+    assert "mnist" in {axes.get_title(loc="left") for axes in figure.axes}
+
+
+def test_a_codec_out_of_its_domain_is_dashed_hollow_and_says_so(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"mnist": (8, 8, 1), "digits": (8, 8, 1)}, [], {"net": ("mnist",)})
+    for label in run.datasets:
+        run.point(label, "net", {"rate": 1}, num_bytes=10)
+        run.point(label, "net", {"rate": 2}, num_bytes=20)
+    lines = drawn_lines(figures.rate_distortion(points_of(run)))
+    home, foreign = lines["net"], lines["net (trained on mnist)"]
+    assert home.get_linestyle() == "-"
+    assert foreign.get_linestyle() == "--"
+    assert foreign.get_markerfacecolor() == "white"
+    assert home.get_color() == foreign.get_color()
+
+
+def test_one_colour_and_marker_a_codec() -> None:
+    names = [f"codec{number:02}" for number in range(12)]
+    styles = figures.codec_styles(reversed(names))
+    assert len({(style.color, style.marker) for style in styles.values()}) == 12
+    assert figures.codec_styles([*names, *names]) == styles
+    assert len(figures.codec_styles([f"c{number}" for number in range(50)])) == 50
+
+
+def test_points_outside_the_view_are_counted_but_no_codec_vanishes(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (4, 4, 1)}, ["poor", "wide"])
+    run.point("a", "poor", {"q": 1}, num_bytes=1, mse=0.5)
+    for rank, size in ((1, 8), (2, 40), (3, 400)):
+        run.point("a", "wide", {"rank": rank}, num_bytes=size)
+    points = points_of(run)
+    assert figures.raw_rate(points) == 8
+    assert list(points.loc[figures.outside(points), "settings"]) == ["rank=3"]
+
+
+def test_speed_marks_the_points_that_stand_for_their_codecs(usual: pd.DataFrame) -> None:
+    lines = drawn_lines(figures.speed(usual, "mnist", "encode_s"))
+    assert set(lines) == {"lossy, 30.0 dB", "exact, lossless", "net, 24.0 dB"}
+    assert list(lines["lossy, 30.0 dB"].get_ydata()) == [2e-5]
+
+
+def test_saving_gives_the_same_bytes_whatever_the_settings_around(usual: pd.DataFrame) -> None:
+    first = figures.save_svg(figures.rate_distortion(usual))
+    with mpl.rc_context({"font.size": 30, "svg.hashsalt": "other", "axes.grid": False}):
+        before = dict(mpl.rcParams)
+        again = figures.save_svg(figures.rate_distortion(usual))
+        assert dict(mpl.rcParams) == before
+    assert first == again
+    assert b"<dc:date>" not in first
+
+
+def test_labels_with_dollars_or_in_other_scripts_are_drawn(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"folder:/$x^$/写真": (4, 4, 1)}, ["c"])
+    run.point("folder:/$x^$/写真", "c")
+    assert figures.save_png(figures.rate_distortion(points_of(run)), dpi=40).startswith(b"\x89PNG")
+
+
+# ---- images ------------------------------------------------------------------------------------------------------
+
+
+def test_the_image_grid_states_true_numbers(tmp_path: Path) -> None:
+    run = usual_run(tmp_path)
+    points = points_of(run)
+    grid = pictures.image_grid(run.store, points, run.store.rows(), "stl10")
+    assert grid is not None
+    assert list(grid.originals) == [0, 1]
+    assert [column.label for column in grid.columns] == ["net (trained on mnist)", "lossy", "exact"]
+    net, lossy, exact = grid.cells[0]
+    assert (net.bits, lossy.bits, exact.bits) == (256, 320, 960)
+    assert pictures.caption(lossy) == "320 bits · 30.0 dB"
+    assert pictures.caption(exact) == "960 bits · exact"
+    assert exact.error is not None
+    assert exact.error.min() == 255
+    assert lossy.image is not None
+    assert lossy.error is not None
+    largest = int(np.abs(lossy.image.astype(int) - grid.originals[0]).max())
+    assert lossy.error.min() == 255 - min(255, grid.factor * largest)
+    size = Image.open(io.BytesIO(figures.save_png(pictures.grid_figure(grid), pictures.DPI))).size
+    assert min(size) > 200
+
+
+def test_a_missing_reconstruction_is_said(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (4, 4, 1)}, ["c", "d"])
+    run.point("a", "c", pictures=False)
+    run.point("a", "d", indices=[5])
+    grid = pictures.image_grid(run.store, points_of(run), run.store.rows(), "a")
+    assert grid is not None
+    with_row, without = grid.cells[0]
+    assert (with_row.bits, with_row.image) == (800, None)
+    assert pictures.caption(without) == "no result"
+    pictures.grid_figure(grid)

@@ -1,0 +1,208 @@
+"""What README.md, CONTRIBUTING.md and docs/ say is so: numbers, links, pictures, commands, facts about releases."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+import codecbench
+from codecbench import cli
+from codecbench.errors import UsageError
+from codecbench.registry import CODECS, DATASETS
+from codecbench.settings import settings_of
+from codecbench.specs import expand, split_specs
+
+ROOT = Path(__file__).resolve().parents[1]
+SUMMARY = ROOT / "results" / "reference" / "summary.csv"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES += [ROOT / "codecs" / "weights" / "README.md"]
+INVENTED = {"quantised_zlib", "tiny_ae", "zlib28", "checkerboards"}
+"""Plugins that the pages make up; tests/test_docs.py runs them."""
+
+
+def text(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def commands() -> list[tuple[str, str]]:
+    """Every ``codecbench …`` line in the shell blocks of the pages, with the page it stands in."""
+    found = []
+    for page in PAGES:
+        for block in re.findall(r"^```sh\n(.*?)^```$", text(page), re.MULTILINE | re.DOTALL):
+            found += [(page.name, line) for line in block.replace("\\\n", " ").splitlines() if "codecbench " in line]
+    return found
+
+
+def arguments_of(line: str) -> list[str]:
+    words = shlex.split(line, comments=True)
+    while re.fullmatch(r"[A-Z_]+=.*", words[0]):
+        words = words[1:]
+    assert Path(words[0]).name == "codecbench", line
+    return words[1:]
+
+
+# ---- numbers --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def readme_table():
+    spec = importlib.util.spec_from_file_location("readme_table", ROOT / "docs" / "readme_table.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.skipif(not SUMMARY.is_file(), reason="results/reference/summary.csv is not there yet")
+def test_the_readme_shows_the_numbers_of_the_reference_run(readme_table):
+    readme = text(ROOT / "README.md")
+    expected = readme_table.with_table(readme, readme_table.table(readme_table.read_summary()))
+    assert readme == expected, "run `python docs/readme_table.py --write`"
+
+
+def invented_rows() -> list[dict[str, str]]:
+    """A summary with the points that the table asks for; the farther down in a codec's list, the more bits."""
+    points = {
+        "mnist": {
+            "lossy_ae": [""],
+            "lossless_ae": [""],
+            "svd": ["rank=5", "rank=13"],
+            "png": ["compress_level=9", "compress_level=1"],
+            **{codec: ["mode=lossy,quality=10", "mode=lossy,quality=20"] for codec in ("jpeg", "avif")},
+            **{codec: ["mode=lossy,q=1", "mode=lossy,q=2", "mode=lossless"] for codec in ("webp", "jpeg2000")},
+        },
+        "stl10": {
+            "stl10_ae": ["latent=float16", "latent=float32", "latent=float64"],
+            "png": ["compress_level=9", "compress_level=1"],
+            **{codec: ["a=1", "a=2", "a=3"] for codec in ("jpeg", "avif", "svd")},
+            **{codec: ["a=1", "a=2", "a=3", "mode=lossless"] for codec in ("webp", "jpeg2000")},
+        },
+    }
+    rows = []
+    for dataset, codecs in points.items():
+        for codec, settings in codecs.items():
+            for number, point in enumerate(settings):
+                lossless = codec == "png" or point == "mode=lossless"
+                row = {
+                    "dataset": dataset,
+                    "codec": codec,
+                    "settings": point,
+                    "images": "10000",
+                    "lossless": str(lossless),
+                }
+                row |= {"bits_per_image": f"{1024.0 + number}", "bits_per_pixel": "1.3"}
+                row |= {"compression_ratio": "6.125", "compression_ratio_float32": "24.5"}
+                row |= {"mse": "0.0" if lossless else f"{0.006 - number / 1000}", "mse_float": ""}
+                row |= {"psnr_db": "" if lossless else f"{28 + 2.5 * number}", "ssim": "0.9"}
+                rows.append(row | {"encode_s": "0.00012", "decode_s": ""})
+    return rows
+
+
+def test_the_table_takes_the_points_it_names(readme_table):
+    chosen = readme_table.chosen(invented_rows())
+    found = {dataset: [(row["codec"], row["settings"]) for row, _ in rows] for dataset, rows in chosen.items()}
+    assert ("jpeg", "mode=lossy,quality=10") in found["mnist"]
+    assert ("webp", "mode=lossless") in found["mnist"]
+    assert ("png", "compress_level=9") in found["stl10"]
+    assert ("stl10_ae", "latent=float64") in found["stl10"]
+    assert ("avif", "a=2") in found["stl10"]  # 30.5 dB
+    lines = readme_table.table(invented_rows()).splitlines()
+    assert lines[0] == "`mnist`, 10,000 test images:"
+    assert (
+        lines[4] == "| `lossy_ae` | 32 floats | 1,024 | 1.300 | 6.12 | 24.50 | 0.006 | – | 28.00 | 0.9000 | 0.12 | – |"
+    )
+    assert [line.split("|")[9].strip() for line in lines if line.startswith("| `png")] == ["exact", "exact"]
+
+
+def test_the_table_is_put_between_its_marks(readme_table):
+    once = readme_table.with_table(text(ROOT / "README.md"), "| a |")
+    assert once.count(readme_table.BEGIN) == once.count(readme_table.END) == 1
+    assert readme_table.with_table(once, "| a |") == once
+    assert once.endswith(text(ROOT / "README.md").partition(readme_table.END)[2])
+
+
+def test_the_decoder_is_as_large_as_the_readme_says():
+    decoder = CODECS.get("lossy_ae").network().decoder
+    parameters = sum(parameter.numel() for parameter in decoder.parameters())
+    assert f"{parameters:,}\n  parameters, {4 * parameters:,} bytes in float32" in text(ROOT / "README.md")
+    assert f"{4 * parameters / 10_000:.0f} bytes an image on top" in text(ROOT / "README.md")
+
+
+# ---- links and pictures ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_and_pictures_lead_somewhere(page):
+    prose = re.sub(r"^```.*?^```$|`[^`\n]*`", "", text(page), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if re.match(r"https?://", target):
+            continue
+        file = (page.parent / target.partition("#")[0]).resolve()
+        awaited = not SUMMARY.is_file() and SUMMARY.parent in file.parents
+        assert file.is_relative_to(ROOT), target
+        assert file.exists() or awaited, f"{page.name} points to {target}, which is not there"
+
+
+# ---- commands -------------------------------------------------------------------------------------------------------
+
+
+def check_command(line: str) -> None:
+    """Resolves the command, its options and the specs in them; runs nothing."""
+    command, arguments = cli.cli, arguments_of(line)
+    context = click.Context(command, info_name="codecbench")
+    while isinstance(command, click.Group):
+        name, found, arguments = command.resolve_command(context, arguments)
+        assert found is not None, line
+        command, context = found, click.Context(found, info_name=name, parent=context)
+    parameters = command.make_context(command.name, list(arguments)).params
+    for shelf, specs in ((CODECS, parameters.get("codecs")), (DATASETS, parameters.get("datasets"))):
+        for spec in split_specs(specs or ()):
+            if spec.name not in INVENTED | {"all"}:
+                assert expand(spec, settings_of(shelf.get(spec.name)))
+    if "name" in parameters:
+        assert parameters["name"] in {*CODECS.names(), *DATASETS.names()} | INVENTED
+
+
+@pytest.mark.parametrize(("page", "line"), commands())
+def test_commands_parse(page, line, monkeypatch):
+    monkeypatch.setattr(CODECS, "add_folder", lambda folder: None)
+    check_command(line)
+
+
+@pytest.mark.parametrize("line", ["codecbench rum", "codecbench run --image 5", "codecbench run --codecs jpeg:q=5"])
+def test_commands_that_are_wrong_would_be_noticed(line):
+    with pytest.raises((click.ClickException, UsageError)):
+        check_command(line)
+
+
+def test_the_commands_are_found():
+    assert len(commands()) >= 8
+    assert arguments_of("A=b .venv/bin/codecbench list  # all of it") == ["list"]
+
+
+def test_make_commands_exist():
+    targets = re.findall(r"^([a-z-]+):", text(ROOT / "Makefile"), re.MULTILINE)
+    for page in PAGES:
+        for target in re.findall(r"^make ([a-z-]+)", text(page), re.MULTILINE):
+            assert target in targets, f"{page.name}: make {target}"
+
+
+# ---- releases -------------------------------------------------------------------------------------------------------
+
+
+def test_versions_and_licence_agree():
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        project = tomllib.load(file)["project"]
+    citation = dict(re.findall(r'^(\w[\w-]*): "?([^"\n]+)"?$', text(ROOT / "CITATION.cff"), re.MULTILINE))
+    assert project["version"] == codecbench.__version__ == citation["version"]
+    assert project["license"] == citation["license"] == "Apache-2.0"
+    assert citation["cff-version"] == "1.2.0"
+    assert f"## [{project['version']}]" in text(ROOT / "CHANGELOG.md")
+    assert text(ROOT / "LICENSE").count("\n") == 202

@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import csv
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from runs import MadeUpRun, usual_run
+
+from codecbench import report
+from codecbench.errors import StoreError
+from codecbench.report import write_report
+
+VOID = {"meta", "img", "br", "link", "input", "hr", "wbr"}
+
+
+class Page(HTMLParser):
+    """Checks that tags nest, and collects what a page loads and its tables of points."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.loads: list[str] = []
+        self.tags: set[str] = set()
+        self.ids: list[str] = []
+        self.values: list[str] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.close()
+        assert not self.open
+        assert len(self.ids) == len(set(self.ids))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {key: value or "" for key, value in attrs}
+        self.tags.add(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        self.ids += [found["id"]] if "id" in found else []
+        self.loads += [found[key] for key in ("src", "href", "srcset", "data", "action") if key in found]
+        assert not [key for key in found if key.startswith("on")]
+        if tag == "data":
+            self.values.append(found["value"])
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def page_of(run: MadeUpRun) -> Page:
+    path = write_report(run.store)
+    assert path == run.store.path / "report.html"
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def table_of(run: MadeUpRun) -> list[dict[str, str]]:
+    with (run.store.path / "summary.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory: pytest.TempPathFactory) -> tuple[MadeUpRun, Page]:
+    run = usual_run(tmp_path_factory.mktemp("usual"))
+    return run, page_of(run)
+
+
+def test_the_page_loads_nothing_and_runs_nothing(usual: tuple[MadeUpRun, Page]) -> None:
+    _, page = usual
+    assert page.loads
+    assert all(link.startswith(("data:image/", "#")) for link in page.loads)
+    assert not page.tags & {"script", "link", "iframe", "object", "embed", "base", "form"}
+    assert "@import" not in (report.TEMPLATES / "style.css").read_text(encoding="utf-8")
+    assert "url(" not in (report.TEMPLATES / "style.css").read_text(encoding="utf-8")
+
+
+def test_the_page_names_every_dataset_codec_and_where_it_comes_from(usual: tuple[MadeUpRun, Page]) -> None:
+    run, page = usual
+    for name in [*run.datasets, *run.store.manifest["codecs"], "net (trained on mnist)"]:
+        assert name in page.text
+    for fact in ("Test CPU", "0123456789ab", "codecbench run --codecs all", "print-lossy", "pixels of stl10", "†"):
+        assert fact in page.text
+
+
+def test_the_summary_file_is_the_summary_to_the_last_digit(usual: tuple[MadeUpRun, Page]) -> None:
+    run, _ = usual
+    read = pd.read_csv(run.store.path / "summary.csv", keep_default_na=True)
+    made = report.analysis.summarise(run.store)
+    assert list(read.columns) == list(made.columns)
+    for column in ("bits_per_pixel", "mse", "psnr_db", "ssim", "encode_s"):
+        pd.testing.assert_series_equal(read[column], made[column], check_exact=True)
+
+
+def test_numbers_on_the_page_are_those_of_the_summary(usual: tuple[MadeUpRun, Page]) -> None:
+    run, page = usual
+    shown = {float(value) for value in page.values}
+    assert not any(math.isnan(value) for value in shown)
+    for row in table_of(run):
+        for column in ("bits_per_image", "bits_per_pixel", "compression_ratio", "mse", "psnr_db", "ssim", "encode_s"):
+            assert not row[column] or float(row[column]) in shown
+
+
+def test_figures_are_there_twice_and_pictures_once(usual: tuple[MadeUpRun, Page]) -> None:
+    run, _ = usual
+    names = {file.name for file in (run.store.path / "figures").iterdir()}
+    kinds = ("rate-distortion", "rate-ssim", "speed-encode", "speed-decode")
+    both = [f"{kind}-{label}" for kind in kinds for label in run.datasets] + ["rate-distortion"]
+    assert names == {f"{name}.{kind}" for name in both for kind in ("svg", "png")} | {
+        f"images-{label}.png" for label in run.datasets
+    }
+
+
+def test_drawn_again_every_file_is_the_same(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"mnist": (8, 8, 1)}, ["lossy", "exact"], {"net": ("stl10",)}).usual()
+    contents = []
+    for _ in range(2):
+        write_report(run.store)
+        files = [tmp_path / "report.html", tmp_path / "summary.csv", *sorted((tmp_path / "figures").iterdir())]
+        contents.append({file.name: file.read_bytes() for file in files})
+    assert contents[0] == contents[1]
+
+
+def test_text_from_plugins_and_folders_is_escaped(tmp_path: Path) -> None:
+    label = 'folder:/a/<img src="http://x">,crop=8'
+    bad = "<script>alert(1)</script>"
+    run = MadeUpRun(tmp_path, {label: (8, 8, 1)}, ["broken", "c"], notes=[f"note {bad}"])
+    run.store.manifest["codecs"]["c"]["about"] = f"about {bad}"
+    run.point(label, "c")
+    run.failure(label, "broken", f"ValueError: {bad}", {"text": '"><b>'})
+    page = page_of(run)
+    assert "script" not in page.tags
+    assert "b" in page.tags  # our own
+    assert page.text.count(bad) >= 4  # failure (twice), note and description
+    assert f"ValueError: {bad}" in page.text
+    assert all(link.startswith(("data:image/", "#")) for link in page.loads)
+    assert all(re.fullmatch(r"[A-Za-z0-9._=-]+", file.name) for file in (tmp_path / "figures").iterdir())
+
+
+def test_safe_names_stay_apart() -> None:
+    assert report.safe_name("mnist") == "mnist"
+    names = [report.safe_name(label) for label in ("folder:/a/b", "folder:/a_b", "../..", "x" * 300, "写真", "")]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[A-Za-z0-9._=-]{1,80}", name) for name in names)
+
+
+def test_every_column_has_its_meaning_for_the_headings() -> None:
+    meanings = report.column_meanings()
+    assert set(report.analysis.COLUMNS) <= set(meanings)
+    assert meanings["psnr_db"].startswith("mean of the images' PSNR")
+    assert meanings["mse_float"] == meanings["mse"]
+
+
+def test_notes_say_what_is_missing_and_why(tmp_path: Path) -> None:
+    skip = {"dataset": "a", "codec": "net", "images": 8, "reason": "takes 28×28×1 only"}
+    run = MadeUpRun(
+        tmp_path, {"a": (8, 8, 1)}, ["c", "d", "gone"], {"net": ("mnist",)}, [skip], ["digits stands in for mnist"]
+    )
+    run.point("a", "c", encode_s=(1.0, 2.0, 9.0))
+    damaged = run.point("a", "c", {"q": 2})
+    run.point("a", "d", indices=range(5))
+    part = tmp_path / "parts" / f"{damaged.id}.parquet"
+    part.write_bytes(part.read_bytes()[:-1] + b"x")
+    text = page_of(run).text
+    assert "takes 28×28×1 only" in text
+    assert "digits stands in for mnist" in text
+    assert "1 part of this run was found damaged and set aside" in text
+    assert "gone on a: no results yet" in text
+    assert "d on a: 1 point with fewer than 8 images (the fewest: 5)" in text
+    assert "1 of 2 points have no timings" in text
+    assert "the machine was not quiet" in text
+
+
+def test_a_run_of_failures_only(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (8, 8, 1)}, ["c"])
+    run.failure("a", "c", "it broke")
+    page = page_of(run)
+    assert "it broke" in page.text
+    assert "No codec has a result on this data yet" in page.text
+    assert "img" not in page.tags
+    assert table_of(run)[0]["failed"] == "8"
+
+
+def test_a_run_with_nothing_in_it(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (8, 8, 1)}, ["c"])
+    assert "c on a: no results yet" in page_of(run).text
+    assert table_of(run) == []
+
+
+def test_one_image_and_one_point(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (8, 8, 1)}, ["c"])
+    run.point("a", "c", indices=[0])
+    page = page_of(run)
+    assert "Encoding time is not shown: no timings were taken here." in page.text
+    assert "No timings were taken, so nothing is said about speed." in page.text
+    assert "stays" not in page.text
+
+
+def test_only_lossless_codecs(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (8, 8, 1)}, ["c", "d"])
+    run.point("a", "c", mse=0.0, lossless=True)
+    run.point("a", "d", mse=0.0, lossless=True, num_bytes=50)
+    page = page_of(run)
+    assert "Every codec here restores every pixel" in page.text
+    assert "99" not in " ".join(page.values)
+
+
+def test_images_too_small_for_ssim(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (8, 8, 1)}, ["c"])
+    run.point("a", "c", ssim=math.nan)
+    assert "SSIM is not shown" in page_of(run).text
+
+
+def test_mixed_shapes(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (8, 8, 1)}, ["c"])
+    run.point("a", "c", indices=range(4), shape=(8, 8, 1))
+    run.point("a", "c", indices=range(4, 8), shape=(16, 4, 3))
+    assert "8×8×1 and 16×4×3" in page_of(run).text
+
+
+def test_empty_streams(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (8, 8, 1)}, ["c"])
+    run.point("a", "c", {"q": 0}, num_bytes=0)
+    assert "every measured stream is empty" in page_of(run).text
+    run.point("a", "c", {"q": 1}, num_bytes=9)
+    assert "1 point with empty streams (0 bits)" in page_of(run).text
+
+
+def test_no_pictures_kept(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (8, 8, 1)}, ["c"])
+    run.point("a", "c", pictures=False)
+    for file in (tmp_path / "samples").iterdir():
+        file.unlink()
+    assert "No reconstructions were kept" in page_of(run).text
+
+
+def test_figures_that_no_longer_hold_are_removed_and_others_stay(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (8, 8, 1)}, ["c"])
+    run.point("a", "c")
+    (tmp_path / "figures").mkdir()
+    for name in ("speed-encode-a.svg", "mine.svg"):
+        (tmp_path / "figures" / name).write_text("old", encoding="utf-8")
+    write_report(run.store)
+    assert not (tmp_path / "figures" / "speed-encode-a.svg").exists()
+    assert (tmp_path / "figures" / "mine.svg").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_a_clear_word(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (8, 8, 1)}, ["c"])
+    run.point("a", "c")
+    (tmp_path / "figures").write_text("in the way", encoding="utf-8")
+    with pytest.raises(StoreError, match="cannot write"):
+        write_report(run.store)
+
+
+def test_a_full_disk_is_a_clear_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = MadeUpRun(tmp_path, {"a": (8, 8, 1)}, ["c"])
+    run.point("a", "c")
+
+    def full(self: Path, content: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(StoreError, match="no space left"):
+        write_report(run.store)
