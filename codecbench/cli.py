@@ -15,6 +15,7 @@ from codecbench import __version__
 from codecbench.errors import CodecbenchError, PluginError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
+FOLDER_OPTIONS = ("--data-dir", "--out", "--codec-dir")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,14 +28,18 @@ def main(arguments: list[str] | None = None) -> int:
         The exit code: 0, 1 when something could not be measured or done, 2 for a request that is wrong, 130 when
         interrupted.
     """
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        code = cli.main(arguments, prog_name="codecbench", standalone_mode=False)
+        code = cli.main(given, prog_name="codecbench", standalone_mode=False, obj=given)
         return code if isinstance(code, int) else 0
+    except Interrupted as error:
+        click.echo(f"interrupted; {error.format_message()}", err=True)
+        return 130
     except click.ClickException as error:
         click.echo(f"error: {error.format_message()}", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; what was finished is kept, the same command goes on from there", err=True)
+        click.echo("interrupted", err=True)
         return 130
     except (UsageError, PluginError) as error:
         click.echo(f"error: {error}", err=True)
@@ -45,6 +50,22 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+
+
+class Interrupted(click.ClickException):
+    """Ctrl-C, with a word on how to go on."""
+
+
+def _command_line() -> str:
+    """The command that is running, without the folders of one machine, which say nothing to another reader."""
+    arguments: list[str] = click.get_current_context().find_root().obj or []
+    kept, skip_next = ["codecbench"], False
+    for argument in arguments:
+        name = argument.partition("=")[0]
+        if not skip_next and name not in FOLDER_OPTIONS:
+            kept.append(argument)
+        skip_next = not skip_next and argument in FOLDER_OPTIONS
+    return shlex.join(kept)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -134,40 +155,32 @@ def run(
     from codecbench.console import RunProgress
 
     show = RunProgress()
-    done = runner.run(
-        codecs,
-        datasets or None,
-        images=images,
-        out=out,
-        skip=[name for text in skip for name in text.split(",") if name],
-        workers=workers,
-        timing=not no_timing,
-        device=device,
-        data_dir=data_dir,
-        seed=seed,
-        fresh=fresh,
-        command=shlex.join(["codecbench", *_without_folders(sys.argv[1:])]),
-        watch=show,
-    )
-    show.close()
+    try:
+        done = runner.run(
+            codecs,
+            datasets or None,
+            images=images,
+            out=out,
+            skip=[name for text in skip for name in text.split(",") if name],
+            workers=workers,
+            timing=not no_timing,
+            device=device,
+            data_dir=data_dir,
+            seed=seed,
+            fresh=fresh,
+            command=_command_line(),
+            watch=show,
+        )
+    except KeyboardInterrupt:
+        raise Interrupted("what was measured is kept, the same command goes on from there") from None
+    finally:
+        show.close()
     click.echo("drawing the report ...")
     report_file = done.report()
     if done.failed_tasks:
         click.echo(f"{done.failed_tasks} tasks failed; the table and the report say which and why", err=True)
     click.echo(f"table   {done.path / 'summary.csv'}\nreport  {report_file}")
     return 1 if done.failed_tasks else 0
-
-
-def _without_folders(arguments: list[str]) -> list[str]:
-    """The command without the folders of one machine, which say nothing to another reader."""
-    kept: list[str] = []
-    skip_next = False
-    for argument in arguments:
-        name = argument.partition("=")[0]
-        if not skip_next and name not in ("--data-dir", "--out", "--codec-dir"):
-            kept.append(argument)
-        skip_next = not skip_next and argument in ("--data-dir", "--out", "--codec-dir")
-    return kept
 
 
 @cli.command()
@@ -253,7 +266,6 @@ def train(
     from codecbench.console import TrainProgress
     from codecbench.learned import training
 
-    command = shlex.join(["codecbench", *_without_folders([part for part in sys.argv[1:] if part != "--resume"])])
     job = training.make_job(
         name,
         recipe=recipe,
@@ -262,11 +274,15 @@ def train(
         device=device,
         out=out,
         data_dir=data_dir,
-        command=command,
+        command=_command_line().replace(" --resume", ""),
     )
     show = TrainProgress()
-    card = training.train(job, resume=resume, watch=show)
-    show.close()
+    try:
+        card = training.train(job, resume=resume, watch=show)
+    except KeyboardInterrupt:
+        raise Interrupted(f"go on with --resume; the last finished epoch is kept in {job.out}") from None
+    finally:
+        show.close()
     click.echo(
         f"best epoch {card['best_epoch']}: held-out MSE {card['held_out_mse']:.6g}, "
         f"test MSE {card['test_mse']:.6g} over {card['test_images']} images of {card['test']}"

@@ -350,7 +350,7 @@ def test_a_full_disk_keeps_the_checkpoint(small_root: Path, tmp_path: Path, monk
 
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", full)
-        with pytest.raises(TrainingError, match="cannot write to .*No space left"):
+        with pytest.raises(TrainingError, match=r"cannot write to .*No space left"):
             train(job)
     assert len(log_of(job.out)) == 2
     train(job, resume=True)
@@ -643,7 +643,7 @@ def test_a_place_for_weights_that_cannot_be_written_to(user_folder: Path, small_
     (user_folder / "weights").write_text("in the way", encoding="utf-8")
     job = make_job("tiny_ae", epochs=1, data_dir=small_root, out=tmp_path / "out", device="cpu")
     train(job)
-    with pytest.raises(TrainingError, match="cannot write to .*weights"):
+    with pytest.raises(TrainingError, match=r"cannot write to .*weights"):
         install(job)
 
 
@@ -703,9 +703,14 @@ def test_train_and_install_a_codec_of_ones_own(codecbench, user_folder: Path, sm
 
 
 def test_interrupted_on_the_command_line(codecbench, tiny_ae, small_root: Path, monkeypatch) -> None:
+    run_epoch = training._run_epoch
+
+    def interrupted(job: Job, *arguments: Any) -> None:
+        *before, _ = arguments
+        run_epoch(job, *before, stop_in(2))
+
     with monkeypatch.context() as patch:
-        patch.setattr(cli.TrainProgress, "__call__", lambda self, progress: stop(progress))
-        stop = stop_in(2)
+        patch.setattr(training, "_run_epoch", interrupted)
         assert codecbench("train", "tiny_ae", "--out", "run", "--data-dir", small_root)[0] == 130
     code, out, _ = codecbench("train", "tiny_ae", "--out=run", "--data-dir", small_root, "--resume")
     assert code == 0
