@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from codecbench.metrics import psnr_db
 from codecbench.store import RunFolder
 
 POINT = ["dataset", "codec", "settings"]
@@ -129,7 +130,7 @@ def summarise_rows(rows: pd.DataFrame) -> pd.DataFrame:
     frame["samples"] = frame["pixels"] * frame["channels"]
     mse = frame["mse"].astype(float)
     frame["exact"] = mse == 0.0
-    frame["psnr_db"] = -10.0 * np.log10(mse.where(mse > 0.0))
+    frame["psnr_db"] = psnr_db(mse.where(mse > 0.0))
     groups = frame.groupby(POINT, observed=True, sort=False)
     table = groups.agg(
         images=("bits", "size"),
@@ -153,7 +154,7 @@ def summarise_rows(rows: pd.DataFrame) -> pd.DataFrame:
     table["compression_ratio"] = 8.0 * table["samples"] / table["bits"].replace(0.0, np.nan)
     table["compression_ratio_float32"] = 4.0 * table["compression_ratio"]
     mean_mse = table["mse"].astype(float)
-    table["psnr_of_mean_mse_db"] = -10.0 * np.log10(mean_mse.where(mean_mse > 0.0))
+    table["psnr_of_mean_mse_db"] = psnr_db(mean_mse.where(mean_mse > 0.0))
     return table
 
 

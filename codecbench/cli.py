@@ -116,7 +116,7 @@ class ImageCount(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         """Turns the text into a number, or None for all."""
         if value == "all" or value is None:
             return None
-        if not str(value).isdecimal() or int(value) < 1:
+        if not str(value).isdecimal() or len(str(value)) > 18 or int(value) < 1:
             self.fail(f"{value!r} is not allowed; allowed: a whole number of 1 or more, or all")
         return int(value)
 
@@ -161,7 +161,7 @@ def run(
             datasets or None,
             images=images,
             out=out,
-            skip=[name for text in skip for name in text.split(",") if name],
+            skip=[name.strip() for text in skip for name in text.split(",") if name.strip()],
             workers=workers,
             timing=not no_timing,
             device=device,

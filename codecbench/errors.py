@@ -47,6 +47,9 @@ class UnknownNameError(UsageError):
         hint = f"; did you mean {near[0]!r}?" if near else ";"
         super().__init__(f"unknown {kind} {name!r}{hint} known: {', '.join(self.known) or 'none'}")
 
+    def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, str, list[str]]]:
+        return type(self), (self.kind, self.name, self.known)  # pickle would hand the message to __init__
+
 
 class SpecError(UsageError):
     """A spec string that does not follow the grammar (see ``codecbench.specs``)."""
@@ -90,3 +93,8 @@ class TrainingError(CodecbenchError):
 
 class StoreError(CodecbenchError):
     """A run folder cannot be read or written, or belongs to another version."""
+
+
+def printable(text: str) -> str:
+    """A text that may hold a file name which is not Unicode, as text that every table and file takes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -34,9 +34,14 @@ def everything(data_dir: str | os.PathLike[str] | None = None) -> dict[str, Any]
 
 def _codec(name: str) -> dict[str, Any]:
     try:
-        cls = CODECS.get(name)
+        return _described(name, CODECS.get(name))
     except PluginError as error:
         return {"name": name, "available": False, "reason": str(error)}
+    except Exception as error:  # a plugin's own functions may raise anything
+        return {"name": name, "available": False, "reason": f"{type(error).__name__}: {error}"}
+
+
+def _described(name: str, cls: type[Codec]) -> dict[str, Any]:
     points = _default_codecs(cls)
     return {
         "name": name,

@@ -64,6 +64,8 @@ def measure(task: Task, images: Images, device: str = "cpu") -> Measurement:
     if isinstance(decoder, FloatCodec):
         floats = decoder.decode_float(bitstreams)
         _check_array(floats, images.shape, np.floating, decoder)
+        if not np.isfinite(floats).all():
+            raise ContractError(f"{decoder.spec}: decode_float gives values that are not finite")
         decoded = to_uint8(floats)
     else:
         decoded = decoder.decode(bitstreams)
@@ -122,6 +124,6 @@ def _estimated_bits(codec: Codec, images: Images) -> npt.NDArray[np.float64]:
     bits = codec.estimate_bits(images)
     if bits is None:
         return np.full(len(images), np.nan)
-    if bits.shape != (len(images),):
-        raise ContractError(f"{codec.spec}: estimate_bits must give one number an image")
+    if bits.shape != (len(images),) or not np.isfinite(bits).all():
+        raise ContractError(f"{codec.spec}: estimate_bits must give one finite number an image")
     return bits.astype(np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +52,7 @@ def all_notes(
         Note("Choice of data and codecs", _recorded(manifest)),
         Note("Skipped, because the codec does not take the images", _skipped(manifest)),
         Note("Trained on other data", _foreign(manifest, points)),
-        Note("Speed", _speed(points)),
+        Note("Speed", _speed(manifest, points)),
     ]
     return [note for note in notes if note.lines]
 
@@ -124,7 +125,7 @@ def _foreign(manifest: Mapping[str, Any], points: pd.DataFrame) -> list[str]:
     return lines
 
 
-def _speed(points: pd.DataFrame) -> list[str]:
+def _speed(manifest: Mapping[str, Any], points: pd.DataFrame) -> list[str]:
     measured = points[points["images"] > 0]
     timed = measured[measured["encode_s"].notna()]
     if measured.empty:
@@ -140,6 +141,16 @@ def _speed(points: pd.DataFrame) -> list[str]:
         lines.append(
             f"{noisy} of {count(len(timed), 'timed point')} spread by more than {NOISY:.0%} between repeats "
             "(interquartile range over median): the machine was not quiet. Those times are marked ~."
+        )
+    machines = {
+        json.dumps(call.get("machine", {}), sort_keys=True)
+        for call in manifest["invocations"]
+        if call.get("timing_threads") is not None
+    }
+    if len(machines) > 1:
+        lines.append(
+            f"Commands took timings on {len(machines)} machines (see below), and which time is from which is not "
+            "recorded: do not compare them."
         )
     return lines
 

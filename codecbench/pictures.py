@@ -17,6 +17,7 @@ from PIL import Image
 from codecbench.codec import Images
 from codecbench.curves import constant_settings, nearest_rate, read_settings, short_settings, target_rate
 from codecbench.figures import styled
+from codecbench.metrics import psnr_db
 from codecbench.store import RunFolder
 
 FACTORS = (16, 8, 4, 2, 1)
@@ -162,7 +163,7 @@ def _cell(original: Images, row: dict[str, Any] | None, image: Images | None, fa
     if row is None:
         return Cell()
     mse = float(row["mse"])
-    psnr = -10.0 * math.log10(mse) if mse > 0 else math.nan
+    psnr = float(psnr_db(mse)) if mse > 0 else math.nan
     if image is None or image.shape != original.shape:
         return Cell(8 * int(row["num_bytes"]), psnr)
     error = (255 - np.minimum(255, factor * _difference(original, image))).astype(np.uint8)

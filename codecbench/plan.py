@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +11,15 @@ import numpy as np
 
 from codecbench.codec import Codec
 from codecbench.dataset import Dataset, ImageSet
-from codecbench.errors import PluginError, SpecError, UnknownNameError, UnsupportedImageError, UsageError
+from codecbench.errors import (
+    CodecbenchError,
+    PluginError,
+    SpecError,
+    UnknownNameError,
+    UnsupportedImageError,
+    UsageError,
+    printable,
+)
 from codecbench.records import CodecSpec, Selection, Shape, Task, digest
 from codecbench.registry import CODECS, DATASETS, codec_fingerprint
 from codecbench.settings import Value, settings_of
@@ -171,6 +180,8 @@ def choose_datasets(specs: str | Iterable[str] | None, data_dir: Path) -> tuple[
         cls = DATASETS.get(raw.name)
         for point in expand(raw, settings_of(cls)):
             dataset = cls(**point)
+            if printable(dataset.label) != dataset.label:
+                raise UsageError(f"{printable(dataset.label)} is no valid Unicode text, which tables are made of")
             found.setdefault(dataset.label, dataset)
     return list(found.values()), notes
 
@@ -243,23 +254,46 @@ def make_plan(
 
     Raises:
         UsageError: a dataset is missing, or a codec that was named takes none of the chosen images.
+        PluginError: a codec that was named fails when it is asked for its versions, its sweep or the shapes it takes;
+            one that ``all`` brought in is left out with a note.
     """
-    fingerprints = {choice.name: codec_fingerprint(choice.cls, device_name) for choice in choices}
-    plan = Plan([], [], [], fingerprints, list(notes))
+    plan = Plan([], [], [], {}, list(notes))
+    for choice in choices:
+        with _left_out(plan, choice):
+            plan.codec_fingerprints[choice.name] = codec_fingerprint(choice.cls, device_name)
     for dataset in datasets:
         images = dataset.load(data_dir)
-        plan.notes += [f"{dataset.label}: {note}" for note in getattr(images, "notes", ())]
+        plan.notes += [f"{dataset.label}: {printable(note)}" for note in getattr(images, "notes", ())]
         selection = select(dataset, images, count, seed)
         pieces = [(shape, indices, images.fingerprint(indices)) for shape, indices in chunks(images, selection.indices)]
         selection = replace(selection, fingerprint=digest([piece[2] for piece in pieces]))
         plan.sources.append(Source(dataset, images, selection))
         for choice in choices:
-            _plan_codec(plan, choice, selection, pieces)
+            if choice.name in plan.codec_fingerprints:
+                with _left_out(plan, choice):
+                    _plan_codec(plan, choice, selection, pieces)
     for choice in choices:
         if choice.named and not any(task.codec.name == choice.name for task in plan.tasks):
             reasons = dict.fromkeys(skip.reason for skip in plan.skips if skip.codec.partition(":")[0] == choice.name)
             raise UsageError(f"{choice.name} fits none of the chosen datasets: {'; '.join(reasons)}")
     return plan
+
+
+@contextlib.contextmanager
+def _left_out(plan: Plan, choice: CodecChoice) -> Iterator[None]:
+    """Takes a plugin's own failure for what it is: no reason to stop the others, unless it was asked for by name."""
+    try:
+        yield
+    except (KeyboardInterrupt, CodecbenchError):
+        raise
+    except BaseException as error:
+        reason = f"codec {choice.name!r} cannot be planned: " + " ".join(f"{type(error).__name__}: {error}".split())
+        if choice.named:
+            raise PluginError(reason) from error
+        plan.notes.append(f"left out: {reason}")
+        plan.codec_fingerprints.pop(choice.name, None)
+        plan.tasks[:] = [task for task in plan.tasks if task.codec.name != choice.name]
+        plan.skips[:] = [skip for skip in plan.skips if skip.codec.partition(":")[0] != choice.name]
 
 
 def _plan_codec(

@@ -83,23 +83,6 @@ class Task:
 
 
 @dataclass(frozen=True)
-class TaskResult:
-    """How a task ended.
-
-    Attributes:
-        task_id: the task's identity.
-        failed: the reason in one line, or empty.
-        details: the traceback of a failure, or empty.
-        seconds: wall time the task took in its worker.
-    """
-
-    task_id: str
-    failed: str = ""
-    details: str = ""
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
 class Timing:
     """Times of one codec point on a fixed set of images, from uint8 in host memory to bytes and back.
 

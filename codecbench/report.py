@@ -176,6 +176,12 @@ class _Report:
                 f"above {figures.TOP_DB:g} dB, or more than {figures.MOST_RAW:g} times the raw size); "
                 "the table has them."
             )
+        beyond = int((figures.can_draw(points, "ssim") & ~restored(points) & (points["ssim"] > figures.SSIM_TOP)).sum())
+        if beyond:
+            lacking.append(
+                f"{count(beyond, 'lossy point')} with an SSIM above {figures.SSIM_TOP:g} outside the plot of SSIM; "
+                "the table has them."
+            )
         return drawings, lacking
 
     def _drawing(self, name: str, figure: Any, title: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ from codecbench.datadir import data_root
 from codecbench.dataset import Dataset
 from codecbench.errors import StoreError, UsageError
 from codecbench.plan import CodecChoice, Plan, choose_codecs, choose_datasets, make_plan
-from codecbench.records import CodecSpec, Task, TaskResult, Timing
+from codecbench.records import CodecSpec, Task, Timing
 from codecbench.registry import CODECS, file_sha256
 from codecbench.store import RunFolder, original_name
 from codecbench.workers import TIMING_THREADS, drain, threads_for, time_task, work
@@ -166,7 +166,7 @@ def run(
     }
     store.join(
         {source.selection.label: source.selection for source in plan.sources},
-        {choice.name: _describe(choice, plan) for choice in choices},
+        {choice.name: _describe(choice, plan) for choice in choices if choice.name in plan.codec_fingerprints},
         [asdict(skip) for skip in plan.skips],
         invocation,
     )
@@ -186,8 +186,6 @@ def run(
     failed = measure_all(plan, store, root, target, count_workers, seed, watch)
     if timing:
         failed += time_all(plan, store, root, target, seed, watch)
-    for name in store.damaged():
-        watch(Event("note", f"damaged and set aside: {path / 'parts' / name}"))
     return Run(path, failed)
 
 
@@ -200,9 +198,9 @@ def default_folder(datasets: Iterable[Dataset], images: int | None) -> Path:
 def _discard(path: Path) -> None:
     if not path.exists():
         return
-    if not (path / "run.json").is_file() and any(path.iterdir()):
-        raise StoreError(f"{path} is no run folder (it holds no run.json), so --fresh does not empty it")
     try:
+        if not (path / "run.json").is_file() and any(path.iterdir()):
+            raise StoreError(f"{path} is no run folder (it holds no run.json), so --fresh does not empty it")
         shutil.rmtree(path)
     except OSError as error:
         raise StoreError(f"cannot empty {path}: {error.strerror or error}") from error
@@ -239,6 +237,8 @@ def measure_all(
         StoreError: the run folder cannot be written any more; what was measured is kept.
     """
     finished = store.finished()
+    for name in store.damaged():
+        watch(Event("note", f"damaged and set aside: {store.path / 'parts' / name}"))
     waiting = [task for task in plan.tasks if task.id not in finished]
     random.Random(seed).shuffle(waiting)
     datasets = {source.selection.label: source.dataset for source in plan.sources}
@@ -248,19 +248,20 @@ def measure_all(
     def job(task: Task) -> tuple[Any, ...]:
         return work, task, datasets[task.dataset], data_dir, store.path, device
 
-    def finish(task: Task, result: TaskResult) -> None:
+    def finish(task: Task, reason: str) -> None:
         nonlocal failed
-        if result.failed:
+        if reason:
             failed += 1
-            watch(Event("failed", result.failed, task.dataset, str(task.codec)))
+            watch(Event("failed", reason, task.dataset, str(task.codec)))
         progress.step(task.dataset, str(task.codec))
 
-    suspects = drain([(task, job(task)) for task in waiting], workers, finish)
+    threads = threads_for(workers)
+    suspects = drain([(task, job(task)) for task in waiting], workers, threads, finish)
     for task in suspects:
-        if drain([(task, job(task))], 1, finish):
+        if drain([(task, job(task))], 1, threads, finish):
             reason = "the worker process died (killed, crashed, or called exit)"
             store.write_failure(task, reason, "", 0.0)
-            finish(task, TaskResult(task.id, reason))
+            finish(task, reason)
     return failed
 
 
@@ -297,7 +298,7 @@ def time_all(plan: Plan, store: RunFolder, data_dir: Path, device: str, seed: in
         progress.step(task.dataset, str(task.codec))
 
     jobs = [(task, (time_task, task, datasets[task.dataset], data_dir, device)) for _, task in waiting]
-    for task in drain(jobs, 1, finish):
+    for task in drain(jobs, 1, TIMING_THREADS, finish):
         finish(
             task,
             Timing(0, (), (), TIMING_THREADS, device, failed="the worker process died while it was timed"),

@@ -49,21 +49,7 @@ class RunFolder:
 
     def __init__(self, path: Path):
         self.path = path
-        self.manifest: dict[str, Any] = {
-            "schema": SCHEMA,
-            "datasets": {},
-            "codecs": {},
-            "skipped": [],
-            "invocations": [],
-        }
-        file = path / "run.json"
-        if file.is_file():
-            found = _read_json(file)
-            if found is None:
-                raise StoreError(f"{file} is damaged; repair it, or begin anew with --fresh")
-            if found.get("schema", 0) > SCHEMA:
-                raise StoreError(f"{path} was written by a newer codecbench (schema {found['schema']}, known {SCHEMA})")
-            self.manifest = found
+        self.manifest = self._read_manifest()
 
     @classmethod
     def existing(cls, path: Path) -> RunFolder:
@@ -77,6 +63,19 @@ class RunFolder:
         return cls(path)
 
     # ---- the manifest -------------------------------------------------------------------------------------------
+
+    def _read_manifest(self) -> dict[str, Any]:
+        empty: dict[str, Any] = {"schema": SCHEMA, "datasets": {}, "codecs": {}, "skipped": [], "invocations": []}
+        file = self.path / "run.json"
+        if not file.is_file():
+            return empty
+        found = _read_json(file)
+        schema = found.get("schema") if found else None
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise StoreError(f"{self.path} was written by a newer codecbench (schema {schema}, known {SCHEMA})")
+        if found is None or not empty.keys() <= found.keys():
+            raise StoreError(f"{file} is damaged; repair it, or begin anew with --fresh")
+        return found
 
     def join(
         self,
@@ -96,6 +95,7 @@ class RunFolder:
         Raises:
             StoreError: the folder already holds another choice of images of one of these datasets, or is not writable.
         """
+        self.manifest = self._read_manifest()  # another command may have joined since the folder was opened
         datasets = self.manifest["datasets"]
         for label, selection in selections.items():
             record = {
@@ -197,8 +197,9 @@ class RunFolder:
         return [sidecar for sidecar in self.sidecars() if sidecar["failed"]]
 
     def damaged(self) -> list[str]:
-        """Names of parts that were found damaged and set aside."""
-        return sorted(file.name for file in (self.path / "parts").glob("*.damaged"))
+        """Names of parts that were found damaged and set aside, and not measured again since."""
+        set_aside = sorted((self.path / "parts").glob("*.damaged"))
+        return [file.name for file in set_aside if not file.with_name(f"{file.name.partition('.')[0]}.json").is_file()]
 
     def _sidecars(self) -> Iterator[dict[str, Any]]:
         for file in sorted((self.path / "parts").glob("*.json")):
@@ -323,7 +324,8 @@ def _middle(image: Images, side: int = 256) -> Images:
 
 
 def _dump(content: Mapping[str, Any]) -> bytes:
-    return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode("utf-8", "backslashreplace")  # half a character, as in some file names, is JSON once escaped
 
 
 def _read_json(file: Path) -> dict[str, Any] | None:

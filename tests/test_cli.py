@@ -56,6 +56,7 @@ def test_a_run_from_command_to_report(tmp_path):
         ("run --codecs jpeg --datasets folder:{tmp}/none", "none"),
         ("run --codecs jpeg --images 0", "allowed: a whole number of 1 or more, or all"),
         ("run --codecs jpeg --images many", "allowed: a whole number of 1 or more, or all"),
+        ("run --codecs jpeg --images " + "9" * 5_000, "allowed: a whole number of 1 or more, or all"),
         ("run --codecs jpeg --workers 0", "0 is not in the range x>=1"),
         ("run --codecs jpeg --device tpu", "'tpu' is not one of 'auto', 'cpu', 'cuda'"),
         ("run --codecs jpeg --skip jpgg", "did you mean 'jpeg'"),

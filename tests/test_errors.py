@@ -1,6 +1,7 @@
 """The exception tree is the one that its docstring draws."""
 
 import inspect
+import pickle
 import re
 
 from codecbench import errors
@@ -29,3 +30,9 @@ def test_unknown_names_list_the_known_and_the_nearest():
     far = errors.UnknownNameError("codec", "zzz", iter(["png", "jpeg"]))
     assert str(far) == "unknown codec 'zzz'; known: jpeg, png"
     assert str(errors.UnknownNameError("codec", "zzz", [])) == "unknown codec 'zzz'; known: none"
+
+
+def test_errors_travel_between_processes():
+    for error in (errors.UnknownNameError("codec", "jepg", ["png", "jpeg"]), errors.StoreError("no space")):
+        twin = pickle.loads(pickle.dumps(error))
+        assert (type(twin), str(twin)) == (type(error), str(error))

@@ -1,9 +1,12 @@
 """Planning: which codecs, datasets, images and points a request stands for."""
 
 import dataclasses
+import os
+import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from codecbench.dataset import ImageSet
 from codecbench.errors import SettingError, SpecError, UnknownNameError, UsageError
@@ -84,6 +87,19 @@ def test_a_dataset_spec_of_several_values_stands_for_several_datasets(tmp_path):
     assert [dataset.label for dataset in datasets] == ["digits", "digits:seed=1"]
     with pytest.raises(SpecError, match="2 datasets"):
         open_dataset("digits:seed=0/1", tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have Unicode file names only")
+def test_file_names_that_are_no_text_are_said_and_do_no_harm(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    Image.new("L", (8, 8)).save(folder / "good.png")
+    (folder / os.fsdecode(b"\xff.png")).write_bytes(b"damaged")
+    notes = plan("none", f"folder:{folder},refused=skip", tmp_path).notes
+    assert any("\\udcff.png is damaged" in note for note in notes)
+    "".join(notes).encode()
+    with pytest.raises(UsageError, match=r"\\udcfe is no valid Unicode"):
+        choose_datasets("folder:" + os.fsdecode(b"\xfe"), tmp_path)
 
 
 def test_the_choice_of_images_follows_the_seed():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from runs import MadeUpRun, usual_run
+from runs import INVOCATION, MadeUpRun, usual_run
 
 from codecbench import report
 from codecbench.errors import StoreError
@@ -176,6 +176,22 @@ def test_notes_say_what_is_missing_and_why(tmp_path: Path) -> None:
     assert "d on a: 1 point with fewer than 8 images (the fewest: 5)" in text
     assert "1 of 2 points have no timings" in text
     assert "the machine was not quiet" in text
+
+
+def test_times_of_several_machines_are_not_left_to_be_compared(tmp_path: Path) -> None:
+    run = usual_run(tmp_path)
+    assert "2 machines" not in page_of(run).text
+    for cores in (2, 4):
+        call = INVOCATION | {"timing_threads": 1, "machine": INVOCATION["machine"] | {"cores": cores}}
+        run.store.join({}, {}, [], call)
+    assert "Commands took timings on 2 machines" in page_of(run).text
+
+
+def test_points_that_the_plot_of_ssim_leaves_out_are_counted(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (16, 16, 1)}, ["c"])
+    run.point("a", "c", {"q": 1}, num_bytes=10, ssim=0.9)
+    run.point("a", "c", {"q": 2}, num_bytes=20, ssim=0.9999)
+    assert "1 lossy point with an SSIM above 0.9993 outside the plot of SSIM" in page_of(run).text
 
 
 def test_a_run_of_failures_only(tmp_path: Path) -> None:

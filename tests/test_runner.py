@@ -14,7 +14,7 @@ import pytest
 from plugins import write_codec
 
 import codecbench as cb
-from codecbench.errors import StoreError, UsageError
+from codecbench.errors import PluginError, StoreError, UsageError
 from codecbench.registry import CODECS, DATASETS
 from codecbench.runner import default_folder
 from codecbench.store import RunFolder
@@ -132,6 +132,7 @@ def test_an_edited_codec_never_shows_stale_rows(tmp_path, shelf):
     [
         ({"encode": "raise ValueError('no <luck>')"}, "ValueError: no <luck>"),
         ({"encode": "raise SystemExit(3)"}, "SystemExit: 3"),
+        ({"encode": "raise OSError('no file \\udcff')"}, r"OSError: no file \udcff"),
         ({"encode": "return 'text'"}, "a list of str"),
         ({"decode": "return unpack(stream)[1:]"}, "3×27×28×1 instead of 3×28×28×1"),
         ({"decode": "return unpack(stream).astype(float)"}, "uint8"),
@@ -209,6 +210,7 @@ def test_a_damaged_part_is_set_aside_and_measured_again(tmp_path, damage):
     assert measured(events) == 1
     assert any("damaged" in event.text for event in events if event.kind == "note")
     assert len(again.rows()) == 6
+    assert RunFolder(run.path).damaged() == [], "what was measured again is no longer missing"
 
 
 def test_another_choice_of_images_does_not_mix_with_what_is_there(tmp_path):
@@ -220,10 +222,22 @@ def test_another_choice_of_images_does_not_mix_with_what_is_there(tmp_path):
     assert len(measure("none", tmp_path / "run", images=4, fresh=True).rows()) == 4
 
 
+def test_commands_that_join_at_the_same_time_both_stay(tmp_path):
+    described = {"fingerprint": "x", "trained_on": []}
+    one, other = RunFolder(tmp_path), RunFolder(tmp_path)
+    one.join({}, {"one": described}, [], {"command": "first"})
+    other.join({}, {"other": described}, [], {"command": "second"})
+    manifest = RunFolder(tmp_path).manifest
+    assert set(manifest["codecs"]) == {"one", "other"}
+    assert [call["command"] for call in manifest["invocations"]] == ["first", "second"]
+
+
 def test_fresh_empties_only_run_folders(tmp_path):
     (tmp_path / "precious.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(StoreError, match="no run folder"):
         measure("none", tmp_path, fresh=True)
+    with pytest.raises(StoreError, match="cannot empty"):
+        measure("none", tmp_path / "precious.txt", fresh=True)
     assert (tmp_path / "precious.txt").exists()
 
 
@@ -234,6 +248,9 @@ def test_a_run_of_a_newer_version_is_refused(tmp_path):
     with pytest.raises(StoreError, match="newer codecbench"):
         cb.load_run(run.path)
     file.write_text("{", encoding="utf-8")
+    with pytest.raises(StoreError, match="damaged"):
+        cb.load_run(run.path)
+    file.write_text("{}", encoding="utf-8")
     with pytest.raises(StoreError, match="damaged"):
         cb.load_run(run.path)
     with pytest.raises(StoreError, match="no run at"):
@@ -272,6 +289,75 @@ def test_timings_are_taken_once_and_stand_in_the_summary(tmp_path):
     assert (summary["timed_images"] == 3).all()
     assert (summary["threads"] == 1).all()
     assert (summary["device"] == "cpu").all()
+
+
+def test_even_the_first_codec_with_torch_is_timed_with_one_thread(tmp_path, shelf):
+    flag = tmp_path / "measured"
+    threads = f"import torch; assert not os.path.exists({str(flag)!r}) or torch.get_num_threads() == 1"
+    write_codec(shelf, "threaded", encode=threads, extra="\nimport torch\ntorch.set_num_threads(2)\n")
+    measure("threaded", tmp_path / "run")
+    flag.touch()
+    assert measure("threaded", tmp_path / "run", timing=True).failed_tasks == 0
+
+
+def test_a_codec_that_fails_while_it_is_planned_is_left_out_unless_it_was_named(tmp_path, shelf):
+    write_codec(
+        shelf, "odd", extra="    @classmethod\n    def default_points(cls, shape):\n        raise KeyError(1)\n"
+    )
+    with pytest.raises(PluginError, match=r"codec 'odd' cannot be planned: KeyError: 1"):
+        measure("odd", tmp_path / "run")
+    events = []
+    others = [name for name in CODECS.names() if name not in ("none", "odd")]
+    run = measure("all", tmp_path / "run", skip=others, events=events)
+    assert set(run.summary()["codec"]) == {"none"}
+    assert any("left out: codec 'odd'" in event.text for event in events)
+
+
+def test_float_reconstructions_that_are_no_numbers_are_a_failure_not_a_gap_in_a_mean(tmp_path, shelf):
+    write_codec(
+        shelf,
+        "wild",
+        extra="""
+from codecbench.registry import _registered
+_registered.pop(__name__)
+
+@cb.register_codec
+@dataclass(frozen=True)
+class Wild(cb.FloatCodec):
+    def encode(self, images):
+        return [pack(image) for image in images]
+
+    def decode_float(self, streams):
+        floats = np.stack([unpack(stream) for stream in streams]) / 255.0
+        floats[0, 0, 0, 0] = np.nan
+        return floats
+""",
+    )
+    row = measure("wild", tmp_path / "run").summary().loc[0]
+    assert (row["images"], row["failed"]) == (0, 3)
+    assert "not finite" in row["reason"]
+
+
+def test_workers_end_with_a_parent_that_was_killed(tmp_path, shelf):
+    beside = tmp_path / "worker"
+    write_codec(shelf, "slow", encode=f"open({str(beside)!r}, 'w').write(str(os.getpid())); time.sleep(0.2)")
+    script = f"import codecbench as cb\ncb.run('slow:level=0..50', 'digits', images=1, out={str(tmp_path / 'out')!r})"
+    environment = os.environ | {"CODECBENCH_CODEC_PATH": str(shelf)}
+    process = subprocess.Popen([sys.executable, "-c", script], env=environment)
+    deadline = time.monotonic() + 60
+    while not (beside.exists() and beside.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    worker = int(beside.read_text())
+    while time.monotonic() < deadline:
+        try:
+            os.kill(worker, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    os.kill(worker, signal.SIGKILL)
+    raise AssertionError("a worker outlives its parent")
 
 
 def test_bad_requests(tmp_path):

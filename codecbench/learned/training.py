@@ -156,6 +156,7 @@ def train(job: Job, *, resume: bool = False, watch: Callable[[Progress], None] =
             longer finite; the last good checkpoint is kept.
     """
     recipe = job.recipe
+    commit = provenance.git_commit()  # of the code that trains; at the end the checkout may stand elsewhere
     saved = (job.out / CHECKPOINT).is_file()
     if resume and not saved:
         raise UsageError(f"nothing to resume: no checkpoint in {job.out}")
@@ -187,7 +188,7 @@ def train(job: Job, *, resume: bool = False, watch: Callable[[Progress], None] =
             for epoch in range(state.epoch, recipe.epochs):
                 _run_epoch(job, state, images, training, held_out, epoch, watch)
                 checkpoint.save(job.out, state, identity)
-        card = _card(job, state, len(rest))
+        card = _card(job, state, len(rest), commit)
     with checkpoint.writing(job.out):
         _write_json(job.out / "best.json", card)
     return card
@@ -323,7 +324,7 @@ def _autocast(recipe: Recipe, device_type: str, epoch: int) -> Iterator[None]:
         yield
 
 
-def _card(job: Job, state: State, training_images: int) -> dict[str, Any]:
+def _card(job: Job, state: State, training_images: int, commit: str) -> dict[str, Any]:
     recipe = job.recipe
     best = job.out / BEST
     sha256 = file_sha256(best)
@@ -346,7 +347,7 @@ def _card(job: Job, state: State, training_images: int) -> dict[str, Any]:
         "training_seconds": round(sum(row["seconds"] for row in state.log), 1),
         "images_per_s": round(float(np.median([row["images_per_s"] for row in state.log])), 1),
         "date": time.strftime("%Y-%m-%d"),
-        "git_commit": provenance.git_commit(),
+        "git_commit": commit,
         "machine": provenance.machine(job.device),
         "versions": provenance.versions(),
     }
