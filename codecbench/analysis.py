@@ -19,6 +19,7 @@ Columns of the summary, one row per dataset × codec × settings:
     failed                         images without a result
     exact_images                   images restored exactly
     out_of_domain                  a learned codec on data of another kind than it was trained on
+    on_training_images             a learned codec on images of the split that it was trained on
     container_bytes                mean bytes of headers and tables, where the codec can tell
     estimated_bits                 mean bits an image by the entropy model, for codecs with one
     encode_iqr_s, decode_iqr_s     interquartile range over the repeats
@@ -57,6 +58,7 @@ COLUMNS = [
     "failed",
     "exact_images",
     "out_of_domain",
+    "on_training_images",
     "container_bytes",
     "estimated_bits",
     "encode_iqr_s",
@@ -67,7 +69,7 @@ COLUMNS = [
     "reason",
 ]
 TEXTS = {*POINT, "device", "reason"}
-FLAGS = {"lossless", "out_of_domain"}
+FLAGS = {"lossless", "out_of_domain", "on_training_images"}
 COUNTS = {"images", "failed", "exact_images"}
 WHOLE = {"max_abs_error", "timed_images", "threads"}
 """Whole numbers that may be missing."""
@@ -81,17 +83,18 @@ def summarise(store: RunFolder, rows: pd.DataFrame | None = None) -> pd.DataFram
         rows: its rows, where they were read already.
 
     Returns:
-        One row per dataset × codec × settings, sorted by dataset (in the run's order), codec and rate.
+        One row per dataset × codec × settings, sorted by dataset (in the run's order), codec and rate. What a codec
+        does not take stands there too, without images and with the reason.
     """
     manifest = store.manifest
     summary = summarise_rows(store.rows() if rows is None else rows)
     summary = summary.merge(_failures(store.failures()), on=POINT, how="outer")
     summary = summary.merge(_timings(store.timings()), on=POINT, how="left")
     summary["lossless"] = summary["lossless"].astype("boolean").fillna(False)
-    summary["out_of_domain"] = [
-        _out_of_domain(manifest, dataset, codec)
-        for dataset, codec in zip(summary["dataset"], summary["codec"], strict=True)
-    ]
+    summary = pd.concat([summary, _skipped(manifest["skipped"], summary)], ignore_index=True)
+    pairs = list(zip(summary["dataset"], summary["codec"], strict=True))
+    summary["out_of_domain"] = [_domain(manifest, *pair) == "other" for pair in pairs]
+    summary["on_training_images"] = [_domain(manifest, *pair) == "training" for pair in pairs]
     order = {label: number for number, label in enumerate(manifest["datasets"])}
     summary["order"] = summary["dataset"].map(order)
     summary = summary.sort_values(["order", "codec", "bits_per_image", "settings"], kind="stable")
@@ -190,6 +193,20 @@ def _timings(timings: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     )
 
 
-def _out_of_domain(manifest: Mapping[str, Any], dataset: str, codec: str) -> bool:
-    trained_on = manifest["codecs"][codec]["trained_on"]
-    return bool(trained_on) and manifest["datasets"][dataset]["family"] not in trained_on
+def _skipped(skips: Sequence[Mapping[str, Any]], summary: pd.DataFrame) -> pd.DataFrame:
+    there = set(zip(summary["dataset"], summary["codec"], summary["settings"], strict=True))
+    rows = []
+    for skip in skips:
+        codec, _, settings = skip["codec"].partition(":")
+        if (skip["dataset"], codec, settings) not in there:
+            rows.append([skip["dataset"], codec, settings, 0, f"skipped: {skip['images']} images: {skip['reason']}"])
+    frame = pd.DataFrame(rows, columns=[*POINT, "images", "reason"], dtype=object)
+    return frame.reindex(columns=summary.columns).assign(lossless=False)
+
+
+def _domain(manifest: Mapping[str, Any], dataset: str, codec: str) -> str:
+    """Of a learned codec's data: ``other``, ``training``, or empty where there is nothing to say."""
+    trained_on, record = manifest["codecs"][codec]["trained_on"], manifest["datasets"][dataset]
+    if not trained_on:
+        return ""
+    return "other" if record["family"] not in trained_on else "training" if record["training"] else ""

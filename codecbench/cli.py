@@ -35,6 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
     except Interrupted as error:
         click.echo(f"interrupted; {error.format_message()}", err=True)
         return 130
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return error.exit_code
     except click.ClickException as error:
         click.echo(f"error: {error.format_message()}", err=True)
         return error.exit_code
@@ -124,14 +127,14 @@ class ImageCount(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 @cli.command()
 @click.option("--codecs", multiple=True, metavar="SPEC[,SPEC...]", default=("all",), help="What to measure [all].")
 @click.option("--datasets", multiple=True, metavar="SPEC[,SPEC...]", help="On what [mnist,stl10, or stand-ins].")
-@click.option("--images", type=ImageCount(), default="1000", show_default=True, help="Images a dataset.")
+@click.option("--images", type=ImageCount(), default="1000", show_default=True, help="Images of each dataset.")
 @click.option("--out", metavar="DIR", help="The run folder [results/<datasets>-<images>].")
 @click.option("--skip", multiple=True, metavar="NAME[,NAME...]", help="Codecs to leave out.")
 @click.option("--workers", type=click.IntRange(1), help="Worker processes [one a core].")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--no-timing", is_flag=True, help="Take no timings.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the choice of images.")
-@click.option("--fresh", is_flag=True, help="Throw away what the run folder holds and begin anew.")
+@click.option("--fresh", is_flag=True, help="First throw away what codecbench wrote into the run folder.")
 @data_folder
 @codec_folders
 def run(
@@ -175,11 +178,16 @@ def run(
         raise Interrupted("what was measured is kept, the same command goes on from there") from None
     finally:
         show.close()
-    click.echo("drawing the report ...")
-    report_file = done.report()
+    if done.changed or not done.report_is_current:
+        click.echo("drawing the report ...")
+        done.report()
     if done.failed_tasks:
-        click.echo(f"{done.failed_tasks} tasks failed; the table and the report say which and why", err=True)
-    click.echo(f"table   {done.path / 'summary.csv'}\nreport  {report_file}")
+        tasks = "1 task" if done.failed_tasks == 1 else f"{done.failed_tasks} tasks"
+        click.echo(
+            f"{tasks} failed; the table and the report say which and why, {done.path / 'parts'} holds tracebacks",
+            err=True,
+        )
+    click.echo(f"table   {done.path / 'summary.csv'}\nreport  {done.path / 'report.html'}")
     return 1 if done.failed_tasks else 0
 
 
@@ -235,9 +243,17 @@ def get(name: str, yes: bool, data_dir: str | None) -> None:
         click.echo(f"{name} needs no download")
         return
     click.echo(f"{name}: {dataset.downloads}, into {root}")
-    if dataset.ask_first and not yes and not click.confirm("Begin?"):
-        raise click.Abort
+    if dataset.ask_first and not yes and not _confirmed():
+        raise click.ClickException(f"{name} was not downloaded; --yes begins without asking")
     dataset.download(root, click.echo)
+
+
+def _confirmed() -> bool:
+    try:
+        return click.confirm("Begin?")
+    except click.Abort:  # no terminal to ask, or Ctrl-C
+        click.echo()
+        return False
 
 
 @cli.command()

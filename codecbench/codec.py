@@ -36,6 +36,7 @@ class Codec(HasSettings, abc.ABC):
         uses_device: the codec computes on ``self.device`` (a GPU where there is one).
         trained_on: dataset families that the codec's weights were trained on; empty for untrained codecs.
         prefix_decodable: by its format's design, a stream cut short may decode to a poorer image.
+        image_shape: the only shape taken, where there is but one: height, width, channels.
     """
 
     name: ClassVar[str] = ""
@@ -43,6 +44,7 @@ class Codec(HasSettings, abc.ABC):
     uses_device: ClassVar[bool] = False
     trained_on: ClassVar[tuple[str, ...]] = ()
     prefix_decodable: ClassVar[bool] = False
+    image_shape: ClassVar[Shape | None] = None
 
     @abc.abstractmethod
     def encode(self, images: Images) -> list[bytes]:

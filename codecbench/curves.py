@@ -26,17 +26,22 @@ def mark_points(summary: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFr
         manifest: the run's ``run.json``.
 
     Returns:
-        The summary with the columns ``trained_on`` (text, empty for untrained codecs), ``label`` (the codec's name,
-        with what it was trained on where the data are of another kind), ``total_images`` (images of the dataset in
-        this run), ``curve`` (the settings that hold along the point's line, empty where a codec has one line) and
+        The summary with the columns ``trained_on`` (text, empty for untrained codecs), ``on_training_images``
+        (bool, also where the summary has none), ``mark`` (``†`` out of its domain, ``‡`` on its own training images,
+        or empty), ``label`` (the codec's name, with the same in words), ``total_images`` (images of the dataset in this
+        run), ``curve`` (the settings that hold along the point's line, empty where a codec has one line) and
         ``swept`` (the setting that varies along it, or empty).
     """
     points = summary.copy()
     trained_on = {name: ", ".join(codec.get("trained_on", ())) for name, codec in manifest["codecs"].items()}
     points["trained_on"] = [trained_on.get(codec, "") for codec in points["codec"]]
+    seen = summary.get("on_training_images", pd.Series(False, index=summary.index))
+    points["on_training_images"] = seen.astype("boolean").fillna(False).astype(bool)
+    points["mark"] = np.where(points["out_of_domain"], "†", np.where(points["on_training_images"], "‡", ""))
+    words = {"†": " (trained on {})", "‡": " (its own training images)", "": ""}
     points["label"] = [
-        f"{codec} (trained on {trained})" if foreign else codec
-        for codec, trained, foreign in zip(points["codec"], points["trained_on"], points["out_of_domain"], strict=True)
+        codec + words[mark].format(trained)
+        for codec, trained, mark in zip(points["codec"], points["trained_on"], points["mark"], strict=True)
     ]
     points["total_images"] = [manifest["datasets"][dataset]["images"] for dataset in points["dataset"]]
     points["curve"] = ""
@@ -67,10 +72,15 @@ def short_settings(text: str, keys: Sequence[str]) -> str:
     return ",".join(f"{key}={value}" for key, value in read_settings(text).items() if key in keys)
 
 
+def telling_settings(settings: Sequence[str]) -> list[str]:
+    """The keys that tell some points apart; all of them where none does, so that a single point shows its own."""
+    return varying(settings) or list(dict.fromkeys(key for text in settings for key in read_settings(text)))
+
+
 def constant_settings(settings: Sequence[str]) -> str:
-    """What all of some points have in common, in the spec syntax."""
+    """What all of some points have in common, in the spec syntax; empty where they are all the same."""
     changing = varying(settings)
-    return short_settings(settings[0], [key for key in read_settings(settings[0]) if key not in changing])
+    return short_settings(settings[0], [key for key in read_settings(settings[0]) if changing and key not in changing])
 
 
 def _families(settings: Sequence[str]) -> tuple[str, list[str]]:
@@ -140,21 +150,22 @@ def nearest_quality(points: pd.DataFrame, quality_db: float = TARGET_DB) -> pd.D
     return points.loc[chosen]
 
 
-def target_rate(points: pd.DataFrame) -> float:
+def target_rate(points: pd.DataFrame) -> tuple[float, list[str]]:
     """The rate at which a dataset's codecs are shown side by side.
 
     Args:
         points: marked points of one dataset.
 
     Returns:
-        Bits per pixel: the median over the codecs of the rate at which each comes nearest to ``TARGET_DB``
-        (over all codecs, if all are lossless); NaN where nothing was measured.
+        Bits per pixel: the median (over log rate) over the lossy codecs of the rate of each one's point nearest to
+        ``TARGET_DB``, or over all codecs where all are lossless; NaN where nothing was measured. And the names of
+        those lossy codecs.
     """
     chosen = nearest_quality(points)
     chosen = chosen[chosen["bits_per_pixel"] > 0]
     lossy = chosen[chosen["psnr_db"].notna()]
     rates = (lossy if len(lossy) else chosen)["bits_per_pixel"].to_numpy(float)
-    return float(np.exp(np.median(np.log(rates)))) if len(rates) else math.nan
+    return float(np.exp(np.median(np.log(rates)))) if len(rates) else math.nan, list(lossy["codec"])
 
 
 def nearest_rate(points: pd.DataFrame, bits_per_pixel: float) -> pd.DataFrame:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import abc
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +39,13 @@ class DatasetStatus:
 
 
 class ImageSet(abc.ABC):
-    """Images of a dataset, read on demand."""
+    """Images of a dataset, read on demand.
+
+    Attributes:
+        notes: what a person should know about these images, for example which files were left out.
+    """
+
+    notes: Sequence[str] = ()
 
     @abc.abstractmethod
     def __len__(self) -> int:
@@ -63,14 +69,28 @@ class ImageSet(abc.ABC):
             DatasetError: an image cannot be read.
         """
 
+    @final
     def fingerprint(self, indices: Sequence[int]) -> str:
-        """Identifies the pixels of these images: the SHA-256 of their bytes, 24 hexadecimal digits."""
-        sha = hashlib.sha256()
-        for start in range(0, len(indices), 256):
-            block = self.read(indices[start : start + 256])
+        """Identifies the pixels of images of one shape; see :func:`fingerprint_pixels`."""
+        blocks = (self.read(indices[start : start + 256]) for start in range(0, len(indices), 256))
+        return fingerprint_pixels(blocks)
+
+
+def fingerprint_pixels(blocks: Iterable[Images]) -> str:
+    """Identifies images by their shape and pixels, however they are cut into blocks.
+
+    Args:
+        blocks: uint8, (N, H, W, C), all of one shape.
+
+    Returns:
+        24 hexadecimal digits of a SHA-256.
+    """
+    sha = hashlib.sha256()
+    for number, block in enumerate(blocks):
+        if number == 0:
             sha.update(str(block.shape[1:]).encode())
-            sha.update(block.tobytes())
-        return sha.hexdigest()[:24]
+        sha.update(np.ascontiguousarray(block).data)
+    return sha.hexdigest()[:24]
 
 
 class ArrayImages(ImageSet):
@@ -138,6 +158,11 @@ class Dataset(HasSettings, abc.ABC):
     def family(self) -> str:
         """The kind of data, compared with the ``trained_on`` of learned codecs."""
         return self.name
+
+    @property
+    def is_training_data(self) -> bool:
+        """Whether learned codecs of this family were trained on these images."""
+        return False
 
     @property
     def label(self) -> str:

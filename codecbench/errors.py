@@ -43,7 +43,7 @@ class UnknownNameError(UsageError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]):
         self.kind, self.name, self.known = kind, name, sorted(known)
-        near = difflib.get_close_matches(name, self.known, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(name.lower(), self.known, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else ";"
         super().__init__(f"unknown {kind} {name!r}{hint} known: {', '.join(self.known) or 'none'}")
 
@@ -98,3 +98,8 @@ class StoreError(CodecbenchError):
 def printable(text: str) -> str:
     """A text that may hold a file name which is not Unicode, as text that every table and file takes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def one_line(error: BaseException) -> str:
+    """An exception as one line: ``BitstreamError: …``; its name alone where it says nothing."""
+    return printable(" ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":"))

@@ -1,112 +1,42 @@
 """Figures: curves of rate against distortion, and of speed against rate, as Matplotlib figures.
 
 Every function takes marked points (``codecbench.curves.mark_points``) and gives a ``matplotlib.figure.Figure``;
-none touches pyplot's global state or a person's Matplotlib settings. :func:`save_svg` and :func:`save_png` give the
-same bytes every time. A codec has one colour and one marker, whatever the figure: see :func:`codec_styles`.
+none touches pyplot's global state or a person's Matplotlib settings. A codec has one colour and one marker, whatever
+the figure: see ``codecbench.looks``, which also saves figures.
 """
 
 from __future__ import annotations
 
-import functools
-import io
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
-from typing import Any, ParamSpec
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from codecbench.curves import TARGET_DB, nearest_quality, restored
+from codecbench.looks import GREY, CodecStyle, codec_styles, styled
 
-PALETTE = (
-    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6a3d9a",
-    "#8c564b", "#7f7f7f", "#a6a100", "#1b2a4e", "#e31a5f",
-)  # fmt: skip
-"""Okabe and Ito's colours and a few that stay apart from them, told apart by the colour-blind with the markers."""
-MARKERS = "os^DvPX<>ph*d"
 TOP_DB, BOTTOM_DB, MOST_RAW = 60.0, 10.0, 3.0
 """Curves leave the plot where an image differs from its original by rounding only, where hardly anything of it is
 left, and at so many times the size of the raw pixels; :func:`outside` counts what is lost to the eye."""
-SSIM_TICKS = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)
+SSIM_TICKS = (
+    0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999,
+    0.9995, 0.9998, 0.9999, 0.99995, 0.99998, 0.99999, 0.999999,
+)  # fmt: skip
 SSIM_TOP = 0.9993
-INK, FAINT = "#26282b", "#d9dbde"
-STYLE: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9.5,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": "#9a9da1",
-    "axes.linewidth": 0.8,
-    "axes.titlesize": 10.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e9eaec",
-    "grid.linewidth": 0.8,
-    "xtick.color": "#55585c",
-    "ytick.color": "#55585c",
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-    "svg.hashsalt": "codecbench",
-    "svg.fonttype": "path",
-    "text.parse_math": False,  # a $ in a label is a $
-}
+LEAST_SPAN = {"psnr_db": 10.0, "ssim": 1.0}
+"""How much of an axis of quality a plot shows at least (of SSIM in powers of ten of what it lacks to 1)."""
+LEAST_RATES, LEAST_TIMES = 5.0, 10.0
+"""Largest over smallest value that a log axis shows at least: enough for two ticks."""
+HOLLOW = {"markerfacecolor": "white", "markeredgewidth": 1.2}
 QUALITY_NAMES = {"psnr_db": "PSNR (dB), mean over the images", "ssim": "SSIM, mean (axis stretched towards 1)"}
 TIME_NAMES = {"encode_s": "Encoding time per image", "decode_s": "Decoding time per image"}
-P = ParamSpec("P")
-
-
-@dataclass(frozen=True)
-class CodecStyle:
-    """How a codec is drawn.
-
-    Attributes:
-        color: its colour.
-        marker: its marker, in Matplotlib's letters.
-    """
-
-    color: str
-    marker: str
-
-
-def house_style() -> AbstractContextManager[object]:
-    """Matplotlib's defaults and ours on top, whatever a person's matplotlibrc says; undone on leaving."""
-    stack = ExitStack()
-    stack.enter_context(mpl.rc_context())
-    mpl.rcdefaults()
-    mpl.rcParams.update(STYLE)
-    return stack
-
-
-def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Draws in the house style."""
-
-    @functools.wraps(draw)
-    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with house_style():
-            return draw(*args, **kwargs)
-
-    return drawn
-
-
-def codec_styles(codecs: Iterable[str]) -> dict[str, CodecStyle]:
-    """One colour and marker a codec, by alphabetical order, so that every figure of a run agrees."""
-    return {
-        name: CodecStyle(PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)])
-        for number, name in enumerate(sorted(set(codecs)))
-    }
 
 
 @styled
@@ -119,8 +49,9 @@ def rate_distortion(
     """Bits per pixel (log) against PSNR or SSIM, one panel a dataset.
 
     A line joins the points of one codec that differ in one numeric setting only. Points that restored every pixel
-    have no PSNR; they stand in a strip of their own above the curves. Codecs trained on other data are drawn dashed
-    with hollow markers. The view leaves out what :func:`outside` says; lines that leave it go on there.
+    have no PSNR; they stand in a strip of their own above the curves. Codecs trained on other data are drawn with
+    hollow markers, and dashed where there is a line. The view leaves out what :func:`outside` says; lines that leave
+    it go on there.
 
     Args:
         points: marked points, see ``codecbench.curves.mark_points``.
@@ -135,9 +66,11 @@ def rate_distortion(
     looks = codec_styles(points["codec"]) if styles is None else styles
     legend: dict[tuple[str, str], Line2D] = {}
     drawn = points[points["dataset"].isin(names) & _drawable(points, quality)]
-    rows = _legend_rows(drawn, 3 if len(names) == 1 else 5)
-    height = 4.5 + 0.21 * rows
-    figure = Figure(figsize=(6.2 if len(names) == 1 else 5.0 * len(names), height), layout="constrained")
+    width = 6.2 if len(names) == 1 else 5.0 * len(names)
+    keys = drawn[["label", "curve"]].drop_duplicates()
+    entries = [f"{label} {curve}" if curve else str(label) for label, curve in keys.itertuples(index=False)]
+    columns = _legend_columns(entries, width)
+    figure = Figure(figsize=(width, 4.5 + 0.21 * -(-len(entries) // columns)), layout="constrained")
     grid = figure.add_gridspec(2, max(1, len(names)), height_ratios=[1, 8.5], hspace=0.02)
     for column, dataset in enumerate(names):
         strip, axes = figure.add_subplot(grid[0, column]), figure.add_subplot(grid[1, column])
@@ -147,14 +80,15 @@ def rate_distortion(
         inside = members[~outside(members)]
         _rate_axes(strip, axes, inside)
         _quality_axis(axes, inside, quality)
+        _raw_pixels(strip, axes, raw_rate(members))
         strip.set_title(dataset)
-    _legend_below(figure, legend, 3 if len(names) == 1 else 5)
+    _legend_below(figure, legend, columns)
     return figure
 
 
 def can_draw(points: pd.DataFrame, quality: str = "psnr_db") -> bool:
-    """Whether :func:`rate_distortion` has anything to show for some points."""
-    return bool(_drawable(points, quality).any())
+    """Whether some points make a curve or a mark below the strip: they lose something, and a log scale has them."""
+    return bool((_drawable(points, quality) & ~restored(points)).any())
 
 
 def _drawable(points: pd.DataFrame, quality: str) -> pd.Series[bool]:
@@ -179,8 +113,18 @@ def outside(points: pd.DataFrame) -> pd.Series[bool]:
     return _drawable(points, "psnr_db") & ~usual
 
 
-def _legend_rows(drawn: pd.DataFrame, columns: int) -> int:
-    return -(-max(1, len(drawn[["label", "curve"]].drop_duplicates())) // columns)
+def beyond_ssim(points: pd.DataFrame) -> pd.Series[bool]:
+    """Which lossy points of one dataset the plot of SSIM leaves out; none where all would be."""
+    lossy = _drawable(points, "ssim") & ~restored(points)
+    far = lossy & (points["ssim"] > SSIM_TOP)
+    return far if (lossy & ~far).any() else far & False
+
+
+def _legend_columns(entries: Sequence[str], width: float) -> int:
+    """How many columns of the longest entry fit into some inches; letters are taken to be of average width."""
+    longest = max((len(entry) for entry in entries), default=0)
+    most = 3 if width < 7 else 5
+    return max(1, min(most, len(entries), int((width - 0.1) / (0.6 + 0.068 * longest))))
 
 
 def _legend_below(figure: Figure, legend: Mapping[tuple[str, str], Line2D], columns: int) -> None:
@@ -198,6 +142,7 @@ def _draw_curves(
 ) -> None:
     lossy = members[members[quality].notna() & ~restored(members)]
     solid = ["-", ":", "-.", (0, (1, 2.5)), (0, (4, 1, 1, 1, 1, 1))]
+    dashed = ["--", (0, (7, 2)), (0, (2, 2)), (0, (7, 5)), (0, (4, 7))]
     for label, points in lossy.groupby("label", sort=True):
         families = sorted(points["curve"].unique())
         for number, (curve, line) in enumerate(points.groupby("curve", sort=True)):
@@ -205,22 +150,24 @@ def _draw_curves(
             style = styles[str(ordered["codec"].iloc[0])]
             foreign = bool(ordered["out_of_domain"].any())
             joined = bool((ordered["swept"] != "").all()) and len(ordered) > 1
-            dash: Any = "--" if foreign else solid[number % len(solid)]
+            dash: Any = (dashed if foreign else solid)[number % len(solid)]
             name = f"{label!s} {curve!s}" if curve and len(families) > 1 and joined else str(label)
             (handle,) = axes.plot(
                 ordered["bits_per_pixel"],
                 _stretch(ordered["ssim"]) if quality == "ssim" else ordered["psnr_db"],
-                color=style.color,
-                marker=style.marker,
                 linestyle=dash if joined else "none",
                 markersize=5 if joined else 8,
-                markerfacecolor="white" if foreign else style.color,
-                markeredgecolor=style.color if foreign else "white",
-                markeredgewidth=1.2 if foreign else 0.5,
                 linewidth=1.5,
                 label=name,
+                **_look(style, foreign),
             )
             legend.setdefault((str(label), name), handle)
+
+
+def _look(style: CodecStyle, foreign: bool) -> dict[str, Any]:
+    """Colour and marker; hollow where the codec was trained on other data."""
+    look: dict[str, Any] = {"color": style.color, "marker": style.marker, "markeredgecolor": "white"}
+    return look | ({"markeredgecolor": style.color} | HOLLOW if foreign else {"markeredgewidth": 0.5})
 
 
 def _draw_strip(
@@ -235,23 +182,16 @@ def _draw_strip(
     known = {label for label, _ in legend}
     for label, points in exact.groupby("label", sort=True):
         style = styles[str(points["codec"].iloc[0])]
-        foreign = bool(points["out_of_domain"].any())
-        look: dict[str, Any] = {
-            "color": style.color,
-            "marker": style.marker,
-            "linestyle": "none",
-            "markerfacecolor": "white" if foreign else style.color,
-            "markeredgecolor": style.color if foreign else "white",
-        }
+        look = _look(style, bool(points["out_of_domain"].any())) | {"linestyle": "none"}
         smallest = points["bits_per_pixel"].min()
         rest = points[points["bits_per_pixel"] > smallest]
         strip.plot(rest["bits_per_pixel"], [0.0] * len(rest), markersize=4.5, alpha=0.3, **look)
         (handle,) = strip.plot([smallest], [0.0], markersize=8, label=str(label), **look)
         if str(label) not in known:
             legend.setdefault((str(label), str(label)), handle)
-    strip.set_ylabel("every pixel\nrestored", rotation=0, ha="right", va="center", fontsize=8, color="#6a6d72")
+    strip.set_ylabel("every pixel\nrestored", rotation=0, ha="right", va="center", fontsize=8, color=GREY)
     if not len(exact):
-        strip.text(0.5, 0.5, "none", transform=strip.transAxes, ha="center", va="center", color="#6a6d72", fontsize=8)
+        strip.text(0.5, 0.5, "none", transform=strip.transAxes, ha="center", va="center", color=GREY, fontsize=8)
     strip.set_facecolor("#f6f7f8")
     strip.tick_params(axis="x", which="both", length=0, labelbottom=False)
     strip.spines["bottom"].set_visible(False)
@@ -259,25 +199,57 @@ def _draw_strip(
 
 
 def _rate_axes(strip: Axes, axes: Axes, members: pd.DataFrame) -> None:
-    rates = members["bits_per_pixel"].to_numpy(float)
-    low, high = (rates.min() / 1.25, rates.max() * 1.25) if len(rates) else (0.1, 10.0)
-    raw = raw_rate(members)
+    low, high = _log_limits(members["bits_per_pixel"], LEAST_RATES)
     for target in (strip, axes):
         target.set_xscale("log")
         target.set_xlim(low, high)
-        if low < raw < high:
-            target.axvline(raw, color="#8b8f94", linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
-    if low < raw < high:
-        axes.text(
-            raw, 0.015, " raw pixels", transform=axes.get_xaxis_transform(), fontsize=8, color="#6a6d72",
-            rotation=90, ha="right", va="bottom",
-        )  # fmt: skip
-    locator = LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 1000 else (1.0,), numticks=20)
-    for target in (strip, axes):
-        target.xaxis.set_major_locator(locator)
+        target.xaxis.set_major_locator(LogLocator(subs=_subs(low, high), numticks=20))
         target.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_xlabel("Bits per pixel (log scale)")
+
+
+def _log_limits(column: pd.Series[float], least: float) -> tuple[float, float]:
+    """Limits of a log axis around some values, with a margin and never so narrow that ticks are lacking."""
+    values = column.to_numpy(float)
+    if not len(values):
+        return 0.1, 10.0
+    low, high = values.min() / 1.25, values.max() * 1.25
+    more = max(1.0, least / (high / low)) ** 0.5
+    return low / more, high * more
+
+
+def _subs(low: float, high: float) -> tuple[float, ...]:
+    return (1.0, 2.0, 5.0) if high / low < 1000 else (1.0,)
+
+
+def _raw_pixels(strip: Axes, axes: Axes, raw: float) -> None:
+    """A line at the rate of the raw pixels; its name stands where it covers least of the curves."""
+    low, high = axes.get_xlim()
+    if not low < raw < high:
+        return
+    for target in (strip, axes):
+        target.axvline(raw, color="#8b8f94", linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
+    to_axes = axes.transScale + axes.transLimits
+    x = float(to_axes.transform((raw, axes.get_ylim()[0]))[0])
+    drawn = [to_axes.transform(line.get_xydata()) for line in axes.lines if not str(line.get_label()).startswith("_")]
+    share = np.linspace(0.0, 1.0, 60)[:, None]
+    ink = [line[:1] for line in drawn] + [a + share * (b - a) for line in drawn for a, b in pairwise(line)]
+    dots = np.concatenate(ink) if ink else np.empty((0, 2))
+    wide, tall = 0.045, 0.23
+    places = [(side, bottom) for bottom in (0.015, 0.76, 0.38) for side in ("right", "left")]
+
+    def covered(place: tuple[str, float]) -> int:
+        left = x - wide if place[0] == "right" else x
+        inside = (dots >= (left, place[1] - 0.02)) & (dots <= (left + wide, place[1] + tall))
+        return int(inside.all(axis=1).sum()) + 10_000 * (left < 0 or left + wide > 1)
+
+    side, bottom = min(places, key=covered)
+    halo = [withStroke(linewidth=3, foreground="white")]
+    axes.annotate(
+        "raw pixels", (raw, bottom), xycoords=axes.get_xaxis_transform(), xytext=(-3 if side == "right" else 3, 0),
+        textcoords="offset points", fontsize=8, color=GREY, rotation=90, ha=side, va="bottom", path_effects=halo,
+    )  # fmt: skip
 
 
 def _quality_axis(axes: Axes, members: pd.DataFrame, quality: str) -> None:
@@ -286,16 +258,19 @@ def _quality_axis(axes: Axes, members: pd.DataFrame, quality: str) -> None:
     if quality == "ssim":
         ticks = [tick for tick in SSIM_TICKS if not len(values) or tick > max(0.0, values.min()) - 0.2]
         axes.yaxis.set_major_locator(FixedLocator(list(_stretch(ticks))))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{1 - 10**-value:.3g}"))
-        values = _stretch(np.minimum(values, SSIM_TOP))
-        top = float(_stretch([SSIM_TOP])[0])
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{1 - 10**-value:g}"))
+        values = values[values <= SSIM_TOP] if (values <= SSIM_TOP).any() else values
+        values, top = _stretch(values), float(_stretch([SSIM_TOP])[0])
     else:
-        values, top = np.minimum(values, TOP_DB), TOP_DB
+        top = TOP_DB
     if not len(values):
-        axes.text(0.5, 0.5, "no lossy points", transform=axes.transAxes, ha="center", color="#6a6d72")
+        axes.text(0.5, 0.5, "no lossy points", transform=axes.transAxes, ha="center", color=GREY)
         return
-    margin = max(0.05 * (values.max() - values.min()), 0.05 if quality == "ssim" else 1.0)
-    axes.set_ylim(values.min() - margin, min(values.max() + margin, top))
+    least = LEAST_SPAN[quality]
+    margin = max(0.05 * np.ptp(values), 0.1 * least, 0.5 * (least - np.ptp(values)))
+    highest = float(values.max())
+    high = highest + margin if highest > top else min(highest + margin, top)
+    axes.set_ylim(min(float(values.min()) - margin, high - least), high)
 
 
 def _stretch(ssim: Any) -> Any:
@@ -327,28 +302,32 @@ def speed(
     members = points[(points["dataset"] == dataset) & (points["images"] > 0) & (points["bits_per_pixel"] > 0)]
     members = members[~outside(members)]
     timed = members[members[time].notna() & (members[time] > 0)]
-    chosen = nearest_quality(members)
-    figure = Figure(figsize=(6.2, 4.2 + 0.21 * _legend_rows(timed.assign(curve=""), 3)), layout="constrained")
+    strong = timed[timed.index.isin(nearest_quality(members).index)]
+    entries = {index: f"{point['label']}, {_quality_words(point)}" for index, point in strong.iterrows()}
+    columns = _legend_columns(list(entries.values()), 6.2)
+    figure = Figure(figsize=(6.2, 4.2 + 0.21 * -(-len(entries) // columns)), layout="constrained")
     axes = figure.add_subplot()
     legend: dict[tuple[str, str], Line2D] = {}
     for label, line in timed.groupby("label", sort=True):
-        style = looks[str(line["codec"].iloc[0])]
         foreign = bool(line["out_of_domain"].any())
-        look: dict[str, Any] = {"color": style.color, "marker": style.marker, "linestyle": "none"}
-        face = "white" if foreign else style.color
-        edge = style.color if foreign else "white"
-        axes.plot(line["bits_per_pixel"], line[time], markersize=4, alpha=0.28, markeredgewidth=0, **look)
-        strong = line[line.index.isin(chosen.index)]
-        for _, point in strong.iterrows():
+        look = _look(looks[str(line["codec"].iloc[0])], foreign) | {"linestyle": "none"}
+        faint = look | {"markeredgewidth": 0.8 if foreign else 0.0}
+        axes.plot(line["bits_per_pixel"], line[time], markersize=4, alpha=0.28, **faint)
+        for index, point in line[line.index.isin(strong.index)].iterrows():
             (handle,) = axes.plot(
-                [point["bits_per_pixel"]], [point[time]], markersize=9, markerfacecolor=face,
-                markeredgecolor=edge, label=f"{label}, {_quality_words(point)}", **look,
+                [point["bits_per_pixel"]], [point[time]], markersize=9,
+                label=entries[index], **look,
             )  # fmt: skip
             legend[str(label), str(label)] = handle
+    rates, times = _log_limits(timed["bits_per_pixel"], LEAST_RATES), _log_limits(timed[time], LEAST_TIMES)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=20))
+    axes.set_xlim(rates)
+    axes.set_ylim(times)
+    axes.xaxis.set_major_locator(LogLocator(subs=_subs(*rates), numticks=20))
     axes.xaxis.set_minor_locator(NullLocator())
+    if times[1] / times[0] < 100:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=20))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_major_formatter(EngFormatter(unit="s", sep=" "))
     axes.yaxis.set_minor_formatter(NullFormatter())
@@ -356,27 +335,9 @@ def speed(
     axes.set_xlabel("Bits per pixel (log scale)")
     axes.set_ylabel(TIME_NAMES[time])
     axes.set_title(f"{dataset}: strong marks near {TARGET_DB:g} dB, or lossless")
-    _legend_below(figure, legend, 3)
+    _legend_below(figure, legend, columns)
     return figure
 
 
 def _quality_words(point: pd.Series[Any]) -> str:
     return "lossless" if pd.isna(point["psnr_db"]) else f"{point['psnr_db']:.1f} dB"
-
-
-def save_svg(figure: Figure) -> bytes:
-    """A figure as SVG: the same bytes every time."""
-    return _save(figure, format="svg", metadata={"Date": None})
-
-
-def save_png(figure: Figure, dpi: int = 120) -> bytes:
-    """A figure as PNG: the same bytes every time."""
-    return _save(figure, format="png", dpi=dpi, metadata={"Software": None})
-
-
-def _save(figure: Figure, **how: Any) -> bytes:
-    buffer = io.BytesIO()
-    with house_style(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a label in a script the font lacks
-        figure.savefig(buffer, facecolor="white", **how)
-    return buffer.getvalue()

@@ -60,7 +60,7 @@ def _described(name: str, cls: type[Codec]) -> dict[str, Any]:
 
 def _default_codecs(cls: type[Codec]) -> list[Codec]:
     """The default sweep, for the shape that the codec is made for or else for 64×64 colour."""
-    return [cls(**point) for point in cls.default_points(getattr(cls, "image_shape", (64, 64, 3)))]
+    return [cls(**point) for point in cls.default_points(cls.image_shape or (64, 64, 3))]
 
 
 def _lossless(codecs: Sequence[Codec]) -> str:

@@ -1,8 +1,8 @@
-"""One task to rows: encode, decode from bytes alone in an instance that never saw the images, compare."""
+"""One task to rows: encode, decode from the bytes alone, compare."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,9 @@ from codecbench.codec import Codec, FloatCodec, FloatImages, Images, format_shap
 from codecbench.errors import ContractError
 from codecbench.records import Task
 from codecbench.registry import CODECS
+
+Decode = Callable[[Task, Sequence[bytes], str], Any]
+"""Decodes bitstreams of a task's codec on a device."""
 
 
 @dataclass(frozen=True)
@@ -43,52 +46,63 @@ class Measurement:
     shown: dict[int, Images] = field(default_factory=dict)
 
 
-def measure(task: Task, images: Images, device: str = "cpu") -> Measurement:
+def measure(task: Task, images: Images, device: str = "cpu", decode: Decode | None = None) -> Measurement:
     """Measures rate and distortion of one codec point on one chunk of images.
 
     Args:
         task: what to measure.
-        images: the chunk's images, uint8 (N, H, W, C).
+        images: the chunk's images, uint8 (N, H, W, C); made read-only.
         device: where codecs with device use and the metrics compute.
+        decode: turns the bitstreams into what :func:`decode_output` gives; by default that function itself. A run
+            passes one that decodes in another process.
 
     Raises:
         ContractError: the codec returned the wrong type or shape, or altered pixels though it claims lossless.
         CodecError: whatever the codec itself raised on purpose.
     """
-    cls = CODECS.get(task.codec.name)
-    encoder = cls(**task.codec.settings).on(device)
-    bitstreams = encoder.encode(images.copy())
-    _check_bitstreams(bitstreams, len(images), encoder)
-    decoder = cls(**task.codec.settings).on(device)
+    images.setflags(write=False)
+    codec = CODECS.get(task.codec.name)(**task.codec.settings).on(device)
+    bitstreams = codec.encode(images)
+    _check_bitstreams(bitstreams, len(images), codec)
+    output = (decode or decode_output)(task, bitstreams, device)
     floats: FloatImages | None = None
-    if isinstance(decoder, FloatCodec):
-        floats = decoder.decode_float(bitstreams)
-        _check_array(floats, images.shape, np.floating, decoder)
+    if isinstance(codec, FloatCodec):
+        _check_array(output, images.shape, np.floating, codec)
+        floats = output
         if not np.isfinite(floats).all():
-            raise ContractError(f"{decoder.spec}: decode_float gives values that are not finite")
-        decoded = to_uint8(floats)
-    else:
-        decoded = decoder.decode(bitstreams)
-    _check_array(decoded, images.shape, np.uint8, decoder)
+            raise ContractError(f"{codec.spec}: decode_float gives values that are not finite")
+    decoded: Images = output if floats is None else to_uint8(floats)
+    _check_array(decoded, images.shape, np.uint8, codec)
     found = metrics.measure(images, decoded, floats, device)
     max_abs_error = found["max_abs_error"]
-    if decoder.lossless and max_abs_error.any():
+    if codec.lossless and max_abs_error.any():
         first = int(np.flatnonzero(max_abs_error)[0])
         raise ContractError(
-            f"{decoder.spec} claims to be lossless, but {np.count_nonzero(max_abs_error)} of {len(images)} images "
+            f"{codec.spec} claims to be lossless, but {np.count_nonzero(max_abs_error)} of {len(images)} images "
             f"differ, the first of them image {task.indices[first]} by up to {max_abs_error[first]} levels"
         )
     return Measurement(
         num_bytes=np.array([len(stream) for stream in bitstreams], dtype=np.int64),
-        container_bytes=_container_bytes(decoder, bitstreams),
-        estimated_bits=_estimated_bits(encoder, images),
+        container_bytes=_container_bytes(codec, bitstreams),
+        estimated_bits=_estimated_bits(codec, images),
         mse=found["mse"],
         mse_float=found.get("mse_float", np.full(len(images), np.nan)),
         max_abs_error=max_abs_error,
         ssim=found["ssim"],
-        lossless=decoder.lossless,
+        lossless=codec.lossless,
         shown={index: decoded[task.indices.index(index)] for index in task.shown},
     )
+
+
+def decode_output(task: Task, bitstreams: Sequence[bytes], device: str) -> Any:
+    """Decodes in a new instance of the codec, from the bytes alone.
+
+    Returns:
+        What ``decode_float`` gives for codecs that reconstruct in floating point, else what ``decode`` gives;
+        unchecked.
+    """
+    codec = CODECS.get(task.codec.name)(**task.codec.settings).on(device)
+    return codec.decode_float(bitstreams) if isinstance(codec, FloatCodec) else codec.decode(bitstreams)
 
 
 def _check_bitstreams(bitstreams: Any, count: int, codec: Codec) -> None:

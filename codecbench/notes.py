@@ -52,6 +52,7 @@ def all_notes(
         Note("Choice of data and codecs", _recorded(manifest)),
         Note("Skipped, because the codec does not take the images", _skipped(manifest)),
         Note("Trained on other data", _foreign(manifest, points)),
+        Note("Their own training images", _own(points)),
         Note("Speed", _speed(manifest, points)),
     ]
     return [note for note in notes if note.lines]
@@ -88,21 +89,21 @@ def _damaged(names: Sequence[str]) -> list[str]:
 def _missing(manifest: Mapping[str, Any], points: pd.DataFrame) -> list[str]:
     skipped: dict[tuple[str, str], int] = {}
     for skip in manifest["skipped"]:
-        key = (skip["dataset"], skip["codec"].partition(":")[0])
-        skipped[key] = max(skipped.get(key, 0), skip["images"])
+        skipped[skip["dataset"], skip["codec"]] = skipped.get((skip["dataset"], skip["codec"]), 0) + skip["images"]
     lines = []
-    for dataset, record in manifest["datasets"].items():
-        for codec in manifest["codecs"]:
-            members = points[(points["dataset"] == dataset) & (points["codec"] == codec)]
-            expected = record["images"] - skipped.get((dataset, codec), 0)
-            got = members["images"] + members["failed"]
-            if members.empty and (dataset, codec) not in skipped:
-                lines.append(f"{codec} on {dataset}: no results yet")
-            elif len(short := members[got < expected]):
-                fewest = int(got[short.index].min())
+    for dataset, codecs in manifest["planned"].items():
+        for codec, settings in codecs.items():
+            members = points[(points["dataset"] == dataset) & (points["codec"] == codec)].set_index("settings")
+            got = (members["images"] + members["failed"]).reindex(settings).fillna(0)
+            whole = manifest["datasets"][dataset]["images"] - skipped.get((dataset, codec), 0)
+            expected = pd.Series([whole - skipped.get((dataset, f"{codec}:{text}"), 0) for text in settings], settings)
+            if absent := int((got == 0).sum()):
+                lines.append(f"{codec} on {dataset}: {count(absent, 'point')} of {len(settings)} without results yet")
+            short = got[(got > 0) & (got < expected)]
+            if len(short):
                 lines.append(
-                    f"{codec} on {dataset}: {count(len(short), 'point')} with fewer than {expected} images "
-                    f"(the fewest: {fewest}); their means are not over the same images as the others'"
+                    f"{codec} on {dataset}: {count(len(short), 'point')} with fewer images than the others "
+                    f"(the fewest: {int(short.min())}); their means are not over the same images"
                 )
     return lines
 
@@ -120,9 +121,17 @@ def _foreign(manifest: Mapping[str, Any], points: pd.DataFrame) -> list[str]:
         names = " and ".join(dict.fromkeys(members["dataset"]))
         lines.append(
             f"{codec} was trained on {members['trained_on'].iloc[0]}. On {names} it is out of its domain: marked † "
-            "in the tables, dashed and hollow in the plots."
+            "in the tables, drawn hollow in the plots, and dashed where there is a curve."
         )
     return lines
+
+
+def _own(points: pd.DataFrame) -> list[str]:
+    return [
+        f"{codec} was trained on {' and '.join(dict.fromkeys(members['dataset']))}: its figures there say nothing "
+        "about other images. Marked ‡ in the tables."
+        for codec, members in points[points["on_training_images"]].groupby("codec", sort=True)
+    ]
 
 
 def _speed(manifest: Mapping[str, Any], points: pd.DataFrame) -> list[str]:

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from codecbench.codec import Images
-from codecbench.curves import constant_settings, nearest_rate, read_settings, short_settings, target_rate
-from codecbench.figures import styled
+from codecbench.curves import nearest_rate, short_settings, target_rate, telling_settings
+from codecbench.looks import save_svg, styled
 from codecbench.metrics import psnr_db
 from codecbench.store import RunFolder
 
@@ -24,6 +24,7 @@ FACTORS = (16, 8, 4, 2, 1)
 """How strongly errors may be amplified; a dataset's grid uses one of them throughout."""
 CELL_PIXELS = 120
 MAX_GRID_PIXELS = 6_000_000
+MAX_SVG_BYTES = 600_000
 DPI = 120
 
 
@@ -32,17 +33,17 @@ class Column:
     """A codec's column: the point nearest to the grid's rate, with its means over all images.
 
     Attributes:
-        label: the codec, with what it was trained on where the data are of another kind.
+        label: the codec, with what it was trained on where that matters here.
         settings: the settings that tell the codec's points apart.
         all_settings: all of them.
-        foreign: trained on data of another kind.
+        mark: ``†`` for a codec trained on data of another kind, ``‡`` for one on its own training images.
         bits_per_pixel: of the point, over all images.
     """
 
     label: str
     settings: str
     all_settings: str
-    foreign: bool
+    mark: str
     bits_per_pixel: float
 
 
@@ -69,7 +70,8 @@ class ImageGrid:
 
     Attributes:
         dataset: the dataset's label.
-        bits_per_pixel: the rate that the columns are near to.
+        bits_per_pixel: the rate that the columns are near to, see ``codecbench.curves.target_rate``.
+        lossy: the codecs that this rate is from; none where every codec is lossless.
         factor: how strongly the errors are amplified.
         columns: one a codec, by rate.
         originals: the images by index; large ones are cut to their middle.
@@ -79,6 +81,7 @@ class ImageGrid:
 
     dataset: str
     bits_per_pixel: float
+    lossy: list[str]
     factor: int
     columns: list[Column]
     originals: dict[int, Images]
@@ -99,7 +102,7 @@ def image_grid(store: RunFolder, points: pd.DataFrame, rows: pd.DataFrame, datas
         The grid, or None where no images were kept or nothing was measured.
     """
     points = points[points["dataset"] == dataset]
-    rate = target_rate(points)
+    rate, lossy = target_rate(points)
     originals = store.originals(dataset)
     if math.isnan(rate) or not originals:
         return None
@@ -110,13 +113,13 @@ def image_grid(store: RunFolder, points: pd.DataFrame, rows: pd.DataFrame, datas
     found = []
     columns = []
     for _, point in chosen.iterrows():
-        keys = _telling(points, str(point["codec"]))
+        keys = telling_settings(list(points.loc[points["codec"] == point["codec"], "settings"]))
         columns.append(
             Column(
                 str(point["label"]),
                 short_settings(str(point["settings"]), keys),
                 str(point["settings"]),
-                bool(point["out_of_domain"]),
+                str(point["mark"]),
                 float(point["bits_per_pixel"]),
             )
         )
@@ -130,13 +133,7 @@ def image_grid(store: RunFolder, points: pd.DataFrame, rows: pd.DataFrame, datas
     }
     sizes = {int(row["image"]): (row["height"], row["width"]) for row in shown.to_dict("records")}
     cut = any(sizes.get(index, image.shape[:2]) != image.shape[:2] for index, image in originals.items())
-    return ImageGrid(dataset, rate, factor, columns, originals, cells, cut)
-
-
-def _telling(points: pd.DataFrame, codec: str) -> list[str]:
-    settings = [str(text) for text in points.loc[points["codec"] == codec, "settings"]]
-    shared = read_settings(constant_settings(settings))
-    return [key for key in read_settings(settings[0]) if key not in shared or len(settings) == 1]
+    return ImageGrid(dataset, rate, lossy, factor, columns, originals, cells, cut)
 
 
 def _difference(original: Images, image: Images) -> npt.NDArray[np.int64]:
@@ -215,7 +212,7 @@ def grid_figure(grid: ImageGrid, max_images: int = 4) -> Figure:
         scale = min(1.0, box * DPI / (zoom(image) * max(image.shape[:2]))) * zoom(image) / DPI
         x, wide, high = 0.1 + column * step, image.shape[1] * scale, image.shape[0] * scale
         pixels = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
-        axes.imshow(pixels, extent=(x, x + wide, y + high, y), interpolation="nearest", aspect="auto")
+        axes.imshow(pixels, extent=(x, x + wide, y + high, y), interpolation="none", aspect="auto")
         axes.plot([x, x + wide, x + wide, x, x], [y, y, y + high, y + high, y], color="#d0d3d6", linewidth=0.6)
 
     def write(text: str, column: int, y: float, **look: Any) -> None:
@@ -243,6 +240,15 @@ def grid_figure(grid: ImageGrid, max_images: int = 4) -> Figure:
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
     return figure
+
+
+def grid_svg(grid: ImageGrid, max_images: int = 4) -> bytes:
+    """The same picture as SVG with every image embedded at its own size; fewer images where it would be large."""
+    for count in range(max_images, 1, -1):
+        content = save_svg(grid_figure(grid, count))
+        if len(content) <= MAX_SVG_BYTES:
+            return content
+    return save_svg(grid_figure(grid, 1))
 
 
 def _wrapped(text: str, width: int) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,16 +18,16 @@ from codecbench.errors import (
     UnknownNameError,
     UnsupportedImageError,
     UsageError,
+    one_line,
     printable,
 )
-from codecbench.records import CodecSpec, Selection, Shape, Task, digest
+from codecbench.records import CHUNK_BYTES, CHUNK_IMAGES, CodecSpec, Selection, Shape, Task, digest
 from codecbench.registry import CODECS, DATASETS, codec_fingerprint
 from codecbench.settings import Value, settings_of
 from codecbench.specs import expand, split_specs
 
-CHUNK_IMAGES = 2_000
-CHUNK_BYTES = 1 << 26
 SHOWN_IMAGES = 6
+DEFAULT_IMAGES = 1_000
 STAND_INS = {"mnist": "digits", "stl10": "photos"}
 """Datasets measured when nobody says otherwise, each with the embedded one that stands in while it is not on disk."""
 
@@ -167,14 +167,12 @@ def choose_datasets(specs: str | Iterable[str] | None, data_dir: Path) -> tuple[
     """
     notes: list[str] = []
     if specs is None:
-        names = []
-        for name, stand_in in STAND_INS.items():
-            if DATASETS.get(name)().status(data_dir).available:
-                names.append(name)
-            else:
-                names.append(stand_in)
-                notes.append(f"{name} is not on disk; {stand_in} stands in (`codecbench data get {name}` gets it)")
-        specs = names
+        missing = [name for name in STAND_INS if not DATASETS.get(name)().status(data_dir).available]
+        specs = [STAND_INS[name] if name in missing else name for name in STAND_INS]
+        if missing:
+            stand_ins = " and ".join(STAND_INS[name] for name in missing)
+            commands = ", ".join(f"`codecbench data get {name}`" for name in missing)
+            notes.append(f"not on disk: {' and '.join(missing)} ({commands}); measuring on {stand_ins} in their place")
     found: dict[str, Dataset] = {}
     for raw in split_specs(specs):
         cls = DATASETS.get(raw.name)
@@ -217,7 +215,9 @@ def select(dataset: Dataset, images: ImageSet, count: int | None, seed: int) -> 
     chosen = order[: total if count is None else count]
     shown = tuple(sorted(int(index) for index in chosen[:SHOWN_IMAGES]))
     indices = tuple(sorted(int(index) for index in chosen))
-    return Selection(dataset.label, indices, total, seed, shown, family=dataset.family)
+    return Selection(
+        dataset.label, indices, total, seed, shown, family=dataset.family, training=dataset.is_training_data
+    )
 
 
 def chunks(images: ImageSet, indices: Sequence[int]) -> Iterator[tuple[Shape, tuple[int, ...]]]:
@@ -240,6 +240,7 @@ def make_plan(
     seed: int,
     device_name: str,
     notes: Iterable[str] = (),
+    say: Callable[[str], None] = lambda line: None,
 ) -> Plan:
     """Lays out every task of a sweep.
 
@@ -251,6 +252,7 @@ def make_plan(
         seed: of the choice of images.
         device_name: ``cpu`` or the accelerator's name; part of the identity of codecs that compute on it.
         notes: lines to carry along.
+        say: receives a line before the images are read, which can take a while.
 
     Raises:
         UsageError: a dataset is missing, or a codec that was named takes none of the chosen images.
@@ -263,11 +265,12 @@ def make_plan(
             plan.codec_fingerprints[choice.name] = codec_fingerprint(choice.cls, device_name)
     for dataset in datasets:
         images = dataset.load(data_dir)
-        plan.notes += [f"{dataset.label}: {printable(note)}" for note in getattr(images, "notes", ())]
+        plan.notes += [f"{dataset.label}: {printable(note)}" for note in images.notes]
         selection = select(dataset, images, count, seed)
-        pieces = [(shape, indices, images.fingerprint(indices)) for shape, indices in chunks(images, selection.indices)]
-        selection = replace(selection, fingerprint=digest([piece[2] for piece in pieces]))
+        if count is not None and count > len(selection.indices) and count != DEFAULT_IMAGES:
+            plan.notes.append(f"{dataset.label} has only {len(images)} images; all of them are measured")
         plan.sources.append(Source(dataset, images, selection))
+        pieces = list(chunks(images, selection.indices))
         for choice in choices:
             if choice.name in plan.codec_fingerprints:
                 with _left_out(plan, choice):
@@ -276,7 +279,21 @@ def make_plan(
         if choice.named and not any(task.codec.name == choice.name for task in plan.tasks):
             reasons = dict.fromkeys(skip.reason for skip in plan.skips if skip.codec.partition(":")[0] == choice.name)
             raise UsageError(f"{choice.name} fits none of the chosen datasets: {'; '.join(reasons)}")
+    _fingerprint_images(plan, say)
     return plan
+
+
+def _fingerprint_images(plan: Plan, say: Callable[[str], None]) -> None:
+    """Reads every chosen image once, so that a task is known by its pixels."""
+    found: dict[tuple[str, tuple[int, ...]], str] = {}
+    for number, source in enumerate(plan.sources):
+        label, indices = source.selection.label, source.selection.indices
+        say(f"reading {len(indices)} images of {label}")
+        prints = {piece: source.images.fingerprint(piece) for _, piece in chunks(source.images, indices)}
+        found |= {(label, piece): fingerprint for piece, fingerprint in prints.items()}
+        selection = replace(source.selection, fingerprint=digest(list(prints.values())))
+        plan.sources[number] = replace(source, selection=selection)
+    plan.tasks[:] = [replace(task, data_fingerprint=found[task.dataset, task.indices]) for task in plan.tasks]
 
 
 @contextlib.contextmanager
@@ -287,7 +304,7 @@ def _left_out(plan: Plan, choice: CodecChoice) -> Iterator[None]:
     except (KeyboardInterrupt, CodecbenchError):
         raise
     except BaseException as error:
-        reason = f"codec {choice.name!r} cannot be planned: " + " ".join(f"{type(error).__name__}: {error}".split())
+        reason = f"codec {choice.name!r} cannot be planned: {one_line(error)}"
         if choice.named:
             raise PluginError(reason) from error
         plan.notes.append(f"left out: {reason}")
@@ -300,10 +317,10 @@ def _plan_codec(
     plan: Plan,
     choice: CodecChoice,
     selection: Selection,
-    pieces: Sequence[tuple[Shape, tuple[int, ...], str]],
+    pieces: Sequence[tuple[Shape, tuple[int, ...]]],
 ) -> None:
     refused: dict[tuple[str, str], int] = {}
-    for shape, indices, fingerprint in pieces:
+    for shape, indices in pieces:
         shown = tuple(index for index in selection.shown if index in set(indices))
         codecs = choice.codecs(shape)
         reasons: dict[str, str] = {}
@@ -313,17 +330,8 @@ def _plan_codec(
             except UnsupportedImageError as error:
                 reasons[str(codec.spec)] = str(error)
                 continue
-            plan.tasks.append(
-                Task(
-                    selection.label,
-                    codec.spec,
-                    indices,
-                    shape,
-                    shown,
-                    plan.codec_fingerprints[choice.name],
-                    fingerprint,
-                )
-            )
+            fingerprint = plan.codec_fingerprints[choice.name]
+            plan.tasks.append(Task(selection.label, codec.spec, indices, shape, shown, fingerprint))
         if reasons and len(reasons) == len(codecs):
             reasons = {choice.name: next(iter(reasons.values()))}
         for name, reason in reasons.items():

@@ -13,6 +13,11 @@ from codecbench.settings import Value, format_settings
 Shape = tuple[int, int, int]
 """Height, width and channels of an image."""
 
+CHUNK_IMAGES = 2_000
+"""Images of a task at most."""
+CHUNK_BYTES = 1 << 26
+"""Bytes of a task's images, as 8-bit samples, at most; a single larger image is a task of its own."""
+
 
 @dataclass(frozen=True)
 class CodecSpec:
@@ -65,7 +70,7 @@ class Task:
     shape: Shape
     shown: tuple[int, ...]
     codec_fingerprint: str
-    data_fingerprint: str
+    data_fingerprint: str = ""
 
     @functools.cached_property
     def id(self) -> str:
@@ -115,6 +120,7 @@ class Selection:
         shown: images whose reconstructions are kept for people to look at.
         fingerprint: identifies the chosen images' pixels.
         family: what kind of data it is, for marking codecs trained on another kind.
+        training: these are images that learned codecs of this family were trained on.
     """
 
     label: str
@@ -124,6 +130,7 @@ class Selection:
     shown: tuple[int, ...] = ()
     fingerprint: str = ""
     family: str = ""
+    training: bool = False
 
 
 def digest(value: object) -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.metadata
-import inspect
 import os
 import sys
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from codecbench import __version__
-from codecbench.errors import PluginError, UnknownNameError, UsageError
-from codecbench.records import digest
+from codecbench.errors import PluginError, UnknownNameError, UsageError, one_line
+from codecbench.records import CHUNK_BYTES, CHUNK_IMAGES, digest
 
 if TYPE_CHECKING:
     from codecbench.codec import Codec
@@ -164,9 +163,8 @@ class Shelf(Generic[P]):
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a plugin may raise anything, SystemExit included
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
             _registered.pop(f"{self.package}.{name}", None)
-            raise PluginError(f"{self.kind} {name!r} cannot be imported from {origin}: {reason}") from error
+            raise PluginError(f"{self.kind} {name!r} cannot be imported from {origin}: {one_line(error)}") from error
         if origin.entry_point:
             if not (isinstance(plugin, type) and issubclass(plugin, self.base)):
                 raise PluginError(f"{origin} is no {self.base.__name__} class")
@@ -179,19 +177,40 @@ class Shelf(Generic[P]):
         return classes[0]
 
     def source_fingerprint(self, cls: type) -> str:
-        """SHA-256 (24 hexadecimal digits) of a plugin's source and of the helper files (``_*.py``) beside it."""
-        file = inspect.getsourcefile(cls) or getattr(sys.modules.get(cls.__module__), "__file__", None)
-        if file is None:
-            raise PluginError(f"the source of {self.kind} {cls.__name__} cannot be found")
-        sha = hashlib.sha256(Path(file).read_bytes())
-        for helper in sorted(Path(file).parent.glob("_*.py")):
-            if helper.name != "__init__.py":
-                sha.update(helper.read_bytes())
+        """SHA-256 (24 hexadecimal digits) of the sources that a plugin is made of.
+
+        These are the files of the class and of its base classes in codecbench, and beside a plugin on a shelf the
+        helper files (``_*.py``); of a plugin from an entry point the whole package.
+        """
+        shelf = f"{self.package}."
+        top = cls.__module__.partition(".")[0]
+        files = set()
+        for base in cls.__mro__:
+            if base.__module__.partition(".")[0] in ("codecbench", top):
+                files.add(_file_of(base.__module__))
+        if cls.__module__.startswith(shelf):
+            files |= {*_file_of(cls.__module__).parent.glob("_*.py")}
+        elif (folder := _file_of(top)).name == "__init__.py":
+            files |= {*folder.parent.rglob("*.py")}
+        sha = hashlib.sha256()
+        for file in sorted(files, key=lambda file: (file.name, str(file))):
+            sha.update(file.read_bytes())
         return sha.hexdigest()[:24]
+
+
+def _file_of(module: str) -> Path:
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None:
+        raise PluginError(f"the source of the module {module} cannot be found")
+    return Path(file)
 
 
 CODECS: Shelf[Codec] = Shelf("codec")
 DATASETS: Shelf[Dataset] = Shelf("dataset")
+
+
+MEASURING = ("codec.py", "measure.py", "metrics.py")
+"""Files of codecbench, beside the plugin's own, that decide what a row says."""
 
 
 def codec_fingerprint(cls: type[Codec], device_name: str) -> str:
@@ -202,11 +221,14 @@ def codec_fingerprint(cls: type[Codec], device_name: str) -> str:
         device_name: the name of the device that codecs with device use compute on.
 
     Returns:
-        24 hexadecimal digits over plugin source, weights, library versions, codecbench's version and the device.
+        24 hexadecimal digits over the sources of the plugin and of the measuring code, weights, library versions,
+        codecbench's version, the size of a task and the device.
     """
     weights = [file_sha256(Path(path)) for path in cls.weight_files()]
     device = device_name if cls.uses_device else "cpu"
-    return digest([CODECS.source_fingerprint(cls), weights, cls.versions(), __version__, device])
+    measuring = [file_sha256(Path(__file__).parent / name) for name in MEASURING]
+    sources = [CODECS.source_fingerprint(cls), measuring, CHUNK_IMAGES, CHUNK_BYTES]
+    return digest([sources, weights, cls.versions(), __version__, device])
 
 
 def file_sha256(path: Path) -> str:

@@ -1,8 +1,8 @@
 """Writes what people look at: ``summary.csv``, ``figures/`` and ``report.html``, from a run folder alone.
 
 ``report.html`` is one file that opens offline: styles and pictures are inside, nothing is loaded and no script runs.
-The templates beside this module get plain records and escape every text; how numbers are written is decided by the
-filters below.
+The templates beside this module get plain records and escape every text; how numbers and texts are written is decided
+by the filters of ``codecbench.wording``.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pandas as pd
 
-from codecbench import __version__, analysis, figures, pictures
+from codecbench import __version__, analysis, figures, looks, pictures, wording
 from codecbench.codec import format_shape
 from codecbench.curves import (
     TARGET_DB,
@@ -26,7 +25,7 @@ from codecbench.curves import (
     overview,
     restored,
     short_settings,
-    varying,
+    telling_settings,
 )
 from codecbench.errors import StoreError
 from codecbench.notes import NOISY, all_notes, count
@@ -64,8 +63,9 @@ class _Report:
         self.store = store
         self.rows = store.rows()
         self.summary = analysis.summarise(store, self.rows)
-        self.points = mark_points(self.summary, store.manifest)
-        self.styles = figures.codec_styles(store.manifest["codecs"])
+        tried = (self.summary["images"] > 0) | (self.summary["failed"] > 0)
+        self.points = mark_points(self.summary[tried].reset_index(drop=True), store.manifest)
+        self.styles = looks.codec_styles(store.manifest["codecs"])
         self.failures = store.failures()
         self.written: set[str] = set()
 
@@ -81,15 +81,15 @@ class _Report:
             _environment()
             .get_template("report.html.j2")
             .render(
-                title="Image codecs on " + _listed([str(label) for label in manifest["datasets"]]),
+                title="Image codecs on " + wording.listed([str(label) for label in manifest["datasets"]]),
                 headline=_headline(manifest, self.points),
                 notes=notes,
                 datasets=datasets,
                 manifest=manifest,
-                calls=manifest["invocations"],
+                measured_with=wording.measured_with(manifest["invocations"]),
                 target_db=TARGET_DB,
                 noisy=NOISY,
-                meaning=column_meanings(),
+                meaning=wording.column_meanings(),
                 version=__version__,
             )
         )
@@ -106,13 +106,16 @@ class _Report:
         measured = points[points["images"] > 0]
         grid = pictures.image_grid(self.store, self.points, self.rows, label)
         if grid is not None:
-            self._save(f"images-{safe_name(label)}", pictures.grid_figure(grid), svg=False, dpi=pictures.DPI)
+            name = f"images-{safe_name(label)}"
+            self._keep(f"{name}.png", looks.save_png(pictures.grid_figure(grid), pictures.DPI))
+            self._keep(f"{name}.svg", pictures.grid_svg(grid))
         drawings, lacking = self._figures(label, points)
         if measured.empty:
             lacking = ["No codec has a result on this data yet: there is nothing to draw or to compare."]
         elif grid is None:
             lacking.append("No reconstructions were kept, so no images are shown.")
         table = overview(points).assign(restored=lambda frame: restored(frame)) if len(measured) else measured
+        marks = set(points["mark"])
         return {
             "label": label,
             "anchor": f"data-{number + 1}",
@@ -121,6 +124,9 @@ class _Report:
             "lacking": lacking,
             "overview": _with_short_settings(table, points).to_dict("records"),
             "timed": bool(measured["encode_s"].notna().any()),
+            "foreign": "†" in marks,
+            "own": "‡" in marks,
+            "unsteady": bool(unsteady(measured).any()),
             "figures": drawings,
             "grid": grid,
             "codecs": [_codec(members) for _, members in points.groupby("codec", sort=True)],
@@ -134,7 +140,7 @@ class _Report:
         shapes = [format_shape(shape) for shape in sizes.index]
         if len(shapes) > 4:
             return f", of {len(shapes)} shapes"
-        return ", " + _listed(shapes)
+        return ", " + wording.listed(shapes)
 
     def _figures(self, label: str, points: pd.DataFrame) -> tuple[list[dict[str, str]], list[str]]:
         drawings, lacking = [], []
@@ -143,14 +149,17 @@ class _Report:
             ("rate-distortion", "psnr_db", "Bits per pixel against PSNR"),
             ("rate-ssim", "ssim", "Bits per pixel against SSIM"),
         ]
-        for kind, quality, title in wanted:
+        lossless = bool(restored(points)[points["images"] > 0].all())
+        if lossless and (points["images"] > 0).any():
+            lacking.append("Every codec here restores every pixel: there is no PSNR or SSIM to draw, only rates.")
+        for kind, quality, title in [] if lossless else wanted:
             if figures.can_draw(points, quality):
                 figure = figures.rate_distortion(self.points, [label], quality, self.styles)
                 drawings.append(self._drawing(f"{kind}-{name}", figure, f"{title} on {label}"))
             elif quality == "ssim":
                 lacking.append("SSIM is not shown: no codec has one here (images smaller than its window have none).")
             else:
-                lacking.append("No curve is shown: every measured stream is empty, and a log scale has no zero.")
+                lacking.append("No curve is shown: every lossy stream measured is empty, and a log scale has no zero.")
         for kind, time, title in [
             ("speed-encode", "encode_s", "Encoding time"),
             ("speed-decode", "decode_s", "Decoding time"),
@@ -160,11 +169,8 @@ class _Report:
                 drawings.append(self._drawing(f"{kind}-{name}", figure, f"{title} per image on {label}"))
             else:
                 lacking.append(f"{title} is not shown: no timings were taken here.")
-        lossy = points["psnr_db"].notna()
-        if figures.can_draw(points) and not lossy.any():
-            lacking.append("Every codec here restores every pixel: there is no PSNR, only marks in the strip.")
         empty = points[(points["images"] > 0) & (points["bits_per_pixel"] == 0)]
-        if len(empty) and figures.can_draw(points):
+        if len(empty) < int((points["images"] > 0).sum()) and len(empty):
             lacking.append(
                 f"{count(len(empty), 'point')} with empty streams (0 bits) cannot stand on a log scale; "
                 "the table has them."
@@ -176,7 +182,7 @@ class _Report:
                 f"above {figures.TOP_DB:g} dB, or more than {figures.MOST_RAW:g} times the raw size); "
                 "the table has them."
             )
-        beyond = int((figures.can_draw(points, "ssim") & ~restored(points) & (points["ssim"] > figures.SSIM_TOP)).sum())
+        beyond = int(figures.beyond_ssim(points).sum())
         if beyond:
             lacking.append(
                 f"{count(beyond, 'lossy point')} with an SSIM above {figures.SSIM_TOP:g} outside the plot of SSIM; "
@@ -188,12 +194,10 @@ class _Report:
         svg = self._save(name, figure)
         return {"title": title, "src": "data:image/svg+xml;base64," + base64.b64encode(svg).decode()}
 
-    def _save(self, name: str, figure: Any, svg: bool = True, dpi: int = 120) -> bytes:
-        content = b""
-        if svg:
-            content = figures.save_svg(figure)
-            self._keep(f"{name}.svg", content)
-        self._keep(f"{name}.png", figures.save_png(figure, dpi))
+    def _save(self, name: str, figure: Any) -> bytes:
+        content = looks.save_svg(figure)
+        self._keep(f"{name}.svg", content)
+        self._keep(f"{name}.png", looks.save_png(figure))
         return content
 
     def _keep(self, name: str, content: bytes) -> None:
@@ -214,22 +218,15 @@ def safe_name(label: str) -> str:
     return plain if plain and plain == label else f"{plain}-{digest(label)[:6]}"
 
 
-def column_meanings() -> dict[str, str]:
-    """What each column of the summary means, from the docstring of ``codecbench.analysis``."""
-    found: dict[str, str] = {}
-    names: list[str] = []
-    for line in (analysis.__doc__ or "").splitlines():
-        head, text = line[4:35].strip(), line[35:].strip()
-        if line.startswith("    ") and text:
-            names = [name.strip() for name in head.split(",")] if head else names
-            for name in names:
-                found[name] = f"{found[name]} {text}" if name in found else text
-    return found
+def unsteady(points: pd.DataFrame) -> pd.Series[bool]:
+    """Which points have a time that spread much between the repeats."""
+    spread = pd.concat([points[f"{name}_iqr_s"] / points[f"{name}_s"] for name in ("encode", "decode")], axis=1)
+    return spread.max(axis=1) > NOISY
 
 
 def _with_short_settings(table: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
-    """Adds ``short``: the settings that differ among a codec's points."""
-    keys = {codec: varying(list(members["settings"])) for codec, members in points.groupby("codec")}
+    """Adds ``short``: the settings that differ among a codec's points, or all of them where none does."""
+    keys = {codec: telling_settings(list(members["settings"])) for codec, members in points.groupby("codec")}
     pairs = zip(table["settings"], table["codec"], strict=True)
     return table.assign(short=[short_settings(settings, keys[codec]) for settings, codec in pairs])
 
@@ -240,10 +237,10 @@ def _codec(members: pd.DataFrame) -> dict[str, Any]:
     parts = [count(len(members), "point")]
     if len(measured):
         low, high = measured["bits_per_pixel"].min(), measured["bits_per_pixel"].max()
-        parts.append(f"{_rate(low)} to {_rate(high)} bits per pixel" if low < high else f"{_rate(low)} bits per pixel")
+        parts.append(wording.span(low, high, wording.rate, "bits per pixel"))
     low, high = members["psnr_db"].min(), members["psnr_db"].max()
     if not math.isnan(low):
-        parts.append(f"{low:.1f} to {high:.1f} dB" if low < high else f"{low:.1f} dB")
+        parts.append(wording.span(low, high, "{:.1f}".format, "dB"))
     if restored(members).any():
         parts.append("every pixel restored" + ("" if restored(members).all() else " at some"))
     if members["failed"].sum():
@@ -252,7 +249,7 @@ def _codec(members: pd.DataFrame) -> dict[str, Any]:
     return {
         "name": members["codec"].iloc[0],
         "label": members["label"].iloc[0],
-        "foreign": bool(members["out_of_domain"].any()),
+        "mark": members["mark"].iloc[0],
         "said": ", ".join(parts),
         "shared": constant_settings(list(members["settings"])),
         "rows": table.to_dict("records"),
@@ -275,10 +272,6 @@ def _headline(manifest: dict[str, Any], points: pd.DataFrame) -> list[str]:
     return parts
 
 
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1] if words else "no data"
-
-
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES, encoding="utf-8"),
@@ -287,39 +280,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {name: _or_dash(write) for name, write in FORMATS.items()}
+    environment.filters |= wording.FILTERS
     environment.filters |= {"data_uri": pictures.data_uri, "zoom": pictures.zoom, "caption": pictures.caption}
-    environment.tests["number"] = lambda value: not _absent(value)
+    environment.tests["number"] = lambda value: not wording.absent(value)
     return environment
-
-
-def _absent(value: Any) -> bool:
-    return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
-
-
-def _or_dash(write: Callable[[Any], str]) -> Callable[[Any], str]:
-    return lambda value: "–" if _absent(value) else write(value)
-
-
-def _rate(value: float) -> str:
-    return f"{value:.3f}" if value < 10 else f"{value:.2f}"
-
-
-def _seconds(value: float) -> str:
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if value >= scale:
-            digits = value / scale
-            return f"{digits:.0f} {unit}" if digits >= 100 else f"{digits:.3g} {unit}"
-    return f"{value / 1e-6:.2g} µs"
-
-
-FORMATS: dict[str, Callable[[Any], str]] = {
-    "whole": lambda value: f"{value:,.0f}",
-    "rate": _rate,
-    "ratio": lambda value: f"{value:,.2f}" if value < 100 else f"{value:,.0f}",
-    "mse": lambda value: "0" if value == 0 else f"{value:.3e}",
-    "db": lambda value: f"{value:.2f}",
-    "ssim": lambda value: f"{value:.4f}",
-    "seconds": _seconds,
-    "exactly": lambda value: repr(float(value)),
-}

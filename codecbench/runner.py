@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from codecbench import provenance
 from codecbench.datadir import data_root
 from codecbench.dataset import Dataset
-from codecbench.errors import StoreError, UsageError
+from codecbench.errors import UsageError
 from codecbench.plan import CodecChoice, Plan, choose_codecs, choose_datasets, make_plan
 from codecbench.records import CodecSpec, Task, Timing
 from codecbench.registry import CODECS, file_sha256
@@ -24,6 +23,9 @@ from codecbench.workers import TIMING_THREADS, drain, threads_for, time_task, wo
 
 if TYPE_CHECKING:
     import pandas as pd
+
+GPU_WORKERS = 2
+"""Worker processes when nobody says otherwise and a GPU computes: each holds memory of it."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,12 @@ class Run:
     Attributes:
         path: the folder.
         failed_tasks: tasks that this command could not measure.
+        changed: whether this command had anything to measure.
     """
 
     path: Path
     failed_tasks: int = 0
+    changed: bool = True
 
     def summary(self) -> pd.DataFrame:
         """One row per dataset × codec × settings; the columns are described in ``codecbench.analysis``."""
@@ -82,14 +86,24 @@ class Run:
         """
         from codecbench.report import write_report
 
-        return write_report(RunFolder.existing(self.path))
+        store = RunFolder.existing(self.path)
+        store.require_parts()
+        return write_report(store)
+
+    @property
+    def report_is_current(self) -> bool:
+        """Whether ``report.html`` was drawn after everything that lies in the folder was measured."""
+        page = self.path / "report.html"
+        sources = [self.path / name for name in ("run.json", "parts", "timings") if (self.path / name).exists()]
+        return page.is_file() and page.stat().st_mtime >= max(source.stat().st_mtime for source in sources)
 
 
 def load_run(path: str | os.PathLike[str]) -> Run:
     """Opens a run that was measured before.
 
     Raises:
-        StoreError: there is none, or it is damaged or of a newer version.
+        UsageError: there is none.
+        StoreError: it is damaged or of a newer version.
     """
     return Run(RunFolder.existing(Path(path)).path)
 
@@ -118,12 +132,12 @@ def run(
         images: images a dataset, chosen by ``seed``; None for all.
         out: the run folder; by default ``results/<datasets>-<images>`` below the current directory.
         skip: codecs to leave out.
-        workers: worker processes; None for one a core.
+        workers: worker processes, each with one that decodes beside it; None for one a core, on a GPU at most two.
         timing: whether to take timings after the measurements.
         device: ``"auto"`` (a GPU where there is one), ``"cpu"`` or ``"cuda"``.
         data_dir: the data root; by default ``$CODECBENCH_DATA`` or a folder in the user's cache.
         seed: of the choice of images and the order of work.
-        fresh: throw away what the folder holds.
+        fresh: first throw away what codecbench wrote into the folder.
         command: recorded in ``run.json``.
         watch: receives notes, progress and failures.
 
@@ -131,26 +145,40 @@ def run(
         The run; tasks that failed are recorded in it, not raised.
 
     Raises:
-        UsageError: a request that cannot be carried out as written.
-        StoreError: the folder cannot be written, or holds other images.
+        UsageError: a request that cannot be carried out as written, also a folder that holds other images.
+        StoreError: the folder cannot be written.
     """
     if images is not None and images < 1:
         raise UsageError(f"images={images} is not allowed; allowed: 1 or more, or all")
-    count_workers = provenance.available_cores() if workers is None else workers
-    if count_workers < 1:
+    if workers is not None and workers < 1:
         raise UsageError(f"workers={workers} is not allowed; allowed: 1 or more")
     root = data_root(data_dir)
     choices, notes = choose_codecs(codecs, skip)
     chosen_datasets, more = choose_datasets(datasets, root)
     target = provenance.resolve_device(device, any(choice.cls.uses_device for choice in choices))
-    device_name = provenance.device_name(target)
-    plan = make_plan(
-        choices, chosen_datasets, root, count=images, seed=seed, device_name=device_name, notes=notes + more
-    )
+    cores = provenance.available_cores()
+    count_workers = workers or (cores if target == "cpu" else min(cores, GPU_WORKERS))
     path = Path(out) if out is not None else default_folder(chosen_datasets, images)
-    if fresh:
-        _discard(path)
-    store = RunFolder(path)
+    plan = make_plan(
+        choices,
+        chosen_datasets,
+        root,
+        count=images,
+        seed=seed,
+        device_name=provenance.device_name(target),
+        notes=notes + more,
+        say=lambda line: watch(Event("note", line)),
+    )
+    for note in plan.notes:
+        watch(Event("note", note))
+    for skipped in plan.skips:
+        where = f"{skipped.codec} on {skipped.dataset} ({skipped.images} images)"
+        watch(Event("note", f"skipped: {where}: {skipped.reason}"))
+    store = RunFolder.for_writing(path, fresh)
+    selections = {source.selection.label: source.selection for source in plan.sources}
+    if store.holds(selections, plan.codec_fingerprints) and not waiting_tasks(plan, store, timing):
+        watch(Event("note", f"nothing to measure: all {len(plan.tasks)} tasks are there"))
+        return Run(path, changed=False)
     invocation = {
         "command": command or "codecbench.run",
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -164,46 +192,33 @@ def run(
         "versions": provenance.versions(),
         "notes": plan.notes,
     }
-    store.join(
-        {source.selection.label: source.selection for source in plan.sources},
-        {choice.name: _describe(choice, plan) for choice in choices if choice.name in plan.codec_fingerprints},
-        [asdict(skip) for skip in plan.skips],
-        invocation,
-    )
+    planned: dict[str, dict[str, list[str]]] = {}
+    for task in plan.tasks:
+        planned.setdefault(task.dataset, {}).setdefault(task.codec.name, []).append(task.codec.settings_text)
+    described = {choice.name: _describe(choice, plan) for choice in choices if choice.name in plan.codec_fingerprints}
+    store.join(selections, described, planned, [asdict(skip) for skip in plan.skips], invocation)
     for source in plan.sources:
-        shown = source.selection.shown
-        originals = {index: source.images.read([index])[0] for index in shown}
+        originals = {index: source.images.read([index])[0] for index in source.selection.shown}
         store.write_samples(original_name(source.selection.label), originals)
-    for note in plan.notes:
-        watch(Event("note", note))
-    for skipped in plan.skips:
-        watch(
-            Event(
-                "note",
-                f"skipped: {skipped.codec} on {skipped.dataset} ({skipped.images} images): {skipped.reason}",
-            )
-        )
     failed = measure_all(plan, store, root, target, count_workers, seed, watch)
     if timing:
         failed += time_all(plan, store, root, target, seed, watch)
     return Run(path, failed)
 
 
+def waiting_tasks(plan: Plan, store: RunFolder, timing: bool) -> bool:
+    """Whether anything of a plan is still to be measured, or to be timed."""
+    finished = store.finished()
+    return any(
+        task.id not in finished or (timing and not store.is_timed(task.dataset, task.codec, task.codec_fingerprint))
+        for task in plan.tasks
+    )
+
+
 def default_folder(datasets: Iterable[Dataset], images: int | None) -> Path:
     """``results/<datasets>-<images>``, with what file names do not take replaced by underscores."""
     labels = "+".join(re.sub(r"[^A-Za-z0-9.=-]+", "_", dataset.label) for dataset in datasets)
     return Path("results") / f"{labels}-{'all' if images is None else images}"
-
-
-def _discard(path: Path) -> None:
-    if not path.exists():
-        return
-    try:
-        if not (path / "run.json").is_file() and any(path.iterdir()):
-            raise StoreError(f"{path} is no run folder (it holds no run.json), so --fresh does not empty it")
-        shutil.rmtree(path)
-    except OSError as error:
-        raise StoreError(f"cannot empty {path}: {error.strerror or error}") from error
 
 
 def _describe(choice: CodecChoice, plan: Plan) -> dict[str, Any]:
@@ -317,5 +332,7 @@ class _Progress:
     def step(self, dataset: str, codec: str) -> None:
         self.done += 1
         self.fresh += 1
-        left = (time.perf_counter() - self.began) / self.fresh * (self.total - self.done)
+        spent = time.perf_counter() - self.began
+        known = self.fresh >= 5 and spent > 3.0  # the first tasks wait for the workers to start
+        left = spent / self.fresh * (self.total - self.done) if known else None
         self.watch(Event(self.kind, "", dataset, codec, self.done, self.total, left))

@@ -19,22 +19,25 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from codecbench.codec import Images
-from codecbench.errors import StoreError
+from codecbench.errors import StoreError, UsageError
 from codecbench.measure import Measurement
 from codecbench.records import CodecSpec, Selection, Task, Timing, digest
+from codecbench.rows import COLUMNS, row_table
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
 SCHEMA = 1
+OWN = ("run.json", "summary.csv", "report.html", "figures", "parts", "timings", "samples")
+"""Everything that codecbench writes into a run folder."""
 
 
 class RunFolder:
@@ -56,16 +59,44 @@ class RunFolder:
         """Opens a run folder that must be there.
 
         Raises:
-            StoreError: no run there, damaged, or of a newer version.
+            UsageError: there is no run.
+            StoreError: it is damaged or of a newer version.
         """
         if not (path / "run.json").is_file():
-            raise StoreError(f"no run at {path}: it holds no run.json")
+            raise UsageError(f"no run at {path}: it holds no run.json")
         return cls(path)
+
+    @classmethod
+    def for_writing(cls, path: Path, fresh: bool = False) -> RunFolder:
+        """Opens a run folder to measure into; makes sure that nothing of anybody else's lies there.
+
+        Args:
+            path: the folder; need not exist yet.
+            fresh: remove what codecbench wrote there, and nothing else.
+
+        Raises:
+            UsageError: a file, or a folder that holds other things and no run.
+            StoreError: damaged, of a newer version, without its parts, or something cannot be removed.
+        """
+        try:
+            if path.exists() and not path.is_dir():
+                raise UsageError(f"{path} is a file; a run needs a folder")
+            others = path.is_dir() and any(entry.name not in OWN for entry in path.iterdir() if entry.suffix != ".tmp")
+            if others and not (path / "run.json").is_file():
+                raise UsageError(f"{path} is not empty and holds no run; name another --out")
+            if fresh:
+                _discard(path)
+        except OSError as error:
+            raise StoreError(f"cannot use {path}: {error.strerror or error}") from error
+        store = cls(path)
+        store.require_parts()
+        return store
 
     # ---- the manifest -------------------------------------------------------------------------------------------
 
     def _read_manifest(self) -> dict[str, Any]:
-        empty: dict[str, Any] = {"schema": SCHEMA, "datasets": {}, "codecs": {}, "skipped": [], "invocations": []}
+        empty: dict[str, Any] = {"schema": SCHEMA, "datasets": {}, "codecs": {}, "planned": {}, "skipped": []}
+        empty["invocations"] = []
         file = self.path / "run.json"
         if not file.is_file():
             return empty
@@ -74,13 +105,14 @@ class RunFolder:
         if isinstance(schema, int) and schema > SCHEMA:
             raise StoreError(f"{self.path} was written by a newer codecbench (schema {schema}, known {SCHEMA})")
         if found is None or not empty.keys() <= found.keys():
-            raise StoreError(f"{file} is damaged; repair it, or begin anew with --fresh")
+            raise StoreError(f"{file} is damaged; repair it, or measure anew with `codecbench run --fresh`")
         return found
 
     def join(
         self,
         selections: Mapping[str, Selection],
         codecs: Mapping[str, Mapping[str, Any]],
+        planned: Mapping[str, Mapping[str, Sequence[str]]],
         skipped: list[dict[str, Any]],
         invocation: Mapping[str, Any],
     ) -> None:
@@ -89,37 +121,57 @@ class RunFolder:
         Args:
             selections: the images chosen, by dataset label.
             codecs: fingerprint and description of every codec measured, by name.
+            planned: settings of the points to be measured, by dataset label and codec name.
             skipped: pairs of codec and dataset that do not fit.
             invocation: command, versions, machine, threads, seed and commit.
 
         Raises:
-            StoreError: the folder already holds another choice of images of one of these datasets, or is not writable.
+            UsageError: the folder already holds another choice of images of one of these datasets.
+            StoreError: it is not writable.
         """
         self.manifest = self._read_manifest()  # another command may have joined since the folder was opened
-        datasets = self.manifest["datasets"]
+        known, datasets = self.manifest["codecs"], self.manifest["datasets"]
         for label, selection in selections.items():
-            record = {
-                key: value for key, value in dataclasses.asdict(selection).items() if key not in ("label", "indices")
-            }
-            record |= {"shown": list(selection.shown), "images": len(selection.indices)}
-            if label in datasets and datasets[label] != record:
-                held = datasets[label]
-                raise StoreError(
+            held = datasets.setdefault(label, _describe_selection(selection))
+            if held != _describe_selection(selection):
+                raise UsageError(
                     f"{self.path} already holds {held['images']} images of {label} (seed {held['seed']}), and not the "
                     f"same as the {len(selection.indices)} asked for (seed {selection.seed}); "
                     "name another --out, or begin anew with --fresh"
                 )
-            datasets[label] = record
-        self.manifest["codecs"].update(codecs)
-        concerned = {(skip["dataset"], skip["codec"].partition(":")[0]) for skip in skipped}
-        kept = [
+        for label, points in planned.items():
+            for name, settings in points.items():
+                kept = self.manifest["planned"].setdefault(label, {})
+                same = known.get(name, {}).get("fingerprint") == codecs[name]["fingerprint"]
+                kept[name] = list(dict.fromkeys([*(kept.get(name, ()) if same else ()), *settings]))
+        known.update(codecs)
+        self.manifest["skipped"] = [
             skip
             for skip in self.manifest["skipped"]
-            if (skip["dataset"], skip["codec"].partition(":")[0]) not in concerned
-        ]
-        self.manifest["skipped"] = kept + skipped
+            if skip["dataset"] not in selections or skip["codec"].partition(":")[0] not in codecs
+        ] + skipped
         self.manifest["invocations"].append(dict(invocation))
         self._write(self.path / "run.json", _dump(self.manifest))
+
+    def holds(self, selections: Mapping[str, Selection], codecs: Mapping[str, str]) -> bool:
+        """Whether these images, and codecs with these fingerprints, are the ones that the folder knows."""
+        known = {name: codec["fingerprint"] for name, codec in self.manifest["codecs"].items()}
+        return all(
+            self.manifest["datasets"].get(label) == _describe_selection(selection)
+            for label, selection in selections.items()
+        ) and all(known.get(name) == fingerprint for name, fingerprint in codecs.items())
+
+    def require_parts(self) -> None:
+        """Makes sure that what ``summary.csv`` tells was measured here can be read here.
+
+        Raises:
+            StoreError: this is a published run without its parts, which cannot be drawn or measured into.
+        """
+        if self.manifest["codecs"] and (self.path / "summary.csv").is_file() and not (self.path / "parts").is_dir():
+            raise StoreError(
+                f"{self.path} holds tables and figures without the parts they were made from, so they can be neither "
+                "drawn again nor added to; measure into another folder with --out, or anew with --fresh"
+            )
 
     # ---- tasks --------------------------------------------------------------------------------------------------
 
@@ -133,7 +185,7 @@ class RunFolder:
         import pyarrow.parquet as pq
 
         buffer = pa.BufferOutputStream()
-        pq.write_table(_table(task, measurement), buffer, compression="zstd")
+        pq.write_table(row_table(task, measurement), buffer, compression="zstd")
         content = buffer.getvalue().to_pybytes()
         if measurement.shown:
             self.write_samples(f"{task.id}.npz", measurement.shown)
@@ -188,7 +240,7 @@ class RunFolder:
                 continue
             tables.append(pq.read_table(pa.BufferReader(content)))
         if not tables:
-            return pd.DataFrame(columns=list(_SCHEMA_COLUMNS))
+            return pd.DataFrame(columns=list(COLUMNS))
         frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
         return frame
 
@@ -349,46 +401,15 @@ def _describe_task(task: Task) -> dict[str, Any]:
     }
 
 
-_SCHEMA_COLUMNS: dict[str, Callable[[Any], Any]] = {
-    "dataset": lambda pa: pa.dictionary(pa.int32(), pa.string()),
-    "image": lambda pa: pa.int64(),
-    "height": lambda pa: pa.int32(),
-    "width": lambda pa: pa.int32(),
-    "channels": lambda pa: pa.int8(),
-    "codec": lambda pa: pa.dictionary(pa.int32(), pa.string()),
-    "settings": lambda pa: pa.dictionary(pa.int32(), pa.string()),
-    "num_bytes": lambda pa: pa.int64(),
-    "container_bytes": lambda pa: pa.float64(),
-    "estimated_bits": lambda pa: pa.float64(),
-    "mse": lambda pa: pa.float64(),
-    "mse_float": lambda pa: pa.float64(),
-    "max_abs_error": lambda pa: pa.int16(),
-    "ssim": lambda pa: pa.float64(),
-    "lossless": lambda pa: pa.bool_(),
-}
+def _describe_selection(selection: Selection) -> dict[str, Any]:
+    record = {key: value for key, value in dataclasses.asdict(selection).items() if key not in ("label", "indices")}
+    return record | {"shown": list(selection.shown), "images": len(selection.indices)}
 
 
-def _table(task: Task, measurement: Measurement) -> pa.Table:
-    import pyarrow as pa
-
-    count = len(task.indices)
-    height, width, channels = task.shape
-    values: dict[str, Any] = {
-        "dataset": [task.dataset] * count,
-        "image": np.array(task.indices, dtype=np.int64),
-        "height": np.full(count, height),
-        "width": np.full(count, width),
-        "channels": np.full(count, channels),
-        "codec": [task.codec.name] * count,
-        "settings": [task.codec.settings_text] * count,
-        "num_bytes": measurement.num_bytes,
-        "container_bytes": measurement.container_bytes,
-        "estimated_bits": measurement.estimated_bits,
-        "mse": measurement.mse,
-        "mse_float": measurement.mse_float,
-        "max_abs_error": measurement.max_abs_error,
-        "ssim": measurement.ssim,
-        "lossless": np.full(count, measurement.lossless),
-    }
-    arrays = [pa.array(values[name], type=kind(pa), from_pandas=True) for name, kind in _SCHEMA_COLUMNS.items()]
-    return pa.Table.from_arrays(arrays, names=list(_SCHEMA_COLUMNS))
+def _discard(path: Path) -> None:
+    for name in OWN:
+        entry = path / name
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink(missing_ok=True)

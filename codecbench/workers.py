@@ -5,24 +5,26 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import pickle
 import signal
 import sys
 import threading
 import time
 import traceback
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from codecbench.dataset import Dataset, ImageSet
-from codecbench.errors import printable
-from codecbench.provenance import available_cores
+from codecbench.dataset import Dataset, ImageSet, fingerprint_pixels
+from codecbench.errors import DatasetError, PluginError, one_line, printable
+from codecbench.provenance import available_cores, device_name
 from codecbench.records import Task, Timing
-from codecbench.registry import CODECS
+from codecbench.registry import CODECS, codec_fingerprint
 from codecbench.store import RunFolder
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -161,20 +163,19 @@ def work(task: Task, dataset: Dataset, data_dir: Path, folder: Path, device: str
     store = RunFolder(folder)
     began = time.perf_counter()
     try:
+        _check_codec(task, device)
         images = _open(dataset, data_dir).read(task.indices)
-        measurement = measure(task, images, device)
+        if fingerprint_pixels([images]) != task.data_fingerprint:
+            raise DatasetError(f"the images of {task.dataset} changed while the run went on; run again")
+        measurement = measure(task, images, device, _decoder.decode)
     except BaseException as error:  # whatever a plugin raises, SystemExit included, costs its own task only
         seconds = time.perf_counter() - began
-        reason = one_line(error)
-        store.write_failure(task, reason, "".join(traceback.format_exception(error)), seconds)
+        reason = error.reason if isinstance(error, _FailedElsewhere) else one_line(error)
+        details = error.details if isinstance(error, _FailedElsewhere) else _traceback(error)
+        store.write_failure(task, reason, details, seconds)
         return reason
     store.write_task(task, measurement, time.perf_counter() - began)
     return ""
-
-
-def one_line(error: BaseException) -> str:
-    """An exception as one line: ``BitstreamError: …``."""
-    return printable(" ".join(f"{type(error).__name__}: {error}".split()))
 
 
 def time_task(task: Task, dataset: Dataset, data_dir: Path, device: str) -> Timing:
@@ -182,7 +183,7 @@ def time_task(task: Task, dataset: Dataset, data_dir: Path, device: str) -> Timi
     from codecbench.timing import time_codec, timed_count
 
     try:
-        CODECS.get(task.codec.name)  # a learned codec loads torch, whose threads can only then be set
+        _check_codec(task, device)  # a learned codec loads torch, whose threads can only then be set
         torch = sys.modules.get("torch")
         if torch is not None:
             torch.set_num_threads(TIMING_THREADS)
@@ -190,3 +191,83 @@ def time_task(task: Task, dataset: Dataset, data_dir: Path, device: str) -> Timi
         return time_codec(task.codec, images, device, TIMING_THREADS)
     except BaseException as error:
         return Timing(0, (), (), TIMING_THREADS, device, failed=one_line(error))
+
+
+class _FailedElsewhere(Exception):
+    """A failure in the decoding process, with its words."""
+
+    def __init__(self, reason: str, details: str = ""):
+        super().__init__(reason)
+        self.reason, self.details = reason, details
+
+
+class _Decoder:
+    """A process that decodes for one worker: it gets a task's codec and bytes, and has never seen an image."""
+
+    def __init__(self) -> None:
+        self._pipe: Connection | None = None
+
+    def decode(self, task: Task, bitstreams: Sequence[bytes], device: str) -> Any:
+        """What ``measure.decode_output`` gives there."""
+        if self._pipe is None:
+            self._pipe = self._begin()
+        try:
+            self._pipe.send((task, list(bitstreams), device))
+            output, reason, details = self._pipe.recv()
+        except (EOFError, OSError):
+            self._pipe = None
+            raise _FailedElsewhere("the decoding process died (killed, crashed, or called exit)") from None
+        if reason:
+            raise _FailedElsewhere(reason, details)
+        return output
+
+    def _begin(self) -> Connection:
+        context = get_context("spawn")
+        ours, theirs = context.Pipe()
+        with _hidden_main():
+            # Daemonic, so that the worker ends it when it ends itself.
+            context.Process(target=_serve_decoding, args=(theirs,), daemon=True).start()
+        theirs.close()
+        return ours
+
+
+_decoder = _Decoder()
+
+
+def _serve_decoding(pipe: Connection) -> None:
+    _begin_worker()
+    while True:
+        try:
+            task, bitstreams, device = pipe.recv()
+        except EOFError:
+            return
+        answer = _decode_task(task, bitstreams, device)
+        try:
+            pipe.send(answer)
+        except (TypeError, AttributeError, pickle.PicklingError) as error:  # no array, then: nothing was sent yet
+            pipe.send((None, one_line(error), _traceback(error)))
+
+
+def _decode_task(task: Task, bitstreams: Sequence[bytes], device: str) -> tuple[Any, str, str]:
+    from codecbench.measure import decode_output
+
+    try:
+        _check_codec(task, device)
+        return decode_output(task, bitstreams, device), "", ""
+    except BaseException as error:
+        return None, one_line(error), _traceback(error)
+
+
+def _check_codec(task: Task, device: str) -> None:
+    """Imports the codec and makes sure that it is the one that the run was planned with."""
+    if _fingerprint(task.codec.name, device) != task.codec_fingerprint:
+        raise PluginError(f"the source or the weights of {task.codec.name} changed while the run went on; run again")
+
+
+@functools.cache
+def _fingerprint(name: str, device: str) -> str:
+    return codec_fingerprint(CODECS.get(name), device_name(device))
+
+
+def _traceback(error: BaseException) -> str:
+    return printable("".join(traceback.format_exception(error)))

@@ -20,7 +20,7 @@ import PIL
 from PIL import Image, ImageFile, features
 
 from codecbench.codec import MAX_PIXELS, Images, PerImageCodec, format_shape
-from codecbench.errors import BitstreamError, UnsupportedImageError
+from codecbench.errors import BitstreamError, UnsupportedImageError, one_line
 from codecbench.records import Shape
 
 
@@ -111,8 +111,7 @@ class PillowCodec(PerImageCodec):
         except BitstreamError:
             raise
         except Exception as error:  # Pillow's plugins raise whatever their parsers happen to raise
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise BitstreamError(f"{self.name}: not a stream that can be decoded ({reason})") from error
+            raise BitstreamError(f"{self.name}: not a stream that can be decoded ({one_line(error)})") from error
         return pixels
 
     def _pixels(self, picture: ImageFile.ImageFile, layout: Layout) -> Images:

@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 from PIL import AvifImagePlugin, ImageFile
 
 from codecbench.codec import Images
-from codecbench.codecs._boxes import Box, only_box, read_boxes
-from codecbench.codecs._pillow import Layout, PillowCodec
 from codecbench.errors import BitstreamError
 from codecbench.registry import register_codec
 from codecbench.settings import setting
+
+from ._boxes import Box, only_box, read_boxes
+from ._pillow import Layout, PillowCodec
 
 _SEQUENCE_HEADER = 1  # OBU types of the AV1 specification, section 6.2.2
 _TEMPORAL_DELIMITER = 2

@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 from PIL import ImageFile, JpegImagePlugin
 
 from codecbench.codec import Images
-from codecbench.codecs._pillow import Layout, PillowCodec
 from codecbench.errors import BitstreamError
 from codecbench.registry import register_codec
 from codecbench.settings import setting
+
+from ._pillow import Layout, PillowCodec
 
 # libjpeg's own progressive script has ten; thousands of scans are a known way to hang a decoder.
 _MAX_SCANS = 64

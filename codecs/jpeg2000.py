@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 
 from PIL import ImageFile, Jpeg2KImagePlugin
 
-from codecbench.codecs._boxes import only_box, read_boxes
-from codecbench.codecs._pillow import Layout, PillowCodec
 from codecbench.errors import BitstreamError
 from codecbench.records import Shape
 from codecbench.registry import register_codec
 from codecbench.settings import Value, setting
+
+from ._boxes import only_box, read_boxes
+from ._pillow import Layout, PillowCodec
 
 _SIGNATURE = b"\x00\x00\x00\x0cjP  \x0d\x0a\x87\x0a"
 _SOC, _SIZ, _COD, _QCD, _COM = b"\xff\x4f", b"\xff\x51", b"\xff\x52", b"\xff\x5c", b"\xff\x64"

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from codecbench.codec import Images, PerImageCodec
-from codecbench.codecs._shape import pack_shape, unpack_shape
 from codecbench.errors import BitstreamError
 from codecbench.registry import register_codec
+
+from ._shape import pack_shape, unpack_shape
 
 
 @register_codec

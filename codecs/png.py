@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 
 from PIL import ImageFile, PngImagePlugin
 
-from codecbench.codecs._pillow import Layout, PillowCodec
 from codecbench.errors import BitstreamError
 from codecbench.registry import register_codec
 from codecbench.settings import setting
+
+from ._pillow import Layout, PillowCodec
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _STRATEGIES = ("default", "filtered", "huffman", "rle", "fixed")  # in the order of zlib's constants

@@ -11,11 +11,12 @@ import numpy.typing as npt
 import torch
 
 from codecbench.codec import FloatCodec, FloatImages, Images, format_shape
-from codecbench.codecs._shape import pack_shape, unpack_shape
 from codecbench.errors import BitstreamError, UnsupportedImageError
 from codecbench.records import Shape
 from codecbench.registry import register_codec
 from codecbench.settings import Value, setting
+
+from ._shape import pack_shape, unpack_shape
 
 _SLICE_SAMPLES = 1 << 24  # at most this many samples are decomposed at once: 64 MiB of float32
 
@@ -124,6 +125,11 @@ class Svd(FloatCodec):
         x = scaled @ v.reshape(count, channels, width, r).mT
         samples: npt.NDArray[np.float32] = x.permute(0, 2, 3, 1).cpu().numpy()
         return samples
+
+    @classmethod
+    def versions(cls) -> dict[str, str]:
+        """PyTorch's version."""
+        return {"torch": str(torch.__version__)}
 
     def container_bytes(self, bitstream: bytes) -> int:
         """The bytes of the shape header."""

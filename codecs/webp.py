@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 from PIL import ImageFile, WebPImagePlugin
 
 from codecbench.codec import Images
-from codecbench.codecs._pillow import Layout, PillowCodec
 from codecbench.errors import BitstreamError
 from codecbench.records import Shape
 from codecbench.registry import register_codec
 from codecbench.settings import Value, setting
+
+from ._pillow import Layout, PillowCodec
 
 _GRAY = b"L"  # cannot be mistaken for a WebP file, which begins with "RIFF"
 

@@ -46,6 +46,11 @@ class Mnist(Dataset):
 
     split: str = setting("test", choices=("test", "train"), help="which part of MNIST")
 
+    @property
+    def is_training_data(self) -> bool:
+        """All but the test split."""
+        return self.split != "test"
+
     def status(self, data_dir: Path) -> DatasetStatus:
         """Reads the header of the images' file."""
         try:

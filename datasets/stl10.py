@@ -49,6 +49,11 @@ class Stl10(Dataset):
     )
     seed: int = setting(0, low=0, high=2**32 - 1, help="places of the random crops")
 
+    @property
+    def is_training_data(self) -> bool:
+        """All but the test split."""
+        return self.split != "test"
+
     def status(self, data_dir: Path) -> DatasetStatus:
         """Counts the images from the size of their file."""
         try:

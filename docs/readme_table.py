@@ -1,13 +1,14 @@
-"""Makes the README's table from results/reference/summary.csv, so that no number in it is typed by hand.
+"""Makes the README's tables from results/reference/summary.csv, so that no number in it is typed by hand.
 
-python docs/readme_table.py            prints the table
-python docs/readme_table.py --write    puts it between the marks in README.md
+python docs/readme_table.py            prints the tables
+python docs/readme_table.py --write    puts them between the marks in README.md
 """
 
 from __future__ import annotations
 
 import csv
 import sys
+import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,7 +50,7 @@ def chosen(rows: list[Row]) -> dict[str, list[tuple[Row, str]]]:
 
 
 def table(rows: list[Row]) -> str:
-    """The README's tables as Markdown, one a dataset.
+    """The README's tables as Markdown, one a dataset, and the sentence below them.
 
     Args:
         rows: of ``summary.csv``.
@@ -61,7 +62,27 @@ def table(rows: list[Row]) -> str:
         heads += ["MSE", "MSE before rounding", "PSNR (dB)", "SSIM", "Encode (ms)", "Decode (ms)"]
         lines = [f"`{dataset}`, {images:,} test images:", "", _line(heads), _line([":--", ":--", *["--:"] * 10])]
         parts.append("\n".join([*lines, *(_line(_cells(row, why)) for row, why in points)]))
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, two_means(rows)])
+
+
+def two_means(rows: list[Row]) -> str:
+    """A sentence about the point where the two ways of averaging PSNR differ most.
+
+    Args:
+        rows: of ``summary.csv``.
+    """
+
+    def gap(row: Row) -> float:
+        return abs(float(row["psnr_db"]) - float(row["psnr_of_mean_mse_db"]))
+
+    row = max((row for row in rows if row["psnr_db"]), key=gap)
+    exact, images = int(row["exact_images"]), int(row["images"])
+    sentence = (
+        f"`psnr_db` and `psnr_of_mean_mse_db` differ most at `{row['codec']}:{row['settings']}` on `{row['dataset']}`: "
+        f"{float(row['psnr_db']):.2f} dB and {float(row['psnr_of_mean_mse_db']):.2f} dB. There {exact:,} of {images:,} "
+        f"images are restored exactly, and the other {images - exact:,} alone enter the first."
+    )
+    return textwrap.fill(sentence, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def with_table(readme: str, content: str) -> str:
@@ -134,7 +155,7 @@ def _smallest_lossless(rows: list[Row], codec: str) -> tuple[Row, str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Prints the table, or writes it into the README."""
+    """Prints the tables, or writes them into the README."""
     if arguments not in ([], ["--write"]):
         print(__doc__)
         return 2

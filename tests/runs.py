@@ -36,6 +36,8 @@ class MadeUpRun:
         codecs: the other codecs.
         skipped: as in ``run.json``.
         notes: as in ``run.json``.
+        training: datasets that are the training images of the codecs trained on their family.
+        absent: codecs of which a point is planned on every dataset and never measured.
     """
 
     def __init__(
@@ -46,6 +48,8 @@ class MadeUpRun:
         trained_on: dict[str, tuple[str, ...]] | None = None,
         skipped: Sequence[dict[str, Any]] = (),
         notes: Sequence[str] = (),
+        training: Sequence[str] = (),
+        absent: Sequence[str] = (),
     ):
         self.store = RunFolder(path)
         self.datasets = datasets
@@ -61,10 +65,13 @@ class MadeUpRun:
             for name in [*codecs, *learned]
         }
         selections = {
-            label: Selection(label, tuple(range(8)), 100, 3, (0, 1), f"pixels of {label}", label.partition(":")[0])
+            label: Selection(
+                label, tuple(range(8)), 100, 3, (0, 1), f"pixels of {label}", label.partition(":")[0], label in training
+            )
             for label in datasets
         }
-        self.store.join(selections, described, list(skipped), INVOCATION | {"notes": list(notes)})
+        planned = {label: {name: [""] for name in absent} for label in datasets}
+        self.store.join(selections, described, planned, list(skipped), INVOCATION | {"notes": list(notes)})
         for label, shape in datasets.items():
             self.store.write_samples(original_name(label), {i: self.image(shape, i) for i in (0, 1)})
 
@@ -76,9 +83,13 @@ class MadeUpRun:
         self, dataset: str, codec: str, settings: dict[str, Value], indices: Sequence[int], shape: Shape | None
     ) -> Task:
         shown = tuple(index for index in indices if index in (0, 1))
+        spec = CodecSpec.of(codec, settings)
+        points = self.store.manifest["planned"].setdefault(dataset, {}).setdefault(codec, [])
+        if spec.settings_text not in points:
+            points.append(spec.settings_text)
         return Task(
             dataset,
-            CodecSpec.of(codec, settings),
+            spec,
             tuple(indices),
             shape or self.datasets[dataset],
             shown,

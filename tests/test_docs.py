@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+import codecbench as cb
+from codecbench.learned import checkpoint, training
+
 ROOT = Path(__file__).resolve().parents[1]
 CODEC_DOC = ROOT / "docs" / "adding-a-codec.md"
 DATASET_DOC = ROOT / "docs" / "adding-a-dataset.md"
@@ -134,17 +137,24 @@ def test_the_short_codec_of_the_readme(tmp_path):
 
 
 def test_the_python_lines_of_the_readme(tmp_path):
-    """As they stand, but over a few drawn digits."""
+    """As they stand, in a script."""
     (code,) = [block for block in blocks(README, "python") if "cb.run(" in block]
-    for there, here in {
-        'codecs="jpeg,svd"': 'codecs="jpeg:quality=50,png:compress_level=9"',
-        'datasets="mnist", images=1000': 'datasets="digits", images=3',
-        "results/mnist-1000": "results/digits-3",
-    }.items():
-        assert there in code
-        code = code.replace(there, here)
-    code += "assert len(df) == 2\nassert len(rows) == 6\n"
-    assert "report.html" in call("-c", code, cwd=tmp_path)
+    code += "assert set(df['codec']) == {'jpeg', 'png'}\nassert len(rows) == 100 * len(df)\n"
+    (tmp_path / "script.py").write_text(code, encoding="utf-8")
+    assert "report.html" in call("script.py", cwd=tmp_path)
+
+
+def test_a_missing_data_set_names_the_command_that_gets_it_as_the_readme_says(tmp_path):
+    with pytest.raises(cb.DatasetError, match="`codecbench data get mnist`"):
+        cb.run("png", "mnist", out=tmp_path / "out", data_dir=tmp_path / "nothing")
+
+
+def test_training_writes_what_the_readme_names():
+    (section,) = re.findall(r"^## Training\n(.*?)^## ", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    for name in (checkpoint.CHECKPOINT, checkpoint.LOG, checkpoint.BEST, checkpoint.LAST, "best.json"):
+        assert f"`{name}`" in section
+    place = training.make_job("lossy_ae", device="cpu").out.as_posix()
+    assert f"`{place}/`" in section
 
 
 @pytest.mark.parametrize("document", [README, *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.stem)

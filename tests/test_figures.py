@@ -11,9 +11,11 @@ import pytest
 from PIL import Image
 from runs import MadeUpRun, usual_run
 
-from codecbench import curves, figures, pictures
+from codecbench import curves, figures, looks, pictures
 from codecbench.analysis import summarise
 from codecbench.curves import mark_points
+
+SHELF = Path(__file__).parents[1] / "codecs"
 
 
 def points_of(run: MadeUpRun) -> pd.DataFrame:
@@ -71,8 +73,8 @@ def test_points_that_stand_for_their_codec(usual: pd.DataFrame) -> None:
 
 def test_the_shared_rate_is_the_median_and_each_codec_comes_nearest_to_it(usual: pd.DataFrame) -> None:
     points = usual[usual["dataset"] == "mnist"]
-    assert curves.target_rate(points) == pytest.approx(8 * math.sqrt(40 * 32) / 784)
-    chosen = curves.nearest_rate(points, curves.target_rate(points))
+    assert curves.target_rate(points)[0] == pytest.approx(8 * math.sqrt(40 * 32) / 784)
+    chosen = curves.nearest_rate(points, curves.target_rate(points)[0])
     assert list(chosen["codec"]) == ["net", "lossy", "exact"]
     assert list(chosen["bits_per_image"]) == [256, 320, 960]
 
@@ -114,12 +116,48 @@ def test_a_codec_out_of_its_domain_is_dashed_hollow_and_says_so(tmp_path: Path) 
     assert home.get_color() == foreign.get_color()
 
 
+def test_a_single_point_out_of_its_domain_is_hollow_and_axes_have_ticks(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"digits": (16, 16, 1)}, [], {"net": ("mnist",)})
+    run.point("digits", "net", num_bytes=10, ssim=0.99998, encode_s=(1e-3, 1e-3, 1e-3))
+    points = points_of(run)
+    assert not figures.beyond_ssim(points).any()
+    for figure in (
+        figures.rate_distortion(points),
+        figures.rate_distortion(points, quality="ssim"),
+        figures.speed(points, "digits"),
+    ):
+        (line,) = drawn_lines(figure).values()
+        assert line.get_markerfacecolor() == "white"
+        axes = figure.axes[-1]
+        looks.save_png(figure)
+        for axis, values in ((axes.xaxis, line.get_xdata()), (axes.yaxis, line.get_ydata())):
+            low, high = axis.get_view_interval()
+            assert low < values[0] < high
+            assert sum(low <= tick <= high for tick in axis.get_majorticklocs()) >= 2
+
+
+def test_the_shelf_looks_the_same_in_every_run() -> None:
+    assert looks.codec_styles(["svd"])["svd"] == looks.codec_styles(["a", "png", "svd", "zz"])["svd"]
+    assert looks.codec_styles(["mine"])["mine"] == looks.codec_styles(["jpeg", "mine", "webp"])["mine"]
+    assert set(looks.SHELF) == {file.stem for file in SHELF.glob("[a-z]*.py")}
+
+
+def test_an_svg_of_images_embeds_them_at_their_own_size(tmp_path: Path) -> None:
+    run = usual_run(tmp_path)
+    grid = pictures.image_grid(run.store, points_of(run), run.store.rows(), "stl10")
+    assert grid is not None
+    svg = pictures.grid_svg(grid)
+    assert svg == pictures.grid_svg(grid)
+    assert svg.count(b"<image") == 2 + 2 * 2 * 3
+    assert b'width="32"' in svg
+
+
 def test_one_colour_and_marker_a_codec() -> None:
     names = [f"codec{number:02}" for number in range(12)]
-    styles = figures.codec_styles(reversed(names))
+    styles = looks.codec_styles(reversed(names))
     assert len({(style.color, style.marker) for style in styles.values()}) == 12
-    assert figures.codec_styles([*names, *names]) == styles
-    assert len(figures.codec_styles([f"c{number}" for number in range(50)])) == 50
+    assert looks.codec_styles([*names, *names]) == styles
+    assert len(looks.codec_styles([f"c{number}" for number in range(50)])) == 50
 
 
 def test_points_outside_the_view_are_counted_but_no_codec_vanishes(tmp_path: Path) -> None:
@@ -139,10 +177,10 @@ def test_speed_marks_the_points_that_stand_for_their_codecs(usual: pd.DataFrame)
 
 
 def test_saving_gives_the_same_bytes_whatever_the_settings_around(usual: pd.DataFrame) -> None:
-    first = figures.save_svg(figures.rate_distortion(usual))
+    first = looks.save_svg(figures.rate_distortion(usual))
     with mpl.rc_context({"font.size": 30, "svg.hashsalt": "other", "axes.grid": False}):
         before = dict(mpl.rcParams)
-        again = figures.save_svg(figures.rate_distortion(usual))
+        again = looks.save_svg(figures.rate_distortion(usual))
         assert dict(mpl.rcParams) == before
     assert first == again
     assert b"<dc:date>" not in first
@@ -151,7 +189,7 @@ def test_saving_gives_the_same_bytes_whatever_the_settings_around(usual: pd.Data
 def test_labels_with_dollars_or_in_other_scripts_are_drawn(tmp_path: Path) -> None:
     run = MadeUpRun(tmp_path, {"folder:/$x^$/写真": (4, 4, 1)}, ["c"])
     run.point("folder:/$x^$/写真", "c")
-    assert figures.save_png(figures.rate_distortion(points_of(run)), dpi=40).startswith(b"\x89PNG")
+    assert looks.save_png(figures.rate_distortion(points_of(run)), dpi=40).startswith(b"\x89PNG")
 
 
 # ---- images ------------------------------------------------------------------------------------------------------
@@ -174,7 +212,7 @@ def test_the_image_grid_states_true_numbers(tmp_path: Path) -> None:
     assert lossy.error is not None
     largest = int(np.abs(lossy.image.astype(int) - grid.originals[0]).max())
     assert lossy.error.min() == 255 - min(255, grid.factor * largest)
-    size = Image.open(io.BytesIO(figures.save_png(pictures.grid_figure(grid), pictures.DPI))).size
+    size = Image.open(io.BytesIO(looks.save_png(pictures.grid_figure(grid), pictures.DPI))).size
     assert min(size) > 200
 
 

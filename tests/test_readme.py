@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
 import re
 import shlex
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -101,6 +105,7 @@ def invented_rows() -> list[dict[str, str]]:
                 row |= {"compression_ratio": "6.125", "compression_ratio_float32": "24.5"}
                 row |= {"mse": "0.0" if lossless else f"{0.006 - number / 1000}", "mse_float": ""}
                 row |= {"psnr_db": "" if lossless else f"{28 + 2.5 * number}", "ssim": "0.9"}
+                row |= {"psnr_of_mean_mse_db": "" if lossless else f"{27.5 + 2.5 * number}", "exact_images": "0"}
                 rows.append(row | {"encode_s": "0.00012", "decode_s": ""})
     return rows
 
@@ -121,6 +126,15 @@ def test_the_table_takes_the_points_it_names(readme_table):
     assert [line.split("|")[9].strip() for line in lines if line.startswith("| `png")] == ["exact", "exact"]
 
 
+def test_the_sentence_about_the_two_means_takes_the_widest_gap(readme_table):
+    rows = invented_rows()
+    row = next(row for row in rows if row["settings"] == "rank=13")
+    row |= {"psnr_db": "60.0", "psnr_of_mean_mse_db": "75.0", "exact_images": "9990"}
+    said = " ".join(readme_table.table(rows).split())
+    assert "`svd:rank=13` on `mnist`: 60.00 dB and 75.00 dB. There 9,990 of 10,000 images" in said
+    assert "the other 10 alone" in said
+
+
 def test_the_table_is_put_between_its_marks(readme_table):
     once = readme_table.with_table(text(ROOT / "README.md"), "| a |")
     assert once.count(readme_table.BEGIN) == once.count(readme_table.END) == 1
@@ -134,6 +148,20 @@ def test_the_decoder_is_as_large_as_the_readme_says():
     said = " ".join(text(ROOT / "README.md").split())
     assert f"{parameters:,} parameters, {4 * parameters:,} bytes in float32" in said
     assert f"{4 * parameters / 10_000:.0f} bytes an image on top of the 128" in said
+
+
+@pytest.mark.skipif(not SUMMARY.is_file(), reason="results/reference/summary.csv is not there yet")
+def test_the_command_of_the_reference_run_is_the_one_it_was_made_with(readme_table):
+    manifest = json.loads(text(SUMMARY.with_name("run.json")))
+    (recorded,) = {call["command"] for call in manifest["invocations"]}
+    assert f"\n{recorded} --out DIR\n" in text(ROOT / "README.md")
+    assert {label: record["images"] for label, record in manifest["datasets"].items()} == {
+        "mnist": 10000,
+        "stl10": 1000,
+    }
+    assert f"head -c {1000 * 96 * 96 * 3} test_X.bin" in text(ROOT / "README.md")
+    rows = [row for row in readme_table.read_summary() if row["psnr_db"]]
+    assert any(abs(float(row["psnr_db"]) - float(row["psnr_of_mean_mse_db"])) > 1.0 for row in rows)
 
 
 # ---- links and pictures ---------------------------------------------------------------------------------------------
@@ -193,6 +221,34 @@ def test_make_commands_exist():
     for page in PAGES:
         for target in re.findall(r"^make ([a-z-]+)", text(page), re.MULTILINE):
             assert target in targets, f"{page.name}: make {target}"
+
+
+# ---- machines -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_no_page_names_a_machine_or_a_package_index(page):
+    found = re.findall(r"(?<![\w.])/(?:home|root|tmp|work|mnt|Users|opt|usr)\b|[A-Z]:\\", text(page))
+    found += re.findall(r"pypi\.\w+|pythonhosted|download\.pytorch\.org|--(?:extra-)?index-url|localhost", text(page))
+    assert not found
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
+@pytest.mark.parametrize("there_before", [True, False])
+def test_ci_removes_only_the_environment_that_it_made(there_before, tmp_path):
+    clone, tools, scratch = (tmp_path / name for name in ("clone", "tools", "scratch"))
+    for folder in (clone / ".ci", tools, scratch):
+        folder.mkdir(parents=True)
+    shutil.copy(ROOT / ".ci" / "run", clone / ".ci" / "run")
+    (tools / "make").write_text("#!/bin/sh\nmkdir -p .venv/made\nexit 3\n", encoding="utf-8")
+    (tools / "make").chmod(0o755)
+    if there_before:
+        (clone / ".venv").mkdir()
+    environment = os.environ | {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "TMPDIR": str(scratch)}
+    done = subprocess.run(["bash", clone / ".ci" / "run"], env=environment, capture_output=True, check=False)
+    assert done.returncode == 3
+    assert (clone / ".venv").exists() == there_before
+    assert not list(scratch.iterdir())
 
 
 # ---- releases -------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from runs import INVOCATION, MadeUpRun, usual_run
 
-from codecbench import report
+from codecbench import report, wording
 from codecbench.errors import StoreError
 from codecbench.report import write_report
 
@@ -108,13 +108,13 @@ def test_numbers_on_the_page_are_those_of_the_summary(usual: tuple[MadeUpRun, Pa
             assert not row[column] or float(row[column]) in shown
 
 
-def test_figures_are_there_twice_and_pictures_once(usual: tuple[MadeUpRun, Page]) -> None:
+def test_figures_are_there_as_svg_and_png(usual: tuple[MadeUpRun, Page]) -> None:
     run, _ = usual
     names = {file.name for file in (run.store.path / "figures").iterdir()}
     kinds = ("rate-distortion", "rate-ssim", "speed-encode", "speed-decode")
     both = [f"{kind}-{label}" for kind in kinds for label in run.datasets] + ["rate-distortion"]
     assert names == {f"{name}.{kind}" for name in both for kind in ("svg", "png")} | {
-        f"images-{label}.png" for label in run.datasets
+        f"images-{label}.{kind}" for label in run.datasets for kind in ("svg", "png")
     }
 
 
@@ -152,7 +152,7 @@ def test_safe_names_stay_apart() -> None:
 
 
 def test_every_column_has_its_meaning_for_the_headings() -> None:
-    meanings = report.column_meanings()
+    meanings = wording.column_meanings()
     assert set(report.analysis.COLUMNS) <= set(meanings)
     assert meanings["psnr_db"].startswith("mean of the images' PSNR")
     assert meanings["mse_float"] == meanings["mse"]
@@ -161,7 +161,13 @@ def test_every_column_has_its_meaning_for_the_headings() -> None:
 def test_notes_say_what_is_missing_and_why(tmp_path: Path) -> None:
     skip = {"dataset": "a", "codec": "net", "images": 8, "reason": "takes 28×28×1 only"}
     run = MadeUpRun(
-        tmp_path, {"a": (8, 8, 1)}, ["c", "d", "gone"], {"net": ("mnist",)}, [skip], ["digits stands in for mnist"]
+        tmp_path,
+        {"a": (8, 8, 1)},
+        ["c", "d", "gone"],
+        {"net": ("mnist",)},
+        [skip],
+        ["digits stands in for mnist"],
+        absent=["gone"],
     )
     run.point("a", "c", encode_s=(1.0, 2.0, 9.0))
     damaged = run.point("a", "c", {"q": 2})
@@ -172,8 +178,9 @@ def test_notes_say_what_is_missing_and_why(tmp_path: Path) -> None:
     assert "takes 28×28×1 only" in text
     assert "digits stands in for mnist" in text
     assert "1 part of this run was found damaged and set aside" in text
-    assert "gone on a: no results yet" in text
-    assert "d on a: 1 point with fewer than 8 images (the fewest: 5)" in text
+    assert "gone on a: 1 point" in text
+    assert "d on a: 1 point with fewer" in text
+    assert "(the fewest: 5)" in text
     assert "1 of 2 points have no timings" in text
     assert "the machine was not quiet" in text
 
@@ -183,7 +190,7 @@ def test_times_of_several_machines_are_not_left_to_be_compared(tmp_path: Path) -
     assert "2 machines" not in page_of(run).text
     for cores in (2, 4):
         call = INVOCATION | {"timing_threads": 1, "machine": INVOCATION["machine"] | {"cores": cores}}
-        run.store.join({}, {}, [], call)
+        run.store.join({}, {}, {}, [], call)
     assert "Commands took timings on 2 machines" in page_of(run).text
 
 
@@ -205,8 +212,8 @@ def test_a_run_of_failures_only(tmp_path: Path) -> None:
 
 
 def test_a_run_with_nothing_in_it(tmp_path: Path) -> None:
-    run = MadeUpRun(tmp_path, {"a": (8, 8, 1)}, ["c"])
-    assert "c on a: no results yet" in page_of(run).text
+    run = MadeUpRun(tmp_path, {"a": (8, 8, 1)}, ["c"], absent=["c"])
+    assert "c on a: 1 point" in page_of(run).text
     assert table_of(run) == []
 
 
@@ -216,7 +223,7 @@ def test_one_image_and_one_point(tmp_path: Path) -> None:
     page = page_of(run)
     assert "Encoding time is not shown: no timings were taken here." in page.text
     assert "No timings were taken, so nothing is said about speed." in page.text
-    assert "stays" not in page.text
+    assert "that of the point of c whose PSNR is nearest to 30 dB; no other codec here is lossy" in page.text
 
 
 def test_only_lossless_codecs(tmp_path: Path) -> None:
@@ -224,7 +231,9 @@ def test_only_lossless_codecs(tmp_path: Path) -> None:
     run.point("a", "c", mse=0.0, lossless=True)
     run.point("a", "d", mse=0.0, lossless=True, num_bytes=50)
     page = page_of(run)
-    assert "Every codec here restores every pixel" in page.text
+    assert "Every codec here restores every pixel: there is no PSNR or SSIM to draw" in page.text
+    assert "no quality and no rate to match: each is shown at its smallest point" in page.text
+    assert {file.name for file in (tmp_path / "figures").iterdir()} == {"images-a.svg", "images-a.png"}
     assert "99" not in " ".join(page.values)
 
 
@@ -244,7 +253,7 @@ def test_mixed_shapes(tmp_path: Path) -> None:
 def test_empty_streams(tmp_path: Path) -> None:
     run = MadeUpRun(tmp_path, {"a": (8, 8, 1)}, ["c"])
     run.point("a", "c", {"q": 0}, num_bytes=0)
-    assert "every measured stream is empty" in page_of(run).text
+    assert "every lossy stream measured is empty" in page_of(run).text
     run.point("a", "c", {"q": 1}, num_bytes=9)
     assert "1 point with empty streams (0 bits)" in page_of(run).text
 
@@ -286,3 +295,60 @@ def test_a_full_disk_is_a_clear_word(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(StoreError, match="no space left"):
         write_report(run.store)
+
+
+def test_what_is_skipped_is_in_the_summary_and_not_drawn(tmp_path: Path) -> None:
+    skip = {"dataset": "a", "codec": "net", "images": 8, "reason": "takes 28×28×1 only"}
+    run = MadeUpRun(tmp_path, {"a": (8, 8, 1)}, ["c"], {"net": ("mnist",)}, [skip])
+    run.point("a", "c")
+    text = page_of(run).text
+    assert "1 codec, 1 point measured" in text
+    assert "net (trained on mnist)" not in text
+    assert "takes 28×28×1 only" in text
+    assert len(table_of(run)) == len(report.analysis.summarise(run.store))
+
+
+def test_a_codec_on_its_own_training_images_is_marked(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"mnist": (8, 8, 1)}, ["c"], {"net": ("mnist",)}, training=["mnist"])
+    run.point("mnist", "net")
+    run.point("mnist", "c")
+    text = page_of(run).text
+    assert "net (its own training images)" in text
+    assert "net ‡" in text
+    assert "‡ measured on its own training images" in text
+    assert "† trained on data of another kind" not in text
+
+
+def test_commands_with_the_same_surroundings_share_a_block(tmp_path: Path) -> None:
+    run = usual_run(tmp_path)
+    gpu = {"command": "codecbench more", "device": "cuda", "machine": INVOCATION["machine"] | {"device": "Some GPU"}}
+    for call in (INVOCATION | {"seed": 4}, INVOCATION | gpu):
+        run.store.join({}, {}, {}, [], call)
+    first, second = wording.measured_with(run.store.manifest["invocations"])
+    assert [dict(call["facts"]) for call in first["commands"]] == [{"seed": "3"}, {"seed": "4"}]
+    assert ("device", "Some GPU (cuda)") in second["facts"]
+    html = write_report(run.store).read_text(encoding="utf-8")
+    assert html.count("<dt>device</dt>") == 2
+    assert html.count("codecbench run --codecs all") == 2
+
+
+def test_code_in_texts_and_settings_of_a_single_point(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (8, 8, 1)}, ["c"], notes=["give `--images <n>`"])
+    run.store.manifest["codecs"]["c"]["about"] = "As wide as ``latent`` says."
+    run.point("a", "c", {"quality": 50, "chroma": "4:2:0"})
+    html = write_report(run.store).read_text(encoding="utf-8")
+    assert "As wide as <code>latent</code> says." in html
+    assert "give <code>--images &lt;n&gt;</code>" in html
+    assert "`" not in html
+    assert "quality=50,<wbr>chroma=4:2:0</td>" in html
+
+
+def test_numbers_that_would_mislead_when_rounded() -> None:
+    assert wording.span(28.41, 28.44, "{:.1f}".format, "dB") == "28.4 dB"
+    assert wording.span(28.4, 31.0, "{:.1f}".format, "dB") == "28.4 to 31.0 dB"
+    assert [wording.ssim(value) for value in (0.5, 0.99998, 0.99999997, 1.0)] == [
+        "0.5000",
+        "0.99998",
+        ">0.999999",
+        "1.0000",
+    ]

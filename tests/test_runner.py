@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,7 +58,7 @@ def measure(codecs, out, datasets="digits", images=3, events=None, **options):
 def measured(events):
     """How many tasks a run had to measure itself."""
     counts = [event.done for event in events if event.kind == "measured"]
-    return counts[-1] - counts[0]
+    return counts[-1] - counts[0] if counts else 0
 
 
 def sorted_rows(run):
@@ -138,7 +139,7 @@ def test_an_edited_codec_never_shows_stale_rows(tmp_path, shelf):
         ({"decode": "return unpack(stream).astype(float)"}, "uint8"),
         ({"decode": "return unpack(stream) ^ 1", "lossless": True}, "claims to be lossless, but 3 of 3 images differ"),
         ({"decode": "raise cb.BitstreamError('cut short')"}, "BitstreamError: cut short"),
-        ({"decode": "os._exit(7)"}, "worker process died"),
+        ({"decode": "os._exit(7)"}, "the decoding process died"),
         ({"encode": "os.kill(os.getpid(), 9)"}, "worker process died"),
     ],
 )
@@ -169,7 +170,29 @@ def test_a_failed_task_is_tried_again_and_its_failure_forgotten_when_it_works(tm
 
 def test_the_encoder_cannot_spoil_the_originals(tmp_path, shelf):
     write_codec(shelf, "spoiler", encode="image[...] = 0")
-    assert (measure("spoiler", tmp_path / "run").rows()["mse"] > 0).all()
+    run = measure("spoiler", tmp_path / "run")
+    assert "read-only" in run.summary().loc[0, "reason"]
+
+
+def test_a_codec_that_remembers_its_images_is_found_out(tmp_path, shelf):
+    extra = "seen = []\n"
+    write_codec(shelf, "cheat", encode="seen.append(image); return b'x'", decode="return seen[0]", extra=extra)
+    run = measure("cheat", tmp_path / "run", images=1)
+    assert "IndexError" in run.summary().loc[0, "reason"]
+
+
+def test_a_plugin_that_changes_under_a_run_is_refused(tmp_path, shelf):
+    slow = "time.sleep(0.5)"
+    file = write_codec(shelf, "mine", encode=slow)
+    edits = []
+
+    def edit(event):
+        if event.kind == "measured" and not edits:
+            edits.append(write_codec(shelf, "mine", encode=slow, extra="# edited\n"))
+
+    run = cb.run("mine", "digits", images=2, out=tmp_path / "run", timing=False, workers=1, watch=edit)
+    assert edits == [file]
+    assert "changed while the run went on" in run.summary().loc[0, "reason"]
 
 
 def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_rows(tmp_path, shelf):
@@ -215,9 +238,9 @@ def test_a_damaged_part_is_set_aside_and_measured_again(tmp_path, damage):
 
 def test_another_choice_of_images_does_not_mix_with_what_is_there(tmp_path):
     measure("none", tmp_path / "run")
-    with pytest.raises(StoreError, match=r"already holds 3 images of digits \(seed 0\)"):
+    with pytest.raises(UsageError, match=r"already holds 3 images of digits \(seed 0\)"):
         measure("none", tmp_path / "run", images=4)
-    with pytest.raises(StoreError, match="--fresh"):
+    with pytest.raises(UsageError, match="--fresh"):
         measure("none", tmp_path / "run", seed=1)
     assert len(measure("none", tmp_path / "run", images=4, fresh=True).rows()) == 4
 
@@ -225,20 +248,74 @@ def test_another_choice_of_images_does_not_mix_with_what_is_there(tmp_path):
 def test_commands_that_join_at_the_same_time_both_stay(tmp_path):
     described = {"fingerprint": "x", "trained_on": []}
     one, other = RunFolder(tmp_path), RunFolder(tmp_path)
-    one.join({}, {"one": described}, [], {"command": "first"})
-    other.join({}, {"other": described}, [], {"command": "second"})
+    one.join({}, {"one": described}, {}, [], {"command": "first"})
+    other.join({}, {"other": described}, {}, [], {"command": "second"})
     manifest = RunFolder(tmp_path).manifest
     assert set(manifest["codecs"]) == {"one", "other"}
     assert [call["command"] for call in manifest["invocations"]] == ["first", "second"]
 
 
-def test_fresh_empties_only_run_folders(tmp_path):
+def test_only_folders_of_runs_are_measured_into(tmp_path):
     (tmp_path / "precious.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(StoreError, match="no run folder"):
-        measure("none", tmp_path, fresh=True)
-    with pytest.raises(StoreError, match="cannot empty"):
-        measure("none", tmp_path / "precious.txt", fresh=True)
-    assert (tmp_path / "precious.txt").exists()
+    for options in ({}, {"fresh": True}):
+        with pytest.raises(UsageError, match="is not empty and holds no run"):
+            measure("none", tmp_path, **options)
+        with pytest.raises(UsageError, match="is a file"):
+            measure("none", tmp_path / "precious.txt", **options)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["precious.txt"]
+
+
+def test_fresh_removes_nothing_that_codecbench_did_not_write(tmp_path):
+    run = measure("none", tmp_path / "run")
+    run.report()
+    (run.path / "thesis.txt").write_text("mine", encoding="utf-8")
+    measure("jpeg:quality=5", tmp_path / "run", fresh=True)
+    assert set(run.rows()["codec"]) == {"jpeg"}
+    assert (run.path / "thesis.txt").exists()
+    assert not (run.path / "report.html").exists()
+
+
+def test_a_published_run_without_its_parts_is_neither_drawn_nor_added_to(tmp_path):
+    run = measure("none", tmp_path / "run")
+    run.report()
+    table = (run.path / "summary.csv").read_bytes()
+    shutil.rmtree(run.path / "parts")
+    for attempt in (run.report, lambda: measure("jpeg:quality=5", tmp_path / "run")):
+        with pytest.raises(StoreError, match="without the parts they were made from"):
+            attempt()
+    assert (run.path / "summary.csv").read_bytes() == table
+
+
+def test_a_finished_run_says_so_and_leaves_everything_as_it_is(tmp_path):
+    first = measure("none", tmp_path / "run")
+    assert first.changed
+    first.report()
+    assert first.report_is_current
+    manifest = (first.path / "run.json").read_bytes()
+    events = []
+    again = measure("none", tmp_path / "run", events=events)
+    assert not again.changed
+    assert again.report_is_current
+    assert "nothing to measure: all 1 tasks are there" in [event.text for event in events]
+    assert (first.path / "run.json").read_bytes() == manifest
+
+
+def test_what_a_codec_does_not_take_stands_in_the_summary(tmp_path):
+    run = measure("lossy_ae,none,svd:rank=1/40", tmp_path / "run", datasets="digits,photos")
+    summary = run.summary().set_index(["dataset", "codec", "settings"])
+    assert "28×28×1" in summary.loc[("photos", "lossy_ae", ""), "reason"]
+    assert "rank 40 is above" in summary.loc[("digits", "svd", "rank=40"), "reason"]
+    assert summary.loc[("photos", "svd", "rank=40"), "images"] == 3
+    assert summary[summary["reason"].str.startswith("skipped")]["images"].tolist() == [0, 0]
+
+
+@pytest.mark.real_data
+def test_a_learned_codec_on_its_own_training_images_is_marked(tmp_path, data_root):
+    datasets = "mnist,mnist:split=train,digits"
+    run = measure("lossy_ae,none", tmp_path / "run", datasets=datasets, data_dir=data_root)
+    marked = run.summary().set_index(["dataset", "codec"])
+    assert marked.index[marked["on_training_images"]].tolist() == [("mnist:split=train", "lossy_ae")]
+    assert marked.index[marked["out_of_domain"]].tolist() == [("digits", "lossy_ae")]
 
 
 def test_a_run_of_a_newer_version_is_refused(tmp_path):
@@ -253,7 +330,7 @@ def test_a_run_of_a_newer_version_is_refused(tmp_path):
     file.write_text("{}", encoding="utf-8")
     with pytest.raises(StoreError, match="damaged"):
         cb.load_run(run.path)
-    with pytest.raises(StoreError, match="no run at"):
+    with pytest.raises(UsageError, match="no run at"):
         cb.load_run(tmp_path / "nowhere")
 
 
@@ -283,7 +360,7 @@ def test_timings_are_taken_once_and_stand_in_the_summary(tmp_path):
     measure("none,jpeg:quality=5", tmp_path / "run", events=first, timing=True)
     run = measure("none,jpeg:quality=5", tmp_path / "run", events=second, timing=True)
     assert [event.done for event in first if event.kind == "timed"] == [0, 1, 2]
-    assert [event.done for event in second if event.kind == "timed"] == [2]
+    assert [event for event in second if event.kind == "timed"] == []
     summary = run.summary()
     assert (summary[["encode_s", "decode_s"]] > 0).all(axis=None)
     assert (summary["timed_images"] == 3).all()

@@ -99,7 +99,7 @@ def _short(error: Exception) -> str:
     return text if len(text) <= SHOWN_REASON else text[:SHOWN_REASON] + "…"
 
 
-_loaded: dict[tuple[type, Path, str, str], torch.nn.Module] = {}
+_loaded: dict[tuple[type, Path, int, str], torch.nn.Module] = {}
 
 
 def shipped_network(build: type[torch.nn.Module], path: Path, device: str) -> torch.nn.Module:
@@ -108,10 +108,11 @@ def shipped_network(build: type[torch.nn.Module], path: Path, device: str) -> to
     Raises:
         WeightsError: see :func:`load_weights` and :func:`read_card`.
     """
-    sha256 = read_card(path)["sha256"]
-    key = (build, path, sha256, device)
+    card = card_path(path)
+    written = card.stat().st_mtime_ns if card.is_file() else 0
+    key = (build, path, written, device)
     if key not in _loaded:
         module = build()
-        load_weights(path, module, sha256)
+        load_weights(path, module, read_card(path)["sha256"])
         _loaded[key] = module.eval().requires_grad_(False).to(device)
     return _loaded[key]
