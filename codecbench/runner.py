@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codecbench import provenance
+from codecbench import manifests, provenance
 from codecbench.datadir import data_root
 from codecbench.dataset import Dataset
 from codecbench.errors import UsageError
@@ -176,7 +176,7 @@ def run(
         watch(Event("note", f"skipped: {where}: {skipped.reason}"))
     store = RunFolder.for_writing(path, fresh)
     selections = {source.selection.label: source.selection for source in plan.sources}
-    if store.holds(selections, plan.codec_fingerprints) and not waiting_tasks(plan, store, timing):
+    if manifests.holds(store.manifest, selections, plan.codec_fingerprints) and not waiting_tasks(plan, store, timing):
         watch(Event("note", f"nothing to measure: all {len(plan.tasks)} tasks are there"))
         return Run(path, changed=False)
     invocation = {
@@ -196,7 +196,8 @@ def run(
     for task in plan.tasks:
         planned.setdefault(task.dataset, {}).setdefault(task.codec.name, []).append(task.codec.settings_text)
     described = {choice.name: _describe(choice, plan) for choice in choices if choice.name in plan.codec_fingerprints}
-    store.join(selections, described, planned, [asdict(skip) for skip in plan.skips], invocation)
+    skipped_pairs = [asdict(skip) for skip in plan.skips]
+    store.join(manifests.Addition(selections, described, planned, skipped_pairs, invocation))
     for source in plan.sources:
         originals = {index: source.images.read([index])[0] for index in source.selection.shown}
         store.write_samples(original_name(source.selection.label), originals)

@@ -20,22 +20,22 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from codecbench import manifests
 from codecbench.codec import Images
 from codecbench.errors import StoreError, UsageError
 from codecbench.measure import Measurement
-from codecbench.records import CodecSpec, Selection, Task, Timing, digest
+from codecbench.records import CodecSpec, Task, Timing, digest
 from codecbench.rows import COLUMNS, row_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = 1
 OWN = ("run.json", "summary.csv", "report.html", "figures", "parts", "timings", "samples")
 """Everything that codecbench writes into a run folder."""
 
@@ -95,71 +95,31 @@ class RunFolder:
     # ---- the manifest -------------------------------------------------------------------------------------------
 
     def _read_manifest(self) -> dict[str, Any]:
-        empty: dict[str, Any] = {"schema": SCHEMA, "datasets": {}, "codecs": {}, "planned": {}, "skipped": []}
-        empty["invocations"] = []
         file = self.path / "run.json"
         if not file.is_file():
-            return empty
+            return manifests.empty()
         found = _read_json(file)
         schema = found.get("schema") if found else None
-        if isinstance(schema, int) and schema > SCHEMA:
-            raise StoreError(f"{self.path} was written by a newer codecbench (schema {schema}, known {SCHEMA})")
-        if found is None or not empty.keys() <= found.keys():
+        if isinstance(schema, int) and schema > manifests.SCHEMA:
+            known = f"schema {schema}, known {manifests.SCHEMA}"
+            raise StoreError(f"{self.path} was written by a newer codecbench ({known})")
+        if found is None or not manifests.empty().keys() <= found.keys():
             raise StoreError(f"{file} is damaged; repair it, or measure anew with `codecbench run --fresh`")
         return found
 
-    def join(
-        self,
-        selections: Mapping[str, Selection],
-        codecs: Mapping[str, Mapping[str, Any]],
-        planned: Mapping[str, Mapping[str, Sequence[str]]],
-        skipped: list[dict[str, Any]],
-        invocation: Mapping[str, Any],
-    ) -> None:
+    def join(self, addition: manifests.Addition) -> None:
         """Records that a command measures into this folder.
-
-        Args:
-            selections: the images chosen, by dataset label.
-            codecs: fingerprint and description of every codec measured, by name.
-            planned: settings of the points to be measured, by dataset label and codec name.
-            skipped: pairs of codec and dataset that do not fit.
-            invocation: command, versions, machine, threads, seed and commit.
 
         Raises:
             UsageError: the folder already holds another choice of images of one of these datasets.
             StoreError: it is not writable.
         """
-        self.manifest = self._read_manifest()  # another command may have joined since the folder was opened
-        known, datasets = self.manifest["codecs"], self.manifest["datasets"]
-        for label, selection in selections.items():
-            held = datasets.setdefault(label, _describe_selection(selection))
-            if held != _describe_selection(selection):
-                raise UsageError(
-                    f"{self.path} already holds {held['images']} images of {label} (seed {held['seed']}), and not the "
-                    f"same as the {len(selection.indices)} asked for (seed {selection.seed}); "
-                    "name another --out, or begin anew with --fresh"
-                )
-        for label, points in planned.items():
-            for name, settings in points.items():
-                kept = self.manifest["planned"].setdefault(label, {})
-                same = known.get(name, {}).get("fingerprint") == codecs[name]["fingerprint"]
-                kept[name] = list(dict.fromkeys([*(kept.get(name, ()) if same else ()), *settings]))
-        known.update(codecs)
-        self.manifest["skipped"] = [
-            skip
-            for skip in self.manifest["skipped"]
-            if skip["dataset"] not in selections or skip["codec"].partition(":")[0] not in codecs
-        ] + skipped
-        self.manifest["invocations"].append(dict(invocation))
+        present = self._read_manifest()  # another command may have joined since the folder was opened
+        try:
+            self.manifest = manifests.joined(present, addition)
+        except UsageError as error:
+            raise UsageError(f"{self.path} {error}; name another --out, or begin anew with --fresh") from None
         self._write(self.path / "run.json", _dump(self.manifest))
-
-    def holds(self, selections: Mapping[str, Selection], codecs: Mapping[str, str]) -> bool:
-        """Whether these images, and codecs with these fingerprints, are the ones that the folder knows."""
-        known = {name: codec["fingerprint"] for name, codec in self.manifest["codecs"].items()}
-        return all(
-            self.manifest["datasets"].get(label) == _describe_selection(selection)
-            for label, selection in selections.items()
-        ) and all(known.get(name) == fingerprint for name, fingerprint in codecs.items())
 
     def require_parts(self) -> None:
         """Makes sure that what ``summary.csv`` tells was measured here can be read here.
@@ -210,7 +170,7 @@ class RunFolder:
 
     def sidecars(self) -> list[dict[str, Any]]:
         """The sidecars of all tasks that count: measured with the codecs as ``run.json`` knows them."""
-        known = {name: codec["fingerprint"] for name, codec in self.manifest["codecs"].items()}
+        known = manifests.fingerprints_of(self.manifest)
         return [
             sidecar
             for sidecar in self._sidecars()
@@ -319,7 +279,7 @@ class RunFolder:
 
     def timings(self) -> list[dict[str, Any]]:
         """The times that count, as records; those with a reason under ``failed`` could not be taken."""
-        known = {name: codec["fingerprint"] for name, codec in self.manifest["codecs"].items()}
+        known = manifests.fingerprints_of(self.manifest)
         found = (_read_json(file) for file in sorted((self.path / "timings").glob("*.json")))
         return [timing for timing in found if timing and known.get(timing["codec"]) == timing["codec_fingerprint"]]
 
@@ -399,11 +359,6 @@ def _describe_task(task: Task) -> dict[str, Any]:
         "codec_fingerprint": task.codec_fingerprint,
         "data_fingerprint": task.data_fingerprint,
     }
-
-
-def _describe_selection(selection: Selection) -> dict[str, Any]:
-    record = {key: value for key, value in dataclasses.asdict(selection).items() if key not in ("label", "indices")}
-    return record | {"shown": list(selection.shown), "images": len(selection.indices)}
 
 
 def _discard(path: Path) -> None:

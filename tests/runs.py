@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from codecbench.codec import Images
+from codecbench.manifests import Addition
 from codecbench.measure import Measurement
 from codecbench.records import CodecSpec, Selection, Shape, Task, Timing
 from codecbench.settings import Value
@@ -71,7 +72,8 @@ class MadeUpRun:
             for label in datasets
         }
         planned = {label: {name: [""] for name in absent} for label in datasets}
-        self.store.join(selections, described, planned, list(skipped), INVOCATION | {"notes": list(notes)})
+        invocation = INVOCATION | {"notes": list(notes)}
+        self.store.join(Addition(selections, described, planned, list(skipped), invocation))
         for label, shape in datasets.items():
             self.store.write_samples(original_name(label), {i: self.image(shape, i) for i in (0, 1)})
 

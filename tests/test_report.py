@@ -12,6 +12,7 @@ from runs import INVOCATION, MadeUpRun, usual_run
 
 from codecbench import report, wording
 from codecbench.errors import StoreError
+from codecbench.manifests import Addition
 from codecbench.report import write_report
 
 VOID = {"meta", "img", "br", "link", "input", "hr", "wbr"}
@@ -190,7 +191,7 @@ def test_times_of_several_machines_are_not_left_to_be_compared(tmp_path: Path) -
     assert "2 machines" not in page_of(run).text
     for cores in (2, 4):
         call = INVOCATION | {"timing_threads": 1, "machine": INVOCATION["machine"] | {"cores": cores}}
-        run.store.join({}, {}, {}, [], call)
+        run.store.join(Addition({}, {}, {}, [], call))
     assert "Commands took timings on 2 machines" in page_of(run).text
 
 
@@ -323,7 +324,7 @@ def test_commands_with_the_same_surroundings_share_a_block(tmp_path: Path) -> No
     run = usual_run(tmp_path)
     gpu = {"command": "codecbench more", "device": "cuda", "machine": INVOCATION["machine"] | {"device": "Some GPU"}}
     for call in (INVOCATION | {"seed": 4}, INVOCATION | gpu):
-        run.store.join({}, {}, {}, [], call)
+        run.store.join(Addition({}, {}, {}, [], call))
     first, second = wording.measured_with(run.store.manifest["invocations"])
     assert [dict(call["facts"]) for call in first["commands"]] == [{"seed": "3"}, {"seed": "4"}]
     assert ("device", "Some GPU (cuda)") in second["facts"]

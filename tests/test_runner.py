@@ -16,6 +16,7 @@ from plugins import write_codec
 
 import codecbench as cb
 from codecbench.errors import PluginError, StoreError, UsageError
+from codecbench.manifests import Addition
 from codecbench.registry import CODECS, DATASETS
 from codecbench.runner import default_folder
 from codecbench.store import RunFolder
@@ -248,8 +249,8 @@ def test_another_choice_of_images_does_not_mix_with_what_is_there(tmp_path):
 def test_commands_that_join_at_the_same_time_both_stay(tmp_path):
     described = {"fingerprint": "x", "trained_on": []}
     one, other = RunFolder(tmp_path), RunFolder(tmp_path)
-    one.join({}, {"one": described}, {}, [], {"command": "first"})
-    other.join({}, {"other": described}, {}, [], {"command": "second"})
+    one.join(Addition({}, {"one": described}, {}, [], {"command": "first"}))
+    other.join(Addition({}, {"other": described}, {}, [], {"command": "second"}))
     manifest = RunFolder(tmp_path).manifest
     assert set(manifest["codecs"]) == {"one", "other"}
     assert [call["command"] for call in manifest["invocations"]] == ["first", "second"]
