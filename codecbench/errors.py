@@ -101,5 +101,6 @@ def printable(text: str) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """An exception as one line: ``BitstreamError: …``; its name alone where it says nothing."""
-    return printable(" ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":"))
+    """An exception as one line of at most 400 characters, ``BitstreamError: …``; its name alone if it says nothing."""
+    text = printable(" ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":"))
+    return text if len(text) <= 400 else text[:399] + "…"

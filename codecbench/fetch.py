@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from codecbench.errors import DatasetError
+from codecbench.errors import DatasetError, one_line
 
 TIMEOUT_S = 60.0
 """A server that says nothing for so long is given up; torchvision itself would wait for ever."""
@@ -56,12 +56,6 @@ def reported(what: str, by_hand: str) -> Iterator[None]:
         raise DatasetError(f"the download of {what} failed ({one_line(error)}); {by_hand}") from error
     finally:
         socket.setdefaulttimeout(before)
-
-
-def one_line(error: BaseException) -> str:
-    """An exception's words in one line of at most 300 characters."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else text[:299] + "…"
 
 
 def has_md5(path: Path, md5: str) -> bool:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from codecbench import fetch
 from codecbench.codec import Images
 from codecbench.dataset import ArrayImages, Dataset, DatasetStatus, ImageSet
-from codecbench.errors import DatasetError
+from codecbench.errors import DatasetError, one_line
 from codecbench.registry import register_dataset
 from codecbench.settings import setting
 
@@ -116,7 +116,7 @@ def _read_bytes(path: Path, most: int) -> bytes:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             return file.read(most)
     except (OSError, EOFError, zlib.error) as error:
-        raise DatasetError(f"mnist: {path} cannot be read ({fetch.one_line(error)})") from error
+        raise DatasetError(f"mnist: {path} cannot be read ({one_line(error)})") from error
 
 
 def _header(path: Path, item: tuple[int, ...]) -> tuple[int]:
