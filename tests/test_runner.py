@@ -416,9 +416,11 @@ class Wild(cb.FloatCodec):
     assert "not finite" in row["reason"]
 
 
-def test_workers_end_with_a_parent_that_was_killed(tmp_path, shelf):
+@pytest.mark.parametrize("process_that", ["encode", "decode"])
+def test_workers_end_with_a_parent_that_was_killed(tmp_path, shelf, process_that):
     beside = tmp_path / "worker"
-    write_codec(shelf, "slow", encode=f"open({str(beside)!r}, 'w').write(str(os.getpid())); time.sleep(0.2)")
+    line = f"open({str(beside)!r}, 'w').write(str(os.getpid())); time.sleep(0.2)"
+    write_codec(shelf, "slow", **{process_that: line})
     script = f"import codecbench as cb\ncb.run('slow:level=0..50', 'digits', images=1, out={str(tmp_path / 'out')!r})"
     environment = os.environ | {"CODECBENCH_CODEC_PATH": str(shelf)}
     process = subprocess.Popen([sys.executable, "-c", script], env=environment)
