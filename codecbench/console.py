@@ -103,8 +103,8 @@ class TrainProgress:
         """Shows one report of the training loop."""
         line = (
             f"epoch {progress.epoch}/{progress.epochs}  loss {progress.loss:.5g}  "
-            f"held-out MSE {progress.held_out_mse:.5g}  {progress.images_per_s:,.0f} images/s  "
-            f"{clock(progress.seconds_left)} left"
+            f"MSE held-out {progress.held_out_mse:.5g}, test {progress.test_mse:.5g}  "
+            f"{progress.images_per_s:,.0f} images/s  {clock(progress.seconds_left)} left"
         )
         if self.terminal:
             click.echo(f"\r{line}\033[K", nl=False)

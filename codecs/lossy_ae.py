@@ -72,12 +72,15 @@ FAST = Recipe(
     dataset="mnist:split=train",
     test="mnist",
     held_out=5_000,
-    epochs=16,
+    epochs=90,
     batch_size=128,
-    learning_rate=1.2e-3,
+    optimizer="muon",
+    learning_rate=0.02,
+    vector_learning_rate_scale=0.5,
     bfloat16=True,
-    full_precision_epochs=1,
+    full_precision_epochs=2,
     channels_last=True,
+    compile=True,
 )
 
 

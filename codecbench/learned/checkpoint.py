@@ -20,7 +20,7 @@ from codecbench.learned.weights import save_weights
 
 CHECKPOINT, LOG = "checkpoint.pt", "log.csv"
 BEST, LAST = "best.safetensors", "last.safetensors"
-LOG_COLUMNS = ("epoch", "learning_rate", "train_loss", "held_out_mse", "images_per_s", "seconds")
+LOG_COLUMNS = ("epoch", "learning_rate", "train_loss", "held_out_mse", "test_mse", "images_per_s", "seconds")
 
 
 @dataclass

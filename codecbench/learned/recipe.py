@@ -13,11 +13,14 @@ import torch
 Augment = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 """Changes a batch of float images (N, C, H, W) at random, on their device."""
 
-Loss = Callable[[torch.nn.Module, torch.Tensor], torch.Tensor]
+Network = Callable[[torch.Tensor], torch.Tensor]
+"""What a loss sees: the network, compiled or not."""
+
+Loss = Callable[[Network, torch.Tensor], torch.Tensor]
 """The scalar to minimise for a network and a batch of images (N, C, H, W) in [0, 1]."""
 
 
-def reconstruction_mse(network: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+def reconstruction_mse(network: Network, images: torch.Tensor) -> torch.Tensor:
     """Mean squared error between the images and what the network makes of them."""
     return torch.nn.functional.mse_loss(network(images).float(), images)
 
@@ -30,19 +33,23 @@ class Recipe:
         dataset: spec of the training images, e.g. ``mnist:split=train``.
         test: spec of the test images, only reported on, never chosen by.
         held_out: how many training images are kept aside, by ``seed``, to choose the best epoch.
-        epochs: passes over the remaining training images, each but for the images that fill no whole batch.
+        epochs: how often the learning rate's schedule, the held-out images and the log move on.
+        passes: how often an epoch goes over the training images, each time but for those that fill no whole batch.
         batch_size: images a step.
         learning_rate: its peak.
+        optimizer: ``adam``, or ``muon`` for matrices beside AdamW for all else, see ``codecbench.learned.optimizers``.
+        vector_learning_rate_scale: AdamW's learning rate beside Muon's, as a multiple of it.
         schedule: ``onecycle`` (cosine up over the first tenth, cosine down to nearly zero), ``exponential`` (times
             ``gamma`` an epoch) or ``constant``.
         gamma: factor an epoch of the exponential schedule.
-        weight_decay: L2 coefficient handed to Adam.
+        weight_decay: L2 coefficient handed to Adam; Muon takes none.
         augment: random change of every batch, or None; a function or a dataclass, so that it can be named.
         crop: how held-out and test images are cut to the network's size, or None: (H, W) centre crop.
         loss: what is minimised; a function or a dataclass.
         bfloat16: autocast to bfloat16, except in the last ``full_precision_epochs``.
         full_precision_epochs: epochs at the end that run in float32.
         channels_last: memory format of images and convolutions.
+        compile: run the training steps through ``torch.compile``, which needs a C++ compiler.
         seed: of initialisation, hold-out, shuffling and augmentation.
     """
 
@@ -52,6 +59,9 @@ class Recipe:
     epochs: int
     batch_size: int
     learning_rate: float
+    optimizer: Literal["adam", "muon"] = "adam"
+    vector_learning_rate_scale: float = 1.0
+    passes: int = 1
     schedule: Literal["onecycle", "exponential", "constant"] = "onecycle"
     gamma: float = 1.0
     weight_decay: float = 0.0
@@ -61,6 +71,7 @@ class Recipe:
     bfloat16: bool = False
     full_precision_epochs: int = 0
     channels_last: bool = False
+    compile: bool = False
     seed: int = 0
 
     def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:

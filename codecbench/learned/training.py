@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import shutil
 import time
@@ -29,7 +30,8 @@ from codecbench.errors import TrainingError, UnknownNameError, UsageError
 from codecbench.learned import checkpoint
 from codecbench.learned.augment import center_crop
 from codecbench.learned.checkpoint import BEST, CHECKPOINT, LOG_COLUMNS, State
-from codecbench.learned.recipe import Recipe, describe
+from codecbench.learned.optimizers import build_optimizer, set_learning_rate
+from codecbench.learned.recipe import Network, Recipe, describe
 from codecbench.learned.weights import card_path, load_weights, weights_path
 from codecbench.plan import open_dataset
 from codecbench.provenance import resolve_device
@@ -50,6 +52,7 @@ class Progress:
         done: the finished part of the run, 0 to 1.
         loss: mean training loss of the epoch so far.
         held_out_mse: mean squared error on the held-out images after the last finished epoch, or NaN.
+        test_mse: the same on the test images, which decide nothing.
         images_per_s: training images a second in this epoch.
         seconds_left: expected, or NaN.
     """
@@ -59,6 +62,7 @@ class Progress:
     done: float
     loss: float
     held_out_mse: float
+    test_mse: float
     images_per_s: float
     seconds_left: float
 
@@ -185,8 +189,10 @@ def train(job: Job, *, resume: bool = False, watch: Callable[[Progress], None] =
         if state.epoch < recipe.epochs:
             images = _load(image_set, job.device)
             training, held_out = torch.from_numpy(rest), images[torch.from_numpy(aside).to(job.device)]
+            test = _load(open_dataset(recipe.test, job.data_dir), job.device)
+            network = torch.compile(state.network) if recipe.compile else state.network
             for epoch in range(state.epoch, recipe.epochs):
-                _run_epoch(job, state, images, training, held_out, epoch, watch)
+                _run_epoch(job, state, network, images, training, held_out, test, epoch, watch)
                 checkpoint.save(job.out, state, identity)
         card = _card(job, state, len(rest), commit)
     with checkpoint.writing(job.out):
@@ -244,38 +250,39 @@ def _start(job: Job) -> State:
     network = job.codec.network().to(job.device)
     if job.recipe.channels_last:
         network = network.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(
-        network.parameters(), lr=job.recipe.learning_rate, weight_decay=job.recipe.weight_decay
-    )
-    return State(network, optimizer)
+    return State(network, build_optimizer(job.recipe, network))
 
 
 def _run_epoch(
     job: Job,
     state: State,
+    network: Network,
     images: torch.Tensor,
     training: torch.Tensor,
     held_out: torch.Tensor,
+    test: torch.Tensor,
     epoch: int,
     watch: Callable[[Progress], None],
 ) -> None:
     recipe = job.recipe
-    steps = len(training) // recipe.batch_size
+    steps_a_pass = len(training) // recipe.batch_size
+    steps = recipe.passes * steps_a_pass
     seed = recipe.seed * 1_000_003 + epoch
     shuffler = torch.Generator().manual_seed(seed)
     drawer = torch.Generator(job.device).manual_seed(seed + 500_000)
     torch.manual_seed(seed + 250_000)  # for networks that draw noise of their own
-    shuffled = training[torch.randperm(len(training), generator=shuffler)]
+    whole = steps_a_pass * recipe.batch_size
+    passes = [torch.randperm(len(training), generator=shuffler)[:whole] for _ in range(recipe.passes)]
+    shuffled = training[torch.cat(passes)]
     began, losses = time.perf_counter(), torch.zeros(steps, device=job.device)
-    last_mse = state.log[-1]["held_out_mse"] if state.log else float("nan")
+    held_out_mse, test_mse = (state.log[-1][key] if state.log else math.nan for key in ("held_out_mse", "test_mse"))
     rate = 0.0
     state.network.train()
     for step in range(steps):
         rate = recipe.learning_rate_at(epoch * steps + step, steps)
-        for group in state.optimizer.param_groups:
-            group["lr"] = rate
+        set_learning_rate(state.optimizer, rate)
         chosen = shuffled[step * recipe.batch_size : (step + 1) * recipe.batch_size].to(job.device)
-        losses[step] = _step(recipe, state, images[chosen], drawer, epoch)
+        losses[step] = _step(recipe, state, network, images[chosen], drawer, epoch)
         if step % max(1, steps // 20) == 0 or step == steps - 1:
             loss = float(losses[: step + 1].mean())
             if not np.isfinite(loss):
@@ -285,13 +292,14 @@ def _run_epoch(
             speed = (step + 1) * recipe.batch_size / spent
             left = ((recipe.epochs - epoch) * steps - step - 1) * recipe.batch_size / speed
             done = (epoch * steps + step + 1) / (recipe.epochs * steps)
-            watch(Progress(epoch + 1, recipe.epochs, done, loss, last_mse, speed, left))
+            watch(Progress(epoch + 1, recipe.epochs, done, loss, held_out_mse, test_mse, speed, left))
     spent = time.perf_counter() - began
     mse = evaluate(state.network, held_out, recipe.crop)
     if not np.isfinite(mse):
         raise _not_finite(f"the held-out MSE is {mse} after epoch {epoch + 1}, step {steps}", job, state)
     state.epoch = epoch + 1
-    row = (epoch + 1, rate, float(losses.mean()), mse, steps * recipe.batch_size / spent, spent)
+    test_mse = evaluate(state.network, test, recipe.crop)
+    row = (epoch + 1, rate, float(losses.mean()), mse, test_mse, steps * recipe.batch_size / spent, spent)
     state.log.append(dict(zip(LOG_COLUMNS, row, strict=True)))
     if mse < state.best_mse:
         state.best_mse, state.best_epoch = mse, epoch + 1
@@ -303,7 +311,14 @@ def _not_finite(what: str, job: Job, state: State) -> TrainingError:
     return TrainingError(f"{what}; {kept}; a lower learning rate may help")
 
 
-def _step(recipe: Recipe, state: State, chosen: torch.Tensor, drawer: torch.Generator, epoch: int) -> torch.Tensor:
+def _step(
+    recipe: Recipe,
+    state: State,
+    network: Network,
+    chosen: torch.Tensor,
+    drawer: torch.Generator,
+    epoch: int,
+) -> torch.Tensor:
     batch = chosen.float() / 255.0
     if recipe.augment:
         batch = recipe.augment(batch, drawer)
@@ -311,7 +326,7 @@ def _step(recipe: Recipe, state: State, chosen: torch.Tensor, drawer: torch.Gene
         batch = batch.contiguous(memory_format=torch.channels_last)
     state.optimizer.zero_grad(set_to_none=True)
     with _autocast(recipe, batch.device.type, epoch):
-        loss = recipe.loss(state.network, batch)
+        loss = recipe.loss(network, batch)
     loss.backward()  # type: ignore[no-untyped-call]
     state.optimizer.step()
     return loss.detach()

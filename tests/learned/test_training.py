@@ -442,7 +442,7 @@ def test_held_out_images_are_chosen_by_seed_and_never_trained_on(small_root, tmp
         held_out = evaluated[0]
         assert len(held_out) == 20
         assert all(images == everything - held_out for images in trained)  # 80 is a multiple of the batch
-        assert evaluated == [held_out] * 4 + [test]  # the test images once, at the end
+        assert evaluated == [held_out, test] * 4 + [test]  # an epoch each, to be drawn, and the best weights at the end
         chosen.append(held_out)
     assert chosen[0] == chosen[1] != chosen[2]
 
@@ -459,8 +459,8 @@ def test_the_held_out_images_stay_the_same_when_resumed(small_root, tmp_path, mo
     with pytest.raises(KeyboardInterrupt):
         train(job, watch=stop_in(3))
     train(job, resume=True)
-    assert len(seen) == 5
-    assert seen[:4] == [seen[0]] * 4
+    assert seen[:8] == seen[:2] * 4  # held-out and test images of four epochs
+    assert len(seen) == 9
 
 
 def test_test_images_do_not_choose_the_weights(small_root: Path, tmp_path: Path) -> None:
@@ -475,7 +475,7 @@ def test_test_images_do_not_choose_the_weights(small_root: Path, tmp_path: Path)
 
 def test_best_and_last_weights(small_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The best epoch is the first with the lowest error."""
-    errors = iter([0.5, 0.2, 0.2, 0.3, 0.9])
+    errors = iter([0.5, 0.9, 0.2, 0.8, 0.2, 0.1, 0.3, 0.7, 0.9])  # on held-out and test images in turn
     monkeypatch.setattr(training, "evaluate", lambda *_: next(errors))
     copies: list[bytes] = []
     save = checkpoint.save
@@ -555,7 +555,15 @@ def test_the_schedule_reaches_the_log(small_root: Path, tmp_path: Path) -> None:
     job = job_of(small_root, tmp_path / "out", schedule="exponential", gamma=0.5)
     train(job)
     rows = log_of(job.out, without=())
-    assert tuple(rows[0]) == ("epoch", "learning_rate", "train_loss", "held_out_mse", "images_per_s", "seconds")
+    assert tuple(rows[0]) == (
+        "epoch",
+        "learning_rate",
+        "train_loss",
+        "held_out_mse",
+        "test_mse",
+        "images_per_s",
+        "seconds",
+    )
     assert [float(row["learning_rate"]) for row in rows] == pytest.approx([0.02, 0.01, 0.005, 0.0025])
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
     assert all(float(row[key]) > 0 for row in rows for key in rows[0])
