@@ -88,6 +88,16 @@ def write_files(folder: Path, state: State) -> None:
             save_weights(folder / BEST, state.best)
 
 
+def keep(folder: Path, state: State) -> None:
+    """Writes the weights of this epoch to a file of their own.
+
+    Raises:
+        TrainingError: the folder cannot be written to.
+    """
+    with writing(folder):
+        save_weights(folder / f"epoch-{state.epoch:04}.safetensors", state.network.state_dict())
+
+
 def restore(folder: Path, state: State, identity: dict[str, Any]) -> None:
     """Puts a checkpoint into a fresh state.
 

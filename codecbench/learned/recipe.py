@@ -13,16 +13,19 @@ import torch
 Augment = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 """Changes a batch of float images (N, C, H, W) at random, on their device."""
 
-Network = Callable[[torch.Tensor], torch.Tensor]
-"""What a loss sees: the network, compiled or not."""
+Network = Callable[..., torch.Tensor]
+"""What a loss sees: the network, compiled or not; it takes images, and their labels where the recipe says so."""
 
-Loss = Callable[[Network, torch.Tensor], torch.Tensor]
-"""The scalar to minimise for a network and a batch of images (N, C, H, W) in [0, 1]."""
+Loss = Callable[..., torch.Tensor]
+"""The scalar to minimise for a network, a batch of images (N, C, H, W) in [0, 1], and what else the network takes."""
+
+Start = Callable[[torch.nn.Module, torch.Tensor], None]
+"""Fills a new network before the first step, given the training images, uint8 (N, C, H, W)."""
 
 
-def reconstruction_mse(network: Network, images: torch.Tensor) -> torch.Tensor:
+def reconstruction_mse(network: Network, images: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
     """Mean squared error between the images and what the network makes of them."""
-    return torch.nn.functional.mse_loss(network(images).float(), images)
+    return torch.nn.functional.mse_loss(network(images, *others).float(), images)
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Recipe:
 
     Attributes:
         dataset: spec of the training images, e.g. ``mnist:split=train``.
+        otherwise: spec of the images to train on where those are not on disk, or empty for an error.
+        most_images: train on so many images at most, drawn by ``seed``, or None for all.
         test: spec of the test images, only reported on, never chosen by.
         held_out: how many training images are kept aside, by ``seed``, to choose the best epoch.
         epochs: how often the learning rate's schedule, the held-out images and the log move on.
@@ -46,6 +51,9 @@ class Recipe:
         augment: random change of every batch, or None; a function or a dataclass, so that it can be named.
         crop: how held-out and test images are cut to the network's size, or None: (H, W) centre crop.
         loss: what is minimised; a function or a dataclass.
+        start: how the network is filled before the first step, or None for what its constructor does.
+        labels: the network and the loss take the images' labels too.
+        variant: which of a codec's networks is trained, a key of its ``networks``; empty where there is but one.
         bfloat16: autocast to bfloat16, except in the last ``full_precision_epochs``.
         full_precision_epochs: epochs at the end that run in float32.
         channels_last: memory format of images and convolutions.
@@ -68,10 +76,15 @@ class Recipe:
     augment: Augment | None = None
     crop: tuple[int, int] | None = None
     loss: Loss = reconstruction_mse
+    start: Start | None = None
+    labels: bool = False
+    variant: str = ""
     bfloat16: bool = False
     full_precision_epochs: int = 0
     channels_last: bool = False
     compile: bool = False
+    otherwise: str = ""
+    most_images: int | None = None
     seed: int = 0
 
     def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:

@@ -15,7 +15,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,19 +26,17 @@ import torch
 from codecbench import provenance
 from codecbench.datadir import data_root
 from codecbench.dataset import ImageSet
-from codecbench.errors import TrainingError, UnknownNameError, UsageError
+from codecbench.errors import DatasetError, TrainingError, UnknownNameError, UsageError
 from codecbench.learned import checkpoint
-from codecbench.learned.augment import center_crop
-from codecbench.learned.checkpoint import BEST, CHECKPOINT, LOG_COLUMNS, State
+from codecbench.learned.checkpoint import BEST, CHECKPOINT, LOG, LOG_COLUMNS, State
 from codecbench.learned.optimizers import build_optimizer, set_learning_rate
 from codecbench.learned.recipe import Network, Recipe, describe
+from codecbench.learned.samples import Samples, evaluate, load_samples
 from codecbench.learned.weights import card_path, load_weights, weights_path
 from codecbench.plan import open_dataset
 from codecbench.provenance import resolve_device
 from codecbench.registry import CODECS, file_sha256
 
-EVALUATION_BATCH = 500
-LOADING_BATCH = 4096
 MOST_SEED = 2**32 - 1
 
 
@@ -51,10 +49,11 @@ class Progress:
         epochs: how many there will be.
         done: the finished part of the run, 0 to 1.
         loss: mean training loss of the epoch so far.
-        held_out_mse: mean squared error on the held-out images after the last finished epoch, or NaN.
+        held_out_mse: mean squared error on the held-out images after the last finished epoch, or NaN before that.
         test_mse: the same on the test images, which decide nothing.
         images_per_s: training images a second in this epoch.
         seconds_left: expected, or NaN.
+        finished: the epoch is over, and its errors are known.
     """
 
     epoch: int
@@ -65,6 +64,7 @@ class Progress:
     test_mse: float
     images_per_s: float
     seconds_left: float
+    finished: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,12 +142,19 @@ def make_job(
     )
 
 
-def train(job: Job, *, resume: bool = False, watch: Callable[[Progress], None] = lambda _: None) -> dict[str, Any]:
+def train(
+    job: Job,
+    *,
+    resume: bool = False,
+    keep: Collection[int] = (),
+    watch: Callable[[Progress], None] = lambda _: None,
+) -> dict[str, Any]:
     """Trains a network, or goes on with a run that was interrupted.
 
     Args:
         job: what to train.
         resume: go on from the checkpoint in ``job.out``.
+        keep: epochs, from 1, whose weights stay in ``job.out`` as ``epoch-0001.safetensors``.
         watch: called several times an epoch.
 
     Returns:
@@ -166,20 +173,22 @@ def train(job: Job, *, resume: bool = False, watch: Callable[[Progress], None] =
         raise UsageError(f"nothing to resume: no checkpoint in {job.out}")
     if not resume and saved:
         raise UsageError(f"{job.out} already holds a training run; go on with --resume, or name another --out")
-    image_set = open_dataset(recipe.dataset, job.data_dir)
-    open_dataset(recipe.test, job.data_dir)
-    order = np.random.default_rng(recipe.seed).permutation(len(image_set))
-    aside, rest = np.split(order, [recipe.held_out])
-    if not len(aside) or len(rest) < recipe.batch_size:
+    dataset, image_set = _open_training(recipe, job.data_dir)
+    test_set = open_dataset(recipe.test, job.data_dir)
+    order = np.random.default_rng(recipe.seed).permutation(len(image_set)).tolist()
+    last = len(order) if recipe.most_images is None else recipe.held_out + recipe.most_images
+    aside, rest = order[: recipe.held_out], order[recipe.held_out : last]
+    if not aside or len(rest) < recipe.batch_size:
         raise TrainingError(
-            f"{recipe.dataset} has {len(image_set)} images; the recipe needs at least 1 held out "
+            f"{dataset} has {len(image_set)} images; the recipe needs at least 1 held out "
             f"(it says {recipe.held_out}) and one batch of {recipe.batch_size}"
         )
     identity = {
         "codec": job.codec.name,
         **describe(recipe),
+        "trained_on": dataset,
         "training_images": len(rest),
-        "held_out_pixels": image_set.fingerprint(aside.tolist()),
+        "held_out_pixels": image_set.fingerprint(aside),
     }
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
         state = _start(job)
@@ -187,21 +196,49 @@ def train(job: Job, *, resume: bool = False, watch: Callable[[Progress], None] =
             checkpoint.restore(job.out, state, identity)
         checkpoint.write_files(job.out, state)
         if state.epoch < recipe.epochs:
-            images = _load(image_set, job.device)
-            training, held_out = torch.from_numpy(rest), images[torch.from_numpy(aside).to(job.device)]
-            test = _load(open_dataset(recipe.test, job.data_dir), job.device)
+            held_out, training = (
+                load_samples(image_set, job.device, part, labels=recipe.labels, what=dataset) for part in (aside, rest)
+            )
+            test = load_samples(test_set, job.device, labels=recipe.labels, what=recipe.test)
+            if recipe.start and not resume:
+                recipe.start(state.network, training.images)
             network = torch.compile(state.network) if recipe.compile else state.network
             for epoch in range(state.epoch, recipe.epochs):
-                _run_epoch(job, state, network, images, training, held_out, test, epoch, watch)
+                began = time.perf_counter()
+                _run_epoch(job, state, network, training, held_out, test, epoch, watch)
+                if state.epoch in keep:
+                    checkpoint.keep(job.out, state)
                 checkpoint.save(job.out, state, identity)
-        card = _card(job, state, len(rest), commit)
+                watch(_finished(recipe, state, time.perf_counter() - began))
+        card = _card(job, state, dataset, len(rest), commit)
     with checkpoint.writing(job.out):
         _write_json(job.out / "best.json", card)
     return card
 
 
+def _open_training(recipe: Recipe, data_dir: Path) -> tuple[str, ImageSet]:
+    """The images to train on, and their spec."""
+    try:
+        return recipe.dataset, open_dataset(recipe.dataset, data_dir)
+    except DatasetError:
+        if not recipe.otherwise:
+            raise
+        return recipe.otherwise, open_dataset(recipe.otherwise, data_dir)
+
+
+def build_network(codec: Any, variant: str = "") -> torch.nn.Module:
+    """A new network of a codec.
+
+    Args:
+        codec: the codec's class; has ``network``, or ``networks`` by variant.
+        variant: which one.
+    """
+    network: torch.nn.Module = codec.networks[variant]() if variant else codec.network()
+    return network
+
+
 def install(job: Job) -> Path:
-    """Copies the best weights and their model card to the place beside the codec's file.
+    """Copies the best weights, their model card and the log to the place beside the codec's file.
 
     Returns:
         The weight file's new path.
@@ -209,45 +246,19 @@ def install(job: Job) -> Path:
     Raises:
         TrainingError: that place cannot be written to.
     """
-    target = weights_path(job.codec)
+    target = weights_path(job.codec, job.recipe.variant)
+    pairs = ((BEST, target), ("best.json", card_path(target)), (LOG, target.with_suffix(".csv")))
     with checkpoint.writing(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
-        for source, place in ((job.out / BEST, target), (job.out / "best.json", card_path(target))):
+        for source, place in ((job.out / name, place) for name, place in pairs):
             shutil.copyfile(source, place.with_name(place.name + ".tmp"))
             place.with_name(place.name + ".tmp").replace(place)
     return target
 
 
-def evaluate(network: torch.nn.Module, images: torch.Tensor, crop: tuple[int, int] | None = None) -> float:
-    """Mean squared error on the [0, 1] scale over uint8 images (N, C, H, W), in float32 without autocast."""
-    training = network.training
-    network.eval()
-    total, count = 0.0, 0
-    with torch.inference_mode():
-        for start in range(0, len(images), EVALUATION_BATCH):
-            batch = images[start : start + EVALUATION_BATCH].float() / 255.0
-            if crop:
-                batch = center_crop(batch, *crop)
-            difference = network(batch).double() - batch.double()
-            total += float((difference * difference).sum())
-            count += difference.numel()
-    network.train(training)
-    return total / count
-
-
-def _load(image_set: ImageSet, device: str) -> torch.Tensor:
-    """All images, uint8 (N, C, H, W), on the device; in blocks, so that the host never holds them twice."""
-    count, (height, width, channels) = len(image_set), image_set.shape(0)
-    images = torch.empty((count, channels, height, width), dtype=torch.uint8, device=device)
-    for start in range(0, count, LOADING_BATCH):
-        block = np.require(image_set.read(range(start, min(start + LOADING_BATCH, count))), np.uint8, ["C", "W"])
-        images[start : start + LOADING_BATCH] = torch.from_numpy(block).to(device).permute(0, 3, 1, 2)
-    return images
-
-
 def _start(job: Job) -> State:
     torch.manual_seed(job.recipe.seed)
-    network = job.codec.network().to(job.device)
+    network = build_network(job.codec, job.recipe.variant).to(job.device)
     if job.recipe.channels_last:
         network = network.to(memory_format=torch.channels_last)
     return State(network, build_optimizer(job.recipe, network))
@@ -257,10 +268,9 @@ def _run_epoch(
     job: Job,
     state: State,
     network: Network,
-    images: torch.Tensor,
-    training: torch.Tensor,
-    held_out: torch.Tensor,
-    test: torch.Tensor,
+    training: Samples,
+    held_out: Samples,
+    test: Samples,
     epoch: int,
     watch: Callable[[Progress], None],
 ) -> None:
@@ -273,7 +283,7 @@ def _run_epoch(
     torch.manual_seed(seed + 250_000)  # for networks that draw noise of their own
     whole = steps_a_pass * recipe.batch_size
     passes = [torch.randperm(len(training), generator=shuffler)[:whole] for _ in range(recipe.passes)]
-    shuffled = training[torch.cat(passes)]
+    shuffled = torch.cat(passes)
     began, losses = time.perf_counter(), torch.zeros(steps, device=job.device)
     held_out_mse, test_mse = (state.log[-1][key] if state.log else math.nan for key in ("held_out_mse", "test_mse"))
     rate = 0.0
@@ -282,7 +292,7 @@ def _run_epoch(
         rate = recipe.learning_rate_at(epoch * steps + step, steps)
         set_learning_rate(state.optimizer, rate)
         chosen = shuffled[step * recipe.batch_size : (step + 1) * recipe.batch_size].to(job.device)
-        losses[step] = _step(recipe, state, network, images[chosen], drawer, epoch)
+        losses[step] = _step(recipe, state, network, training[chosen], drawer, epoch)
         if step % max(1, steps // 20) == 0 or step == steps - 1:
             loss = float(losses[: step + 1].mean())
             if not np.isfinite(loss):
@@ -306,6 +316,13 @@ def _run_epoch(
         state.best = {name: value.detach().cpu().clone() for name, value in state.network.state_dict().items()}
 
 
+def _finished(recipe: Recipe, state: State, seconds: float) -> Progress:
+    """The report after an epoch that took some seconds with its evaluations."""
+    row, epoch, epochs = state.log[-1], state.epoch, recipe.epochs
+    errors = row["train_loss"], row["held_out_mse"], row["test_mse"]
+    return Progress(epoch, epochs, epoch / epochs, *errors, row["images_per_s"], (epochs - epoch) * seconds, True)
+
+
 def _not_finite(what: str, job: Job, state: State) -> TrainingError:
     kept = f"the checkpoint of epoch {state.epoch} is kept in {job.out}" if state.epoch else "no epoch was finished"
     return TrainingError(f"{what}; {kept}; a lower learning rate may help")
@@ -315,18 +332,18 @@ def _step(
     recipe: Recipe,
     state: State,
     network: Network,
-    chosen: torch.Tensor,
+    chosen: Samples,
     drawer: torch.Generator,
     epoch: int,
 ) -> torch.Tensor:
-    batch = chosen.float() / 255.0
+    batch = chosen.images.float() / 255.0
     if recipe.augment:
         batch = recipe.augment(batch, drawer)
     if recipe.channels_last:
         batch = batch.contiguous(memory_format=torch.channels_last)
     state.optimizer.zero_grad(set_to_none=True)
     with _autocast(recipe, batch.device.type, epoch):
-        loss = recipe.loss(network, batch)
+        loss = recipe.loss(network, batch, *chosen.inputs)
     loss.backward()  # type: ignore[no-untyped-call]
     state.optimizer.step()
     return loss.detach()
@@ -339,13 +356,13 @@ def _autocast(recipe: Recipe, device_type: str, epoch: int) -> Iterator[None]:
         yield
 
 
-def _card(job: Job, state: State, training_images: int, commit: str) -> dict[str, Any]:
+def _card(job: Job, state: State, dataset: str, training_images: int, commit: str) -> dict[str, Any]:
     recipe = job.recipe
     best = job.out / BEST
     sha256 = file_sha256(best)
-    network = job.codec.network()
+    network = build_network(job.codec, recipe.variant)
     load_weights(best, network, sha256)
-    test = _load(open_dataset(recipe.test, job.data_dir), job.device)
+    test = load_samples(open_dataset(recipe.test, job.data_dir), job.device, labels=recipe.labels, what=recipe.test)
     return {
         "codec": job.codec.name,
         "sha256": sha256,
@@ -353,6 +370,7 @@ def _card(job: Job, state: State, training_images: int, commit: str) -> dict[str
         "command": job.command,
         "recipe_name": job.recipe_name,
         "recipe": describe(recipe),
+        "trained_on": dataset,
         "training_images": training_images,
         "best_epoch": state.best_epoch,
         "held_out_mse": state.best_mse,

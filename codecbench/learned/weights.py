@@ -22,9 +22,15 @@ SHOWN_REASON = 200
 """Most characters of a library's own words in a message."""
 
 
-def weights_path(cls: type) -> Path:
-    """Where the weights of a codec lie: ``weights/NAME.safetensors`` beside the codec's own file."""
-    return Path(inspect.getfile(cls)).parent / "weights" / f"{cls.__module__.rpartition('.')[2]}.safetensors"
+def weights_path(cls: type, variant: str = "") -> Path:
+    """Where the weights of a codec lie: ``weights/NAME.safetensors`` beside the codec's own file.
+
+    Args:
+        cls: the codec's class.
+        variant: which of its networks, ``weights/NAME-VARIANT.safetensors``; empty where there is but one.
+    """
+    name = cls.__module__.rpartition(".")[2] + (f"-{variant}" if variant else "")
+    return Path(inspect.getfile(cls)).parent / "weights" / f"{name}.safetensors"
 
 
 def card_path(weights: Path) -> Path:

@@ -22,10 +22,11 @@ from torch import nn
 
 from codecbench import cli
 from codecbench.errors import DatasetError, TrainingError, UnknownNameError, UsageError
-from codecbench.learned import checkpoint, training
+from codecbench.learned import checkpoint, samples, training
 from codecbench.learned.augment import RandomAffine, RandomCropFlip
 from codecbench.learned.recipe import Recipe, describe, reconstruction_mse
-from codecbench.learned.training import Job, Progress, evaluate, install, make_job, train
+from codecbench.learned.samples import Samples, evaluate
+from codecbench.learned.training import Job, Progress, install, make_job, train
 from codecbench.learned.weights import weights_path
 from codecbench.registry import CODECS, file_sha256
 
@@ -422,9 +423,9 @@ def images_used(monkeypatch: pytest.MonkeyPatch, job: Job) -> tuple[list[set[int
         trained.extend((images[:, 0, 0, 0] * 255).round().int().tolist())
         return reconstruction_mse(network, images)
 
-    def watched(network: nn.Module, images: torch.Tensor, crop: tuple[int, int] | None = None) -> float:
-        evaluated.append(set(images[:, 0, 0, 0].tolist()))
-        return evaluate(network, images, crop)
+    def watched(network: nn.Module, samples: Samples, crop: tuple[int, int] | None = None) -> float:
+        evaluated.append(set(samples.images[:, 0, 0, 0].tolist()))
+        return evaluate(network, samples, crop)
 
     with monkeypatch.context() as patch:
         patch.setattr(training, "evaluate", watched)
@@ -451,9 +452,9 @@ def test_the_held_out_images_stay_the_same_when_resumed(small_root, tmp_path, mo
     job = job_of(small_root, tmp_path / "out")
     seen: list[set[int]] = []
 
-    def watched(network: nn.Module, images: torch.Tensor, crop: tuple[int, int] | None = None) -> float:
-        seen.append(set(images[:, 0, 0, 0].tolist()))
-        return evaluate(network, images, crop)
+    def watched(network: nn.Module, samples: Samples, crop: tuple[int, int] | None = None) -> float:
+        seen.append(set(samples.images[:, 0, 0, 0].tolist()))
+        return evaluate(network, samples, crop)
 
     monkeypatch.setattr(training, "evaluate", watched)
     with pytest.raises(KeyboardInterrupt):
@@ -493,28 +494,41 @@ def test_best_and_last_weights(small_root: Path, tmp_path: Path, monkeypatch: py
     assert len(set(copies)) == 4
 
 
+def test_kept_epochs(small_root: Path, tmp_path: Path) -> None:
+    job = job_of(small_root, tmp_path / "out")
+    with pytest.raises(KeyboardInterrupt):
+        train(job, keep={1, 4}, watch=stop_in(3))
+    first = (job.out / "epoch-0001.safetensors").read_bytes()
+    train(job, keep={1, 4}, resume=True)
+    assert sorted(path.name for path in job.out.glob("epoch-*")) == ["epoch-0001.safetensors", "epoch-0004.safetensors"]
+    assert (job.out / "epoch-0004.safetensors").read_bytes() == (job.out / "last.safetensors").read_bytes()
+    assert (job.out / "epoch-0001.safetensors").read_bytes() == first != (job.out / "last.safetensors").read_bytes()
+
+
 def test_evaluate() -> None:
     images = torch.randint(0, 256, (7, 1, 6, 6), dtype=torch.uint8)
     network = nn.Dropout(0.5)
-    assert evaluate(network, images) == 0
+    assert evaluate(network, Samples(images)) == 0
     assert network.training  # left as it was
-    assert evaluate(nn.Threshold(2.0, 0.5), images) == pytest.approx(
+    assert evaluate(nn.Threshold(2.0, 0.5), Samples(images)) == pytest.approx(
         float(((images / 255 - 0.5) ** 2).mean()), rel=1e-6
     )
     middle = images[:, :, 2:4, 1:5].double() / 255
-    assert evaluate(nn.Threshold(2.0, 0.0), images, (2, 4)) == pytest.approx(float((middle**2).mean()), rel=1e-6)
+    assert evaluate(nn.Threshold(2.0, 0.0), Samples(images), (2, 4)) == pytest.approx(
+        float((middle**2).mean()), rel=1e-6
+    )
 
 
 def test_evaluate_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     images = torch.randint(0, 256, (7, 1, 6, 6), dtype=torch.uint8)
-    whole = evaluate(nn.Threshold(2.0, 0.0), images)
-    monkeypatch.setattr(training, "EVALUATION_BATCH", 3)
-    assert evaluate(nn.Threshold(2.0, 0.0), images) == pytest.approx(whole, rel=1e-12)
+    whole = evaluate(nn.Threshold(2.0, 0.0), Samples(images))
+    monkeypatch.setattr(samples, "EVALUATION_BATCH", 3)
+    assert evaluate(nn.Threshold(2.0, 0.0), Samples(images)) == pytest.approx(whole, rel=1e-12)
 
 
 def test_images_are_loaded_in_blocks(small_root, tmp_path, monkeypatch) -> None:
     expected = train(job_of(small_root, tmp_path / "one", epochs=1))
-    monkeypatch.setattr(training, "LOADING_BATCH", 7)
+    monkeypatch.setattr(samples, "LOADING_BATCH", 7)
     assert train(job_of(small_root, tmp_path / "other", epochs=1))["sha256"] == expected["sha256"]
 
 
@@ -585,10 +599,16 @@ def test_description_names_what_is_done() -> None:
 def test_progress(small_root: Path, tmp_path: Path) -> None:
     seen: list[Progress] = []
     train(job_of(small_root, tmp_path / "out"), watch=seen.append)
-    assert [progress.done for progress in seen] == pytest.approx([step / 20 for step in range(1, 21)])
+    running, finished = [p for p in seen if not p.finished], [p for p in seen if p.finished]
+    assert [progress.done for progress in running] == pytest.approx([step / 20 for step in range(1, 21)])
+    assert [progress.done for progress in finished] == [0.25, 0.5, 0.75, 1.0]
     assert {progress.epochs for progress in seen} == {4}
-    assert [progress.epoch for progress in seen] == [1] * 5 + [2] * 5 + [3] * 5 + [4] * 5
-    assert all(math.isnan(progress.held_out_mse) == (progress.epoch == 1) for progress in seen)
+    assert [progress.epoch for progress in seen] == [1] * 6 + [2] * 6 + [3] * 6 + [4] * 6
+    for key in ("held_out_mse", "test_mse"):
+        assert [math.isnan(getattr(progress, key)) for progress in running] == [True] * 5 + [False] * 15
+        assert [getattr(p, key) for p in finished] == pytest.approx(
+            [float(row[key]) for row in log_of(tmp_path / "out")], rel=1e-6
+        )
     assert all(progress.images_per_s > 0 and progress.seconds_left >= 0 for progress in seen)
     assert seen[-1].seconds_left == 0
 
@@ -691,7 +711,11 @@ def test_train_and_install_a_codec_of_ones_own(codecbench, user_folder: Path, sm
     card = json.loads(target.with_suffix(".json").read_text(encoding="utf-8"))
     assert card["sha256"] == file_sha256(target)
     assert card["command"] == "codecbench train tiny_ae --seed 4 --install --device cpu"
-    assert sorted(path.name for path in target.parent.iterdir()) == ["tiny_ae.json", "tiny_ae.safetensors"]
+    assert sorted(path.name for path in target.parent.iterdir()) == [
+        "tiny_ae.csv",
+        "tiny_ae.json",
+        "tiny_ae.safetensors",
+    ]
     assert Path("training/tiny_ae-fast/checkpoint.pt").is_file()
 
     cls = CODECS.get("tiny_ae")
