@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup run test test-all lint benchmark clean
+.PHONY: help setup run test test-all lint benchmark notebooks clean
 
 help:
 	@echo "make run        install, then measure every codec and write a report"
 	@echo "make test       install, then lint, type-check and test"
 	@echo "make test-all   the same with the slow tests"
 	@echo "make benchmark  speed of the harness itself"
+	@echo "make notebooks  execute the notebooks over the real data, and store them"
 	@echo "make clean      remove .venv and caches"
 
 $(STAMP): pyproject.toml
@@ -40,6 +41,10 @@ test-all: lint
 
 benchmark: setup
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable
+
+# The tests execute the notebooks too, on small settings, and store nothing.
+notebooks: setup
+	$(BIN)/python notebooks/execute.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from codecbench.codec import Codec, FloatCodec, PerImageCodec
+    from codecbench.datadir import data_root
     from codecbench.dataset import ArrayImages, Dataset, DatasetStatus, ImageSet
     from codecbench.errors import (
         BitstreamError,
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
         UnsupportedImageError,
         UsageError,
     )
+    from codecbench.opening import open_codec, open_dataset
     from codecbench.registry import register_codec, register_dataset
     from codecbench.runner import Run, load_run, run
     from codecbench.settings import setting
 
 _HOMES = {
     "codecbench.codec": ("Codec", "FloatCodec", "PerImageCodec"),
+    "codecbench.datadir": ("data_root",),
     "codecbench.dataset": ("ArrayImages", "Dataset", "DatasetStatus", "ImageSet"),
     "codecbench.errors": (
         "BitstreamError",
@@ -39,6 +42,7 @@ _HOMES = {
         "UnsupportedImageError",
         "UsageError",
     ),
+    "codecbench.opening": ("open_codec", "open_dataset"),
     "codecbench.registry": ("register_codec", "register_dataset"),
     "codecbench.runner": ("Run", "load_run", "run"),
     "codecbench.settings": ("setting",),
@@ -61,7 +65,10 @@ __all__ = [
     "UnsupportedImageError",
     "UsageError",
     "__version__",
+    "data_root",
     "load_run",
+    "open_codec",
+    "open_dataset",
     "register_codec",
     "register_dataset",
     "run",

@@ -18,6 +18,7 @@ Columns of the summary, one row per dataset × codec × settings:
     encode_s, decode_s             median over repeats, seconds an image
     failed                         images without a result
     exact_images                   images restored exactly
+    exact_pixels                   share of all pixels restored exactly, in every channel
     out_of_domain                  a learned codec on data of another kind than it was trained on
     on_training_images             a learned codec on images of the split that it was trained on
     container_bytes                mean bytes of headers and tables, where the codec can tell
@@ -57,6 +58,7 @@ COLUMNS = [
     "decode_s",
     "failed",
     "exact_images",
+    "exact_pixels",
     "out_of_domain",
     "on_training_images",
     "container_bytes",
@@ -133,6 +135,8 @@ def summarise_rows(rows: pd.DataFrame) -> pd.DataFrame:
     frame["samples"] = frame["pixels"] * frame["channels"]
     mse = frame["mse"].astype(float)
     frame["exact"] = mse == 0.0
+    shares = frame["exact_pixels"].astype(float) if "exact_pixels" in frame else np.nan  # rows of version 0.1
+    frame["equal_pixels"] = shares * frame["pixels"]
     frame["psnr_db"] = psnr_db(mse.where(mse > 0.0))
     groups = frame.groupby(POINT, observed=True, sort=False)
     table = groups.agg(
@@ -148,11 +152,13 @@ def summarise_rows(rows: pd.DataFrame) -> pd.DataFrame:
         max_abs_error=("max_abs_error", "max"),
         lossless=("lossless", "all"),
         exact_images=("exact", "sum"),
+        equal_pixels=("equal_pixels", lambda column: column.sum(min_count=1)),
         container_bytes=("container_bytes", "mean"),
         estimated_bits=("estimated_bits", "mean"),
     ).reset_index()
     for key in POINT:
         table[key] = table[key].astype(object)
+    table["exact_pixels"] = table["equal_pixels"] / table["pixels"]
     table["bits_per_pixel"] = table["bits"] / table["pixels"]
     table["compression_ratio"] = 8.0 * table["samples"] / table["bits"].replace(0.0, np.nan)
     table["compression_ratio_float32"] = 4.0 * table["compression_ratio"]

@@ -200,6 +200,38 @@ def report(folder: str) -> None:
     click.echo(f"report  {runner.load_run(folder).report()}")
 
 
+@cli.command()
+@click.argument("folder", metavar="RUN")
+@click.option("--codec", metavar="SPEC", required=True, help="Whose points are matched; settings narrow to some.")
+@click.option("--against", metavar="SPEC", required=True, help="The codec whose curves are read; likewise.")
+@click.option("--dataset", metavar="NAME", help="One of the run's datasets [all].")
+@click.option(
+    "--at", type=click.Choice(["error", "bytes"]), default="error", show_default=True, help="What is held equal."
+)
+@click.option(
+    "--by",
+    type=click.Choice(["mse", "mse_float", "psnr_db", "ssim"]),
+    default="mse",
+    show_default=True,
+    help="The measure of error; mse_float is before clipping and rounding.",
+)
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, with every column and digit.")
+def match(folder: str, codec: str, against: str, dataset: str | None, at: str, by: str, as_csv: bool) -> None:
+    """At which setting one codec has another's error, and what each costs.
+
+    Reads the curves of --against between measured neighbours, and beyond its points says so. Measures nothing.
+    """
+    from codecbench import runner
+
+    table = runner.load_run(folder).match(codec, against, dataset=dataset, at=at, by=by)
+    if as_csv:
+        click.echo(table.to_csv(index=False, lineterminator="\n"), nl=False)
+    else:
+        from codecbench.console import print_matches
+
+        print_matches(table, at=at, by=by)
+
+
 @cli.command(name="list")
 @click.option("--names", is_flag=True, help="Only the codecs' names, one a line; imports no codec.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON.")
@@ -261,10 +293,12 @@ def _confirmed() -> bool:
 @click.option("--recipe", help="One of the codec's recipes [its first].")
 @click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's number of epochs.")
 @click.option("--seed", type=click.IntRange(0), help="Instead of the recipe's seed.")
+@click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Another field of the recipe; repeatable.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--out", metavar="DIR", help="Checkpoint, log and weights [training/NAME-RECIPE].")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out.")
-@click.option("--install", is_flag=True, help="At the end, put the best weights beside the codec's file.")
+@click.option("--keep", metavar="N,N", help="Epochs whose weights stay in --out, as epoch-0001.safetensors.")
+@click.option("--install", is_flag=True, help="At the end, put the best weights and their log beside the codec's file.")
 @data_folder
 @codec_folders
 def train(
@@ -272,29 +306,34 @@ def train(
     recipe: str | None,
     epochs: int | None,
     seed: int | None,
+    changes: tuple[str, ...],
     device: str,
     out: str | None,
     resume: bool,
+    keep: str | None,
     install: bool,
     data_dir: str | None,
 ) -> None:
     """Train the learned codec NAME."""
     from codecbench.console import TrainProgress
-    from codecbench.learned import training
+    from codecbench.learned import outcome, training
+    from codecbench.learned.jobs import make_job
 
-    job = training.make_job(
+    job = make_job(
         name,
         recipe=recipe,
         epochs=epochs,
         seed=seed,
+        changes=changes,
         device=device,
         out=out,
         data_dir=data_dir,
         command=_command_line().replace(" --resume", ""),
     )
+    kept = _epochs(keep) if keep else ()
     show = TrainProgress()
     try:
-        card = training.train(job, resume=resume, watch=show)
+        card = training.train(job, resume=resume, keep=kept, watch=show)
     except KeyboardInterrupt:
         raise Interrupted(f"go on with --resume; the last finished epoch is kept in {job.out}") from None
     finally:
@@ -303,4 +342,11 @@ def train(
         f"best epoch {card['best_epoch']}: held-out MSE {card['held_out_mse']:.6g}, "
         f"test MSE {card['test_mse']:.6g} over {card['test_images']} images of {card['test']}"
     )
-    click.echo(f"weights {Path(training.install(job) if install else job.out / 'best.safetensors')}")
+    click.echo(f"weights {Path(outcome.install(job) if install else job.out / 'best.safetensors')}")
+
+
+def _epochs(text: str) -> list[int]:
+    """The numbers of ``1,50,300``."""
+    if not all(part.strip().isdecimal() and int(part) for part in text.split(",")):
+        raise UsageError(f"--keep {text} is not allowed; allowed: numbers of epochs from 1, such as 1,50,300")
+    return [int(part) for part in text.split(",")]

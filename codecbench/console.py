@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from codecbench.learned.training import Progress
     from codecbench.runner import Event
 
@@ -96,26 +100,28 @@ class TrainProgress:
     """Shows how a training run goes: one line an epoch, and a line that is written over on a terminal."""
 
     def __init__(self) -> None:
-        self.epoch_shown = 0
         self.terminal = sys.stdout.isatty()
 
     def __call__(self, progress: Progress) -> None:
         """Shows one report of the training loop."""
         line = (
             f"epoch {progress.epoch}/{progress.epochs}  loss {progress.loss:.5g}  "
-            f"MSE held-out {progress.held_out_mse:.5g}, test {progress.test_mse:.5g}  "
+            f"MSE held-out {_known(progress.held_out_mse)}, test {_known(progress.test_mse)}  "
             f"{progress.images_per_s:,.0f} images/s  {clock(progress.seconds_left)} left"
         )
         if self.terminal:
-            click.echo(f"\r{line}\033[K", nl=False)
-        elif progress.epoch != self.epoch_shown:
-            self.epoch_shown = progress.epoch
+            click.echo(f"\r{line}\033[K", nl=progress.finished)
+        elif progress.finished:
             click.echo(line)
 
     def close(self) -> None:
         """Ends the line that is written over."""
         if self.terminal:
             click.echo()
+
+
+def _known(error: float) -> str:
+    return "–" if math.isnan(error) else f"{error:.5g}"
 
 
 def print_listing(content: dict[str, Any]) -> None:
@@ -164,6 +170,88 @@ def print_listing(content: dict[str, Any]) -> None:
         [[metric["name"], metric["unit"], metric["better"], metric["description"]] for metric in content["metrics"]],
     )
     click.echo("`codecbench list --json` tells every setting and every point that is swept.")
+
+
+def print_matches(matches: pd.DataFrame, *, at: str, by: str) -> None:
+    """Prints the table of ``codecbench.matching.match``.
+
+    Args:
+        matches: the table; at least one row.
+        at: what was held equal.
+        by: the measure of error.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from codecbench import matching
+    from codecbench.curves import short_settings, telling_settings
+
+    ours, theirs = matches["codec"].iloc[0], matches["against"].iloc[0]
+    inline = {matching.MATCHED, matching.OUTSIDE}  # their notes are about the row; the others' repeat themselves
+    told = telling_settings([text for text in matches["settings"] if text])
+    several = bool((matches["curve"] != "").any())
+
+    def number(name: str) -> Callable[[Any], str]:
+        measure = name.removeprefix("against_")
+        return lambda row: "–" if math.isnan(row[name]) else matching.number(row[name], measure)
+
+    def plain(write: str, name: str) -> Callable[[Any], str]:
+        return lambda row: "–" if math.isnan(row[name]) else write.format(row[name])
+
+    def place(row: Any) -> str:
+        return "–" if math.isnan(row["matched"]) else f"{row['swept']} {row['matched']:.4g}"
+
+    def sides(row: Any) -> str:
+        if math.isnan(row["matched"]):
+            return ""
+        ends = [f"{row[end]:g}" for end in ("below", "above")]
+        return " and ".join(ends) if ends[0] != ends[1] else f"measured {ends[0]}"
+
+    def status(row: Any) -> str:
+        return ": ".join(text for text in (row["status"], row["note"]) if text)
+
+    def curve(row: Any) -> str:
+        return f"{row['curve']} {'*' if row['best'] else ''}".strip()
+
+    errors = [by] if by == "psnr_db" or at == "error" else [by, "psnr_db"]
+    shown: list[tuple[str, Callable[[Any], str]]] = [("dataset", lambda row: str(row["dataset"]))]
+    if told:
+        shown.append(("settings", lambda row: short_settings(row["settings"], told)))
+    shown += [(matching.word(name), number(name)) for name in errors]
+    shown.append(("bits/image", number(matching.RATE)))
+    shown += [(f"{theirs} curve", curve)] if several else []
+    shown += [(f"{theirs} at", place), ("between", sides)]
+    if at == "error":
+        shown.append((f"{theirs} bits/image", number("against_bits_per_image")))
+        shown += [("ratio of bits", plain("{:,.3f}", "bits_ratio")), ("in %", plain("{:,.1f}", "bits_percent"))]
+    else:
+        shown += [(f"{theirs} {matching.word(name)}", number(f"against_{name}")) for name in errors]
+        shown.append(("PSNR difference", plain("{:+.2f} dB", "psnr_difference_db")))
+    shown.append(("status", lambda row: status(row) if row["status"] in inline else row["status"]))
+
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for head, _ in shown:
+        table.add_column(Text(head), overflow="fold")
+    notes: dict[str, None] = {}
+    for row in matches.to_dict("records"):
+        if row["status"] != matching.NO_RESULTS:
+            table.add_row(*(Text(write(row)) for _, write in shown))
+        if row["status"] not in inline:
+            notes[f"{row['dataset']}{' '.join(('', row['curve'])).rstrip()}: {status(row)}"] = None
+    click.echo(f"{ours} against {theirs}, at equal {matching.word(by if at == 'error' else matching.RATE)}\n")
+    if table.row_count:
+        console.print(table)
+        console.print()
+    for note in notes:
+        click.echo(note)
+    click.echo(matching.method(at, by))
+    if several:
+        click.echo(f"* of {theirs}'s curves the one of {'fewest bits' if at == 'error' else 'least error'} there.")
+    flat = matches["status"].isin({matching.ONE_POINT, matching.NOT_NUMERIC})
+    if flat.any() and not matches["status"].isin(inline).any():
+        click.echo(f"{theirs} has no curve to read here. The other way round: --codec {theirs} --against {ours}")
 
 
 def _plain(value: Any) -> str:

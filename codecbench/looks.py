@@ -16,8 +16,11 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 INK, FAINT, GREY = "#26282b", "#d9dbde", "#6a6d72"
+DPI = 120
+"""Dots an inch of a PNG; figures of images are laid out on whole dots of this size."""
 SHELF = {
     "avif": ("#0072b2", "o"),
+    "cond_ae": ("#b3342e", "*"),
     "jpeg": ("#d55e00", "s"),
     "jpeg2000": ("#009e73", "^"),
     "lossless_ae": ("#cc79a7", "D"),
@@ -135,7 +138,7 @@ def save_svg(figure: Figure) -> bytes:
     return _save(figure, format="svg", metadata={"Date": None})
 
 
-def save_png(figure: Figure, dpi: int = 120) -> bytes:
+def save_png(figure: Figure, dpi: int = DPI) -> bytes:
     """A figure as PNG: the same bytes every time."""
     return _save(figure, format="png", dpi=dpi, metadata={"Software": None})
 

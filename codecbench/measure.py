@@ -30,6 +30,7 @@ class Measurement:
         mse: mean squared error of the 8-bit output on the [0, 1] scale, float64, (N,).
         mse_float: the same before clipping and rounding; NaN for codecs that do not reconstruct in floating point.
         max_abs_error: largest difference in 8-bit levels, int64, (N,).
+        exact_pixels: share of the pixels restored exactly, float64, (N,).
         ssim: structural similarity, float64, (N,); NaN for images smaller than its window.
         lossless: the codec claims to be lossless at this point; every image was checked.
         shown: reconstructions kept for people to look at, uint8 (H, W, C), by image index.
@@ -41,6 +42,7 @@ class Measurement:
     mse: npt.NDArray[np.float64]
     mse_float: npt.NDArray[np.float64]
     max_abs_error: npt.NDArray[np.int64]
+    exact_pixels: npt.NDArray[np.float64]
     ssim: npt.NDArray[np.float64]
     lossless: bool
     shown: dict[int, Images] = field(default_factory=dict)
@@ -88,6 +90,7 @@ def measure(task: Task, images: Images, device: str = "cpu", decode: Decode | No
         mse=found["mse"],
         mse_float=found.get("mse_float", np.full(len(images), np.nan)),
         max_abs_error=max_abs_error,
+        exact_pixels=found["exact_pixels"],
         ssim=found["ssim"],
         lossless=codec.lossless,
         shown={index: decoded[task.indices.index(index)] for index in task.shown},

@@ -68,6 +68,7 @@ METRICS: dict[str, Metric] = {
     ),
     "psnr_of_mean_mse_db": Metric("dB", "-10·log10 of the mean mse of all images; not the mean of psnr_db", "higher"),
     "max_abs_error": Metric("8-bit levels", "largest difference of any sample, 0 to 255", "lower"),
+    "exact_pixels": Metric("", "share of all pixels that are restored exactly in every channel, 0 to 1", "higher"),
     "ssim": Metric(
         "",
         f"structural similarity, at most 1: Gaussian window {SSIM_WINDOW}x{SSIM_WINDOW}, sigma {SSIM_SIGMA}, "
@@ -115,6 +116,24 @@ def max_abs_error(original: Images, decoded: Images, device: str = "cpu") -> Int
     """
     x, y = _pair(original, decoded, device)
     return _get(_integer_errors(x, y)[1])
+
+
+def exact_pixels(original: Images, decoded: Images, device: str = "cpu") -> Floats:
+    """Share of the pixels that are equal in every channel.
+
+    Args:
+        original: uint8, (N, H, W, C).
+        decoded: uint8, the same shape.
+        device: ``"cpu"`` for NumPy, else a torch device.
+
+    Returns:
+        float64, (N,), from 0 to 1.
+
+    Raises:
+        ContractError: other types, or shapes that differ.
+    """
+    x, y = _pair(original, decoded, device)
+    return _get(_exact(x, y))
 
 
 def mse_float(original: Images, decoded: FloatImages, device: str = "cpu") -> Floats:
@@ -189,14 +208,16 @@ def measure(
         device: ``"cpu"`` for NumPy, else a torch device.
 
     Returns:
-        ``mse``, ``max_abs_error`` and ``ssim``, and ``mse_float`` if ``decoded_float`` is given, each (N,).
+        ``mse``, ``max_abs_error``, ``exact_pixels`` and ``ssim``, and ``mse_float`` if ``decoded_float`` is given,
+        each (N,).
 
     Raises:
         ContractError: other types, or shapes that differ.
     """
     x, y = _pair(original, decoded, device)
     squared, largest = _integer_errors(x, y)
-    rows = {"mse": _get(squared), "max_abs_error": _get(largest), "ssim": _ssim(x, y)}
+    rows = {"mse": _get(squared), "max_abs_error": _get(largest), "exact_pixels": _get(_exact(x, y))}
+    rows["ssim"] = _ssim(x, y)
     if decoded_float is not None:
         _check_floats(original, decoded_float)
         rows["mse_float"] = _get(_float_errors(x, _put(decoded_float, device)))
@@ -254,6 +275,11 @@ def _check_shapes(original: Images, decoded: npt.NDArray[Any]) -> None:
 
 
 # --- The work -----------------------------------------------------------------------------------------------
+
+
+def _exact(x: _Array, y: _Array) -> _Array:
+    equal = _cast((x == y).all(-1), "float64")
+    return equal.sum((1, 2)) / (x.shape[1] * x.shape[2])
 
 
 def _budget(images: _Array) -> int:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from codecbench.codec import Images
 from codecbench.curves import nearest_rate, short_settings, target_rate, telling_settings
-from codecbench.looks import save_svg, styled
+from codecbench.looks import DPI, save_svg, styled
 from codecbench.metrics import psnr_db
 from codecbench.store import RunFolder
 
@@ -25,7 +25,6 @@ FACTORS = (16, 8, 4, 2, 1)
 CELL_PIXELS = 120
 MAX_GRID_PIXELS = 6_000_000
 MAX_SVG_BYTES = 600_000
-DPI = 120
 
 
 @dataclass(frozen=True)

@@ -179,8 +179,8 @@ class Shelf(Generic[P]):
     def source_fingerprint(self, cls: type) -> str:
         """SHA-256 (24 hexadecimal digits) of the sources that a plugin is made of.
 
-        These are the files of the class and of its base classes in codecbench, and beside a plugin on a shelf the
-        helper files (``_*.py``); of a plugin from an entry point the whole package.
+        These are the files of the class, of its base classes in codecbench and of the modules that ``made_of`` names,
+        and beside a plugin on a shelf the helper files (``_*.py``); of a plugin from an entry point the whole package.
         """
         shelf = f"{self.package}."
         top = cls.__module__.partition(".")[0]
@@ -188,6 +188,7 @@ class Shelf(Generic[P]):
         for base in cls.__mro__:
             if base.__module__.partition(".")[0] in ("codecbench", top):
                 files.add(_file_of(base.__module__))
+        files |= {_file_of(module) for module in getattr(cls, "made_of", ())}
         if cls.__module__.startswith(shelf):
             files |= {*_file_of(cls.__module__).parent.glob("_*.py")}
         elif (folder := _file_of(top)).name == "__init__.py":

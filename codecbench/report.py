@@ -16,7 +16,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from codecbench import __version__, analysis, figures, looks, pictures, wording
+from codecbench import __version__, analysis, exhibition, figures, looks, pictures, wording
 from codecbench.codec import format_shape
 from codecbench.curves import (
     TARGET_DB,
@@ -33,7 +33,19 @@ from codecbench.records import digest
 from codecbench.store import RunFolder
 
 TEMPLATES = Path(__file__).parent / "templates"
-FIGURE_KINDS = ("rate-distortion", "rate-ssim", "speed-encode", "speed-decode", "images")
+FIGURE_KINDS = (
+    "rate-distortion",
+    "rate-ssim",
+    "speed-encode",
+    "speed-decode",
+    "images",
+    "triples",
+    "latents",
+    "training",
+)
+MOST_SVG_BYTES = 150_000
+"""Beyond, the page holds a figure as PNG."""
+PAGE_DPI = 160
 
 
 def write_report(store: RunFolder) -> Path:
@@ -67,6 +79,8 @@ class _Report:
         self.points = mark_points(self.summary[tried].reset_index(drop=True), store.manifest)
         self.styles = looks.codec_styles(store.manifest["codecs"])
         self.failures = store.failures()
+        order = list(store.manifest["datasets"])
+        self.views = sorted(exhibition.views(store, self.points), key=lambda view: order.index(view.exhibit.dataset))
         self.written: set[str] = set()
 
     def write(self) -> Path:
@@ -76,7 +90,9 @@ class _Report:
         drawn = [label for label in manifest["datasets"] if figures.can_draw(self._of(label))]
         if drawn:
             self._save("rate-distortion", figures.rate_distortion(self.points, drawn[:4], styles=self.styles))
+        training = self._training()
         notes = all_notes(manifest, self.points, self.failures, self.store.damaged())
+        notes += exhibition.notes(self.store)
         html = (
             _environment()
             .get_template("report.html.j2")
@@ -85,6 +101,7 @@ class _Report:
                 headline=_headline(manifest, self.points),
                 notes=notes,
                 datasets=datasets,
+                training=training,
                 manifest=manifest,
                 measured_with=wording.measured_with(manifest["invocations"]),
                 target_db=TARGET_DB,
@@ -107,7 +124,7 @@ class _Report:
         grid = pictures.image_grid(self.store, self.points, self.rows, label)
         if grid is not None:
             name = f"images-{safe_name(label)}"
-            self._keep(f"{name}.png", looks.save_png(pictures.grid_figure(grid), pictures.DPI))
+            self._keep(f"{name}.png", looks.save_png(pictures.grid_figure(grid), looks.DPI))
             self._keep(f"{name}.svg", pictures.grid_svg(grid))
         drawings, lacking = self._figures(label, points)
         if measured.empty:
@@ -129,8 +146,40 @@ class _Report:
             "unsteady": bool(unsteady(measured).any()),
             "figures": drawings,
             "grid": grid,
+            "views": self._views(label),
             "codecs": [_codec(members) for _, members in points.groupby("codec", sort=True)],
         }
+
+    def _views(self, label: str) -> dict[str, Any]:
+        """How the autoencoders see a dataset's images: drawings, and what there is to say."""
+        triples, maps, lacking = [], [], []
+        for view in (view for view in self.views if view.exhibit.dataset == label):
+            name = f"{safe_name(label)}-{safe_name(view.file_name)}"
+            if view.originals:
+                triples.append(self._drawing(f"triples-{name}", exhibition.triples(view), view.triples_title))
+            else:
+                lacking.append(f"{view.name}: no reconstructions were kept, so none stand beside its latents.")
+            if exhibition.has_map(view):
+                total = self.store.manifest["datasets"][label]["images"]
+                maps.append(self._drawing(f"latents-{name}", exhibition.latent_map(view), view.map_title(total)))
+            else:
+                lacking.append(f"{view.name}: too few images for a map of their latents.")
+        first = next((view.exhibit.dataset for view in self.views), None)
+        mapped = any(exhibition.has_map(view) for view in self.views)
+        said = {"explain": label == first, "explain_maps": mapped}  # once on a page
+        return {"triples": triples, "maps": maps, "lacking": lacking} | said
+
+    def _training(self) -> dict[str, Any] | None:
+        """How the weights of the codecs measured were trained; None where none has weights."""
+        found = exhibition.training(self.store, list(dict.fromkeys(self.points["codec"])))
+        if not found.logs and not found.lacking:
+            return None
+        drawing = None
+        if found.logs:
+            styles = {name: self.styles[codec] for name, codec in found.codecs.items()}
+            figure = figures.learning_curves(found.logs, styles)
+            drawing = self._drawing("training", figure, "Error by epoch of training")
+        return {"drawing": drawing, "rows": found.rows(), "lacking": found.lacking, "wide": len(found.logs) > 1}
 
     def _shapes(self, label: str) -> str:
         members = self.rows[self.rows["dataset"] == label].drop_duplicates("image")
@@ -191,8 +240,10 @@ class _Report:
         return drawings, lacking
 
     def _drawing(self, name: str, figure: Any, title: str) -> dict[str, str]:
-        svg = self._save(name, figure)
-        return {"title": title, "src": "data:image/svg+xml;base64," + base64.b64encode(svg).decode()}
+        content, kind = self._save(name, figure), "svg+xml"
+        if len(content) > MOST_SVG_BYTES and name.startswith("latents-"):
+            content, kind = looks.save_png(figure, PAGE_DPI), "png"
+        return {"title": title, "src": f"data:image/{kind};base64," + base64.b64encode(content).decode()}
 
     def _save(self, name: str, figure: Any) -> bytes:
         content = looks.save_svg(figure)

@@ -27,6 +27,7 @@ COLUMNS: dict[str, Callable[[Any], Any]] = {
     "mse": lambda pa: pa.float64(),
     "mse_float": lambda pa: pa.float64(),
     "max_abs_error": lambda pa: pa.int16(),
+    "exact_pixels": lambda pa: pa.float64(),
     "ssim": lambda pa: pa.float64(),
     "lossless": lambda pa: pa.bool_(),
 }
@@ -52,6 +53,7 @@ def row_table(task: Task, measurement: Measurement) -> pa.Table:
         "mse": measurement.mse,
         "mse_float": measurement.mse_float,
         "max_abs_error": measurement.max_abs_error,
+        "exact_pixels": measurement.exact_pixels,
         "ssim": measurement.ssim,
         "lossless": np.full(count, measurement.lossless),
     }

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codecbench import manifests, provenance
+from codecbench import exhibits, manifests, provenance
 from codecbench.datadir import data_root
 from codecbench.dataset import Dataset
 from codecbench.errors import UsageError
@@ -19,13 +19,14 @@ from codecbench.plan import CodecChoice, Plan, choose_codecs, choose_datasets, m
 from codecbench.records import CodecSpec, Task, Timing
 from codecbench.registry import CODECS, file_sha256
 from codecbench.store import RunFolder, original_name
-from codecbench.workers import TIMING_THREADS, drain, threads_for, time_task, work
+from codecbench.workers import TIMING_THREADS, drain, exhibit, threads_for, time_task, work
 
 if TYPE_CHECKING:
     import pandas as pd
 
 GPU_WORKERS = 2
 """Worker processes when nobody says otherwise and a GPU computes: each holds memory of it."""
+WORKER_DIED = "the worker process died (killed, crashed, or called exit)"
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,47 @@ class Run:
     changed: bool = True
 
     def summary(self) -> pd.DataFrame:
-        """One row per dataset × codec × settings; the columns are described in ``codecbench.analysis``."""
-        from codecbench.analysis import summarise
+        """One row per dataset × codec × settings; the columns are described in ``codecbench.analysis``.
 
-        return summarise(RunFolder.existing(self.path))
+        Made from the folder's parts; of a published run without them, read from its ``summary.csv``.
+
+        Raises:
+            StoreError: the folder is damaged.
+        """
+        from codecbench import analysis, published
+
+        store = RunFolder.existing(self.path)
+        if store.without_parts:
+            return published.read_summary(self.path / "summary.csv")
+        return analysis.summarise(store)
 
     def rows(self) -> pd.DataFrame:
         """One row per image and codec point; the columns are those of ``RunFolder.rows``."""
         return RunFolder.existing(self.path).rows()
+
+    def match(
+        self, codec: str, against: str, *, dataset: str | None = None, at: str = "error", by: str = "mse"
+    ) -> pd.DataFrame:
+        """At which setting another codec has this one's error, and what each costs; or the same at equal bits.
+
+        Args:
+            codec: whose points are matched: a name, or a spec whose settings narrow to the points that agree.
+            against: the codec whose curves are read between measured neighbours; written in the same way.
+            dataset: label of one dataset of the run; None for all.
+            at: ``"error"`` to match at equal error, ``"bytes"`` at equal rate.
+            by: ``"mse"``, ``"mse_float"``, ``"psnr_db"`` or ``"ssim"``.
+
+        Returns:
+            One row per dataset × point × curve of the other; the columns are described in ``codecbench.matching``.
+
+        Raises:
+            UsageError: an unknown codec, dataset, setting or measure, points against themselves, or no values.
+            StoreError: the folder is damaged.
+        """
+        from codecbench import matching
+
+        manifest = RunFolder.existing(self.path).manifest
+        return matching.match(self.summary(), manifest, codec, against, dataset=dataset, at=at, by=by)
 
     def report(self) -> Path:
         """Writes ``summary.csv``, ``figures/`` and ``report.html`` into the folder; measures nothing.
@@ -94,7 +128,8 @@ class Run:
     def report_is_current(self) -> bool:
         """Whether ``report.html`` was drawn after everything that lies in the folder was measured."""
         page = self.path / "report.html"
-        sources = [self.path / name for name in ("run.json", "parts", "timings") if (self.path / name).exists()]
+        names = ("run.json", "parts", "timings", "latents", "training")
+        sources = [self.path / name for name in names if (self.path / name).exists()]
         return page.is_file() and page.stat().st_mtime >= max(source.stat().st_mtime for source in sources)
 
 
@@ -176,7 +211,9 @@ def run(
         watch(Event("note", f"skipped: {where}: {skipped.reason}"))
     store = RunFolder.for_writing(path, fresh)
     selections = {source.selection.label: source.selection for source in plan.sources}
-    if manifests.holds(store.manifest, selections, plan.codec_fingerprints) and not waiting_tasks(plan, store, timing):
+    logs = exhibits.logs_to_keep(store, plan.codec_fingerprints)
+    known = manifests.holds(store.manifest, selections, plan.codec_fingerprints)
+    if known and not (waiting_tasks(plan, store, timing) or logs or exhibits.requests(plan, store)):
         watch(Event("note", f"nothing to measure: all {len(plan.tasks)} tasks are there"))
         return Run(path, changed=False)
     invocation = {
@@ -201,7 +238,9 @@ def run(
     for source in plan.sources:
         originals = {index: source.images.read([index])[0] for index in source.selection.shown}
         store.write_samples(original_name(source.selection.label), originals)
+    exhibits.keep_logs(store, logs)
     failed = measure_all(plan, store, root, target, count_workers, seed, watch)
+    keep_latents(plan, store, root, target, count_workers, watch)
     if timing:
         failed += time_all(plan, store, root, target, seed, watch)
     return Run(path, failed)
@@ -275,10 +314,28 @@ def measure_all(
     suspects = drain([(task, job(task)) for task in waiting], workers, threads, finish)
     for task in suspects:
         if drain([(task, job(task))], 1, threads, finish):
-            reason = "the worker process died (killed, crashed, or called exit)"
-            store.write_failure(task, reason, "", 0.0)
-            finish(task, reason)
+            store.write_failure(task, WORKER_DIED, "", 0.0)
+            finish(task, WORKER_DIED)
     return failed
+
+
+def keep_latents(plan: Plan, store: RunFolder, data_dir: Path, device: str, workers: int, watch: Watch) -> None:
+    """Keeps what a report shows of learned codecs' latents, computed in worker processes; a failure is but a note."""
+    datasets = {source.selection.label: source.dataset for source in plan.sources}
+
+    def finish(request: exhibits.Request, reason: str) -> None:
+        if reason:
+            watch(Event("note", f"no latents of {request.task.codec} on {request.task.dataset}: {reason}"))
+
+    def job(request: exhibits.Request) -> tuple[Any, ...]:
+        return exhibit, request, datasets[request.task.dataset], data_dir, store.path, device
+
+    threads = threads_for(workers)
+    suspects = drain([(request, job(request)) for request in exhibits.requests(plan, store)], workers, threads, finish)
+    for request in suspects:
+        if drain([(request, job(request))], 1, threads, finish):
+            exhibits.write_failure(store, request, WORKER_DIED)
+            finish(request, WORKER_DIED)
 
 
 # ---- the pass for timings -------------------------------------------------------------------------------------------

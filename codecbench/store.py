@@ -6,6 +6,7 @@
       parts/ID.json         the task and how it ended; written last, so a part without it does not count
       samples/ID.npz        reconstructions of the few images shown to people; samples/original-*.npz beside them
       timings/ID.json       times of one codec point on one dataset
+      latents/, training/   what ``codecbench.exhibits`` keeps of learned codecs
 
 Rows count only while the codec's fingerprint in the sidecar equals the one in ``run.json``, so rows of an edited codec
 stay on disk but never show. A damaged part is renamed to ``*.damaged``, named, and measured again by the next run.
@@ -36,7 +37,7 @@ from codecbench.rows import COLUMNS, row_table
 if TYPE_CHECKING:
     import pandas as pd
 
-OWN = ("run.json", "summary.csv", "report.html", "figures", "parts", "timings", "samples")
+OWN = ("run.json", "summary.csv", "report.html", "figures", "parts", "timings", "samples", "latents", "training")
 """Everything that codecbench writes into a run folder."""
 
 
@@ -121,13 +122,20 @@ class RunFolder:
             raise UsageError(f"{self.path} {error}; name another --out, or begin anew with --fresh") from None
         self._write(self.path / "run.json", _dump(self.manifest))
 
+    @property
+    def without_parts(self) -> bool:
+        """Whether this is a published run: its tables and figures, without the parts that they were made from."""
+        return bool(
+            self.manifest["codecs"] and (self.path / "summary.csv").is_file() and not (self.path / "parts").is_dir()
+        )
+
     def require_parts(self) -> None:
         """Makes sure that what ``summary.csv`` tells was measured here can be read here.
 
         Raises:
             StoreError: this is a published run without its parts, which cannot be drawn or measured into.
         """
-        if self.manifest["codecs"] and (self.path / "summary.csv").is_file() and not (self.path / "parts").is_dir():
+        if self.without_parts:
             raise StoreError(
                 f"{self.path} holds tables and figures without the parts they were made from, so they can be neither "
                 "drawn again nor added to; measure into another folder with --out, or anew with --fresh"
@@ -183,7 +191,7 @@ class RunFolder:
 
         Returns:
             Columns ``dataset, image, height, width, channels, codec, settings, num_bytes, container_bytes,
-            estimated_bits, mse, mse_float, max_abs_error, ssim, lossless``.
+            estimated_bits, mse, mse_float, max_abs_error, exact_pixels, ssim, lossless``.
         """
         import pandas as pd
         import pyarrow as pa
@@ -201,7 +209,7 @@ class RunFolder:
             tables.append(pq.read_table(pa.BufferReader(content)))
         if not tables:
             return pd.DataFrame(columns=list(COLUMNS))
-        frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
+        frame: pd.DataFrame = pa.concat_tables(tables, promote_options="default").to_pandas()
         return frame
 
     def failures(self) -> list[dict[str, Any]]:

@@ -18,14 +18,17 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codecbench.dataset import Dataset, ImageSet, fingerprint_pixels
-from codecbench.errors import DatasetError, PluginError, one_line, printable
+from codecbench.errors import DatasetError, PluginError, StoreError, one_line, printable
 from codecbench.provenance import available_cores, device_name
 from codecbench.records import Task, Timing
 from codecbench.registry import CODECS, codec_fingerprint
 from codecbench.store import RunFolder
+
+if TYPE_CHECKING:
+    from codecbench.exhibits import Request
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 TIMING_THREADS = 1
@@ -191,6 +194,27 @@ def time_task(task: Task, dataset: Dataset, data_dir: Path, device: str) -> Timi
         return time_codec(task.codec, images, device, TIMING_THREADS)
     except BaseException as error:
         return Timing(0, (), (), TIMING_THREADS, device, failed=one_line(error))
+
+
+def exhibit(request: Request, dataset: Dataset, data_dir: Path, folder: Path, device: str) -> str:
+    """Keeps what a report shows of a codec's latents; whatever fails is recorded, never raised.
+
+    Returns:
+        Why there are none, in one line; empty where there are.
+    """
+    from codecbench import exhibits
+
+    store = RunFolder(folder)
+    try:
+        _check_codec(request.task, device)
+        images = _open(dataset, data_dir)
+        exhibits.write(store, request, exhibits.make(request, images.read, getattr(images, "labels", None), device))
+    except BaseException as error:  # as in work
+        reason = one_line(error)
+        with contextlib.suppress(StoreError):
+            exhibits.write_failure(store, request, reason)
+        return reason
+    return ""
 
 
 class _FailedElsewhere(Exception):

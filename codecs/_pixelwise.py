@@ -148,6 +148,8 @@ def restore(layers: Layers) -> torch.Tensor:
 def allot_units(none: torch.Tensor, one: torch.Tensor, two: torch.Tensor) -> list[int]:
     """Deals out as many units as there are pixels: none, one or two a pixel, for the least sum of errors.
 
+    The sum is the least where a pixel's first unit saves at least as much as its second, as it does here.
+
     Args:
         none: each pixel's error without a unit, (pixels,).
         one: with one.

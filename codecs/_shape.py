@@ -5,8 +5,7 @@ from __future__ import annotations
 from codecbench.codec import MAX_PIXELS, format_shape
 from codecbench.errors import BitstreamError
 from codecbench.records import Shape
-
-_MAX_VARINT_BYTES = 4  # 28 bits; MAX_PIXELS has 26
+from codecbench.varint import pack_numbers, unpack_numbers
 
 
 def pack_shape(shape: Shape) -> bytes:
@@ -14,17 +13,8 @@ def pack_shape(shape: Shape) -> bytes:
 
     Args:
         shape: height, width, channels; each 1 or more.
-
-    Returns:
-        The header: seven bits a byte, lowest first, the top bit set on all bytes of a number but its last.
     """
-    header = bytearray()
-    for number in shape:
-        while number > 0x7F:
-            header.append(number & 0x7F | 0x80)
-            number >>= 7
-        header.append(number)
-    return bytes(header)
+    return pack_numbers(shape)
 
 
 def unpack_shape(bitstream: bytes, owner: str) -> tuple[Shape, int]:
@@ -40,20 +30,8 @@ def unpack_shape(bitstream: bytes, owner: str) -> tuple[Shape, int]:
     Raises:
         BitstreamError: the header is cut short, or tells a shape that no codec takes.
     """
-    numbers, number, bits = [], 0, 0
-    for position, byte in enumerate(bitstream[: 3 * _MAX_VARINT_BYTES]):
-        number |= (byte & 0x7F) << bits
-        bits += 7
-        if byte & 0x80:
-            if bits == 7 * _MAX_VARINT_BYTES:
-                break
-            continue
-        numbers.append(number)
-        number = bits = 0
-        if len(numbers) == 3:
-            height, width, channels = shape = (numbers[0], numbers[1], numbers[2])
-            if channels not in (1, 3) or min(height, width) < 1 or height * width > MAX_PIXELS:
-                raise BitstreamError(f"{owner}: the header tells of an image of {format_shape(shape)}")
-            return shape, position + 1
-    what = "the stream is empty" if not bitstream else f"the header does not end within {len(bitstream)} bytes"
-    raise BitstreamError(f"{owner}: {what}")
+    (height, width, channels), size = unpack_numbers(bitstream, 3, owner)
+    shape = (height, width, channels)
+    if channels not in (1, 3) or min(height, width) < 1 or height * width > MAX_PIXELS:
+        raise BitstreamError(f"{owner}: the header tells of an image of {format_shape(shape)}")
+    return shape, size

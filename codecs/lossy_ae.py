@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy.typing as npt
 from torch import nn
 
-from codecbench import register_codec
+from codecbench import register_codec, setting
 from codecbench.learned.augment import RandomAffine
-from codecbench.learned.autoencoder import Autoencoder, RawLatentCodec
+from codecbench.learned.autoencoder import Autoencoder, LatentCodec
 from codecbench.learned.recipe import Recipe
 from codecbench.records import Shape
 
@@ -106,8 +105,8 @@ epoch. It had no images held out; here they choose the best epoch.
 
 @register_codec
 @dataclass(frozen=True)
-class LossyAe(RawLatentCodec):
-    """Convolutional autoencoder for 28×28 gray digits: always 128 bytes an image, whatever the image."""
+class LossyAe(LatentCodec):
+    """Convolutional autoencoder for 28×28 gray digits: 32 numbers an image, as float32 always 128 bytes."""
 
     trained_on: ClassVar[tuple[str, ...]] = ("mnist",)
     network: ClassVar[type[Autoencoder]] = LossyAutoencoder
@@ -115,7 +114,12 @@ class LossyAe(RawLatentCodec):
     latent_shape: ClassVar[tuple[int, ...]] = (32, 1, 1)
     recipes: ClassVar[dict[str, Recipe]] = {"fast": FAST, "source": SOURCE}
 
-    @property
-    def latent_dtype(self) -> npt.DTypeLike:
-        """float32, as in the source experiment."""
-        return "<f4"
+    latent: str = setting(
+        "float32",
+        choices=("float32", "int8"),
+        sweep=("float32", "int8"),
+        help="type of a latent number in the stream; int8 is entropy-coded",
+    )
+    tiles: bool = setting(
+        False, help="cut images of any size into blocks of 28×28; height and width go into the stream"
+    )

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy.typing as npt
 from torch import nn
 
 from codecbench import register_codec, setting
 from codecbench.learned.augment import RandomCropFlip
-from codecbench.learned.autoencoder import Autoencoder, RawLatentCodec
+from codecbench.learned.autoencoder import Autoencoder, LatentCodec
 from codecbench.learned.recipe import Recipe
 from codecbench.records import Shape
 
@@ -74,7 +73,7 @@ SOURCE = Recipe(
 
 @register_codec
 @dataclass(frozen=True)
-class Stl10Ae(RawLatentCodec):
+class Stl10Ae(LatentCodec):
     """Convolutional autoencoder for 64×64 RGB crops: 384 numbers an image, as wide as ``latent`` says."""
 
     trained_on: ClassVar[tuple[str, ...]] = ("stl10",)
@@ -85,12 +84,10 @@ class Stl10Ae(RawLatentCodec):
 
     latent: str = setting(
         "float32",
-        choices=("float64", "float32", "float16"),
-        sweep=("float64", "float32", "float16"),
-        help="width of a latent number in the stream; float64 is the source experiment's accounting",
+        choices=("float64", "float32", "float16", "int8"),
+        sweep=("float64", "float32", "float16", "int8"),
+        help="type of a latent number in the stream; float64 is the source's accounting, int8 is entropy-coded",
     )
-
-    @property
-    def latent_dtype(self) -> npt.DTypeLike:
-        """The chosen float type, little-endian."""
-        return {"float64": "<f8", "float32": "<f4", "float16": "<f2"}[self.latent]
+    tiles: bool = setting(
+        False, help="cut images of any size into blocks of 64×64; height and width go into the stream"
+    )

@@ -31,9 +31,10 @@ def chosen(rows: list[Row]) -> dict[str, list[tuple[Row, str]]]:
     """
     mnist = [row for row in rows if row["dataset"] == "mnist"]
     stl10 = [row for row in rows if row["dataset"] == "stl10"]
-    lossy_ae = _point(mnist, "lossy_ae", "")
+    lossy_ae = _point(mnist, "lossy_ae", "latent=float32,tiles=false")
     shown = [
         (lossy_ae, "32 floats"),
+        (_point(mnist, "lossy_ae", "latent=int8,tiles=false"), "32 entropy-coded integers"),
         (_point(mnist, "svd", "rank=5"), "285 floats"),
         *(_no_worse(mnist, codec, lossy_ae) for codec in ("jpeg", "webp", "avif", "jpeg2000")),
         (_point(mnist, "lossless_ae", ""), "784 floats, nearly lossless"),
@@ -42,7 +43,9 @@ def chosen(rows: list[Row]) -> dict[str, list[tuple[Row, str]]]:
     ]
     near = [_nearest(stl10, codec) for codec in ("jpeg", "webp", "avif", "jpeg2000", "svd")]
     crops = [
-        (_point(stl10, "stl10_ae", "latent=float64"), "384 float64"),
+        (_point(stl10, "stl10_ae", "latent=float64,tiles=false"), "384 float64"),
+        (_point(stl10, "stl10_ae", "latent=float16,tiles=false"), "384 float16"),
+        (_point(stl10, "stl10_ae", "latent=int8,tiles=false"), "384 entropy-coded integers"),
         *near,
         *(_smallest_lossless(stl10, codec) for codec in ("png", "webp", "jpeg2000")),
     ]
@@ -62,7 +65,7 @@ def table(rows: list[Row]) -> str:
         heads += ["MSE", "MSE before rounding", "PSNR (dB)", "SSIM", "Encode (ms)", "Decode (ms)"]
         lines = [f"`{dataset}`, {images:,} test images:", "", _line(heads), _line([":--", ":--", *["--:"] * 10])]
         parts.append("\n".join([*lines, *(_line(_cells(row, why)) for row, why in points)]))
-    return "\n\n".join([*parts, two_means(rows)])
+    return "\n\n".join([*parts, two_means(rows), nearly_lossless(rows), labels(rows)])
 
 
 def two_means(rows: list[Row]) -> str:
@@ -82,6 +85,48 @@ def two_means(rows: list[Row]) -> str:
         f"{float(row['psnr_db']):.2f} dB and {float(row['psnr_of_mean_mse_db']):.2f} dB. There {exact:,} of {images:,} "
         f"images are restored exactly, and the other {images - exact:,} alone enter the first."
     )
+    return _wrapped(sentence)
+
+
+def nearly_lossless(rows: list[Row]) -> str:
+    """A sentence about how much of the images ``lossless_ae`` restores exactly.
+
+    Args:
+        rows: of ``summary.csv``.
+    """
+    row = _point([row for row in rows if row["dataset"] == "mnist"], "lossless_ae", "")
+    exact = float(row["exact_pixels"])
+    sentence = (
+        f"`lossless_ae` restores {exact:.2%} of all pixels exactly, and {int(row['exact_images']):,} "
+        f"of {int(row['images']):,} images; no level is off by more than {int(float(row['max_abs_error']))}."
+    )
+    return _wrapped(sentence)
+
+
+def labels(rows: list[Row]) -> str:
+    """A table of what the label brings: ``cond_ae`` with it and without.
+
+    Args:
+        rows: of ``summary.csv``.
+    """
+    mnist = [row for row in rows if row["dataset"] == "mnist"]
+    lines = [
+        "Does it help to tell the decoder the digit's label? `cond_ae`, the same training with the label and without:",
+        "",
+        _line(["Numbers", "Label", "Bits as float32", "MSE", "Bits as int8", "MSE"]),
+        _line(["--:", ":--", *["--:"] * 4]),
+    ]
+    for size in ("8", "32"):
+        for told in ("true", "false"):
+            cells = [size, "written" if told == "true" else "none"]
+            for latent in ("float32", "int8"):
+                row = _point(mnist, "cond_ae", f"size={size},labels={told},latent={latent}")
+                cells += [_number(row["bits_per_image"], ",.1f"), _number(row["mse_float"], ".5f")]
+            lines.append(_line(cells))
+    return "\n".join(lines)
+
+
+def _wrapped(sentence: str) -> str:
     return textwrap.fill(sentence, 120, break_long_words=False, break_on_hyphens=False)
 
 

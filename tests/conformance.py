@@ -142,7 +142,10 @@ def check_round_trip(codec: Codec, shape: Shape, seed: int = 0) -> None:
     alone = [codec.encode(images[i : i + 1])[0] for i in range(len(images))]
     turned = codec.encode(np.ascontiguousarray(images[::-1]))[::-1]
     for other in (alone, turned):
-        assert [len(s) for s in other] == [len(s) for s in streams], f"{where}: lengths depend on the batch"
+        for one, length in zip(other, map(len, streams), strict=True):
+            # Where floats are entropy-coded, their last bits may decide between two symbols of different cost.
+            slack = 0 if codec.exact_bytes else max(2, length // 50)
+            assert abs(len(one) - length) <= slack, f"{where}: lengths depend on the batch"
         assert other == streams or not codec.exact_bytes, f"{where}: bytes depend on the batch"
     single = np.concatenate([fresh.decode([stream]) for stream in streams])
     _check_same(codec, single, decoded, f"{where}: decoding depends on the batch")

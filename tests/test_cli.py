@@ -65,6 +65,7 @@ def test_a_run_from_command_to_report(tmp_path):
         ("run --colour", "No such option"),
         ("rnu", "Did you mean 'run'"),
         ("report {tmp}", "no run at"),
+        ("match {tmp} --codec jpeg --against svd", "no run at"),
         ("data get mnits", "did you mean 'mnist'"),
         ("train jpeg", "jpeg has nothing to train"),
     ],

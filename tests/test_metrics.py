@@ -186,7 +186,7 @@ def test_torch_equals_numpy(shape):
         floats = decoded / 255.0 + 0.001
         here = metrics.measure(original, decoded, floats)
         there = metrics.measure(original, decoded, floats, device=ON_TORCH)
-        assert here.keys() == there.keys() == {"mse", "max_abs_error", "ssim", "mse_float"}
+        assert here.keys() == there.keys() == {"mse", "max_abs_error", "exact_pixels", "ssim", "mse_float"}
         for name, values in here.items():
             assert isinstance(there[name], np.ndarray)
             assert values.dtype == there[name].dtype
@@ -207,7 +207,7 @@ def test_the_cut_into_blocks_changes_nothing(monkeypatch, budget, device):
 def test_measure_is_the_single_functions():
     original, decoded = pairs((6, 28, 28, 1))["natural, blurred"]
     found = metrics.measure(original, decoded)
-    assert found.keys() == {"mse", "max_abs_error", "ssim"}
+    assert found.keys() == {"mse", "max_abs_error", "exact_pixels", "ssim"}
     np.testing.assert_array_equal(found["mse"], metrics.mse(original, decoded))
     np.testing.assert_array_equal(found["max_abs_error"], metrics.max_abs_error(original, decoded))
     np.testing.assert_array_equal(found["ssim"], metrics.ssim(original, decoded))
@@ -246,7 +246,9 @@ def test_psnr():
         (np.zeros((2, 0, 4, 1), np.uint8), np.zeros((2, 0, 4, 1), np.uint8), "2×0×4×1"),
     ],
 )
-@pytest.mark.parametrize("metric", [metrics.mse, metrics.max_abs_error, metrics.ssim, metrics.measure])
+@pytest.mark.parametrize(
+    "metric", [metrics.mse, metrics.max_abs_error, metrics.exact_pixels, metrics.ssim, metrics.measure]
+)
 def test_wrong_shapes_and_types_are_refused(metric, original, decoded, said):
     with pytest.raises(ContractError, match=said):
         metric(original, decoded)
@@ -260,6 +262,19 @@ def test_mse_float_wants_floats():
         metrics.measure(images, images, np.zeros((3, 4, 4, 1)))
 
 
+@pytest.mark.parametrize("device", ["cpu", ON_TORCH])
+def test_exact_pixels(device: str) -> None:
+    original = np.zeros((3, 2, 5, 3), np.uint8)
+    decoded = original.copy()
+    decoded[1, 0, 0] = 9  # one pixel, in all of its channels
+    decoded[2, 0, :, 1] = 1  # five pixels, in one channel each
+    expected = [1.0, 0.9, 0.5]
+    assert metrics.exact_pixels(original, decoded, device).tolist() == pytest.approx(expected, abs=1e-15)
+    assert metrics.measure(original, decoded, None, device)["exact_pixels"].tolist() == pytest.approx(
+        expected, abs=1e-15
+    )
+
+
 def test_metrics_are_described():
     assert list(metrics.METRICS) == [
         "mse",
@@ -267,6 +282,7 @@ def test_metrics_are_described():
         "psnr_db",
         "psnr_of_mean_mse_db",
         "max_abs_error",
+        "exact_pixels",
         "ssim",
     ]
     for unit, description, better in metrics.METRICS.values():

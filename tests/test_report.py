@@ -6,12 +6,14 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from runs import INVOCATION, MadeUpRun, usual_run
 
-from codecbench import report, wording
+from codecbench import exhibits, report, wording
 from codecbench.errors import StoreError
+from codecbench.exhibits import Exhibit
 from codecbench.manifests import Addition
 from codecbench.report import write_report
 
@@ -353,3 +355,122 @@ def test_numbers_that_would_mislead_when_rounded() -> None:
         ">0.999999",
         "1.0000",
     ]
+
+
+# ---- learned codecs ------------------------------------------------------------------------------------------------
+
+
+def add_latents(
+    run: MadeUpRun, dataset: str, codec: str, settings: str, *, labels: bool = True, count: int = 40
+) -> None:
+    """Writes latents of a codec point into a run folder, as a run would."""
+    rng = np.random.default_rng(7)
+    exhibit = Exhibit(
+        dataset,
+        codec,
+        settings,
+        rng.normal(size=(count, 2)).astype(np.float32),
+        np.arange(count) % 3 if labels else None,
+        (0.5, 0.25),
+        {index: rng.normal(size=(32, 1, 1)).astype(np.float32) for index in (0, 1)},
+        {0: 4, 1: 9} if labels else {},
+    )
+    about = {
+        "format": exhibits.FORMAT,
+        "dataset": dataset,
+        "codec": codec,
+        "settings": settings,
+        "codec_fingerprint": f"print-{codec}",
+        "data_fingerprint": f"pixels of {dataset}",
+    }
+    name = f"latents/{len(list(run.store.path.glob('latents/*')))}.npz"
+    run.store.write_file(name, exhibits.pack(about, exhibit))
+
+
+def add_log(run: MadeUpRun, codec: str, file: str) -> None:
+    run.store.manifest["codecs"][codec].setdefault("weights", {})[file] = "abcdef0123456789"
+    lines = ["epoch,train_loss,held_out_mse,test_mse,seconds", "1,0.5,0.4,0.41,1800", "2,0.3,0.2,0.21,1800"]
+    log = "\n".join([*lines, "3,0.2,0.3,0.31,1800", ""])
+    run.store.write_file(f"training/{Path(file).stem}-abcdef012345.csv", log.encode())
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[MadeUpRun, Page, str]:
+    run = MadeUpRun(
+        tmp_path_factory.mktemp("learned"),
+        {"mnist": (28, 28, 1), "digits": (28, 28, 1)},
+        [],
+        {"net": ("mnist",), "other": ("mnist",), "silent": ("mnist",)},
+    )
+    for label in run.datasets:
+        for codec in ("net", "other", "silent"):
+            run.point(label, codec, {"latent": 8}, num_bytes=32, mse=0.004)
+        add_latents(run, label, "net", "latent=8")
+    run.point("mnist", "net", {"latent": 9}, num_bytes=36, mse=0.003)
+    add_latents(run, "mnist", "net", "latent=9", labels=False)
+    add_latents(run, "mnist", "other", "latent=8", count=2)
+    add_latents(run, "digits", "other", "latent=7")
+    add_log(run, "net", "net.safetensors")
+    add_log(run, "other", "other-a.safetensors")
+    add_log(run, "other", "other-b.safetensors")
+    run.store.manifest["codecs"]["silent"]["weights"] = {"silent.safetensors": "0" * 64, "silent.json": "1" * 64}
+    page = page_of(run)
+    return run, page, (run.store.path / "report.html").read_text(encoding="utf-8")
+
+
+def test_every_dataset_tells_how_the_autoencoders_see_it(learned: tuple[MadeUpRun, Page, str]) -> None:
+    run, page, html = learned
+    assert page.text.count("How the autoencoders see it") == 2
+    assert page.text.count("An encoder turns each image into a latent") == 1
+    for title in (
+        "net, latent=8: images, their latents of 32 numbers, and the reconstructions",
+        "net, latent=9: images, their latents of 32 numbers, and the reconstructions",
+        "net (trained on mnist): images, their latents of 32 numbers, and the reconstructions",
+        "net, latent=8: the latents of the 40 images, in the plane that holds 75% of their variance",
+    ):
+        assert html.count(f"<figcaption>{title}</figcaption>") == 1
+    names = {file.name for file in (run.store.path / "figures").glob("*.svg")}
+    assert {"triples-digits-net.svg", "latents-digits-net.svg", "triples-mnist-other.svg"} <= names
+    assert sum(name.startswith("triples-mnist-net-") for name in names) == 2
+    assert "latents-mnist-other.svg" not in names
+
+
+def test_what_cannot_be_shown_of_latents_is_said(learned: tuple[MadeUpRun, Page, str]) -> None:
+    _, page, _ = learned
+    assert "other: too few images for a map of their latents." in page.text
+    assert "other (trained on mnist): no reconstructions were kept" in page.text
+
+
+def test_one_section_tells_how_they_were_trained(learned: tuple[MadeUpRun, Page, str]) -> None:
+    run, page, html = learned
+    assert page.text.count("How the autoencoders were trained") == 1
+    assert 'href="#training"' in html
+    assert {"0.2", "0.21"} <= set(page.values)
+    for words in ("net", "other-a", "other-b", "1.5 h", "No training log came with the weights of silent,"):
+        assert words in page.text
+    assert (run.store.path / "figures" / "training.svg").is_file()
+
+
+def test_the_page_of_learned_codecs_loads_nothing_either(learned: tuple[MadeUpRun, Page, str]) -> None:
+    _, page, html = learned
+    assert all(link.startswith(("data:image/", "#")) for link in page.loads)
+    assert len(html) < 3_000_000
+
+
+def test_old_folders_without_latents_and_logs_are_drawn(usual: tuple[MadeUpRun, Page]) -> None:
+    _, page = usual
+    assert "autoencoders" not in page.text
+
+
+def test_latents_of_an_edited_codec_do_not_show(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"mnist": (28, 28, 1)}, [], {"net": ("mnist",)})
+    run.point("mnist", "net")
+    add_latents(run, "mnist", "net", "")
+    add_log(run, "net", "net.safetensors")
+    assert "How the autoencoders see it" in page_of(run).text
+    run.store.manifest["codecs"]["net"]["fingerprint"] = "of an edited source"
+    run.store.manifest["codecs"]["net"]["weights"]["net.safetensors"] = "of other weights"
+    page = page_of(run)
+    assert "How the autoencoders see it" not in page.text
+    assert "How the autoencoders were trained" not in page.text
+    assert not list((tmp_path / "figures").glob("latents-*"))

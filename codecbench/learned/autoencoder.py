@@ -1,23 +1,31 @@
-"""Base class of autoencoder codecs whose stream is the latent as raw floating-point numbers."""
+"""Base class of autoencoder codecs: the latent as floating-point numbers or as entropy-coded integers, in blocks."""
 
 from __future__ import annotations
 
-import abc
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from codecbench.codec import FloatCodec, FloatImages, Images, format_shape
+from codecbench.codec import MAX_PIXELS, FloatCodec, FloatImages, Images, format_shape
 from codecbench.errors import BitstreamError, UnsupportedImageError, WeightsError
+from codecbench.learned import entropy, tiling
+from codecbench.learned.entropy import Symbols
+from codecbench.learned.latents import Classes, LatentCoder, Latents
 from codecbench.learned.recipe import Recipe
-from codecbench.learned.weights import card_path, shipped_network, weights_path
+from codecbench.learned.weights import card_path, has_tables, shipped_network, shipped_tables, weights_path
 from codecbench.records import Shape
+from codecbench.settings import Value
+from codecbench.varint import pack_numbers, unpack_numbers
 
 BATCH = 500
-"""Images that go through the network at once; bounds the memory, whatever the size of the chunk."""
+"""Blocks that go through the network at once; bounds the memory, whatever the size of the chunk."""
+
+DTYPES = {"float64": "<f8", "float32": "<f4", "float16": "<f2"}
+"""Types of a latent number in the stream, little-endian, by the value of ``latent``; ``int8`` is entropy-coded."""
 
 
 class Autoencoder(torch.nn.Module):
@@ -26,124 +34,311 @@ class Autoencoder(torch.nn.Module):
     Attributes:
         encoder: images (N, C, H, W) in [0, 1] to latents (N, …).
         decoder: latents back to images (N, C, H, W).
+        classes: how many things the decoder can be told beside a latent, up to 256; 1 for nothing.
     """
 
     encoder: torch.nn.Module
     decoder: torch.nn.Module
+    classes: int = 1
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Reconstructs images (N, C, H, W)."""
         reconstruction: torch.Tensor = self.decoder(self.encoder(images))
         return reconstruction
 
+    def choose(self, images: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
+        """What the decoder is to be told, by the images (N, C, H, W) alone: int64 below ``classes``, (N,)."""
+        return torch.zeros(len(images), dtype=torch.int64, device=images.device)
 
-class RawLatentCodec(FloatCodec):
-    """An autoencoder of fixed image shape; its stream is the latent's numbers, little-endian, with no header.
+    def restore(self, latents: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        """Images (N, C, H, W) from latents and what the decoder is told, int64, (N,)."""
+        reconstruction: torch.Tensor = self.decoder(latents)
+        return reconstruction
 
-    The last bits of the numbers depend on the batch that the image was encoded in, hence ``exact_bytes = False``.
+
+class LatentCodec(FloatCodec):
+    """An autoencoder of fixed image shape; its stream is the latent.
+
+    With a float type for ``latent`` the stream is the latent's numbers, little-endian, with no header. With ``int8`` it
+    is the range-coded symbols of a :class:`LatentCoder`, whose tables are shipped with the weights.
+
+    With ``tiles`` images of any size are taken: they are cut into blocks of the network's size, filled by reflection
+    (see :mod:`codecbench.learned.tiling`). The stream is then height and width, as two variable-length integers,
+    and the latents of all blocks, row by row from the top left.
+
+    What the decoder is told beside the latent (``Autoencoder.classes``) goes into the stream: one byte a block in front
+    of float latents, one more symbol a block in front of ``int8``.
+
+    The last bits of a latent depend on the batch that the image was encoded in, hence ``exact_bytes = False``.
 
     Attributes:
-        network: the autoencoder's class; built without arguments.
-        image_shape: the only shape taken: height, width, channels.
-        latent_shape: shape of one image's latent.
+        latent: the numbers' type; a codec makes it a setting where it offers more than one.
+        tiles: images are cut into blocks; a setting too, where it is offered.
+        codes_latents: the codec offers ``latent=int8``, so that its training ends with fitting tables.
+        network: the autoencoder's class, or what else builds one when called without arguments.
+        networks: the same by ``variant``, for codecs with several.
+        variant: which of them the settings ask for; empty for the only one.
+        image_shape: of the network: height, width, channels; without ``tiles`` the only shape taken.
+        latent_shape: shape of one image's latent, channels first.
         recipes: how the weights are trained, by name; the first is the default.
     """
 
     exact_bytes: ClassVar[bool] = False
     uses_device: ClassVar[bool] = True
-    network: ClassVar[type[Autoencoder]]
+    latent: str = "float32"
+    tiles: bool = False
+    network: ClassVar[Callable[[], Autoencoder]]
+    networks: ClassVar[Mapping[str, Callable[[], Autoencoder]]] = {}
+    variant: str = ""
+    codes_latents: ClassVar[bool] = True
     image_shape: ClassVar[Shape]
     latent_shape: ClassVar[tuple[int, ...]]
     recipes: ClassVar[dict[str, Recipe]]
-
-    @property
-    @abc.abstractmethod
-    def latent_dtype(self) -> npt.DTypeLike:
-        """The numbers' type in the stream, little-endian."""
+    made_of: ClassVar[tuple[str, ...]] = (
+        "codecbench.learned.entropy",
+        "codecbench.learned.latents",
+        "codecbench.learned.tiling",
+        "codecbench.varint",
+    )
 
     @classmethod
     def weight_files(cls) -> tuple[str, ...]:
         """The weights and their model card."""
-        path = weights_path(cls)
-        return str(path), str(card_path(path))
+        paths = [weights_path(cls, variant) for variant in cls.networks or ("",)]
+        return tuple(str(file) for path in paths for file in (path, card_path(path)))
 
     @classmethod
     def versions(cls) -> dict[str, str]:
-        """PyTorch's version."""
-        return {"torch": torch.__version__}
+        """Versions of PyTorch and of the entropy coder."""
+        return {"torch": torch.__version__, **entropy.version()}
+
+    @classmethod
+    def default_points(cls, shape: Shape) -> list[dict[str, Value]]:
+        """Every value of ``latent`` in its sweep; in tiles where the shape is not the network's own.
+
+        ``int8`` is left out while the weights hold no tables for it.
+        """
+        paths = [weights_path(cls, variant) for variant in cls.networks or ("",)]
+        lacking = any(path.is_file() and not has_tables(path) for path in paths)
+        points = [point for point in super().default_points(shape) if not (lacking and point.get("latent") == "int8")]
+        tiled = shape != cls.image_shape
+        return [{**point, "tiles": tiled} if "tiles" in point else point for point in points]
 
     def check_shape(self, shape: Shape) -> None:
-        """Takes images of one shape alone.
+        """Takes images of the network's shape; with ``tiles`` any size of as many channels.
 
         Raises:
             UnsupportedImageError: any other shape.
         """
+        if self.tiles:
+            super().check_shape(shape)
+        if shape[2] == self.image_shape[2] and self.tiles:
+            return
         if shape != self.image_shape:
-            raise UnsupportedImageError(
-                f"{self.name} takes {format_shape(self.image_shape)} images, not {format_shape(shape)}"
-            )
+            taken = f"blocks of {format_shape(self.image_shape)}" if self.tiles else format_shape(self.image_shape)
+            hint = ""
+            if "tiles" in self.settings and not self.tiles and shape[2] == self.image_shape[2]:
+                hint = "; with tiles=true it takes any size"
+            raise UnsupportedImageError(f"{self.name} takes {taken} images, not {format_shape(shape)}{hint}")
 
-    @torch.inference_mode()
+    @property
+    def latent_dtype(self) -> np.dtype[np.floating]:
+        """The type of the numbers in a stream of float latents."""
+        return np.dtype(DTYPES[self.latent])
+
+    def latents(self, images: Images) -> Latents:
+        """The latents of uint8 images (N, H, W, C) of ``image_shape``: float32, (N, *latent_shape).
+
+        Raises:
+            UnsupportedImageError: images of another shape.
+            WeightsError: see :meth:`encode`.
+        """
+        if images.shape[1:] != self.image_shape:
+            shapes = f"{format_shape(self.image_shape)}, not of {format_shape(images.shape[1:])}"
+            raise UnsupportedImageError(f"{self.name} has latents of images of {shapes}")
+        return np.concatenate([self._latents_of(images[part]) for part in _parts(len(images))])
+
     def encode(self, images: Images) -> list[bytes]:
-        """Encodes uint8 images (N, H, W, C); every stream has the same length.
+        """Encodes uint8 images (N, H, W, C).
 
         Numbers too large for the stream's type saturate at its largest finite one.
 
         Raises:
+            UnsupportedImageError: see :meth:`check_shape`.
             WeightsError: the network gives numbers that are not numbers; its weights are damaged.
         """
-        self.check_shape(images.shape[1:])
-        encoder = self._network().encoder
+        height, width = images.shape[1:3]
+        self.check_shape((height, width, images.shape[3]))
+        header = pack_numbers((height, width)) if self.tiles else b""
+        blocks = tiling.block_count(height, width, self.image_shape[:2])
+        if self.latent == "int8":
+            coder = self._coder()
+            symbols, classes = self._symbols(images)
+            of_image = [slice(start, start + blocks) for start in range(0, len(symbols), blocks)]
+            return [header + coder.write(symbols[part], classes[part]) for part in of_image]
         largest = float(min(np.finfo(self.latent_dtype).max, np.finfo(np.float32).max))
-        streams: list[bytes] = []
-        for start in range(0, len(images), BATCH):
-            latents = encoder(to_tensor(images[start : start + BATCH], self.device))
-            numbers = latents.flatten(1).cpu().numpy()
-            if np.isnan(numbers).any():
-                raise WeightsError(f"{self.name}: the encoder gives values that are not numbers; train it anew")
-            numbers = np.clip(numbers, -largest, largest).astype(self.latent_dtype)
-            streams += [row.tobytes() for row in numbers]
-        return streams
+        labels, numbers = bytearray(), bytearray()
+        size, told = blocks * self._latent_bytes, blocks if self._network().classes > 1 else 0
+        for part in self._blocks(images):
+            latents = self._latents_of(part)
+            if told:
+                labels += self._classes_of(part, latents).astype(np.uint8).tobytes()
+            numbers += np.clip(latents, -largest, largest).astype(self.latent_dtype).tobytes()
+        return [
+            header + bytes(labels[image * told : (image + 1) * told] + numbers[image * size : (image + 1) * size])
+            for image in range(len(images))
+        ]
 
-    @torch.inference_mode()
     def decode_float(self, bitstreams: Sequence[bytes]) -> FloatImages:
         """Decodes to float32 images (N, H, W, C) in [0, 1].
 
         Raises:
-            BitstreamError: a stream of the wrong length, or with numbers that are not finite.
+            BitstreamError: a stream that was cut short, altered, or holds numbers that are not finite; in tiles, one of
+                another size than the first.
+            WeightsError: the weights are missing, or hold no tables for ``int8``.
         """
-        latents = self._read(bitstreams)
-        decoder = self._network().decoder
-        parts = []
-        for start in range(0, len(latents), BATCH):
-            block = torch.from_numpy(latents[start : start + BATCH]).to(self.device)
-            parts.append(decoder(block).permute(0, 2, 3, 1).cpu().numpy())
-        images: FloatImages = np.concatenate(parts)
-        if not np.isfinite(images).all():
-            raise BitstreamError(f"{self.name}: the latent's numbers overflow the decoder")
+        sizes = [self._size(stream) for stream in bitstreams]
+        (height, width), _ = sizes[0]
+        for index, (size, _) in enumerate(sizes):
+            if size != (height, width):
+                shapes = f"stream {index} is of {format_shape(size)}, the first of {format_shape((height, width))}"
+                raise BitstreamError(f"{self.name}: {shapes}")
+        blocks = tiling.block_count(height, width, self.image_shape[:2])
+        payloads = [stream[start:] for stream, (_, start) in zip(bitstreams, sizes, strict=True)]
+        read = self._read_symbols if self.latent == "int8" else self._read_numbers
+        latents = read(payloads, blocks)
+        images = np.empty((len(bitstreams), height, width, self.image_shape[2]), np.float32)
+        for part in _parts(len(bitstreams) * blocks):
+            restored = self._restore(*latents(part))
+            if not np.isfinite(restored).all():
+                raise BitstreamError(f"{self.name}: the latent's numbers overflow the decoder")
+            tiling.join(restored, np.arange(part.start, part.stop), images)
         return images
 
     def container_bytes(self, bitstream: bytes) -> int:
-        """None: the codec's settings fix the shape, so there is no header."""
-        return 0
+        """The bytes of height and width; none without ``tiles``, since the codec's settings fix the shape."""
+        return self._size(bitstream)[1]
 
-    def _read(self, bitstreams: Sequence[bytes]) -> npt.NDArray[np.float32]:
-        dtype = np.dtype(self.latent_dtype)
-        expected = int(np.prod(self.latent_shape)) * dtype.itemsize
-        for stream in bitstreams:
-            if len(stream) != expected:
-                raise BitstreamError(f"{self.name}: a stream has {expected} bytes, this one {len(stream)}")
-        numbers = np.frombuffer(b"".join(bitstreams), dtype=dtype)
-        with np.errstate(over="ignore", invalid="ignore"):
-            latents = numbers.reshape(len(bitstreams), *self.latent_shape).astype(np.float32)
-        if not np.isfinite(latents).all():
-            raise BitstreamError(f"{self.name}: the stream holds numbers that are not finite")
-        return latents
+    def estimate_bits(self, images: Images) -> npt.NDArray[np.float64] | None:
+        """The information of the symbols under their tables, for ``int8``; (N,)."""
+        if self.latent != "int8":
+            return None
+        bits: npt.NDArray[np.float64] = self._coder().bits(*self._symbols(images)).reshape(len(images), -1).sum(1)
+        return bits
+
+    @torch.inference_mode()
+    def _classes_of(self, blocks: Images, latents: Latents) -> Classes:
+        """What the decoder is told beside the latents of blocks (B, H, W, C): int32, (B,)."""
+        network = self._network()
+        if network.classes == 1:
+            return np.zeros(len(blocks), np.int32)
+        images = to_tensor(blocks, self.device)
+        classes: Classes = network.choose(images, torch.from_numpy(latents).to(self.device)).int().cpu().numpy()
+        return classes
+
+    @torch.inference_mode()
+    def _restore(self, latents: Latents, classes: Classes) -> FloatImages:
+        """Blocks (B, H, W, C) from latents (B, *latent_shape) and their classes (B,)."""
+        told = torch.from_numpy(classes.astype(np.int64)).to(self.device)
+        images = self._network().restore(torch.from_numpy(latents).to(self.device), told)
+        blocks: FloatImages = images.permute(0, 2, 3, 1).cpu().numpy()
+        return blocks
 
     def _network(self) -> Autoencoder:
-        module = shipped_network(self.network, weights_path(type(self)), self.device)
+        build = self.networks[self.variant] if self.variant else type(self).network
+        module = shipped_network(build, self._weights(), self.device)
         assert isinstance(module, Autoencoder)
         return module
+
+    def _weights(self) -> Path:
+        return weights_path(type(self), self.variant)
+
+    @torch.inference_mode()
+    def _latents_of(self, blocks: Images) -> Latents:
+        latents: Latents = self._network().encoder(to_tensor(blocks, self.device)).cpu().numpy()
+        if np.isnan(latents).any():
+            raise WeightsError(f"{self.name}: the encoder gives values that are not numbers; train it anew")
+        return latents
+
+    def _blocks(self, images: Images) -> Iterator[Images]:
+        """The blocks of all images, in turn, some at a time: (B, H, W, C)."""
+        (height, width), block = images.shape[1:3], self.image_shape[:2]
+        for part in _parts(len(images) * tiling.block_count(height, width, block)):
+            whole = (height, width) == block
+            yield images[part] if whole else tiling.cut(images, block, np.arange(part.start, part.stop))
+
+    def _symbols(self, images: Images) -> tuple[Symbols, Classes]:
+        """Symbols and classes of the blocks of all images."""
+        coder, chosen = self._coder(), []
+        for part in self._blocks(images):
+            latents = self._latents_of(part)
+            chosen.append(coder.quantise(latents, self._classes_of(part, latents)))
+        return np.concatenate([symbols for symbols, _ in chosen]), np.concatenate([classes for _, classes in chosen])
+
+    def _coder(self) -> LatentCoder:
+        path = self._weights()
+        card = card_path(path)
+        key = (path, card.stat().st_mtime_ns if card.is_file() else 0)
+        if key not in _coders:
+            tables = shipped_tables(path)
+            if not tables:
+                raise WeightsError(f"{self.name}: {path} holds no tables for latent=int8; train it anew")
+            coder = LatentCoder.of(tables, self.latent_shape[0], self.name)
+            if len(coder.front) != (classes := self._network().classes):
+                raise WeightsError(f"{self.name}: {path} holds tables of {len(coder.front)} classes, not {classes}")
+            _coders[key] = coder
+        return _coders[key]
+
+    def _size(self, bitstream: bytes) -> tuple[tuple[int, int], int]:
+        """Height and width of the image of a stream, and how many bytes tell them."""
+        if not self.tiles:
+            return self.image_shape[:2], 0
+        (height, width), start = unpack_numbers(bitstream, 2, self.name)
+        if min(height, width) < 1 or height * width > MAX_PIXELS:
+            raise BitstreamError(f"{self.name}: the header tells of an image of {format_shape((height, width))}")
+        return (height, width), start
+
+    @property
+    def _latent_bytes(self) -> int:
+        return int(np.prod(self.latent_shape)) * self.latent_dtype.itemsize
+
+    def _read_numbers(self, payloads: Sequence[bytes], blocks: int) -> Callable[[slice], tuple[Latents, Classes]]:
+        """Float latents and classes of a part of all blocks."""
+        told = blocks if (known := self._network().classes) > 1 else 0
+        expected = told + blocks * self._latent_bytes
+        for payload in payloads:
+            if len(payload) != expected:
+                raise BitstreamError(f"{self.name}: a stream has {expected} bytes, this one {len(payload)}")
+        numbers = np.frombuffer(b"".join(payload[told:] for payload in payloads), self.latent_dtype)
+        numbers = numbers.reshape(-1, *self.latent_shape)
+        classes = np.zeros(len(numbers), np.int32)
+        if told:
+            classes = np.frombuffer(b"".join(payload[:told] for payload in payloads), np.uint8).astype(np.int32)
+        if classes.max() >= known:
+            raise BitstreamError(f"{self.name}: class {classes.max()} of {known}")
+
+        def latents(part: slice) -> tuple[Latents, Classes]:
+            with np.errstate(over="ignore", invalid="ignore"):
+                found = numbers[part].astype(np.float32)
+            if not np.isfinite(found).all():
+                raise BitstreamError(f"{self.name}: the stream holds numbers that are not finite")
+            return found, classes[part]
+
+        return latents
+
+    def _read_symbols(self, payloads: Sequence[bytes], blocks: int) -> Callable[[slice], tuple[Latents, Classes]]:
+        """The same from range-coded symbols."""
+        coder, places = self._coder(), int(np.prod(self.latent_shape[1:]))
+        read = [coder.read(payload, blocks, places, self.name) for payload in payloads]
+        symbols, classes = (np.concatenate(arrays) for arrays in zip(*read, strict=True))
+        return lambda part: (coder.dequantise(symbols[part]).reshape(-1, *self.latent_shape), classes[part])
+
+
+_coders: dict[tuple[Path, int], LatentCoder] = {}
+
+
+def _parts(count: int) -> list[slice]:
+    return [slice(start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
 
 
 def to_tensor(images: Images, device: str) -> torch.Tensor:

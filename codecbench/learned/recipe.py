@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+
+from codecbench.errors import UnknownNameError, UsageError
 
 Augment = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 """Changes a batch of float images (N, C, H, W) at random, on their device."""
@@ -99,6 +101,56 @@ class Recipe:
             return self.learning_rate * (0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * step / warm)))
         done = (step - warm) / max(1, total - warm)
         return self.learning_rate * (1e-3 + (1 - 1e-3) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+CHANGEABLE: dict[str, type] = {
+    "epochs": int,
+    "passes": int,
+    "batch_size": int,
+    "held_out": int,
+    "full_precision_epochs": int,
+    "learning_rate": float,
+    "vector_learning_rate_scale": float,
+    "gamma": float,
+    "weight_decay": float,
+    "bfloat16": bool,
+    "channels_last": bool,
+    "compile": bool,
+}
+"""Fields that :func:`change` takes from a text, with their types."""
+
+
+def change(recipe: Recipe, texts: Sequence[str]) -> Recipe:
+    """A recipe with some fields changed, for trials.
+
+    Args:
+        recipe: the recipe.
+        texts: ``FIELD=VALUE`` each, such as ``batch_size=1000`` or ``bfloat16=true``; fields of ``CHANGEABLE``.
+
+    Raises:
+        UnknownNameError: no such field.
+        UsageError: the value does not fit.
+    """
+    changes: dict[str, bool | int | float] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name not in CHANGEABLE:
+            raise UnknownNameError("field of a recipe that can be changed", name, CHANGEABLE)
+        changes[name] = _read(name, value)
+    return dataclasses.replace(recipe, **changes)  # type: ignore[arg-type]
+
+
+def _read(name: str, text: str) -> bool | int | float:
+    kind = CHANGEABLE[name]
+    least = 0 if name in ("full_precision_epochs", "weight_decay") else 1 if kind is int else 1e-12
+    allowed = "true, false" if kind is bool else f"a {'whole ' if kind is int else ''}number of {least} or more"
+    try:
+        value = {"true": True, "false": False}[text] if kind is bool else kind(text)
+    except (KeyError, ValueError):
+        value = None
+    if value is None or (not least <= value < math.inf and kind is not bool):
+        raise UsageError(f"{name}={text} is not allowed; allowed: {allowed}")
+    return value
 
 
 def describe(recipe: Recipe) -> dict[str, Any]:

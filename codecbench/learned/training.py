@@ -9,11 +9,7 @@ are measured once, at the end, to be reported.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
 import math
-import os
-import shutil
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -24,20 +20,15 @@ import numpy as np
 import torch
 
 from codecbench import provenance
-from codecbench.datadir import data_root
 from codecbench.dataset import ImageSet
-from codecbench.errors import DatasetError, TrainingError, UnknownNameError, UsageError
-from codecbench.learned import checkpoint
-from codecbench.learned.checkpoint import BEST, CHECKPOINT, LOG, LOG_COLUMNS, State
+from codecbench.errors import DatasetError, TrainingError, UsageError
+from codecbench.learned import checkpoint, outcome
+from codecbench.learned.checkpoint import CHECKPOINT, LOG_COLUMNS, State
+from codecbench.learned.jobs import Job, build_network
 from codecbench.learned.optimizers import build_optimizer, set_learning_rate
 from codecbench.learned.recipe import Network, Recipe, describe
 from codecbench.learned.samples import Samples, evaluate, load_samples
-from codecbench.learned.weights import card_path, load_weights, weights_path
 from codecbench.plan import open_dataset
-from codecbench.provenance import resolve_device
-from codecbench.registry import CODECS, file_sha256
-
-MOST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -65,81 +56,6 @@ class Progress:
     images_per_s: float
     seconds_left: float
     finished: bool = False
-
-
-@dataclass(frozen=True)
-class Job:
-    """One training run.
-
-    Attributes:
-        codec: the codec's class; offers ``network``.
-        recipe_name: the recipe's name among the codec's ``recipes``.
-        recipe: what to do.
-        data_dir: the data root.
-        out: folder of checkpoint, log, best and last weights.
-        device: ``cpu`` or ``cuda``.
-        command: the command line that reproduces the run, for the model card.
-    """
-
-    codec: Any
-    recipe_name: str
-    recipe: Recipe
-    data_dir: Path
-    out: Path
-    device: str = "cpu"
-    command: str = ""
-
-
-def make_job(
-    name: str,
-    *,
-    recipe: str | None = None,
-    epochs: int | None = None,
-    seed: int | None = None,
-    device: str = "auto",
-    out: str | os.PathLike[str] | None = None,
-    data_dir: str | os.PathLike[str] | None = None,
-    command: str = "",
-) -> Job:
-    """Puts a training run together.
-
-    Args:
-        name: the learned codec.
-        recipe: one of its recipes; by default the first.
-        epochs: instead of the recipe's.
-        seed: instead of the recipe's.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        out: folder of the run; by default ``training/NAME-RECIPE``.
-        data_dir: the data root; see ``codecbench.datadir``.
-        command: the command line, for the model card.
-
-    Raises:
-        UnknownNameError: no such codec or recipe.
-        UsageError: the codec has nothing to train, a number is out of range, or there is no such device.
-    """
-    if epochs is not None and epochs < 1:
-        raise UsageError(f"epochs={epochs} is not allowed; allowed: 1 and more")
-    if seed is not None and not 0 <= seed <= MOST_SEED:
-        raise UsageError(f"seed={seed} is not allowed; allowed: 0 to {MOST_SEED}")
-    codec: Any = CODECS.get(name)
-    recipes: dict[str, Recipe] = getattr(codec, "recipes", {})
-    if not recipes:
-        raise UsageError(f"{name} has nothing to train")
-    chosen = recipe or next(iter(recipes))
-    if chosen not in recipes:
-        raise UnknownNameError(f"recipe of {name}", chosen, recipes)
-    changes: dict[str, Any] = {key: value for key, value in (("epochs", epochs), ("seed", seed)) if value is not None}
-    target = resolve_device(device, True)
-    folder = Path(out) if out is not None else Path("training") / f"{name}-{chosen}"
-    return Job(
-        codec,
-        chosen,
-        dataclasses.replace(recipes[chosen], **changes),
-        data_root(data_dir),
-        folder,
-        target,
-        command,
-    )
 
 
 def train(
@@ -210,9 +126,9 @@ def train(
                     checkpoint.keep(job.out, state)
                 checkpoint.save(job.out, state, identity)
                 watch(_finished(recipe, state, time.perf_counter() - began))
-        card = _card(job, state, dataset, len(rest), commit)
-    with checkpoint.writing(job.out):
-        _write_json(job.out / "best.json", card)
+        tables = outcome.fit_latent_tables(job, state, image_set, aside, rest)
+        card = outcome.model_card(job, state, dataset, len(rest), commit) | tables
+    outcome.write_card(job, card)
     return card
 
 
@@ -224,36 +140,6 @@ def _open_training(recipe: Recipe, data_dir: Path) -> tuple[str, ImageSet]:
         if not recipe.otherwise:
             raise
         return recipe.otherwise, open_dataset(recipe.otherwise, data_dir)
-
-
-def build_network(codec: Any, variant: str = "") -> torch.nn.Module:
-    """A new network of a codec.
-
-    Args:
-        codec: the codec's class; has ``network``, or ``networks`` by variant.
-        variant: which one.
-    """
-    network: torch.nn.Module = codec.networks[variant]() if variant else codec.network()
-    return network
-
-
-def install(job: Job) -> Path:
-    """Copies the best weights, their model card and the log to the place beside the codec's file.
-
-    Returns:
-        The weight file's new path.
-
-    Raises:
-        TrainingError: that place cannot be written to.
-    """
-    target = weights_path(job.codec, job.recipe.variant)
-    pairs = ((BEST, target), ("best.json", card_path(target)), (LOG, target.with_suffix(".csv")))
-    with checkpoint.writing(target.parent):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for source, place in ((job.out / name, place) for name, place in pairs):
-            shutil.copyfile(source, place.with_name(place.name + ".tmp"))
-            place.with_name(place.name + ".tmp").replace(place)
-    return target
 
 
 def _start(job: Job) -> State:
@@ -354,39 +240,3 @@ def _autocast(recipe: Recipe, device_type: str, epoch: int) -> Iterator[None]:
     reduced = recipe.bfloat16 and epoch < recipe.epochs - recipe.full_precision_epochs
     with torch.autocast(device_type, dtype=torch.bfloat16, enabled=reduced):
         yield
-
-
-def _card(job: Job, state: State, dataset: str, training_images: int, commit: str) -> dict[str, Any]:
-    recipe = job.recipe
-    best = job.out / BEST
-    sha256 = file_sha256(best)
-    network = build_network(job.codec, recipe.variant)
-    load_weights(best, network, sha256)
-    test = load_samples(open_dataset(recipe.test, job.data_dir), job.device, labels=recipe.labels, what=recipe.test)
-    return {
-        "codec": job.codec.name,
-        "sha256": sha256,
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "command": job.command,
-        "recipe_name": job.recipe_name,
-        "recipe": describe(recipe),
-        "trained_on": dataset,
-        "training_images": training_images,
-        "best_epoch": state.best_epoch,
-        "held_out_mse": state.best_mse,
-        "test": recipe.test,
-        "test_images": len(test),
-        "test_mse": evaluate(network.to(job.device), test, recipe.crop),
-        "training_seconds": round(sum(row["seconds"] for row in state.log), 1),
-        "images_per_s": round(float(np.median([row["images_per_s"] for row in state.log])), 1),
-        "date": time.strftime("%Y-%m-%d"),
-        "git_commit": commit,
-        "machine": provenance.machine(job.device),
-        "versions": provenance.versions(),
-    }
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)

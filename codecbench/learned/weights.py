@@ -1,7 +1,8 @@
 """Weight files: safetensors beside a model card that records their SHA-256.
 
 The card ``NAME.json`` lies beside ``NAME.safetensors``. Weights whose checksum differs from the card's, that belong to
-another network, or that come from a pickle are refused.
+another network, or that come from a pickle are refused. Beside the network's parameters the file may hold the tables
+of an entropy coder, under names that begin with ``tables.``.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,12 @@ from codecbench.errors import WeightsError
 
 SHOWN_REASON = 200
 """Most characters of a library's own words in a message."""
+
+MOST_HEADER = 1 << 24
+"""Most bytes of a weight file's header that are looked at."""
+
+TABLES = "tables."
+"""What the names of tables begin with in a weight file; no module of a network may be called so."""
 
 
 def weights_path(cls: type, variant: str = "") -> Path:
@@ -56,14 +63,19 @@ def read_card(weights: Path) -> dict[str, Any]:
     return content
 
 
-def save_weights(path: Path, state: Mapping[str, torch.Tensor]) -> None:
-    """Writes a network's parameters, float32, through a temporary file.
+def save_weights(
+    path: Path, state: Mapping[str, torch.Tensor], tables: Mapping[str, torch.Tensor] | None = None
+) -> None:
+    """Writes a network's parameters, float32, and an entropy coder's tables, through a temporary file.
 
     Args:
         path: the safetensors file.
         state: the network's ``state_dict()``.
+        tables: by name, in their own types.
     """
     state = {name: value.detach().float().cpu().contiguous().clone() for name, value in state.items()}
+    for name, value in (tables or {}).items():
+        state[TABLES + name] = value.detach().cpu().contiguous().clone()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
     safetensors.torch.save_file(state, temporary)
@@ -81,6 +93,19 @@ def load_weights(path: Path, module: torch.nn.Module, sha256: str) -> None:
     Raises:
         WeightsError: missing, altered, no safetensors file, or made for another network.
     """
+    state, _ = _read(path, sha256)
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise WeightsError(f"{path} holds weights of another network: {_short(error)}") from error
+
+
+def _read(path: Path, sha256: str) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """The network's parameters and the tables of a weight file.
+
+    Raises:
+        WeightsError: missing, altered, or no safetensors file.
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -91,13 +116,51 @@ def load_weights(path: Path, module: torch.nn.Module, sha256: str) -> None:
     if actual != sha256:
         raise WeightsError(f"{path} has sha256 {actual[:12]}…, its model card says {sha256[:12]}…; it was altered")
     try:
-        state = safetensors.torch.load(content)
+        content_by_name = safetensors.torch.load(content)
     except Exception as error:  # the parser's errors differ between versions
         raise WeightsError(f"{path} is no safetensors file ({_short(error)}); pickled weights are refused") from error
+    tables = {name: value for name, value in content_by_name.items() if name.startswith(TABLES)}
+    parameters = {name: value for name, value in content_by_name.items() if name not in tables}
+    return parameters, {name.removeprefix(TABLES): value for name, value in tables.items()}
+
+
+def add_tables(path: Path, tables: Mapping[str, torch.Tensor], notes: Mapping[str, Any]) -> None:
+    """Puts tables into a weight file that is there, in place of those that it has, and its new checksum into its card.
+
+    Args:
+        path: the safetensors file; its card lies beside it.
+        tables: by name, without ``TABLES`` in front.
+        notes: JSON values that the card keeps as ``"tables"``: how they were fitted, and what they reach.
+
+    Raises:
+        WeightsError: see :func:`load_weights` and :func:`read_card`; nothing is written then.
+    """
+    card = read_card(path)
+    parameters, _ = _read(path, card["sha256"])
+    save_weights(path, parameters, tables)
+    card |= {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "tables": dict(notes)}
+    temporary = card_path(path).with_name(card_path(path).name + ".tmp")
+    temporary.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(card_path(path))
+
+
+def has_tables(path: Path) -> bool:
+    """Whether a weight file holds tables; by its header alone, and False where there is no such file."""
     try:
-        module.load_state_dict(state)
-    except RuntimeError as error:
-        raise WeightsError(f"{path} holds weights of another network: {_short(error)}") from error
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            return f'"{TABLES}'.encode() in file.read(min(size, MOST_HEADER))
+    except OSError:
+        return False
+
+
+def shipped_tables(path: Path) -> dict[str, torch.Tensor]:
+    """The tables shipped with a network, by name; empty where there are none.
+
+    Raises:
+        WeightsError: see :func:`load_weights` and :func:`read_card`.
+    """
+    return _read(path, read_card(path)["sha256"])[1]
 
 
 def _short(error: Exception) -> str:
@@ -105,10 +168,10 @@ def _short(error: Exception) -> str:
     return text if len(text) <= SHOWN_REASON else text[:SHOWN_REASON] + "…"
 
 
-_loaded: dict[tuple[type, Path, int, str], torch.nn.Module] = {}
+_loaded: dict[tuple[Callable[[], torch.nn.Module], Path, int, str], torch.nn.Module] = {}
 
 
-def shipped_network(build: type[torch.nn.Module], path: Path, device: str) -> torch.nn.Module:
+def shipped_network(build: Callable[[], torch.nn.Module], path: Path, device: str) -> torch.nn.Module:
     """The network with its shipped weights, ready for inference on a device; loaded once a process.
 
     Raises:

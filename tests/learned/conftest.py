@@ -25,7 +25,7 @@ TINY_AE = '''
     from torch import nn
 
     from codecbench import register_codec
-    from codecbench.learned.autoencoder import Autoencoder, RawLatentCodec
+    from codecbench.learned.autoencoder import Autoencoder, LatentCodec
     from codecbench.learned.recipe import Recipe
 
 
@@ -42,7 +42,7 @@ TINY_AE = '''
 
     @register_codec
     @dataclass(frozen=True)
-    class TinyAe(RawLatentCodec):
+    class TinyAe(LatentCodec):
         """32 numbers a digit."""
 
         trained_on = ("mnist",)
@@ -50,10 +50,6 @@ TINY_AE = '''
         image_shape = (28, 28, 1)
         latent_shape = (2, 4, 4)
         recipes = {"fast": FAST, "slow": SLOW}
-
-        @property
-        def latent_dtype(self):
-            return "<f4"
 '''
 
 

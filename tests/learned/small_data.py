@@ -27,3 +27,12 @@ def marked_digits(count: int, first: int, seed: int) -> np.ndarray:
     images = coarse.repeat(7, axis=1).repeat(7, axis=2)
     images[:, 0, 0] = first + np.arange(count)
     return images
+
+
+def write_labels(root: Path) -> None:
+    """Labels for the digits that the small root holds: the last digit of the number in their corner."""
+    raw = root / "MNIST" / "raw"
+    for stem in ("train", "t10k"):
+        images = np.frombuffer((raw / f"{stem}-images-idx3-ubyte").read_bytes()[16:], np.uint8).reshape(-1, 784)
+        labels = images[:, 0] % 10
+        (raw / f"{stem}-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 0x0801, len(labels)) + labels.tobytes())

@@ -1,4 +1,4 @@
-"""Codecs whose stream is the raw latent: exact lengths, doubtful numbers, and what the shipped weights reach."""
+"""Codecs whose stream is the latent: exact lengths, tiles, doubtful numbers, and what the shipped weights reach."""
 
 from __future__ import annotations
 
@@ -9,16 +9,29 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conformance import check_damage, check_round_trip, check_settings, check_truncation, sample_images
+from conformance import (
+    check_damage,
+    check_round_trip,
+    check_settings,
+    check_truncation,
+    sample_images,
+    taken_shapes,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from codecbench.codec import to_uint8
 from codecbench.errors import BitstreamError, UnsupportedImageError, WeightsError
 from codecbench.learned import autoencoder
 from codecbench.learned.autoencoder import to_tensor
+from codecbench.learned.latents import HIGHEST, LOWEST, LatentCoder
 from codecbench.learned.recipe import describe
-from codecbench.learned.weights import card_path, read_card, save_weights, weights_path
+from codecbench.learned.weights import add_tables, card_path, read_card, save_weights, shipped_network, weights_path
 from codecbench.plan import open_dataset
 from codecbench.registry import CODECS, file_sha256
+from codecbench.settings import settings_of
+from codecbench.specs import expand, split_specs
+from codecbench.varint import pack_numbers
 
 LENGTHS = {
     "lossy_ae": 128,
@@ -27,13 +40,44 @@ LENGTHS = {
     "stl10_ae:latent=float32": 1_536,
     "stl10_ae:latent=float16": 768,
 }
+CODED = ("lossy_ae:latent=int8", "stl10_ae:latent=int8")
+TILED = (
+    "lossy_ae:latent=float32,tiles=true",
+    "lossy_ae:latent=int8,tiles=true",
+    "stl10_ae:latent=float16,tiles=true",
+    "stl10_ae:latent=int8,tiles=true",
+)
 LAST_MSE = {"lossy_ae": 0.0060, "lossless_ae": 0.0005, "stl10_ae": 0.0080}
 
 
 def make(spec: str):
-    name, _, setting = spec.partition(":")
-    key, _, value = setting.partition("=")
-    return CODECS.get(name)(**({key: value} if setting else {}))
+    (raw,) = split_specs(spec)
+    cls = CODECS.get(raw.name)
+    (settings,) = expand(raw, settings_of(cls))
+    return cls(**settings)
+
+
+def tables_for(cls) -> dict[str, torch.Tensor]:
+    """Tables for untrained weights: each channel's own mean, a step that its small spread spans."""
+    network = shipped_network(cls.network, autoencoder.weights_path(cls), "cpu")
+    height, width, channels = cls.image_shape
+    noise = torch.randint(0, 256, (64, channels, height, width), generator=torch.Generator().manual_seed(0)).byte()
+    with torch.inference_mode():
+        z = network.encoder(noise.float() / 255.0).flatten(2).numpy()
+    number = z.shape[1]
+    step = np.maximum(z.std((0, 2)), 1e-4) / 3
+    size = HIGHEST - LOWEST + 1
+    bell = np.rint(1_000 * np.exp(-0.5 * (np.arange(LOWEST, HIGHEST + 1) / 3.0) ** 2)).astype(np.int64) + 1
+    coder = LatentCoder(
+        mean=z.mean((0, 2)),
+        analysis=np.diag(1 / step).astype(np.float32),
+        synthesis=np.diag(step).astype(np.float32),
+        low=np.full(number, LOWEST),
+        counts=np.broadcast_to(bell, (1, number, size)),
+        front=np.ones(1, np.int64),
+        slope=0.05,
+    )
+    return coder.tables()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,7 +90,10 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory):
         save_weights(path, CODECS.get(name).network().state_dict())
         card_path(path).write_text(json.dumps({"sha256": file_sha256(path)}), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(autoencoder, "weights_path", lambda cls: folder / f"{cls.name}.safetensors")
+        patch.setattr(autoencoder, "weights_path", lambda cls, _="": folder / f"{cls.name}.safetensors")
+        for name in ("lossy_ae", "stl10_ae"):
+            cls = CODECS.get(name)
+            add_tables(autoencoder.weights_path(cls), tables_for(cls), {})
         yield
 
 
@@ -67,11 +114,24 @@ def test_lengths(spec: str) -> None:
     assert {codec.container_bytes(stream) for stream in streams} == {0}
 
 
-def test_conformance(codec) -> None:
+@pytest.mark.parametrize("spec", [*LENGTHS, *CODED, *TILED])
+def test_conformance(spec: str) -> None:
+    codec = make(spec)
     check_settings(codec)
     check_round_trip(codec, codec.image_shape)
     check_truncation(codec, codec.image_shape)
     check_damage(codec, codec.image_shape, trials=48)
+
+
+@pytest.mark.parametrize("spec", TILED)
+@pytest.mark.parametrize("size", [(1, 1), (2, 150), (70, 31)], ids=str)
+def test_conformance_of_other_sizes(spec: str, size: tuple[int, int]) -> None:
+    codec = make(spec)
+    shape = (*size, codec.image_shape[2])
+    assert shape in taken_shapes(codec, [shape])
+    check_round_trip(codec, shape)
+    check_truncation(codec, shape, cuts=15)
+    check_damage(codec, shape, trials=24)
 
 
 def test_stream_is_the_latent_little_endian(codec) -> None:
@@ -114,8 +174,11 @@ def test_images_that_cannot_be_written_to(codec) -> None:
 def test_images_of_another_shape_are_refused(codec) -> None:
     height, width, channels = codec.image_shape
     for shape in ((height + 1, width, channels), (width, height // 2, channels), (height, width, 4 - channels)):
-        with pytest.raises(UnsupportedImageError, match=f"{codec.name} takes {height}×{width}×{channels} images, not"):
+        message = f"{codec.name} takes {height}×{width}×{channels} images, not"
+        with pytest.raises(UnsupportedImageError, match=message) as refused:
             codec.encode(np.zeros((1, *shape), np.uint8))
+        helps = shape[2] == channels and "tiles" in codec.settings
+        assert str(refused.value).endswith("; with tiles=true it takes any size") == helps
 
 
 def test_wrong_lengths(codec) -> None:
@@ -154,7 +217,10 @@ def test_extreme_numbers_give_an_image_or_are_refused(codec, value: float, place
 def with_encoder_giving(monkeypatch: pytest.MonkeyPatch, codec, value: float):
     latent = torch.full((1, *codec.latent_shape), value)
     latent[0, 0] *= -1
-    network = SimpleNamespace(encoder=lambda images: latent, decoder=codec._network().decoder)
+    decoder = codec._network().decoder
+    network = SimpleNamespace(
+        encoder=lambda images: latent, decoder=decoder, classes=1, restore=lambda latents, told: decoder(latents)
+    )
     monkeypatch.setattr(type(codec), "_network", lambda self: network)
     return np.frombuffer(codec.encode(images_for(codec, 1))[0], codec.latent_dtype)
 
@@ -180,12 +246,186 @@ def test_latents_that_are_no_numbers_are_not_written(codec, monkeypatch: pytest.
 
 def test_missing_weights_are_said_when_they_are_needed(codec, monkeypatch, tmp_path: Path) -> None:
     stream = codec.encode(images_for(codec, 1))[0]
-    monkeypatch.setattr(autoencoder, "weights_path", lambda cls: tmp_path / f"{cls.name}.safetensors")
+    monkeypatch.setattr(autoencoder, "weights_path", lambda cls, _="": tmp_path / f"{cls.name}.safetensors")
     codec.check_shape(codec.image_shape)
     assert len(codec.spec.settings) == len(codec.settings)
     for act in (lambda: codec.encode(images_for(codec, 1)), lambda: codec.decode([stream])):
         with pytest.raises(WeightsError, match=f"no model card {codec.name}.json"):
             act()
+
+
+# --- Tiles --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spec", TILED)
+def test_tiles_are_the_blocks_one_by_one(spec: str) -> None:
+    tiled = make(spec)
+    plain = type(tiled)(latent=tiled.latent)
+    height, width, channels = tiled.image_shape
+    image = np.random.default_rng(0).integers(0, 256, (1, 2 * height, width + 5, channels), dtype=np.uint8)
+    padded = np.pad(image, ((0, 0), (0, 0), (0, width - 5), (0, 0)), mode="symmetric")
+    blocks = padded.reshape(2, height, 2, width, channels).swapaxes(1, 2).reshape(4, height, width, channels)
+    restored = plain.decode_float(plain.encode(blocks)).reshape(2, 2, height, width, channels).swapaxes(1, 2)
+    expected = restored.reshape(1, 2 * height, 2 * width, channels)[:, :, : width + 5]
+    streams = tiled.encode(image)
+    assert np.abs(tiled.decode_float(streams) - expected).max() < 1e-5
+    header = bytes([2 * height, width + 5]) if 2 * height < 128 else bytes([2 * height - 128 | 128, 1, width + 5])
+    assert streams[0].startswith(header)
+    assert tiled.container_bytes(streams[0]) == len(header)
+    if tiled.latent != "int8":
+        assert streams[0][len(header) :] == b"".join(plain.encode(blocks))
+
+
+@pytest.mark.parametrize("spec", TILED)
+@settings(deadline=None, max_examples=8)
+@given(height=st.integers(1, 100), width=st.integers(1, 100), count=st.integers(1, 3))
+def test_any_size_comes_back(spec: str, height: int, width: int, count: int) -> None:
+    codec = make(spec)
+    images = np.resize(np.arange(251, dtype=np.uint8), (count, height, width, codec.image_shape[2]))
+    assert codec.decode(codec.encode(images)).shape == images.shape
+
+
+@pytest.mark.parametrize("spec", TILED)
+def test_tiles_of_other_channels_are_refused(spec: str) -> None:
+    codec = make(spec)
+    with pytest.raises(
+        UnsupportedImageError, match=rf"takes blocks of .* images, not 50×40×{4 - codec.image_shape[2]}$"
+    ):
+        codec.check_shape((50, 40, 4 - codec.image_shape[2]))
+
+
+@pytest.mark.parametrize("spec", TILED)
+def test_forged_headers(spec: str) -> None:
+    codec = make(spec)
+    stream = codec.encode(images_for(codec, 1))[0]
+    payload = stream[codec.container_bytes(stream) :]
+    for size in ((0, 28), (1 << 25, 2), ((1 << 28) - 1, (1 << 28) - 1), (1 << 12, 1 << 13), (300, 28), (1 << 25, 1)):
+        with pytest.raises(BitstreamError, match=r"the header tells of|a stream has|or more, not|cut short"):
+            codec.decode([pack_numbers(size) + payload])
+    with pytest.raises(BitstreamError, match="stream 1 is of 9×7, the first of"):
+        codec.decode([stream, *codec.encode(np.zeros((1, 9, 7, codec.image_shape[2]), np.uint8))])
+
+
+def test_points_measured_by_default() -> None:
+    for name, latents in (("lossy_ae", ["float32", "int8"]), ("stl10_ae", ["float64", "float32", "float16", "int8"])):
+        cls = CODECS.get(name)
+        other = (cls.image_shape[0], 99, cls.image_shape[2])
+        for shape, tiles in ((cls.image_shape, False), (other, True)):
+            assert cls.default_points(shape) == [{"latent": latent, "tiles": tiles} for latent in latents]
+    assert CODECS.get("lossless_ae").default_points((28, 28, 1)) == [{}]
+
+
+# --- Entropy-coded latents ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spec", CODED)
+def test_coded_streams(spec: str) -> None:
+    codec = make(spec)
+    images = images_for(codec)
+    streams, coder = codec.encode(images), codec._coder()
+    places = int(np.prod(codec.latent_shape[1:]))
+    symbols, classes = coder.quantise(codec.latents(images))
+    for number, stream in enumerate(streams):
+        found, _ = coder.read(stream, 1, places, "it")
+        assert (found != symbols[number]).mean() < 0.02  # the batch decides the last bits
+    bits = codec.estimate_bits(images)
+    lengths = 8 * np.array([len(stream) for stream in streams])
+    assert ((lengths > bits - 1) & (lengths < bits + 17)).all()
+    assert bits == pytest.approx(coder.bits(symbols, classes), rel=0.02)
+    with torch.inference_mode():
+        z = torch.from_numpy(coder.dequantise(symbols)).reshape(-1, *codec.latent_shape)
+        expected = codec._network().decoder(z).permute(0, 2, 3, 1).numpy()
+    assert np.abs(codec.decode_float(streams) - expected).max() < 0.02
+
+
+@pytest.mark.parametrize("spec", LENGTHS)
+def test_float_latents_have_no_estimate(spec: str) -> None:
+    codec = make(spec)
+    assert codec.estimate_bits(images_for(codec)) is None
+
+
+def test_latents_handed_out(codec) -> None:
+    images = images_for(codec)
+    latents = codec.latents(images)
+    assert latents.dtype == np.float32
+    assert latents.shape == (len(images), *codec.latent_shape)
+    with torch.inference_mode():
+        assert np.allclose(latents, codec._network().encoder(to_tensor(images, "cpu")).numpy(), atol=1e-5)
+    with pytest.raises(UnsupportedImageError, match="has latents of images of"):
+        codec.latents(images[:, 1:])
+
+
+@pytest.mark.parametrize("spec", [*CODED, "lossy_ae:latent=int8,tiles=true"])
+def test_weights_without_tables(spec: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    codec = make(spec)
+    streams, path = codec.encode(images_for(codec, 1)), tmp_path / f"{codec.name}.safetensors"
+    save_weights(path, codec.network().state_dict())
+    card_path(path).write_text(json.dumps({"sha256": file_sha256(path)}), encoding="utf-8")
+    monkeypatch.setattr(autoencoder, "weights_path", lambda cls, variant="": path)
+    for act in (lambda: codec.encode(images_for(codec, 1)), lambda: codec.decode(streams)):
+        with pytest.raises(WeightsError, match=rf"{codec.name}: .* holds no tables for latent=int8; train it anew"):
+            act()
+    assert "int8" not in {point["latent"] for point in codec.default_points(codec.image_shape)}
+    assert len(type(codec)().encode(images_for(codec, 1))) == 1  # float latents need none
+
+
+def test_tables_of_another_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    codec = make(CODED[0])
+    tables = tables_for(CODECS.get("stl10_ae"))
+    path = tmp_path / "lossy_ae.safetensors"
+    save_weights(path, codec.network().state_dict(), tables)
+    card_path(path).write_text(json.dumps({"sha256": file_sha256(path)}), encoding="utf-8")
+    monkeypatch.setattr(autoencoder, "weights_path", lambda cls, variant="": path)
+    with pytest.raises(WeightsError, match="the tables of the latent are not made for 32 channels"):
+        codec.encode(images_for(codec, 1))
+
+
+class ToldNetwork(CODECS.get("lossy_ae").network):
+    """Told whether the image is bright; inverts those that are not."""
+
+    classes = 2
+
+    def choose(self, images, latents):
+        return (images.mean((1, 2, 3)) > 0.5).long()
+
+    def restore(self, latents, classes):
+        restored = self.decoder(latents)
+        return torch.where(classes[:, None, None, None] == 1, restored, 1 - restored)
+
+
+class Told(CODECS.get("lossy_ae")):
+    network = ToldNetwork
+
+
+@pytest.mark.parametrize("latent", ["float32", "int8"])
+@pytest.mark.parametrize("tiles", [False, True])
+def test_classes_stand_in_the_stream(latent: str, tiles: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told, plain = Told(latent=latent, tiles=tiles), make(f"lossy_ae:latent={latent},tiles={str(tiles).lower()}")
+    tables = {**tables_for(CODECS.get("lossy_ae")), "front": torch.tensor([1, 3], dtype=torch.int32)}
+    tables["counts"] = tables["counts"].repeat(2, 1, 1)
+    path = tmp_path / "told.safetensors"
+    save_weights(path, plain._network().state_dict(), tables)
+    card_path(path).write_text(json.dumps({"sha256": file_sha256(path)}), encoding="utf-8")
+    monkeypatch.setattr(Told, "_weights", lambda self: path)
+    images = np.stack([np.full((28, 28, 1), level, np.uint8) for level in (200, 20, 130, 0)])
+    bright = np.array([True, False, True, False])[:, None, None, None]
+    streams = told.encode(images)
+    expected = plain.decode_float(plain.encode(images))
+    assert np.allclose(told.decode_float(streams), np.where(bright, expected, 1 - expected), atol=1e-5)
+    if latent == "float32":
+        assert len(streams[0]) == len(plain.encode(images)[0]) + 1
+        place = told.container_bytes(streams[0])
+        assert [stream[place] for stream in streams] == [1, 0, 1, 0]
+        with pytest.raises(BitstreamError, match="class 2 of 2"):
+            told.decode([streams[0][:place] + b"\2" + streams[0][place + 1 :]])
+
+
+def test_tables_of_other_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    told, path = Told(latent="int8"), autoencoder.weights_path(CODECS.get("lossy_ae"))
+    monkeypatch.setattr(Told, "_weights", lambda self: path)
+    monkeypatch.setattr(autoencoder, "_coders", {})
+    with pytest.raises(WeightsError, match="holds tables of 1 classes, not 2"):
+        told.encode(images_for(told, 1))
 
 
 # --- The shipped weights ------------------------------------------------------------------------------------

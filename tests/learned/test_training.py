@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,16 +18,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_data import marked_digits, write_mnist
+from small_data import marked_digits, write_labels, write_mnist
 from torch import nn
 
 from codecbench import cli
 from codecbench.errors import DatasetError, TrainingError, UnknownNameError, UsageError
 from codecbench.learned import checkpoint, samples, training
 from codecbench.learned.augment import RandomAffine, RandomCropFlip
-from codecbench.learned.recipe import Recipe, describe, reconstruction_mse
+from codecbench.learned.jobs import Job, make_job
+from codecbench.learned.optimizers import build_optimizer, set_learning_rate
+from codecbench.learned.outcome import install
+from codecbench.learned.recipe import CHANGEABLE, Recipe, change, describe, reconstruction_mse
 from codecbench.learned.samples import Samples, evaluate
-from codecbench.learned.training import Job, Progress, install, make_job, train
+from codecbench.learned.training import Progress, train
 from codecbench.learned.weights import weights_path
 from codecbench.registry import CODECS, file_sha256
 
@@ -56,6 +60,25 @@ class Noisy(Gray):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         latents = self.encoder(images)
         return self.decoder(latents + torch.rand_like(latents) - 0.5 if self.training else latents)
+
+
+class Labelled(Gray):
+    """The same with a brightness for each label."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = nn.Embedding(10, 4)
+
+    def forward(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return self.decoder(self.encoder(images) + self.shift(labels)[:, :, None, None])
+
+
+def from_the_mean(network: nn.Module, images: torch.Tensor) -> None:
+    """A start that depends on the training images."""
+    assert images.dtype == torch.uint8
+    assert images.shape == (80, 1, 28, 28)
+    with torch.no_grad():
+        network.decoder[0].bias.fill_(torch.logit(images.float().mean() / 255.0))
 
 
 class Colour(nn.Module):
@@ -130,12 +153,17 @@ RUNS = {
     "noise in the network": (DIGITS, Noisy, {}),
     "crops": (PHOTOS, Colour, {}),
     "crops, bfloat16": (PHOTOS, Colour, {"bfloat16": True, "full_precision_epochs": 1, "channels_last": True}),
+    "Muon": (DIGITS, Gray, {"optimizer": "muon", "vector_learning_rate_scale": 0.5}),
+    "several passes": (DIGITS, Gray, {"passes": 2, "augment": RandomAffine(share=0.5)}),
+    "a start of its own": (DIGITS, Gray, {"start": from_the_mean}),
+    "labels": (DIGITS, Labelled, {"labels": True}),
 }
 
 
 @pytest.mark.parametrize("run", RUNS)
 def test_resumed_equals_uninterrupted(run: str, small_root: Path, tmp_path: Path) -> None:
     recipe, network, changes = RUNS[run]
+    write_labels(small_root)
     whole = job_of(small_root, tmp_path / "whole", recipe, network, **changes)
     torch.manual_seed(1)
     train(whole)
@@ -464,6 +492,101 @@ def test_the_held_out_images_stay_the_same_when_resumed(small_root, tmp_path, mo
     assert len(seen) == 9
 
 
+def test_the_start_sees_training_images_alone_and_only_once(small_root, tmp_path, monkeypatch) -> None:
+    seen: list[set[int]] = []
+
+    def start(network: nn.Module, images: torch.Tensor) -> None:
+        seen.append(set(images[:, 0, 0, 0].tolist()))
+
+    job = job_of(small_root, tmp_path / "out", start=start)
+    with pytest.raises(KeyboardInterrupt):
+        train(job, watch=stop_in(3))
+    trained, evaluated = images_used(monkeypatch, dataclasses.replace(job, out=tmp_path / "whole"))
+    train(job, resume=True)
+    assert seen == [trained[0], trained[0]]  # of this run and of the other
+    assert not seen[0] & evaluated[0]
+
+
+def test_passes(small_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An epoch goes over all images as often as the recipe says, in another order each time."""
+    order: list[int] = []
+
+    def loss(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+        order.extend((images[:, 0, 0, 0] * 255).round().int().tolist())
+        return reconstruction_mse(network, images)
+
+    train(job_of(small_root, tmp_path / "out", passes=3, epochs=1, loss=loss))
+    first, second, third = order[:80], order[80:160], order[160:]
+    assert sorted(first) == sorted(second) == sorted(third)
+    assert len(set(first)) == 80
+    assert first != second != third
+
+
+def test_most_images(small_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = job_of(small_root, tmp_path / "out", most_images=32)
+    trained, evaluated = images_used(monkeypatch, job)
+    assert {len(images) for images in trained} == {32}
+    assert len(evaluated[0]) == 20
+    assert not evaluated[0] & set.union(*trained)
+
+
+def test_labels_reach_network_and_loss(small_root: Path, tmp_path: Path) -> None:
+    write_labels(small_root)
+    heard: list[tuple[int, int]] = []
+
+    def loss(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        heard.extend(zip((images[:, 0, 0, 0] * 255).round().int().tolist(), labels.tolist(), strict=True))
+        return reconstruction_mse(network, images, labels)
+
+    train(job_of(small_root, tmp_path / "out", network=Labelled, labels=True, loss=loss, epochs=1))
+    assert len(heard) == 80
+    assert all(label == number % 10 for number, label in heard)
+
+
+def test_labels_that_are_not_there(small_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="mnist:split=train comes without labels, and the recipe needs them"):
+        train(job_of(small_root, tmp_path / "out", network=Labelled, labels=True))
+
+
+def test_the_other_images_where_the_first_are_not_on_disk(small_root: Path, tmp_path: Path) -> None:
+    wish = {"dataset": "stl10:split=unlabeled,crop=none", "otherwise": "stl10:split=train,crop=none", "epochs": 1}
+    card = train(job_of(small_root, tmp_path / "out", PHOTOS, Colour, **wish))
+    assert card["trained_on"] == "stl10:split=train,crop=none"
+    plain = train(job_of(small_root, tmp_path / "plain", PHOTOS, Colour, epochs=1))
+    assert plain["trained_on"] == "stl10:split=train,crop=none"
+    assert plain["sha256"] == card["sha256"]
+    with pytest.raises(DatasetError):
+        train(job_of(small_root, tmp_path / "none", PHOTOS, Colour, **wish | {"otherwise": ""}))
+
+
+def test_variants(small_root: Path, tmp_path: Path) -> None:
+    """A recipe says which of a codec's networks it trains."""
+    codec = SimpleNamespace(name="two", networks={"gray": Gray, "noisy": Noisy})
+    sizes = {}
+    for variant in codec.networks:
+        recipe = dataclasses.replace(DIGITS, epochs=1, variant=variant)
+        sizes[variant] = train(Job(codec, variant, recipe, small_root, tmp_path / variant))["parameters"]
+    assert sizes["noisy"] == sizes["gray"] + 8  # of its normalisation
+
+
+def test_muon_takes_the_matrices() -> None:
+    network = Noisy()
+    optimizer = build_optimizer(dataclasses.replace(DIGITS, optimizer="muon", vector_learning_rate_scale=0.25), network)
+    matrices, others = (group["params"] for group in optimizer.param_groups)
+    # Both convolutions have one channel on one side; as matrices they are 4×49 and 4×49.
+    assert [tuple(parameter.shape) for parameter in matrices] == [(4, 1, 7, 7), (4, 1, 7, 7)]
+    assert len(matrices) + len(others) == len(list(network.parameters()))
+    set_learning_rate(optimizer, 0.4)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.4, 0.1]
+
+
+@pytest.mark.slow
+def test_compiled_steps_train_too(small_root: Path, tmp_path: Path) -> None:
+    plain = train(job_of(small_root, tmp_path / "plain"))
+    compiled = train(job_of(small_root, tmp_path / "compiled", compile=True))
+    assert compiled["held_out_mse"] == pytest.approx(plain["held_out_mse"], rel=1e-3)
+
+
 def test_test_images_do_not_choose_the_weights(small_root: Path, tmp_path: Path) -> None:
     cards = []
     for name in ("one", "other"):
@@ -581,6 +704,34 @@ def test_the_schedule_reaches_the_log(small_root: Path, tmp_path: Path) -> None:
     assert [float(row["learning_rate"]) for row in rows] == pytest.approx([0.02, 0.01, 0.005, 0.0025])
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
     assert all(float(row[key]) > 0 for row in rows for key in rows[0])
+
+
+def test_changed_fields() -> None:
+    changed = change(DIGITS, ["batch_size=7", "learning_rate=3e-3", "bfloat16=true", "weight_decay=0"])
+    assert changed == dataclasses.replace(DIGITS, batch_size=7, learning_rate=3e-3, bfloat16=True, weight_decay=0.0)
+    for name in CHANGEABLE:
+        assert isinstance(getattr(DIGITS, name), CHANGEABLE[name])
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("batch_size=0", "batch_size=0 is not allowed; allowed: a whole number of 1 or more"),
+        ("batch_size=x", "batch_size=x is not allowed"),
+        ("batch_size", "batch_size= is not allowed"),
+        ("learning_rate=nan", "allowed: a number of 1e-12 or more"),
+        ("learning_rate=inf", "learning_rate=inf is not allowed"),
+        ("compile=1", "compile=1 is not allowed; allowed: true, false"),
+    ],
+)
+def test_refused_changes(text: str, told: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(told)):
+        change(DIGITS, [text])
+
+
+def test_unknown_field() -> None:
+    with pytest.raises(UnknownNameError, match="batch_size"):
+        change(DIGITS, ["batchsize=3"])
 
 
 def test_description_names_what_is_done() -> None:

@@ -12,7 +12,15 @@ from torch import nn
 
 from codecbench.errors import WeightsError
 from codecbench.learned import weights
-from codecbench.learned.weights import card_path, read_card, save_weights, shipped_network
+from codecbench.learned.weights import (
+    add_tables,
+    card_path,
+    has_tables,
+    read_card,
+    save_weights,
+    shipped_network,
+    shipped_tables,
+)
 from codecbench.registry import CODECS, file_sha256
 
 
@@ -179,3 +187,70 @@ def test_place_of_the_shipped_weights() -> None:
 
 def test_files_hold_no_pickle(shipped: Path) -> None:
     assert set(safetensors.torch.load_file(shipped)) == {"weight", "bias"}
+
+
+# --- Tables -------------------------------------------------------------------------------------------------
+
+
+def tables(seed: int = 0) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "counts": torch.randint(0, 9, (2, 3), generator=generator).int(),
+        "mean": torch.rand(3, generator=generator),
+    }
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(
+        torch.equal(value, other[name]) and value.dtype == other[name].dtype for name, value in one.items()
+    )
+
+
+def test_tables_lie_beside_the_parameters(tmp_path: Path) -> None:
+    path, network = tmp_path / "net.safetensors", Network()
+    save_weights(path, network.state_dict(), tables())
+    write_card(path)
+    assert torch.equal(shipped_network(Network, path, "cpu").weight, network.weight)
+    assert same(shipped_tables(path), tables())
+    assert has_tables(path)
+
+
+def test_weights_without_tables(shipped: Path) -> None:
+    assert shipped_tables(shipped) == {}
+    assert not has_tables(shipped)
+    assert not has_tables(shipped.with_name("missing.safetensors"))
+
+
+@pytest.mark.parametrize("before", [None, 1])
+def test_tables_are_added_later(shipped: Path, before: int | None) -> None:
+    if before is not None:
+        add_tables(shipped, tables(before), {"excess": 0.5})
+    first = shipped_network(Network, shipped, "cpu")
+    card = read_card(shipped)
+    add_tables(shipped, tables(), {"excess": 0.01, "held_out_bits": 200.5})
+    assert same(shipped_tables(shipped), tables())
+    assert torch.equal(shipped_network(Network, shipped, "cpu").weight, first.weight)
+    notes = {"sha256": file_sha256(shipped), "tables": {"excess": 0.01, "held_out_bits": 200.5}}
+    assert read_card(shipped) == {**card, **notes}
+    assert {file.suffix for file in shipped.parent.iterdir()} == {".json", ".safetensors"}
+
+
+def test_tables_are_not_added_to_altered_weights(shipped: Path) -> None:
+    content = bytearray(shipped.read_bytes())
+    content[-1] ^= 1
+    shipped.write_bytes(content)
+    card = read_card(shipped)
+    with pytest.raises(WeightsError, match="altered"):
+        add_tables(shipped, tables(), {})
+    assert shipped.read_bytes() == content
+    assert read_card(shipped) == card
+
+
+def test_altered_tables_are_refused(shipped: Path) -> None:
+    add_tables(shipped, tables(), {})
+    content = bytearray(shipped.read_bytes())
+    content[-1] ^= 1
+    shipped.write_bytes(content)
+    with pytest.raises(WeightsError, match="altered"):
+        shipped_tables(shipped)
+    assert "altered" in refusal(shipped)

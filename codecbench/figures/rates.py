@@ -1,9 +1,4 @@
-"""Figures: curves of rate against distortion, and of speed against rate, as Matplotlib figures.
-
-Every function takes marked points (``codecbench.curves.mark_points``) and gives a ``matplotlib.figure.Figure``;
-none touches pyplot's global state or a person's Matplotlib settings. A codec has one colour and one marker, whatever
-the figure: see ``codecbench.looks``, which also saves figures.
-"""
+"""Curves of rate against distortion, and speed against rate, from marked points (``codecbench.curves.mark_points``)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,68 @@
+"""Images of any size as blocks of one size, and back.
+
+The blocks lie edge to edge, row by row from the top left corner. What the last ones reach beyond the image is filled by
+reflection about its border, the border's own pixels included (``np.pad``'s mode ``symmetric``), again and again where
+the image is smaller than the filling; so it works from 1×1 on.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from codecbench.codec import FloatImages, Images
+
+Index = npt.NDArray[np.intp]
+
+
+def block_count(height: int, width: int, block: tuple[int, int]) -> int:
+    """How many blocks (height, width) cover an image."""
+    return -(-height // block[0]) * -(-width // block[1])
+
+
+def cut(images: Images, block: tuple[int, int], numbers: Index) -> Images:
+    """Cuts blocks out of images.
+
+    Args:
+        images: (N, H, W, C).
+        block: height and width.
+        numbers: which blocks, counted through all images, (B,).
+
+    Returns:
+        (B, height, width, C), of the images' type.
+    """
+    image, rows, columns = _places(images.shape[1:3], block, numbers)
+    rows, columns = _reflect(rows, images.shape[1]), _reflect(columns, images.shape[2])
+    return images[image[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def join(blocks: FloatImages, numbers: Index, images: FloatImages) -> None:
+    """Puts blocks into their places in images; what they reach beyond is dropped.
+
+    Args:
+        blocks: (B, height, width, C).
+        numbers: which blocks, counted through all images, (B,).
+        images: written to, (N, H, W, C).
+    """
+    height, width = images.shape[1:3]
+    image, rows, columns = _places((height, width), blocks.shape[1:3], numbers)
+    inside = (rows < height)[:, :, None] & (columns < width)[:, None, :]
+    if inside.all():
+        images[image[:, None, None], rows[:, :, None], columns[:, None, :]] = blocks
+        return
+    which, down, right = np.nonzero(inside)
+    images[image[which], rows[which, down], columns[which, right]] = blocks[inside]
+
+
+def _places(size: tuple[int, ...], block: tuple[int, ...], numbers: Index) -> tuple[Index, Index, Index]:
+    """Image (B,), rows (B, height) and columns (B, width) of blocks; rows and columns may lie beyond the image."""
+    down, across = -(-size[0] // block[0]), -(-size[1] // block[1])
+    image, number = np.divmod(numbers, down * across)
+    row, column = np.divmod(number, across)
+    return image, row[:, None] * block[0] + np.arange(block[0]), column[:, None] * block[1] + np.arange(block[1])
+
+
+def _reflect(places: Index, size: int) -> Index:
+    places = places % (2 * size)
+    reflected: Index = np.minimum(places, 2 * size - 1 - places)
+    return reflected

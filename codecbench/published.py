@@ -1,0 +1,50 @@
+"""Published runs: tables that are read back, where the parts that they were made from are not there."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pandas as pd
+
+from codecbench import analysis
+from codecbench.errors import StoreError, one_line
+
+
+def read_summary(file: Path) -> pd.DataFrame:
+    """Reads a ``summary.csv`` back as the table that it was written from, to the last digit.
+
+    Columns that it does not have, since an older version wrote it, are empty.
+
+    Args:
+        file: a ``summary.csv``.
+
+    Returns:
+        The columns of ``codecbench.analysis``, in their order and with their types.
+
+    Raises:
+        StoreError: it cannot be read, or lacks what every table has.
+    """
+    try:
+        table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8")
+        needed = [*analysis.POINT, *sorted(analysis.COUNTS), "bits_per_image", "mse", "psnr_db"]
+        missing = [name for name in needed if name not in table]
+        if missing:
+            raise StoreError(f"{file} is no summary of a run: it has no column {', '.join(missing)}")
+        texts = {name: table[name] if name in table else pd.Series("", table.index) for name in analysis.COLUMNS}
+        return pd.DataFrame({name: _typed(name, column) for name, column in texts.items()})
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{file} cannot be read: {one_line(error)}") from error
+
+
+def _typed(name: str, texts: pd.Series) -> pd.Series:
+    if name in analysis.TEXTS:
+        return texts.astype(str)
+    if name in analysis.FLAGS:
+        return texts == "True"
+    if name in analysis.COUNTS:
+        return texts.astype("int64")
+    # Python's own reading of numbers: that of pandas is not exact in every version.
+    numbers = [float(text) if text else math.nan for text in texts]
+    column = pd.Series(numbers, texts.index, dtype="float64")
+    return column.astype("Int64") if name in analysis.WHOLE else column

@@ -1,0 +1,24 @@
+"""The tests execute the notebooks on small settings, without storing what comes out: see the Makefile's `notebooks`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+VARIABLE = "CODECBENCH_NOTEBOOK"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Sets the variable for the kernel of a notebook below this folder, and for nothing else."""
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = "small"
+    try:
+        return (yield)
+    finally:
+        if before is None:
+            del os.environ[VARIABLE]
+        else:
+            os.environ[VARIABLE] = before

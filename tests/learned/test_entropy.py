@@ -1,0 +1,100 @@
+"""Range-coded symbols: exact, as short as their model says, and never the beginning of another stream."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codecbench.errors import BitstreamError
+from codecbench.learned import entropy
+
+COUNTS = st.one_of(
+    st.lists(st.integers(1, 1_000), min_size=1, max_size=8),
+    st.just([1, entropy.MAX_TOTAL - 2, 1]),
+    st.just([1] * 256),
+)
+PARTS = st.lists(st.tuples(COUNTS, st.lists(st.integers(0, 255), max_size=6)), max_size=8)
+
+
+def parts_of(drawn) -> list[tuple[entropy.Model, np.ndarray]]:
+    models = [(entropy.model(np.array(counts)), counts, symbols) for counts, symbols in drawn]
+    return [(model, np.array([s % len(counts) for s in symbols], np.int32)) for model, counts, symbols in models]
+
+
+def read(stream: bytes, parts) -> list[list[int]]:
+    reader = entropy.Reader(stream, "it")
+    return [reader.read(model, len(symbols)).tolist() for model, symbols in parts]
+
+
+@settings(max_examples=100, deadline=None)
+@given(PARTS, st.binary(max_size=12))
+def test_symbols_come_back_whatever_follows(drawn, tail: bytes) -> None:
+    parts = parts_of(drawn)
+    stream = entropy.write(parts)
+    expected = [symbols.tolist() for _, symbols in parts]
+    for behind in (b"", b"\0" * 9, b"\xff" * 9, tail):
+        assert read(stream + behind, parts) == expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(PARTS)
+def test_no_byte_too_many(drawn) -> None:
+    parts = parts_of(drawn)
+    stream, expected = entropy.write(parts), [symbols.tolist() for _, symbols in parts]
+    bits = sum(
+        float(-np.log2(np.array(counts)[symbols] / sum(counts)).sum())
+        for (counts, _), (_, symbols) in zip(drawn, parts, strict=True)
+    )
+    assert 8 * len(stream) < bits * 1.0001 + 16
+    assert 8 * len(stream) > bits * 0.9999 - 1
+    # The shortest: one byte less leaves room for other symbols, whatever that byte's neighbour is.
+    shorter = int.from_bytes(stream[:-1], "big")
+    for start in {shorter, max(0, shorter - 1), shorter + 1} if len(stream) > 1 else ():
+        if start >> 8 * (len(stream) - 1):
+            continue
+        begun = start.to_bytes(len(stream) - 1, "big")
+        try:
+            ends = [read(begun + end * 12, parts) for end in (b"\0", b"\xff")]
+        except BitstreamError:
+            continue
+        assert ends != [expected, expected]
+
+
+@settings(max_examples=50, deadline=None)
+@given(PARTS)
+def test_no_stream_begins_another(drawn) -> None:
+    parts = parts_of(drawn)
+    stream = entropy.write(parts)
+    for end in range(len(stream)):
+        try:
+            found = read(stream[:end], parts)
+        except BitstreamError:
+            continue
+        again = [(model, np.array(symbols, np.int32)) for (model, _), symbols in zip(parts, found, strict=True)]
+        assert entropy.write(again) != stream[:end]
+
+
+def test_long_streams() -> None:
+    rng = np.random.default_rng(1)
+    counts = np.array([1, 5, 30, 300, 40, 6, 1])
+    symbols = rng.choice(len(counts), 200_000, p=counts / counts.sum()).astype(np.int32)
+    model = entropy.model(counts)
+    stream = entropy.write([(model, symbols)])
+    bits = -np.log2(counts[symbols] / counts.sum()).sum()
+    assert bits - 1 < 8 * len(stream) < bits * 1.0001 + 16
+    assert np.array_equal(entropy.Reader(stream, "it").read(model, len(symbols)), symbols)
+
+
+def test_one_symbol_alone_costs_nothing() -> None:
+    model = entropy.model(np.array([9]))
+    assert model is None
+    assert len(entropy.write([(model, np.zeros(1_000, np.int32))])) == 1
+    assert entropy.Reader(b"", "it").read(model, 3).tolist() == [0, 0, 0]
+
+
+def test_bytes_outside_the_model_are_refused() -> None:
+    model = entropy.model(np.array([1, 2, 3]))
+    with pytest.raises(BitstreamError, match="it: the stream's bytes stand for no latent"):
+        entropy.Reader(b"\xff" * 16, "it").read(model, 5)

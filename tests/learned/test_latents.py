@@ -1,0 +1,304 @@
+"""Latents as integers: exact streams, doubtful streams and tables, and what the fit finds."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from codecbench.errors import BitstreamError, WeightsError
+from codecbench.learned import fitting
+from codecbench.learned.autoencoder import Autoencoder
+from codecbench.learned.latents import HIGHEST, LOWEST, LatentCoder
+
+# A stream written when the format was fixed: three latents of two channels and two places, in three classes.
+PINNED = "8b2e3d934e"
+PINNED_SYMBOLS = [[[0, -2], [1, 0]], [[-1, 4], [0, 0]], [[0, 0], [0, -2]]]
+PINNED_CLASSES = [2, 0, 2]
+
+
+def make(classes: int = 1, slope: float = 0.0) -> LatentCoder:
+    """Two channels of 3 and 7 symbols, steps of 1/2 and 1/4, the class in front."""
+    counts = np.array([[[5, 90, 4, 0, 0, 0, 0], [1, 2, 40, 20, 8, 2, 1]]] * classes, np.int64)
+    counts[:, 0, 1] += 10 * np.arange(classes)
+    return LatentCoder(
+        mean=np.array([0.5, -1.0], np.float32),
+        analysis=np.diag(np.array([2.0, 4.0], np.float32)),
+        synthesis=np.diag(np.array([0.5, 0.25], np.float32)),
+        low=np.array([-1, -2]),
+        counts=counts,
+        front=np.arange(1, classes + 1),
+        slope=slope,
+    )
+
+
+def symbols_of(rng: np.random.Generator, count: int, places: int) -> np.ndarray:
+    return np.stack([rng.integers(-1, 2, (count, places)), rng.integers(-2, 5, (count, places))], axis=2).astype(
+        np.int32
+    )
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 9), st.integers(1, 5), st.integers(1, 4))
+def test_symbols_come_back(seed: int, count: int, places: int, classes: int) -> None:
+    coder, rng = make(classes), np.random.default_rng(seed)
+    symbols, of = symbols_of(rng, count, places), rng.integers(0, classes, count).astype(np.int32)
+    stream = coder.write(symbols, of)
+    found, classes_found = coder.read(stream, count, places, "it")
+    assert np.array_equal(found, symbols)
+    assert np.array_equal(classes_found, of)
+    assert coder.bits(symbols, of).sum() - 1 < 8 * len(stream) < coder.bits(symbols, of).sum() + 17
+    for end in range(len(stream)):
+        with pytest.raises(BitstreamError):
+            coder.read(stream[:end], count, places, "it")
+    with pytest.raises(BitstreamError):
+        coder.read(stream + b"\0", count, places, "it")
+
+
+def test_damaged_streams_are_refused_or_the_streams_of_other_symbols() -> None:
+    coder, rng = make(3), np.random.default_rng(0)
+    stream = coder.write(symbols_of(rng, 6, 4), rng.integers(0, 3, 6).astype(np.int32))
+    refused = 0
+    for position in range(8 * len(stream)):
+        damaged = bytearray(stream)
+        damaged[position // 8] ^= 1 << position % 8
+        try:
+            symbols, classes = coder.read(bytes(damaged), 6, 4, "it")
+        except BitstreamError:
+            refused += 1
+            continue
+        assert coder.write(symbols, classes) == bytes(damaged)
+    assert refused
+
+
+def test_the_meaning_of_the_bytes_is_pinned() -> None:
+    coder = make(3)
+    symbols, classes = coder.read(bytes.fromhex(PINNED), 3, 2, "it")
+    assert symbols.tolist() == PINNED_SYMBOLS
+    assert classes.tolist() == PINNED_CLASSES
+    assert coder.write(symbols, classes).hex() == PINNED
+
+
+def test_a_forged_count_is_refused_before_anything_is_allocated() -> None:
+    with pytest.raises(BitstreamError, match=r"it: \d+ latents take \d+ bytes or more, not 9"):
+        make().read(b"\x12" * 9, 1 << 40, 16, "it")
+
+
+def test_rounding() -> None:
+    coder = make()
+    z = np.array([[[0.5, 0.76], [-1.0, -0.6]], [[9.0, -np.inf], [1e30, -1.4]]], np.float32)  # (N, C, P)
+    symbols, classes = coder.quantise(z)
+    assert symbols.tolist() == [[[0, 0], [1, 2]], [[1, 4], [-1, -2]]]
+    assert classes.tolist() == [0, 0]
+    assert coder.dequantise(symbols).tolist() == [[[0.5, 1.0], [-1.0, -0.5]], [[1.0, 0.0], [0.0, -1.5]]]
+
+
+def test_a_price_of_bits_prefers_frequent_symbols() -> None:
+    z = np.array([[[0.5 + 0.3], [-1.0]]], np.float32)  # 0.6 steps above the mean
+    assert make(slope=0.0).quantise(z)[0][0, 0, 0] == 1
+    assert make(slope=0.2).quantise(z)[0][0, 0, 0] == 0
+    rng = np.random.default_rng(0)
+    z = rng.normal(0, 1, (500, 2, 3)).astype(np.float32)
+    bits = [make(slope=slope).bits(*make(slope=slope).quantise(z)).mean() for slope in (0.0, 0.1, 0.5)]
+    assert bits[0] > bits[1] > bits[2]
+
+
+def test_bits() -> None:
+    coder = make(2)
+    bits = coder.bits(np.array([[[0, 0]], [[-1, 4]]], np.int32), np.array([0, 1], np.int32))
+    expected = [np.log2(3 / 1 * 99 / 90 * 74 / 40), np.log2(3 / 2 * 109 / 5 * 74 / 1)]
+    assert bits == pytest.approx(expected, rel=1e-6)
+
+
+def test_parts_give_the_same_as_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    z = np.random.default_rng(0).normal(0, 1, (50, 2, 3)).astype(np.float32)
+    whole = make(slope=0.1).quantise(z)[0]
+    monkeypatch.setattr("codecbench.learned.latents.CHUNK", 40)
+    assert np.array_equal(make(slope=0.1).quantise(z)[0], whole)
+
+
+# --- Tables -------------------------------------------------------------------------------------------------
+
+
+def test_tables_rebuild_the_coder() -> None:
+    coder = make(3, slope=0.125)
+    twin = LatentCoder.of(coder.tables(), 2, "it")
+    rng = np.random.default_rng(0)
+    z, of = rng.normal(0, 1, (20, 2, 3)).astype(np.float32), rng.integers(0, 3, 20).astype(np.int32)
+    assert twin.slope == 0.125
+    for one, other in zip(twin.quantise(z, of), coder.quantise(z, of), strict=True):
+        assert np.array_equal(one, other)
+    symbols = coder.quantise(z, of)[0]
+    assert twin.write(symbols, of) == coder.write(symbols, of)
+    assert np.array_equal(twin.dequantise(symbols), coder.dequantise(symbols))
+
+
+def damaged(name: str, change) -> dict[str, torch.Tensor]:
+    tables = make(2).tables()
+    tables[name] = change(tables[name].clone())
+    return tables
+
+
+def put(place, value):
+    def change(tensor: torch.Tensor) -> torch.Tensor:
+        tensor[place] = value
+        return tensor
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("mean", lambda t: t[:1], "not made for 2 channels"),
+        ("analysis", lambda t: t[:, :1], "not made for 2 channels"),
+        ("synthesis", lambda t: t.flatten(), "not made for 2 channels"),
+        ("low", lambda t: t[:, None], "not made for 2 channels"),
+        ("front", lambda t: t[:1], "not made for 2 channels"),
+        ("slope", lambda t: t[:0], "not made for 2 channels"),
+        ("counts", lambda t: t[0], "wrong shapes"),
+        ("counts", lambda t: t[:, :, :0], "wrong shapes"),
+        ("mean", put(0, torch.nan), "not finite"),
+        ("synthesis", put((0, 1), torch.inf), "not finite"),
+        ("slope", put(0, -1.0), "not finite"),
+        ("counts", put((1, 1, 3), 0), "lack counts"),
+        ("counts", put((0, 0, 5), 1), "lack counts"),
+        ("counts", put((1, 1, 3), -4), "lack counts"),
+        ("counts", put((0, 0), 0), "lack counts"),
+        ("counts", put((0, 1, 0), 1 << 20), "out of range"),
+        ("front", put(0, 0), "out of range"),
+        ("low", put(0, LOWEST - 1), "symbols outside -128 to 127"),
+        ("low", put(1, HIGHEST - 5), "symbols outside -128 to 127"),
+    ],
+)
+def test_damaged_tables(name: str, change, words: str) -> None:
+    with pytest.raises(WeightsError, match=rf"it: the tables of the latent .*{words}.*; train it anew"):
+        LatentCoder.of(damaged(name, change), 2, "it")
+
+
+def test_tables_that_lack_one_or_have_one_more() -> None:
+    tables = make().tables()
+    for wrong in ({**tables, "more": tables["low"]}, {k: v for k, v in tables.items() if k != "low"}, {}):
+        with pytest.raises(WeightsError, match=r"it: tables analysis, counts, .* expected, .* found"):
+            LatentCoder.of(wrong, 2, "it")
+
+
+# --- The fit ------------------------------------------------------------------------------------------------
+
+MIX = np.array([[3.0, 1.0, 0.0], [1.0, 2.0, 0.5], [0.0, 0.5, 1.0]])
+
+
+class Linear(Autoencoder):
+    """Twelve pixels, three channels at two places; what the latent cannot hold is the error."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        base = torch.linalg.qr(torch.randn(6, 6, generator=generator))[0][:, :3]
+        matrix = torch.from_numpy(MIX).float()
+        self.encoder = nn.Conv2d(1, 3, (6, 1), stride=(6, 1))
+        self.decoder = nn.ConvTranspose2d(3, 1, (6, 1), stride=(6, 1))
+        with torch.no_grad():
+            self.encoder.weight.copy_((base @ torch.linalg.inv(matrix)).T[:, None, :, None])
+            self.decoder.weight.copy_((base @ matrix.T).T[:, None, :, None])
+            self.decoder.bias.fill_(0.5)
+            self.encoder.bias.copy_(-0.5 * self.encoder.weight.sum((1, 2, 3)))
+
+
+@functools.cache
+def fitted() -> tuple[Linear, torch.Tensor, LatentCoder]:
+    rng = np.random.default_rng(0)
+    network = Linear().eval().requires_grad_(False)
+    spread = torch.tensor([0.13, 0.06, 0.03])
+    with torch.inference_mode():
+        y = torch.from_numpy(rng.normal(0, 1, (3_000, 3, 2, 1)).astype(np.float32)) * spread[:, None, None]
+        z = torch.einsum("cd,ndhw->nchw", torch.linalg.inv(torch.from_numpy(MIX).float()).T, y)
+        images = network.decoder(z) + torch.from_numpy(rng.normal(0, 0.02, (3_000, 1, 12, 1)).astype(np.float32))
+    levels = (images.clamp(0, 1) * 255).round().byte()
+    coder = fitting.fit_tables(network, levels, excess=0.1)
+    return network, levels, coder
+
+
+def test_fit_keeps_to_the_excess() -> None:
+    network, images, coder = fitted()
+    with torch.inference_mode():
+        z = network.encoder(images.float() / 255.0)
+    restored = torch.from_numpy(coder.dequantise(coder.quantise(z.numpy())[0])).reshape(z.shape)
+    error = [float((network.decoder(part) - images / 255.0).square().mean()) for part in (z, restored)]
+    assert error[1] / error[0] - 1 == pytest.approx(0.1, rel=0.1)
+
+
+def test_fit_finds_the_sensitivity_of_a_linear_decoder() -> None:
+    network, images, coder = fitted()
+    with torch.inference_mode():
+        metric = fitting.sensitivity(network.encoder(images[:50].float() / 255.0), lambda z, _: network.decoder(z))
+    assert np.allclose(metric, MIX @ MIX.T / 12, rtol=1e-3, atol=1e-4)
+    # An error of one step in any coefficient costs the same.
+    costs = np.diag(coder.synthesis @ metric @ coder.synthesis.T)
+    assert np.allclose(costs, costs[0], rtol=1e-2)
+
+
+def test_fit_decorrelates() -> None:
+    network, images, coder = fitted()
+    with torch.inference_mode():
+        z = network.encoder(images.float() / 255.0)
+    y = np.moveaxis(coder.quantise(z.numpy())[0], 2, 0).reshape(3, -1)
+    correlations = np.corrcoef(y)
+    assert np.abs(correlations - np.eye(3)).max() < 0.05
+    assert (np.diff(y.std(1)) < 0).all()
+    assert np.allclose(coder.analysis @ coder.synthesis, np.eye(3), atol=1e-4)
+
+
+def test_bits_are_those_of_the_symbols_frequencies() -> None:
+    network, images, coder = fitted()
+    with torch.inference_mode():
+        symbols, classes = coder.quantise(network.encoder(images.float() / 255.0).numpy())
+    entropies = 0.0
+    for channel in range(3):
+        shares = np.unique(symbols[:, :, channel], return_counts=True)[1] / symbols[:, :, channel].size
+        entropies -= 2 * float((shares * np.log2(shares)).sum())
+    assert coder.bits(symbols, classes).mean() == pytest.approx(entropies, rel=0.02)
+
+
+def test_every_symbol_in_range_can_be_coded() -> None:
+    coder = fitted()[2]
+    for channel in range(3):
+        for symbol in (coder.low[channel], coder.low[channel] + coder.sizes[channel] - 1):
+            symbols = np.clip(np.zeros((1, 2, 3)), coder.low, None).astype(np.int32)
+            symbols[0, 1, channel] = symbol
+            stream = coder.write(symbols, np.zeros(1, np.int32))
+            assert np.array_equal(coder.read(stream, 1, 2, "it")[0], symbols)
+
+
+def test_each_class_gets_tables_of_its_own() -> None:
+    network, images, _ = fitted()
+    with torch.inference_mode():
+        z = network.encoder(images.float() / 255.0)
+    classes = (z[:, 0, 0, 0] > z[:, 0, 0, 0].median()).numpy().astype(np.int32)
+    coder = fitting.fit_coder(images, z, lambda z, _: network.decoder(z), excess=0.1, classes=classes)
+    assert coder.counts.shape[0] == 2
+    assert coder.front.tolist() == [1501, 1501]
+    symbols, of = coder.quantise(z.numpy(), classes)
+    right, wrong = coder.bits(symbols, of).mean(), coder.bits(symbols, 1 - of).mean()
+    assert right < wrong
+
+
+def test_a_channel_that_never_changes() -> None:
+    network, images, _ = fitted()
+    with torch.inference_mode():
+        z = network.encoder(images.float() / 255.0).clone()
+        z[:, 2] = 0.25
+    coder = fitting.fit_coder(images, z, lambda z, _: network.decoder(z), excess=0.1)
+    restored = coder.dequantise(coder.quantise(z.numpy())[0])
+    assert np.isfinite(restored).all()
+    assert np.abs(restored[:, 2] - 0.25).max() < 0.2
+
+
+def test_slope_is_part_of_the_coder() -> None:
+    assert replace(make(), slope=0.5).tables()["slope"].tolist() == [0.5]

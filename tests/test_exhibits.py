@@ -1,0 +1,375 @@
+"""What a run keeps of learned codecs: latents, their plane and training logs; when it is made, and when it counts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from plugins import write_codec
+
+import codecbench as cb
+from codecbench import exhibition, exhibits, runner, workers
+from codecbench.analysis import summarise
+from codecbench.curves import mark_points
+from codecbench.measure import decode_output
+from codecbench.plan import open_dataset
+from codecbench.projection import principal_plane
+from codecbench.registry import CODECS
+from codecbench.store import RunFolder
+
+LATENTS = """
+    def latents(self, images):
+        {begin}
+        return images[:, ::7, ::7, :].astype(np.float32) / 255 + self.level
+"""
+WEIGHTS = """
+    @classmethod
+    def weight_files(cls):
+        from pathlib import Path
+        return (str(Path(__file__).parent / "weights" / "seen.safetensors"),)
+"""
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A folder of plugins that is on the codec shelf for one test."""
+    import codecbench.codecs
+
+    folder = tmp_path / "shelf"
+    folder.mkdir()
+    before = list(codecbench.codecs.__path__)
+    monkeypatch.setenv("CODECBENCH_CODEC_PATH", "")
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    CODECS.add_folder(folder)
+    yield folder
+    codecbench.codecs.__path__[:] = before
+    for file in folder.glob("*.py"):
+        forget(file.stem)
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Does in this process what a run does in others: a test of what is kept need not wait for them."""
+
+    def drain(jobs: list, workers: int, threads: int, finish: Callable) -> list:
+        for name, (function, *arguments) in jobs:
+            finish(name, function(*arguments))
+        return []
+
+    monkeypatch.setattr(runner, "drain", drain)
+    monkeypatch.setattr(workers, "_decoder", SimpleNamespace(decode=decode_output))
+
+
+def forget(name: str) -> None:
+    """Lets an edited plugin be imported again, as a new process would."""
+    from codecbench import registry
+
+    workers._fingerprint.cache_clear()
+
+    sys.modules.pop(f"codecbench.codecs.{name}", None)
+    registry._registered.pop(f"codecbench.codecs.{name}", None)
+
+
+def learned(shelf: Path, name: str = "seen", begin: str = "pass", extra: str = "") -> None:
+    """A plugin with latents (N, 4, 4, 1)."""
+    forget(name)
+    write_codec(shelf, name, extra=LATENTS.format(begin=begin) + extra)
+
+
+def run(out: Path, codecs: str = "seen", images: int = 12, **options: object) -> tuple[cb.Run, list[str]]:
+    """A run without timings, and the notes that it gave."""
+    notes: list[str] = []
+
+    def watch(event) -> None:
+        if event.kind == "note":
+            notes.append(event.text)
+
+    done = cb.run(codecs, "digits", images=images, out=out, timing=False, workers=1, watch=watch, **options)
+    return done, notes
+
+
+def found(out: Path) -> list[exhibits.Exhibit]:
+    return exhibits.exhibits(RunFolder.existing(out))
+
+
+def page(out: Path) -> str:
+    return cb.load_run(out).report().read_text(encoding="utf-8")
+
+
+def views(out: Path) -> list[exhibition.View]:
+    store = RunFolder.existing(out)
+    return exhibition.views(store, mark_points(summarise(store), store.manifest))
+
+
+def warnings(out: Path) -> list[str]:
+    return [line for note in exhibition.notes(RunFolder.existing(out)) for line in note.lines]
+
+
+# ---- latents -------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_keeps_latents_their_plane_and_labels(shelf: Path, here: None, tmp_path: Path) -> None:
+    learned(shelf)
+    done, _ = run(tmp_path / "run", "seen,png")
+    (exhibit,) = found(done.path)
+    assert (exhibit.dataset, exhibit.codec, exhibit.settings) == ("digits", "seen", "level=0")
+    digits = open_dataset("digits", tmp_path)
+    rows = done.rows()
+    chosen = sorted(rows[rows["codec"] == "seen"]["image"])
+    latents = digits.read(chosen)[:, ::7, ::7, :].astype(np.float32) / 255
+    plane = principal_plane(latents)
+    np.testing.assert_allclose(exhibit.points, plane.project(latents), atol=1e-5)
+    assert exhibit.explained == pytest.approx(plane.explained)
+    assert exhibit.labels is not None
+    np.testing.assert_array_equal(exhibit.labels, digits.labels[chosen])
+    shown = RunFolder.existing(done.path).originals("digits")
+    assert list(exhibit.latents) == sorted(shown)
+    for index, latent in exhibit.latents.items():
+        np.testing.assert_array_equal(latent, shown[index][::7, ::7, :].astype(np.float32) / 255)
+        assert exhibit.shown_labels[index] == digits.labels[index]
+
+
+def test_the_report_shows_them_and_the_parent_computes_nothing(shelf: Path, tmp_path: Path) -> None:
+    learned(shelf, begin="assert __import__('multiprocessing').parent_process() is not None")
+    done, _ = run(tmp_path / "run")
+    html = page(done.path)
+    assert "How the autoencoders see it" in html
+    assert "seen: images, their latents of 16 numbers (4×4), and the reconstructions" in html
+    assert "seen: the latents of the 12 images, in the plane that holds" in html
+    names = {file.name for file in (done.path / "figures").iterdir()}
+    assert {f"{kind}-digits-seen.{suffix}" for kind in ("triples", "latents") for suffix in ("svg", "png")} <= names
+
+
+def test_codecs_without_latents_leave_nothing(here: None, tmp_path: Path) -> None:
+    done, _ = run(tmp_path / "run", "png", 3)
+    assert not (done.path / "latents").exists()
+    assert "autoencoders" not in page(done.path)
+
+
+def test_images_that_are_not_of_the_networks_shape_have_no_latent(shelf: Path, here: None, tmp_path: Path) -> None:
+    learned(shelf, extra="\n    image_shape = (64, 64, 3)\n")
+    done, notes = run(tmp_path / "run", images=3)
+    assert not (done.path / "latents").exists()
+    assert not [note for note in notes if "latents" in note]
+
+
+def test_what_is_there_is_not_made_again_and_what_is_gone_is(shelf: Path, here: None, tmp_path: Path) -> None:
+    learned(shelf)
+    done, _ = run(tmp_path / "run", images=4)
+    (file,) = (done.path / "latents").glob("*.npz")
+    content, parts = file.read_bytes(), {part: part.stat().st_mtime_ns for part in (done.path / "parts").iterdir()}
+    again, _ = run(tmp_path / "run", images=4)
+    assert not again.changed
+    for damage in (file.unlink, lambda: file.write_bytes(content[:100]), lambda: file.write_bytes(b"")):
+        damage()
+        assert found(done.path) == []
+        again, _ = run(tmp_path / "run", images=4)
+        assert again.changed
+        assert file.read_bytes() == content
+    assert parts == {part: part.stat().st_mtime_ns for part in (done.path / "parts").iterdir()}
+
+
+def test_an_edited_codec_does_not_show_old_latents(shelf: Path, here: None, tmp_path: Path) -> None:
+    learned(shelf)
+    done, _ = run(tmp_path / "run", images=4)
+    (before,) = found(done.path)
+    learned(shelf, begin="images = 255 - images")
+    run(tmp_path / "run", images=4)
+    (after,) = found(done.path)
+    assert len(list((done.path / "latents").glob("*.npz"))) == 2
+    first = next(iter(before.latents))
+    np.testing.assert_allclose(after.latents[first], 1 - before.latents[first], atol=1e-6)
+
+
+def test_other_images_do_not_show_old_latents(shelf: Path, here: None, tmp_path: Path) -> None:
+    learned(shelf)
+    done, _ = run(tmp_path / "run", images=4)
+    file = done.path / "run.json"
+    manifest = json.loads(file.read_text(encoding="utf-8"))
+    manifest["datasets"]["digits"]["fingerprint"] = "of other pixels"
+    file.write_text(json.dumps(manifest), encoding="utf-8")
+    assert found(done.path) == []
+
+
+def test_fresh_removes_them(shelf: Path, here: None, tmp_path: Path) -> None:
+    learned(shelf)
+    done, _ = run(tmp_path / "run", images=4)
+    (done.path / "training").mkdir()
+    (done.path / "mine.txt").write_text("kept", encoding="utf-8")
+    run(tmp_path / "run", "png", 3, fresh=True)
+    assert not (done.path / "latents").exists()
+    assert not (done.path / "training").exists()
+    assert (done.path / "mine.txt").exists()
+
+
+def test_of_several_points_the_default_is_kept_or_the_first(shelf: Path, here: None, tmp_path: Path) -> None:
+    learned(shelf)
+    run(tmp_path / "one", "seen:level=5/0/9", 4)
+    assert [exhibit.settings for exhibit in found(tmp_path / "one")] == ["level=0"]
+    run(tmp_path / "two", "seen:level=5/9", 4)
+    assert [exhibit.settings for exhibit in found(tmp_path / "two")] == ["level=5"]
+    run(tmp_path / "two", "seen:level=0", 4)
+    assert [exhibit.settings for exhibit in found(tmp_path / "two")] == ["level=0", "level=5"]
+    assert [view.name for view in views(tmp_path / "two")] == ["seen, level=0", "seen, level=5"]
+    assert [view.file_name for view in views(tmp_path / "one")] == ["seen"]
+
+
+def test_a_map_of_many_images_takes_some_evenly(
+    shelf: Path, here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exhibits, "MOST_IMAGES", 5)
+    monkeypatch.setattr(exhibits, "MOST_SHOWN", 2)
+    learned(shelf)
+    done, _ = run(tmp_path / "run", images=13)
+    (exhibit,) = found(done.path)
+    chosen = sorted(done.rows()["image"])[::3]
+    assert exhibit.labels is not None
+    np.testing.assert_array_equal(exhibit.labels, open_dataset("digits", tmp_path).labels[chosen])
+    assert len(exhibit.latents) == 2
+    assert "the latents of 5 of the 13 images" in views(done.path)[0].map_title(13)
+
+
+# ---- failures -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("begin", "reason"),
+    [
+        ("raise ValueError('no such layer')", "ValueError: no such layer"),
+        ("return images[0]", "latents must give an array of floats, not an array of uint8"),
+        ("return [1.0]", "latents must give an array of floats, not list"),
+        ("return np.zeros((1, 4))", "latents must give 4 latents (N, …), not the shape 1×4"),
+        ("return np.full((len(images), 4), np.nan)", "values that are not finite"),
+        ("images[0] = 0", "read-only"),
+    ],
+)
+def test_a_failure_is_a_note_and_loses_nothing(
+    shelf: Path, here: None, tmp_path: Path, begin: str, reason: str
+) -> None:
+    learned(shelf, begin=begin)
+    done, notes = run(tmp_path / "run", images=4)
+    assert done.failed_tasks == 0
+    assert len(done.rows()) == 4
+    (note,) = [note for note in notes if note.startswith("no latents of seen")]
+    assert reason in note
+    (warning,) = warnings(done.path)
+    assert reason in warning
+    assert found(done.path) == []
+
+
+def test_a_failure_is_forgotten_once_it_is_mended(shelf: Path, here: None, tmp_path: Path) -> None:
+    flag = tmp_path / "broken"
+    flag.touch()
+    learned(shelf, begin=f"assert not os.path.exists({str(flag)!r}), 'still broken'")
+    done, _ = run(tmp_path / "run", images=4)
+    assert "still broken" in warnings(done.path)[0]
+    flag.unlink()
+    run(tmp_path / "run", images=4)
+    assert warnings(done.path) == []
+    assert len(found(done.path)) == 1
+
+
+def test_a_worker_that_dies_costs_its_own_latents_only(shelf: Path, tmp_path: Path) -> None:
+    learned(shelf, "seen")
+    learned(shelf, "deadly", begin="os._exit(3)")
+    done, notes = run(tmp_path / "run", "deadly,seen", 4)
+    assert [exhibit.codec for exhibit in found(done.path)] == ["seen"]
+    assert [note for note in notes if "no latents of deadly" in note and "the worker process died" in note]
+    forget("deadly")
+
+
+def test_labels_that_come_later_are_taken(shelf: Path, here: None, tmp_path: Path) -> None:
+    learned(shelf)
+    done, _ = run(tmp_path / "run", images=4)
+    store = RunFolder.existing(done.path)
+    (file,) = (done.path / "latents").glob("*.npz")
+    with np.load(file) as archive:
+        arrays = {name: archive[name] for name in archive.files if "labels" not in name}
+    np.savez(file, **arrays)
+    (exhibit,) = exhibits.exhibits(store)
+    assert exhibit.labels is None
+    assert exhibit.shown_labels == {}
+    run(tmp_path / "run", images=4)
+    (exhibit,) = exhibits.exhibits(store)
+    assert exhibit.labels is not None
+
+
+# ---- training logs ---------------------------------------------------------------------------------------------------
+
+
+def write_weights(shelf: Path, weights: bytes = b"weights", log: pd.DataFrame | None = None) -> None:
+    folder = shelf / "weights"
+    folder.mkdir(exist_ok=True)
+    (folder / "seen.safetensors").write_bytes(weights)
+    if log is not None:
+        log.to_csv(folder / "seen.csv", index=False)
+
+
+def log() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "epoch": [1, 2, 3],
+            "learning_rate": 0.1,
+            "train_loss": [0.3, 0.2, 0.1],
+            "held_out_mse": [0.3, 0.1, 0.2],
+            "test_mse": [0.31, 0.11, 0.21],
+            "images_per_s": 10.0,
+            "seconds": 60.0,
+        }
+    )
+
+
+def test_the_log_beside_the_weights_comes_into_the_run_and_its_report(shelf: Path, here: None, tmp_path: Path) -> None:
+    write_weights(shelf, log=log())
+    learned(shelf, extra=WEIGHTS)
+    done, _ = run(tmp_path / "run", images=4)
+    (copy,) = (done.path / "training").iterdir()
+    assert copy.read_bytes() == (shelf / "weights" / "seen.csv").read_bytes()
+    logs, lacking = exhibits.training_logs(RunFolder.existing(done.path), ["seen"])
+    assert lacking == []
+    pd.testing.assert_frame_equal(logs["seen"], log())
+    (shelf / "weights" / "seen.csv").unlink()  # the report is drawn from the folder alone
+    html = page(done.path)
+    assert "How the autoencoders were trained" in html
+    assert "3.0 min" in html
+    assert '<data value="0.11">' in html
+    assert (done.path / "figures" / "training.svg").is_file()
+
+
+def test_a_log_of_other_weights_does_not_show(shelf: Path, here: None, tmp_path: Path) -> None:
+    write_weights(shelf, log=log())
+    learned(shelf, extra=WEIGHTS)
+    done, _ = run(tmp_path / "run", images=4)
+    (shelf / "weights" / "seen.csv").unlink()
+    write_weights(shelf, b"other weights")
+    run(tmp_path / "run", images=4)
+    training = exhibition.training(RunFolder.existing(done.path), ["seen"])
+    assert training.lacking == ["seen"]
+    assert training.logs == {}
+
+
+def test_a_log_that_comes_later_is_taken(shelf: Path, here: None, tmp_path: Path) -> None:
+    write_weights(shelf)
+    learned(shelf, extra=WEIGHTS)
+    done, _ = run(tmp_path / "run", images=4)
+    assert not (done.path / "training").exists()
+    write_weights(shelf, log=log())
+    again, _ = run(tmp_path / "run", images=4)
+    assert again.changed
+    assert exhibits.training_logs(RunFolder.existing(done.path), ["seen"])[1] == []
+
+
+@pytest.mark.parametrize("content", ["", "epoch,loss\n1,2\n", "epoch,train_loss,held_out_mse\na,b,c\n", "\x00\xff" * 9])
+def test_a_log_that_is_no_log_is_said(shelf: Path, here: None, tmp_path: Path, content: str) -> None:
+    write_weights(shelf, log=log())
+    learned(shelf, extra=WEIGHTS)
+    done, _ = run(tmp_path / "run", images=4)
+    (copy,) = (done.path / "training").iterdir()
+    copy.write_text(content, encoding="latin-1")
+    assert exhibits.training_logs(RunFolder.existing(done.path), ["seen"]) == ({}, ["seen"])

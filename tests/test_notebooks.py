@@ -1,0 +1,130 @@
+"""The stored notebooks: executed in full with the weights that are shipped, fit to be published, public names alone.
+
+That they run is tested beside this: pytest executes the notebooks themselves, on small settings.
+"""
+
+from __future__ import annotations
+
+import ast
+import getpass
+import importlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import codecbench as cb
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+WEIGHTS = {
+    "01_mnist_autoencoders": ("lossy_ae", "lossless_ae"),
+    "02_stl10_conv_autoencoder": ("stl10_ae",),
+}
+PUBLIC = re.compile(r"codecbench(\.(curves|figures|looks|projection|registry|learned(\.[a-z]\w*)?))?")
+MOST_BYTES = 3_000_000
+MACHINE = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|mnt|Users|opt|usr|var)\b|[A-Z]:\\")
+
+each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def cells(path):
+    return json.loads(path.read_text(encoding="utf-8"))["cells"]
+
+
+def code_cells(path):
+    return [cell for cell in cells(path) if cell["cell_type"] == "code"]
+
+
+def source(cell):
+    return "".join(cell["source"])
+
+
+def shown(cell):
+    """What a cell put out, without pictures."""
+    parts = []
+    for output in cell.get("outputs", ()):
+        parts.append("".join(output.get("text", ())))
+        parts += ["".join(text) for kind, text in output.get("data", {}).items() if not kind.startswith("image/")]
+    return "\n".join(parts)
+
+
+def test_both_are_there():
+    assert {path.stem for path in NOTEBOOKS} == set(WEIGHTS)
+
+
+@each
+def test_every_cell_was_executed_in_order_and_shows_something(path):
+    executed = code_cells(path)
+    assert [cell["execution_count"] for cell in executed] == list(range(1, len(executed) + 1))
+    assert not [source(cell) for cell in executed if not cell["outputs"]]
+
+
+@each
+def test_no_cell_failed_or_warned(path):
+    outputs = [output for cell in code_cells(path) for output in cell["outputs"]]
+    assert not [output for output in outputs if output["output_type"] == "error" or output.get("name") == "stderr"]
+    assert not [shown(cell) for cell in code_cells(path) if "Warning" in shown(cell)]
+
+
+@each
+def test_it_was_executed_in_full_over_the_real_data(path):
+    everything = "\n".join(map(shown, code_cells(path)))
+    assert "Settings: full." in everything
+    assert "is not on disk" not in everything
+    assert "not part of this installation" not in everything
+
+
+@each
+def test_it_was_executed_with_the_weights_that_are_shipped(path):
+    everything = "\n".join(map(shown, code_cells(path)))
+    for name in WEIGHTS[path.stem]:
+        card = json.loads((ROOT / "codecs" / "weights" / f"{name}.json").read_text(encoding="utf-8"))
+        assert card["sha256"][:12] in everything, f"`make notebooks`: {name} has other weights now"
+
+
+@each
+def test_it_names_no_machine_and_no_user(path):
+    text = "\n".join(source(cell) + "\n" + shown(cell) for cell in cells(path))
+    assert not MACHINE.findall(text)
+    assert str(ROOT) not in text
+    if getpass.getuser() != "root":  # a word that may stand anywhere
+        assert getpass.getuser() not in text.split()
+
+
+@each
+def test_it_is_small_and_holds_nothing_of_the_kernel(path):
+    assert path.stat().st_size < MOST_BYTES
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    assert set(notebook["metadata"]) == {"kernelspec", "language_info"}
+    assert notebook["metadata"]["language_info"] == {"name": "python"}
+    assert not [cell["metadata"] for cell in notebook["cells"] if cell["metadata"]]
+
+
+@each
+def test_it_uses_public_names_alone(path):
+    imported: list[tuple[str, str | None]] = []
+    for cell in code_cells(path):
+        for node in ast.walk(ast.parse(source(cell))):
+            if isinstance(node, ast.Import):
+                imported += [(name.name, None) for name in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                imported += [(str(node.module), name.name) for name in node.names]
+            elif isinstance(node, ast.Attribute):
+                assert not node.attr.startswith("_") or node.attr == "__file__" or node.attr == "__version__"
+                if isinstance(node.value, ast.Name) and node.value.id == "cb" and node.attr != "__file__":
+                    assert node.attr in cb.__all__
+    ours = [(module, name) for module, name in imported if module.partition(".")[0] in {"codecbench", "tests"}]
+    assert ("codecbench", None) in ours
+    for module, name in ours:
+        inside = name if module in {"codecbench", "codecbench.learned"} else None  # a module of that package
+        assert PUBLIC.fullmatch(f"{module}.{inside}" if inside else module), (module, name)
+        assert name is None or not name.startswith("_")
+        importlib.import_module(f"{module}.{inside}" if inside else module)
+
+
+@pytest.mark.parametrize("text", ["cache in /home/someone/data", "File /tmp/x.py", r"C:\Users", "/root/.cache"])
+def test_a_path_would_be_noticed(text):
+    assert MACHINE.search(text)

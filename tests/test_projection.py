@@ -1,0 +1,83 @@
+"""The plane of the first two principal components, against an independent computation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from codecbench.errors import UsageError
+from codecbench.projection import BLOCK, principal_plane
+
+
+def latents(count: int, size: int, seed: int = 0) -> np.ndarray:
+    """float32 (count, size) around 3, with variances that fall by a quarter from number to number."""
+    rng = np.random.default_rng(seed)
+    mixed = rng.normal(size=(count, size)) * 0.75 ** np.arange(size)
+    turned, _ = np.linalg.qr(np.random.default_rng(99).normal(size=(size, size)))
+    return (3 + mixed @ turned).astype(np.float32)
+
+
+@pytest.mark.parametrize(("count", "size"), [(2 * BLOCK + 7, 6), (300, 12), (9, 40), (12, 12)])
+def test_points_and_shares_are_those_of_the_singular_value_decomposition(count: int, size: int) -> None:
+    z = latents(count, size)
+    plane = principal_plane(z)
+    centred = z.astype(np.float64) - z.astype(np.float64).mean(axis=0)
+    left, strengths, right = np.linalg.svd(centred, full_matrices=False)
+    signs = np.sign(np.sum(plane.axes * right[:2], axis=1))
+    np.testing.assert_allclose(plane.axes, signs[:, None] * right[:2], atol=1e-9)
+    np.testing.assert_allclose(plane.project(z), (left * strengths)[:, :2] * signs, atol=1e-7)
+    np.testing.assert_allclose(plane.explained, strengths[:2] ** 2 / np.sum(strengths**2), rtol=1e-9)
+    assert plane.project(z).dtype == np.float64
+
+
+def test_others_are_mapped_into_the_plane_of_the_first() -> None:
+    plane = principal_plane(latents(500, 8))
+    other = latents(20, 8, seed=5)
+    expected = (other.astype(np.float64) - plane.mean) @ plane.axes.T
+    np.testing.assert_allclose(plane.project(other), expected, atol=1e-12)
+    np.testing.assert_allclose(plane.project(plane.mean[None]), [[0.0, 0.0]], atol=1e-12)
+
+
+@pytest.mark.parametrize(("count", "size"), [(200, 8), (6, 30)])
+def test_signs_do_not_depend_on_the_solver(count: int, size: int) -> None:
+    z = latents(count, size)
+    plane = principal_plane(z)
+    assert all(axis[np.abs(axis).argmax()] > 0 for axis in plane.axes)
+    np.testing.assert_allclose(principal_plane(-z).axes, plane.axes, atol=1e-9)
+
+
+def test_latents_of_any_shape_are_flattened() -> None:
+    z = latents(100, 24)
+    plane = principal_plane(z.reshape(100, 2, 3, 4))
+    np.testing.assert_array_equal(plane.project(z.reshape(100, 2, 3, 4)), principal_plane(z).project(z))
+
+
+def test_few_numbers_and_few_latents_leave_axes_without_variance() -> None:
+    one = principal_plane(np.arange(5.0)[:, None])
+    assert one.explained == (1.0, 0.0)
+    np.testing.assert_allclose(one.project(np.arange(5.0)[:, None])[:, 1], 0.0)
+    single = principal_plane(latents(1, 8))
+    assert single.explained == (0.0, 0.0)
+    np.testing.assert_allclose(single.project(latents(1, 8)), 0.0)
+    same = principal_plane(np.ones((50, 4)))
+    assert same.explained == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [np.zeros((3, 4), np.int64), np.zeros(5), np.zeros((0, 4)), np.zeros((3, 0))],
+    ids=["ints", "1-D", "0", "N×0"],
+)
+def test_other_arrays_are_refused(bad: np.ndarray) -> None:
+    with pytest.raises(UsageError, match="latents must be floats"):
+        principal_plane(bad)
+
+
+def test_values_that_are_not_finite_and_other_sizes_are_refused() -> None:
+    z = latents(30, 4)
+    plane = principal_plane(z)
+    z[3, 2] = np.inf
+    with pytest.raises(UsageError, match="finite"):
+        principal_plane(z)
+    with pytest.raises(UsageError, match="latents of 5 numbers do not fit a plane of 4"):
+        plane.project(latents(3, 5))

@@ -1,0 +1,86 @@
+"""Published runs: a summary that is read back equals the one that was written."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from runs import MadeUpRun, usual_run
+
+import codecbench as cb
+from codecbench.analysis import summarise
+from codecbench.errors import StoreError
+from codecbench.published import read_summary
+
+HEAD = "dataset,codec,settings,images,failed,exact_images,bits_per_image,mse,psnr_db\n"
+
+
+def odd_run(path: Path) -> MadeUpRun:
+    """Failures, skips, missing times and a reason that looks like a missing value."""
+    run = MadeUpRun(
+        path,
+        {"mnist": (28, 28, 1), "NA": (4, 4, 3)},
+        ["c", "null"],
+        skipped=[{"dataset": "NA", "codec": "null:q=1", "images": 8, "reason": "too small, they say"}],
+    )
+    run.point("mnist", "c", mse=[0.1, 1 / 3, *[0.0] * 6], num_bytes=[7, 11, *[13] * 6], encode_s=(1e-5, 3e-5))
+    run.point("NA", "c", ssim=math.nan)
+    run.failure("mnist", "null", "nan")
+    return run
+
+
+def write_table(run: MadeUpRun) -> Path:
+    """Writes ``summary.csv`` as a report does, without drawing one."""
+    content = summarise(run.store).to_csv(index=False, lineterminator="\n").encode()
+    return run.store.write_file("summary.csv", content)
+
+
+@pytest.mark.parametrize("make", [usual_run, odd_run])
+def test_the_table_comes_back_as_it_was(make: Callable[[Path], MadeUpRun], tmp_path: Path) -> None:
+    run = make(tmp_path)
+    write_table(run)
+    whole = cb.load_run(tmp_path).summary()
+    shutil.rmtree(tmp_path / "parts")
+    shutil.rmtree(tmp_path / "timings")
+    pd.testing.assert_frame_equal(cb.load_run(tmp_path).summary(), whole)
+
+
+def test_parts_come_before_the_table(tmp_path: Path) -> None:
+    run = usual_run(tmp_path)
+    write_table(run)
+    run.point("mnist", "exact", {"level": 2}, num_bytes=60, mse=0.0)
+    assert len(cb.load_run(tmp_path).summary()) == len(read_summary(tmp_path / "summary.csv")) + 1
+
+
+def test_columns_of_other_versions(tmp_path: Path) -> None:
+    whole = write_table(usual_run(tmp_path))
+    table = pd.read_csv(whole).drop(columns=["on_training_images", "threads", "device", "encode_s"])
+    table.assign(later=1).to_csv(tmp_path / "other.csv", index=False)
+    found = read_summary(tmp_path / "other.csv")
+    expected = read_summary(whole)
+    assert list(found.columns) == list(expected.columns)
+    assert dict(found.dtypes) == dict(expected.dtypes)
+    assert not found["on_training_images"].any()
+    assert found["encode_s"].isna().all()
+    assert found["mse"].tolist() == expected["mse"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "cannot be read: EmptyDataError"),
+        ("dataset,codec\nmnist,svd\n", "is no summary of a run: it has no column settings, exact_images"),
+        (HEAD + "mnist,svd,,many,0,0,1,1,1\n", "cannot be read: ValueError"),
+        (HEAD + "mnist,svd,,8,0,0,1,much,1\n", "cannot be read: ValueError"),
+    ],
+)
+def test_what_is_no_summary_is_said_in_one_line(content: str, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "summary.csv"
+    file.write_text(content, encoding="utf-8")
+    with pytest.raises(StoreError, match=words) as caught:
+        read_summary(file)
+    assert "\n" not in str(caught.value)
