@@ -44,10 +44,10 @@ FAST = Recipe(
     dataset="mnist:split=train",
     test="mnist",
     held_out=5_000,
-    epochs=40,
+    epochs=25,
     batch_size=250,
-    learning_rate=2e-4,
-    start=PixelwiseStart(),
+    learning_rate=2e-5,
+    start=PixelwiseStart(starts=256, steps=10_000),
 )
 
 SOURCE = Recipe(
