@@ -79,7 +79,7 @@ RECIPES = {
         dataset="mnist:split=train",
         test="mnist",
         held_out=5_000,
-        epochs=15,
+        epochs=8,
         batch_size=128,
         optimizer="muon",
         learning_rate=0.02,
