@@ -22,7 +22,7 @@ def open_codec(spec: str) -> Codec:
         PluginError: the codec's file cannot be imported.
     """
     choices, _ = plan.choose_codecs(spec)
-    sweeps = [[{}] if points is None else points for choice in choices for points in choice.sweeps]
+    sweeps: list[list[plan.Point]] = [points or [{}] for choice in choices for points in choice.sweeps]
     if spec.strip() == "all" or len(choices) != 1 or sum(map(len, sweeps)) != 1:
         raise SpecError(f"{spec!r} stands for several codecs; expected one, every setting with one value")
     return choices[0].cls(**sweeps[0][0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from ._shape import pack_shape, unpack_shape
 @dataclass(frozen=True)
 class NoCompression(PerImageCodec):
     """The raw bytes, row by row, channels interleaved, behind the shape as three variable-length integers."""
+
+    made_of: ClassVar[tuple[str, ...]] = ("codecbench.varint",)
 
     @property
     def lossless(self) -> bool:

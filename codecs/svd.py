@@ -37,6 +37,7 @@ class Svd(FloatCodec):
 
     exact_bytes: ClassVar[bool] = False
     uses_device: ClassVar[bool] = True
+    made_of: ClassVar[tuple[str, ...]] = ("codecbench.varint",)
 
     rank: int = setting(5, low=0, help="singular values kept in each channel; all ranks are swept")
 

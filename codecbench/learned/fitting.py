@@ -102,8 +102,8 @@ def fit_coder(
     """Fits a coder to latents.
 
     The decoder's mean Jacobian tells how much an error of the latent costs in the image. In that metric the channels
-    are decorrelated. All coefficients then have the same step, the largest that keeps within the excess, and tables of
-    their own. Of a few prices of a bit the one is kept that costs fewest bits at that error.
+    are decorrelated. All coefficients then have the same step, the largest that keeps within the excess (a wider one
+    only where 256 symbols would not reach), and tables of their own. Of a few prices of a bit the one is kept that costs fewest bits at that error.
 
     Args:
         images: uint8, (N, C, H, W), in random order.
@@ -118,11 +118,14 @@ def fit_coder(
     error = partial(squared_error, images[shown], latents.shape[1:], reconstruct)
     exact = error(z[shown])
     mean, analysis, synthesis = transform(z, sensitivity(latents, reconstruct, seed))
+    # Coefficients that would leave a symbol's range have a wider step of their own: being cut off costs far more.
+    reach = np.abs((z.swapaxes(1, 2) - mean) @ analysis).max((0, 1)) / (HIGHEST - 1)
     found: list[tuple[float, LatentCoder]] = []
     step = float(np.sqrt(12 * excess * exact / z[0].size))
     for slope in SLOPES:
         for _ in range(ROUNDS):
-            bare = LatentCoder(mean, analysis / np.float32(step), synthesis * np.float32(step), *_open(len(mean)))
+            steps = np.maximum(np.float32(step), reach)
+            bare = LatentCoder(mean, analysis / steps, synthesis * steps[:, None], *_open(len(mean)))
             coder = fit_counts(bare, z, slope, classes)
             symbols, _ = coder.quantise(z[shown], None if classes is None else classes[shown])
             rise = error(coder.dequantise(symbols)) / exact - 1
