@@ -330,7 +330,7 @@ def train(
         data_dir=data_dir,
         command=_command_line().replace(" --resume", ""),
     )
-    kept = _epochs(keep) if keep else ()
+    kept = () if keep is None else _epochs(keep, job.recipe.epochs)
     show = TrainProgress()
     try:
         card = training.train(job, resume=resume, keep=kept, watch=show)
@@ -345,8 +345,9 @@ def train(
     click.echo(f"weights {Path(outcome.install(job) if install else job.out / 'best.safetensors')}")
 
 
-def _epochs(text: str) -> list[int]:
+def _epochs(text: str, most: int) -> list[int]:
     """The numbers of ``1,50,300``."""
-    if not all(part.strip().isdecimal() and int(part) for part in text.split(",")):
-        raise UsageError(f"--keep {text} is not allowed; allowed: numbers of epochs from 1, such as 1,50,300")
-    return [int(part) for part in text.split(",")]
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and 1 <= int(part) <= most for part in parts):
+        raise UsageError(f"--keep {text} is not allowed; allowed: epochs from 1 to {most}, such as 1,{most}")
+    return [int(part) for part in parts]

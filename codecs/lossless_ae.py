@@ -81,6 +81,5 @@ class LosslessAe(LatentCodec):
     trained_on: ClassVar[tuple[str, ...]] = ("mnist",)
     network: ClassVar[type[Autoencoder]] = LosslessAutoencoder
     image_shape: ClassVar[Shape] = (28, 28, 1)
-    codes_latents: ClassVar[bool] = False
     latent_shape: ClassVar[tuple[int, ...]] = (PIXELS,)
     recipes: ClassVar[dict[str, Recipe]] = {"fast": FAST, "source": SOURCE}

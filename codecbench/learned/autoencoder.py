@@ -74,7 +74,6 @@ class LatentCodec(FloatCodec):
     Attributes:
         latent: the numbers' type; a codec makes it a setting where it offers more than one.
         tiles: images are cut into blocks; a setting too, where it is offered.
-        codes_latents: the codec offers ``latent=int8``, so that its training ends with fitting tables.
         network: the autoencoder's class, or what else builds one when called without arguments.
         networks: the same by ``variant``, for codecs with several.
         variant: which of them the settings ask for; empty for the only one.
@@ -90,7 +89,6 @@ class LatentCodec(FloatCodec):
     network: ClassVar[Callable[[], Autoencoder]]
     networks: ClassVar[Mapping[str, Callable[[], Autoencoder]]] = {}
     variant: str = ""
-    codes_latents: ClassVar[bool] = True
     image_shape: ClassVar[Shape]
     latent_shape: ClassVar[tuple[int, ...]]
     recipes: ClassVar[dict[str, Recipe]]

@@ -52,7 +52,15 @@ def fit_tables(network: Autoencoder, images: torch.Tensor, *, excess: float = EX
     images = images[order.to(images.device)]
     latents, told = _seen(network, images)
     classes = told.int().cpu().numpy() if network.classes > 1 else None
-    return fit_coder(images, latents, _restore(network, told), excess=excess, classes=classes, seed=seed)
+    return fit_coder(
+        images,
+        latents,
+        _restore(network, told),
+        excess=excess,
+        classes=classes,
+        most_classes=network.classes,
+        seed=seed,
+    )
 
 
 @torch.inference_mode()
@@ -97,13 +105,15 @@ def fit_coder(
     *,
     excess: float,
     classes: Classes | None = None,
+    most_classes: int = 1,
     seed: int = 0,
 ) -> LatentCoder:
     """Fits a coder to latents.
 
     The decoder's mean Jacobian tells how much an error of the latent costs in the image. In that metric the channels
     are decorrelated. All coefficients then have the same step, the largest that keeps within the excess (a wider one
-    only where 256 symbols would not reach), and tables of their own. Of a few prices of a bit the one is kept that costs fewest bits at that error.
+    only where 256 symbols would not reach), and tables of their own. Of a few prices of a bit the one is kept that
+    costs fewest bits at that error.
 
     Args:
         images: uint8, (N, C, H, W), in random order.
@@ -111,6 +121,7 @@ def fit_coder(
         reconstruct: the decoder.
         excess: how far the mean squared error may rise, as a fraction of it.
         classes: of the latents, int32, (N,), where each class has tables of its own and the encoder is told it.
+        most_classes: how many there are, whether all are seen or not.
         seed: of the places at which the sensitivity is taken.
     """
     z: Latents = latents.flatten(2).cpu().numpy() if latents.ndim > 2 else latents.unsqueeze(2).cpu().numpy()
@@ -120,12 +131,13 @@ def fit_coder(
     mean, analysis, synthesis = transform(z, sensitivity(latents, reconstruct, seed))
     # Coefficients that would leave a symbol's range have a wider step of their own: being cut off costs far more.
     reach = np.abs((z.swapaxes(1, 2) - mean) @ analysis).max((0, 1)) / (HIGHEST - 1)
+    number = 1 if classes is None else most_classes
     found: list[tuple[float, LatentCoder]] = []
     step = float(np.sqrt(12 * excess * exact / z[0].size))
     for slope in SLOPES:
         for _ in range(ROUNDS):
             steps = np.maximum(np.float32(step), reach)
-            bare = LatentCoder(mean, analysis / steps, synthesis * steps[:, None], *_open(len(mean)))
+            bare = LatentCoder(mean, analysis / steps, synthesis * steps[:, None], *_open(len(mean), number))
             coder = fit_counts(bare, z, slope, classes)
             symbols, _ = coder.quantise(z[shown], None if classes is None else classes[shown])
             rise = error(coder.dequantise(symbols)) / exact - 1
@@ -185,7 +197,7 @@ def transform(latents: Latents, metric: Matrix) -> tuple[Latents, Latents, Laten
     z = latents.swapaxes(1, 2).reshape(-1, latents.shape[1]).astype(np.float64)
     covariance = np.cov(z, rowvar=False).reshape(metric.shape)
     values, vectors = np.linalg.eigh(metric)
-    values = np.maximum(values, 1e-6 * values.max())
+    values = np.maximum(values, max(1e-6 * values.max(), 1e-30))  # a decoder may ignore its latent
     root, inverse = (vectors * values**power @ vectors.T for power in (0.5, -0.5))
     rotation = np.linalg.eigh(root @ covariance @ root)[1][:, ::-1]
     return z.mean(0).astype(np.float32), (root @ rotation).astype(np.float32), (rotation.T @ inverse).astype(np.float32)
@@ -195,10 +207,10 @@ def _parts(count: int, size: int) -> list[slice]:
     return [slice(start, start + size) for start in range(0, count, size)]
 
 
-def _open(channels: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _open(channels: int, classes: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The range of every symbol, all alike: low, counts and front of coefficients without tables."""
-    size = HIGHEST - LOWEST + 1
-    return np.full(channels, LOWEST, np.int64), np.ones((1, channels, size), np.int64), np.ones(1, np.int64)
+    counts = np.ones((classes, channels, HIGHEST - LOWEST + 1), np.int64)
+    return np.full(channels, LOWEST, np.int64), counts, np.ones(classes, np.int64)
 
 
 def fit_counts(coder: LatentCoder, latents: Latents, slope: float, classes: Classes | None = None) -> LatentCoder:
@@ -217,7 +229,7 @@ def _counted(coder: LatentCoder, symbols: Symbols, classes: Classes) -> LatentCo
     margin = 1 + (highest - lowest) // 4
     low, high = np.maximum(lowest - margin, LOWEST), np.minimum(highest + margin, HIGHEST)
     sizes = high - low + 1
-    number, width = int(classes.max()) + 1, int(sizes.max())
+    number, width = len(coder.front), int(sizes.max())
     tables = classes[:, None, None] * len(low) + np.arange(len(low))
     cells = tables * width + symbols - low
     seen = np.bincount(cells.ravel(), minlength=number * len(low) * width).reshape(number, len(low), width)

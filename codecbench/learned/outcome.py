@@ -23,6 +23,7 @@ from codecbench.learned.samples import evaluate, load_samples
 from codecbench.learned.weights import card_path, load_weights, save_weights, weights_path
 from codecbench.plan import open_dataset
 from codecbench.registry import file_sha256
+from codecbench.settings import settings_of
 
 CARD = "best.json"
 
@@ -33,7 +34,8 @@ def fit_latent_tables(job: Job, state: State, image_set: ImageSet, aside: list[i
     Returns:
         What the card says of them, by the held-out images; nothing for other codecs.
     """
-    if not getattr(job.codec, "codes_latents", False):
+    latent = settings_of(job.codec).get("latent") if isinstance(job.codec, type) else None
+    if latent is None or "int8" not in latent.choices:
         return {}
     recipe = job.recipe
     network = build_network(job.codec, recipe.variant)

@@ -133,7 +133,9 @@ def change(recipe: Recipe, texts: Sequence[str]) -> Recipe:
     """
     changes: dict[str, bool | int | float] = {}
     for text in texts:
-        name, _, value = text.partition("=")
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"{text!r} is not allowed; allowed: FIELD=VALUE, such as batch_size=100")
         if name not in CHANGEABLE:
             raise UnknownNameError("field of a recipe that can be changed", name, CHANGEABLE)
         changes[name] = _read(name, value)

@@ -3,7 +3,7 @@
 Everything random in an epoch (shuffling, augmentation, noise inside the network) is drawn from the seed and the epoch's
 number, and a checkpoint is written after each epoch, so a killed run that is resumed ends with the weights of an
 uninterrupted one (on a CPU bit for bit). The best epoch is chosen on training images that were held out; test images
-are measured once, at the end, to be reported.
+are measured after every epoch and at the end, to be looked at; they choose nothing.
 """
 
 from __future__ import annotations

@@ -124,26 +124,6 @@ def _read(path: Path, sha256: str) -> tuple[dict[str, torch.Tensor], dict[str, t
     return parameters, {name.removeprefix(TABLES): value for name, value in tables.items()}
 
 
-def add_tables(path: Path, tables: Mapping[str, torch.Tensor], notes: Mapping[str, Any]) -> None:
-    """Puts tables into a weight file that is there, in place of those that it has, and its new checksum into its card.
-
-    Args:
-        path: the safetensors file; its card lies beside it.
-        tables: by name, without ``TABLES`` in front.
-        notes: JSON values that the card keeps as ``"tables"``: how they were fitted, and what they reach.
-
-    Raises:
-        WeightsError: see :func:`load_weights` and :func:`read_card`; nothing is written then.
-    """
-    card = read_card(path)
-    parameters, _ = _read(path, card["sha256"])
-    save_weights(path, parameters, tables)
-    card |= {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "tables": dict(notes)}
-    temporary = card_path(path).with_name(card_path(path).name + ".tmp")
-    temporary.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(card_path(path))
-
-
 def has_tables(path: Path) -> bool:
     """Whether a weight file holds tables; by its header alone, and False where there is no such file."""
     try:

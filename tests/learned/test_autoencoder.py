@@ -26,7 +26,7 @@ from codecbench.learned import autoencoder
 from codecbench.learned.autoencoder import to_tensor
 from codecbench.learned.latents import HIGHEST, LOWEST, LatentCoder
 from codecbench.learned.recipe import describe
-from codecbench.learned.weights import add_tables, card_path, read_card, save_weights, shipped_network, weights_path
+from codecbench.learned.weights import card_path, read_card, save_weights, shipped_network, weights_path
 from codecbench.plan import open_dataset
 from codecbench.registry import CODECS, file_sha256
 from codecbench.settings import settings_of
@@ -92,8 +92,9 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(autoencoder, "weights_path", lambda cls, _="": folder / f"{cls.name}.safetensors")
         for name in ("lossy_ae", "stl10_ae"):
-            cls = CODECS.get(name)
-            add_tables(autoencoder.weights_path(cls), tables_for(cls), {})
+            cls, path = CODECS.get(name), folder / f"{name}.safetensors"
+            save_weights(path, shipped_network(cls.network, path, "cpu").state_dict(), tables_for(cls))
+            card_path(path).write_text(json.dumps({"sha256": file_sha256(path)}), encoding="utf-8")
         yield
 
 

@@ -281,7 +281,7 @@ def test_each_class_gets_tables_of_its_own() -> None:
     with torch.inference_mode():
         z = network.encoder(images.float() / 255.0)
     classes = (z[:, 0, 0, 0] > z[:, 0, 0, 0].median()).numpy().astype(np.int32)
-    coder = fitting.fit_coder(images, z, lambda z, _: network.decoder(z), excess=0.1, classes=classes)
+    coder = fitting.fit_coder(images, z, lambda z, _: network.decoder(z), excess=0.1, classes=classes, most_classes=2)
     assert coder.counts.shape[0] == 2
     assert coder.front.tolist() == [1501, 1501]
     symbols, of = coder.quantise(z.numpy(), classes)
@@ -302,3 +302,35 @@ def test_a_channel_that_never_changes() -> None:
 
 def test_slope_is_part_of_the_coder() -> None:
     assert replace(make(), slope=0.5).tables()["slope"].tolist() == [0.5]
+
+
+def test_classes_that_were_never_seen_have_tables_too() -> None:
+    """What the decoder can be told is known by the network, not by the images that happened to be fitted to."""
+    network, images, _ = fitted()
+    with torch.inference_mode():
+        latents = network.encoder(images.float() / 255.0)
+    coder = fitting.fit_coder(
+        images,
+        latents,
+        lambda z, _: network.decoder(z),
+        excess=0.1,
+        classes=np.zeros(len(images), np.int32),
+        most_classes=3,
+    )
+    assert coder.front.shape == (3,)
+    assert (coder.front >= 1).all()
+    symbols = np.zeros((1, 2, 3), np.int32)
+    for told in (0, 2):
+        stream = coder.write(symbols, np.array([told], np.int32))
+        assert coder.read(stream, 1, 2, "it")[1].tolist() == [told]
+
+
+def test_a_decoder_that_ignores_its_latent() -> None:
+    network, images, _ = fitted()
+    deaf = Linear().eval().requires_grad_(False)
+    deaf.encoder.load_state_dict(network.encoder.state_dict())
+    with torch.inference_mode():
+        deaf.decoder.weight.zero_()
+    coder = fitting.fit_tables(deaf, images, excess=0.1)
+    assert np.isfinite(coder.analysis).all()
+    assert np.isfinite(coder.synthesis).all()

@@ -23,7 +23,7 @@ from torch import nn
 
 from codecbench import cli
 from codecbench.errors import DatasetError, TrainingError, UnknownNameError, UsageError
-from codecbench.learned import checkpoint, samples, training
+from codecbench.learned import checkpoint, outcome, samples, training
 from codecbench.learned.augment import RandomAffine, RandomCropFlip
 from codecbench.learned.jobs import Job, make_job
 from codecbench.learned.optimizers import build_optimizer, set_learning_rate
@@ -457,6 +457,7 @@ def images_used(monkeypatch: pytest.MonkeyPatch, job: Job) -> tuple[list[set[int
 
     with monkeypatch.context() as patch:
         patch.setattr(training, "evaluate", watched)
+        patch.setattr(outcome, "evaluate", watched)
         train(dataclasses.replace(job, recipe=dataclasses.replace(job.recipe, loss=loss)))
     per_epoch = len(trained) // job.recipe.epochs
     return [set(trained[start : start + per_epoch]) for start in range(0, len(trained), per_epoch)], evaluated
@@ -485,6 +486,7 @@ def test_the_held_out_images_stay_the_same_when_resumed(small_root, tmp_path, mo
         return evaluate(network, samples, crop)
 
     monkeypatch.setattr(training, "evaluate", watched)
+    monkeypatch.setattr(outcome, "evaluate", watched)
     with pytest.raises(KeyboardInterrupt):
         train(job, watch=stop_in(3))
     train(job, resume=True)
@@ -601,6 +603,7 @@ def test_best_and_last_weights(small_root: Path, tmp_path: Path, monkeypatch: py
     """The best epoch is the first with the lowest error."""
     errors = iter([0.5, 0.9, 0.2, 0.8, 0.2, 0.1, 0.3, 0.7, 0.9])  # on held-out and test images in turn
     monkeypatch.setattr(training, "evaluate", lambda *_: next(errors))
+    monkeypatch.setattr(outcome, "evaluate", lambda *_: next(errors))
     copies: list[bytes] = []
     save = checkpoint.save
 
@@ -718,7 +721,8 @@ def test_changed_fields() -> None:
     [
         ("batch_size=0", "batch_size=0 is not allowed; allowed: a whole number of 1 or more"),
         ("batch_size=x", "batch_size=x is not allowed"),
-        ("batch_size", "batch_size= is not allowed"),
+        ("batch_size", "'batch_size' is not allowed; allowed: FIELD=VALUE"),
+        ("batch_size=", "batch_size= is not allowed"),
         ("learning_rate=nan", "allowed: a number of 1e-12 or more"),
         ("learning_rate=inf", "learning_rate=inf is not allowed"),
         ("compile=1", "compile=1 is not allowed; allowed: true, false"),

@@ -13,7 +13,6 @@ from torch import nn
 from codecbench.errors import WeightsError
 from codecbench.learned import weights
 from codecbench.learned.weights import (
-    add_tables,
     card_path,
     has_tables,
     read_card,
@@ -221,33 +220,9 @@ def test_weights_without_tables(shipped: Path) -> None:
     assert not has_tables(shipped.with_name("missing.safetensors"))
 
 
-@pytest.mark.parametrize("before", [None, 1])
-def test_tables_are_added_later(shipped: Path, before: int | None) -> None:
-    if before is not None:
-        add_tables(shipped, tables(before), {"excess": 0.5})
-    first = shipped_network(Network, shipped, "cpu")
-    card = read_card(shipped)
-    add_tables(shipped, tables(), {"excess": 0.01, "held_out_bits": 200.5})
-    assert same(shipped_tables(shipped), tables())
-    assert torch.equal(shipped_network(Network, shipped, "cpu").weight, first.weight)
-    notes = {"sha256": file_sha256(shipped), "tables": {"excess": 0.01, "held_out_bits": 200.5}}
-    assert read_card(shipped) == {**card, **notes}
-    assert {file.suffix for file in shipped.parent.iterdir()} == {".json", ".safetensors"}
-
-
-def test_tables_are_not_added_to_altered_weights(shipped: Path) -> None:
-    content = bytearray(shipped.read_bytes())
-    content[-1] ^= 1
-    shipped.write_bytes(content)
-    card = read_card(shipped)
-    with pytest.raises(WeightsError, match="altered"):
-        add_tables(shipped, tables(), {})
-    assert shipped.read_bytes() == content
-    assert read_card(shipped) == card
-
-
 def test_altered_tables_are_refused(shipped: Path) -> None:
-    add_tables(shipped, tables(), {})
+    save_weights(shipped, Network().state_dict(), tables())
+    write_card(shipped)
     content = bytearray(shipped.read_bytes())
     content[-1] ^= 1
     shipped.write_bytes(content)
