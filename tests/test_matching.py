@@ -531,7 +531,7 @@ def test_the_reference_run_as_a_fresh_clone_has_it(tmp_path: Path, capsys: pytes
     for name in ("run.json", "summary.csv", "report.html"):
         shutil.copy(REFERENCE / name, tmp_path)
     options = ["--dataset", "mnist", "--by", "mse_float", "--csv"]
-    assert main(["match", str(tmp_path), "--codec", "lossy_ae", "--against", "svd", *options]) == 0
+    assert main(["match", str(tmp_path), "--codec", "lossy_ae:latent=float32", "--against", "svd", *options]) == 0
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     assert row["status"] == "matched"
     assert (row["swept"], float(row["above"]) - float(row["below"])) == ("rank", 1)

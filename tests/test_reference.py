@@ -43,7 +43,8 @@ def test_lossless_ae_beats_svd_of_rank_13(summary: pd.DataFrame) -> None:
 
 def test_the_whole_curve_of_svd(summary: pd.DataFrame) -> None:
     curve = [point(summary, "mnist", "svd", rank=rank)["mse_float"] for rank in range(29)]
-    assert curve == sorted(curve, reverse=True)
+    assert curve[:20] == sorted(curve[:20], reverse=True)
+    assert max(curve[20:]) < curve[19]  # what float32 leaves
     assert curve[19] == pytest.approx(1.61e-8, rel=0.01)
 
 
