@@ -313,7 +313,7 @@ def test_what_a_codec_does_not_take_stands_in_the_summary(tmp_path):
 @pytest.mark.real_data
 def test_a_learned_codec_on_its_own_training_images_is_marked(tmp_path, data_root):
     datasets = "mnist,mnist:split=train,digits"
-    run = measure("lossy_ae,none", tmp_path / "run", datasets=datasets, data_dir=data_root)
+    run = measure("lossy_ae:latent=float32,none", tmp_path / "run", datasets=datasets, data_dir=data_root)
     marked = run.summary().set_index(["dataset", "codec"])
     assert marked.index[marked["on_training_images"]].tolist() == [("mnist:split=train", "lossy_ae")]
     assert marked.index[marked["out_of_domain"]].tolist() == [("digits", "lossy_ae")]
