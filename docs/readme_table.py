@@ -98,7 +98,8 @@ def nearly_lossless(rows: list[Row]) -> str:
     exact = float(row["exact_pixels"])
     sentence = (
         f"`lossless_ae` restores {exact:.2%} of all pixels exactly, and {int(row['exact_images']):,} "
-        f"of {int(row['images']):,} images; no level is off by more than {int(float(row['max_abs_error']))}."
+        f"of {int(row['images']):,} images; its "
+        f"largest error of any pixel is {int(float(row['max_abs_error']))} of 255 levels."
     )
     return _wrapped(sentence)
 
