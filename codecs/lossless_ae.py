@@ -8,11 +8,11 @@ from typing import ClassVar
 from torch import nn
 
 from codecbench import register_codec
-from codecbench.learned.augment import RandomAffine
 from codecbench.learned.autoencoder import Autoencoder, LatentCodec
 from codecbench.learned.recipe import Recipe
 from codecbench.records import Shape
 
+from ._mnist_source import SOURCE
 from ._pixelwise import PixelwiseStart
 
 PIXELS = 28 * 28
@@ -49,25 +49,6 @@ FAST = Recipe(
     learning_rate=2e-5,
     start=PixelwiseStart(starts=256, steps=10_000),
 )
-
-SOURCE = Recipe(
-    dataset="mnist:split=train",
-    test="mnist",
-    held_out=5_000,
-    epochs=300,
-    passes=5,
-    batch_size=100,
-    learning_rate=1e-3,
-    schedule="exponential",
-    gamma=0.98,
-    weight_decay=1e-9,
-    augment=RandomAffine(share=0.8),
-)
-"""The source's own: five times as many images, four of five moved by a random affine map.
-
-The source drew one map for each copy of all 60,000 images, once; here every image gets one of its own, anew in every
-epoch. It had no images held out; here they choose the best epoch.
-"""
 
 
 @register_codec
