@@ -1,0 +1,1 @@
+"""The subcommands of ``codecbench``, one module each: parse, call one library function, print."""

@@ -1,0 +1,70 @@
+"""What several commands share: options, the record of the command line, the end by Ctrl-C."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+FOLDER_OPTIONS = ("--data-dir", "--out", "--codec-dir")
+
+
+class Interrupted(click.ClickException):
+    """Ctrl-C, with a word on how to go on."""
+
+
+def command_line() -> str:
+    """The command that is running, without the folders of one machine, which say nothing to another reader."""
+    arguments: list[str] = click.get_current_context().find_root().obj or []
+    kept, skip_next = ["codecbench"], False
+    for argument in arguments:
+        name = argument.partition("=")[0]
+        if not skip_next and name not in FOLDER_OPTIONS:
+            kept.append(argument)
+        skip_next = not skip_next and argument in FOLDER_OPTIONS
+    return shlex.join(kept)
+
+
+def codec_folders(command: F) -> F:
+    """Adds ``--codec-dir`` to a command; the folders are put on the shelf before the command runs."""
+
+    def put_on_shelf(context: click.Context, parameter: click.Parameter, folders: tuple[str, ...]) -> None:
+        if folders:
+            from codecbench.registry import CODECS
+
+            for folder in folders:
+                CODECS.add_folder(folder)
+
+    return click.option(
+        "--codec-dir",
+        "codec_dirs",
+        multiple=True,
+        metavar="DIR",
+        expose_value=False,
+        callback=put_on_shelf,
+        help="Also take codecs from this folder of plugin files (repeatable; or $CODECBENCH_CODEC_PATH).",
+    )(command)
+
+
+data_folder = click.option(
+    "--data-dir",
+    metavar="DIR",
+    help="The data root [default: $CODECBENCH_DATA, else the user's cache folder].",
+)
+
+
+class ImageCount(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A number of images, or ``all``."""
+
+    name = "N|all"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Turns the text into a number, or None for all."""
+        if value == "all" or value is None:
+            return None
+        if not str(value).isdecimal() or len(str(value)) > 18 or int(value) < 1:
+            self.fail(f"{value!r} is not allowed; allowed: a whole number of 1 or more, or all")
+        return int(value)

@@ -1,0 +1,74 @@
+"""``codecbench run``."""
+
+from __future__ import annotations
+
+import click
+
+from codecbench.commands.options import ImageCount, Interrupted, codec_folders, command_line, data_folder
+
+
+@click.command()
+@click.option("--codecs", multiple=True, metavar="SPEC[,SPEC...]", default=("all",), help="What to measure [all].")
+@click.option("--datasets", multiple=True, metavar="SPEC[,SPEC...]", help="On what [mnist,stl10, or stand-ins].")
+@click.option("--images", type=ImageCount(), default="1000", show_default=True, help="Images of each dataset.")
+@click.option("--out", metavar="DIR", help="The run folder [results/<datasets>-<images>].")
+@click.option("--skip", multiple=True, metavar="NAME[,NAME...]", help="Codecs to leave out.")
+@click.option("--workers", type=click.IntRange(1), help="Worker processes [one a core].")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--no-timing", is_flag=True, help="Take no timings.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the choice of images.")
+@click.option("--fresh", is_flag=True, help="First throw away what codecbench wrote into the run folder.")
+@data_folder
+@codec_folders
+def run(
+    codecs: tuple[str, ...],
+    datasets: tuple[str, ...],
+    images: int | None,
+    out: str | None,
+    skip: tuple[str, ...],
+    workers: int | None,
+    device: str,
+    no_timing: bool,
+    seed: int,
+    fresh: bool,
+    data_dir: str | None,
+) -> int:
+    """Measure codecs over datasets and write tables, figures and a report.
+
+    Goes on where an interrupted run stopped; codecs measured later over the same images join the folder.
+    """
+    from codecbench import runner
+    from codecbench.console import RunProgress
+
+    show = RunProgress()
+    try:
+        done = runner.run(
+            codecs,
+            datasets or None,
+            images=images,
+            out=out,
+            skip=[name.strip() for text in skip for name in text.split(",") if name.strip()],
+            workers=workers,
+            timing=not no_timing,
+            device=device,
+            data_dir=data_dir,
+            seed=seed,
+            fresh=fresh,
+            command=command_line(),
+            watch=show,
+        )
+    except KeyboardInterrupt:
+        raise Interrupted("what was measured is kept, the same command goes on from there") from None
+    finally:
+        show.close()
+    if done.changed or not done.report_is_current:
+        click.echo("drawing the report ...")
+        done.report()
+    if done.failed_tasks:
+        tasks = "1 task" if done.failed_tasks == 1 else f"{done.failed_tasks} tasks"
+        click.echo(
+            f"{tasks} failed; the table and the report say which and why, {done.path / 'parts'} holds tracebacks",
+            err=True,
+        )
+    click.echo(f"table   {done.path / 'summary.csv'}\nreport  {done.path / 'report.html'}")
+    return 1 if done.failed_tasks else 0
