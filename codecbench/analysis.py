@@ -15,7 +15,7 @@ Columns of the summary, one row per dataset × codec × settings:
     ssim                           mean over the images
     max_abs_error                  largest difference over all images, in 8-bit levels
     lossless                       the codec claims to restore every pixel, and every image was checked
-    encode_s, decode_s             median over repeats, seconds an image
+    encode_s, decode_s             median over the rounds, wall seconds an image, ``batch`` images a call
     failed                         images without a result
     exact_images                   images restored exactly
     exact_pixels                   share of all pixels restored exactly, in every channel
@@ -23,9 +23,28 @@ Columns of the summary, one row per dataset × codec × settings:
     on_training_images             a learned codec on images of the split that it was trained on
     container_bytes                mean bytes of headers and tables, where the codec can tell
     estimated_bits                 mean bits an image by the entropy model, for codecs with one
-    encode_iqr_s, decode_iqr_s     interquartile range over the repeats
-    timed_images, threads, device  how the times were taken
     reason                         why images have no result
+
+Columns of times, of the rounds that ``codecbench.timing`` kept; empty where none were taken, or by an older version:
+
+    encode_iqr_s, decode_iqr_s                        interquartile range over the rounds
+    encode_min_s, decode_min_s                        the fastest round
+    encode_cpu_s, decode_cpu_s                        median CPU seconds an image, of all threads and child processes
+    encode_latency_s, decode_latency_s                median wall seconds of a call with one image
+    batch                                             images in one call; 1 for codecs that work image by image
+    encode_images_per_s, decode_images_per_s          throughput, one over ``encode_s`` or ``decode_s``
+    encode_megapixels_per_s, decode_megapixels_per_s  the same in millions of pixels (height × width) a second
+    cold_encode_s, cold_decode_s                      seconds of the first call in a fresh process: import, loading of
+                                                      weights and compiling of kernels; at one point of a codec on a set
+    encode_peak_bytes, decode_peak_bytes              peak resident memory of a process that did nothing else, with this
+                                                      codec on this dataset, libraries included
+    device_peak_bytes                                 peak memory allocated on the accelerator, by encoding or decoding
+    transfer_s                                        seconds an image for moving pixels to the accelerator and back,
+                                                      which ``encode_s`` and ``decode_s`` include
+    timed_images, threads, device                     images timed, threads that the codec could use, where it ran
+    timed_on                                          short name of the machine; times of two machines do not compare
+    unsteady                                          rounds of encoding or decoding spread by more than a quarter of
+                                                      their median (interquartile range): the machine was not quiet
 """
 
 from __future__ import annotations
@@ -36,10 +55,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from codecbench import times
+from codecbench.aggregation import MEANS, POINT, Aggregate, aggregate, derive
 from codecbench.metrics import psnr_db
 from codecbench.store import RunFolder
 
-POINT = ["dataset", "codec", "settings"]
 COLUMNS = [
     *POINT,
     "images",
@@ -63,40 +83,37 @@ COLUMNS = [
     "on_training_images",
     "container_bytes",
     "estimated_bits",
-    "encode_iqr_s",
-    "decode_iqr_s",
-    "timed_images",
-    "threads",
-    "device",
+    *(name for name in times.COLUMNS if name not in ("encode_s", "decode_s")),
     "reason",
 ]
-TEXTS = {*POINT, "device", "reason"}
-FLAGS = {"lossless", "out_of_domain", "on_training_images"}
+TEXTS = {*POINT, *times.TEXTS, "reason"}
+FLAGS = {"lossless", "out_of_domain", "on_training_images", "unsteady"}
 COUNTS = {"images", "failed", "exact_images"}
-WHOLE = {"max_abs_error", "timed_images", "threads"}
+WHOLE = {"max_abs_error", *times.WHOLE}
 """Whole numbers that may be missing."""
 
 
-def summarise(store: RunFolder, rows: pd.DataFrame | None = None) -> pd.DataFrame:
-    """The summary of a run folder.
+def summarise(store: RunFolder, aggregated: Aggregate | None = None) -> pd.DataFrame:
+    """The summary of a run folder; reads its parts one by one.
 
     Args:
         store: the run folder.
-        rows: its rows, where they were read already.
+        aggregated: what its rows sum up to, where they were read already.
 
     Returns:
         One row per dataset × codec × settings, sorted by dataset (in the run's order), codec and rate. What a codec
         does not take stands there too, without images and with the reason.
     """
     manifest = store.manifest
-    summary = summarise_rows(store.rows() if rows is None else rows)
+    summary = (aggregated or aggregate(store)).points
     summary = summary.merge(_failures(store.failures()), on=POINT, how="outer")
-    summary = summary.merge(_timings(store.timings()), on=POINT, how="left")
+    summary = times.add_times(summary, store.timings())
     summary["lossless"] = summary["lossless"].astype("boolean").fillna(False)
     summary = pd.concat([summary, _skipped(manifest["skipped"], summary)], ignore_index=True)
     pairs = list(zip(summary["dataset"], summary["codec"], strict=True))
     summary["out_of_domain"] = [_domain(manifest, *pair) == "other" for pair in pairs]
     summary["on_training_images"] = [_domain(manifest, *pair) == "training" for pair in pairs]
+    summary["unsteady"] = times.unsteady(summary)
     order = {label: number for number, label in enumerate(manifest["datasets"])}
     summary["order"] = summary["dataset"].map(order)
     summary = summary.sort_values(["order", "codec", "bits_per_image", "settings"], kind="stable")
@@ -121,7 +138,7 @@ def _typed(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """Aggregates per-image rows; a pure function of them.
+    """Aggregates per-image rows that are in memory; a pure function of them.
 
     Args:
         rows: see ``RunFolder.rows``.
@@ -138,33 +155,18 @@ def summarise_rows(rows: pd.DataFrame) -> pd.DataFrame:
     shares = frame["exact_pixels"].astype(float) if "exact_pixels" in frame else np.nan  # rows of version 0.1
     frame["equal_pixels"] = shares * frame["pixels"]
     frame["psnr_db"] = psnr_db(mse.where(mse > 0.0))
-    groups = frame.groupby(POINT, observed=True, sort=False)
-    table = groups.agg(
+    sums = frame.groupby(POINT, observed=True, sort=False).agg(
         images=("bits", "size"),
-        bits_per_image=("bits", "mean"),
         bits=("bits", "sum"),
         pixels=("pixels", "sum"),
         samples=("samples", "sum"),
-        mse=("mse", "mean"),
-        mse_float=("mse_float", "mean"),
-        psnr_db=("psnr_db", "mean"),
-        ssim=("ssim", "mean"),
         max_abs_error=("max_abs_error", "max"),
         lossless=("lossless", "all"),
         exact_images=("exact", "sum"),
         equal_pixels=("equal_pixels", lambda column: column.sum(min_count=1)),
-        container_bytes=("container_bytes", "mean"),
-        estimated_bits=("estimated_bits", "mean"),
-    ).reset_index()
-    for key in POINT:
-        table[key] = table[key].astype(object)
-    table["exact_pixels"] = table["equal_pixels"] / table["pixels"]
-    table["bits_per_pixel"] = table["bits"] / table["pixels"]
-    table["compression_ratio"] = 8.0 * table["samples"] / table["bits"].replace(0.0, np.nan)
-    table["compression_ratio_float32"] = 4.0 * table["compression_ratio"]
-    mean_mse = table["mse"].astype(float)
-    table["psnr_of_mean_mse_db"] = psnr_db(mean_mse.where(mean_mse > 0.0))
-    return table
+        **{name: (name, "mean") for name in MEANS},
+    )
+    return derive(sums.reset_index())
 
 
 def _failures(sidecars: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -176,27 +178,6 @@ def _failures(sidecars: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         columns=columns,
     )
     return frame.groupby(POINT, sort=False).agg(failed=("failed", "sum"), reason=("reason", "first")).reset_index()
-
-
-def _timings(timings: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    columns = ["encode_s", "decode_s", "encode_iqr_s", "decode_iqr_s", "timed_images", "threads", "device"]
-    return pd.DataFrame(
-        [
-            [
-                *(timing[key] for key in POINT),
-                float(np.median(timing["encode_s"])),
-                float(np.median(timing["decode_s"])),
-                float(np.subtract(*np.percentile(timing["encode_s"], [75, 25]))),
-                float(np.subtract(*np.percentile(timing["decode_s"], [75, 25]))),
-                timing["images"],
-                timing["threads"],
-                timing["device"],
-            ]
-            for timing in timings
-            if not timing["failed"]
-        ],
-        columns=POINT + columns,
-    )
 
 
 def _skipped(skips: Sequence[Mapping[str, Any]], summary: pd.DataFrame) -> pd.DataFrame:

@@ -7,9 +7,12 @@ import sys
 import click
 
 from codecbench import __version__
+from codecbench.commands.check import check
+from codecbench.commands.compare import compare
 from codecbench.commands.data import data
 from codecbench.commands.list import list_
 from codecbench.commands.match import match
+from codecbench.commands.new import new
 from codecbench.commands.options import Interrupted
 from codecbench.commands.report import report
 from codecbench.commands.run import run
@@ -65,5 +68,5 @@ def cli() -> None:
     """
 
 
-for command in (run, report, match, list_, data, train):
+for command in (run, report, match, compare, list_, new, check, data, train):
     cli.add_command(command)

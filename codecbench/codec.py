@@ -9,7 +9,7 @@ beyond those is paid for in the stream.
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Self, final
 
 import numpy as np
@@ -39,6 +39,7 @@ class Codec(HasSettings, abc.ABC):
         image_shape: the only shape taken, where there is but one: height, width, channels.
         made_of: modules that decide the codec's bytes, beside its own and those of its base classes; where one of them
             is edited, rows measured before are not taken for rows of today's codec.
+        batched: images of a batch are worked on together, so that single images and batches are timed apart.
     """
 
     name: ClassVar[str] = ""
@@ -48,6 +49,7 @@ class Codec(HasSettings, abc.ABC):
     prefix_decodable: ClassVar[bool] = False
     image_shape: ClassVar[Shape | None] = None
     made_of: ClassVar[tuple[str, ...]] = ()
+    batched: ClassVar[bool] = True
 
     @abc.abstractmethod
     def encode(self, images: Images) -> list[bytes]:
@@ -73,6 +75,29 @@ class Codec(HasSettings, abc.ABC):
         Raises:
             BitstreamError: a stream is empty, cut short, altered or foreign.
         """
+
+    @classmethod
+    def encode_sweep(cls, images: Images, points: Sequence[dict[str, Value]], device: str) -> Iterator[list[bytes]]:
+        """Compresses one batch at several settings; override it where they share work.
+
+        A run measures rates with it; what it gives must equal what ``encode`` gives at each point. Timings call plain
+        ``encode``, so nothing that is shared here makes a codec look faster.
+
+        Args:
+            images: uint8, (N, H, W, C), N ≥ 1.
+            points: complete settings, one dictionary a point.
+            device: where to compute.
+
+        Yields:
+            N bitstreams a point, in the order of the points.
+        """
+        for point in points:
+            yield cls(**point).on(device).encode(images)
+
+    @classmethod
+    def shares_work(cls) -> bool:
+        """Whether this codec has an ``encode_sweep`` of its own."""
+        return cls.encode_sweep.__func__ is not Codec.encode_sweep.__func__  # type: ignore[attr-defined]
 
     @property
     def lossless(self) -> bool:
@@ -150,6 +175,8 @@ class Codec(HasSettings, abc.ABC):
 
 class PerImageCodec(Codec):
     """A codec that works on one image at a time; implement ``encode_image`` and ``decode_image``."""
+
+    batched: ClassVar[bool] = False
 
     @abc.abstractmethod
     def encode_image(self, image: Images) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,12 +59,15 @@ class View:
         return f"{self.name}: the latents of {which}, in the plane that holds {share:.0%} of their variance"
 
 
-def views(store: RunFolder, points: pd.DataFrame) -> list[View]:
+def views(
+    store: RunFolder, points: pd.DataFrame, tasks: Mapping[tuple[str, str, str], Sequence[str]] | None = None
+) -> list[View]:
     """Everything there is to see in a run folder, by dataset and codec.
 
     Args:
         store: the run folder.
         points: marked points, see ``codecbench.curves.mark_points``.
+        tasks: identities of tasks by point, where they are known; see ``RunFolder.reconstructions``.
     """
     found = exhibits.exhibits(store)
     labels = points.drop_duplicates(["dataset", "codec"]).set_index(["dataset", "codec"])["label"].to_dict()
@@ -78,7 +81,7 @@ def views(store: RunFolder, points: pd.DataFrame) -> list[View]:
         name = str(labels[key]) + ("" if alone else f", {exhibit.settings}")
         file_name = exhibit.codec + ("" if alone else f"-{exhibit.settings}")
         originals = store.originals(exhibit.dataset)
-        kept = store.reconstructions(exhibit.dataset, exhibit.codec, exhibit.settings)
+        kept = store.reconstructions(exhibit.dataset, exhibit.codec, exhibit.settings, tasks)
         both = [index for index in exhibit.latents if index in originals and index in kept]
         shape = originals[both[0]].shape if both else ()
         both = [index for index in both if originals[index].shape == kept[index].shape == shape]

@@ -21,7 +21,10 @@ from typing import Any
 from codecbench.errors import UsageError
 from codecbench.records import Selection
 
-SCHEMA = 1
+SCHEMA = 2
+"""Version of the run folder: 2 since timings are taken in rounds. Folders of version 1 are read, and gone on with."""
+TIMING_PROTOCOL = 2
+"""Version of how times are taken; those of another version stay, and are taken again when a command asks for times."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ def joined(manifest: Mapping[str, Any], addition: Addition) -> dict[str, Any]:
     ]
     result["skipped"] = [*elsewhere, *addition.skipped]
     result["invocations"].append(dict(addition.invocation))
+    result["schema"] = SCHEMA
     return result
 
 

@@ -1,8 +1,11 @@
-"""One task to rows: encode, decode from the bytes alone, compare."""
+"""One task to rows: encode, decode from the bytes alone, compare.
+
+:func:`encode` and :func:`decode` call the codec, each in a process of its own; :func:`score` never does.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,11 +15,8 @@ import numpy.typing as npt
 from codecbench import metrics
 from codecbench.codec import Codec, FloatCodec, FloatImages, Images, format_shape, to_uint8
 from codecbench.errors import ContractError
-from codecbench.records import Task
+from codecbench.records import CodecSpec, Task
 from codecbench.registry import CODECS
-
-Decode = Callable[[Task, Sequence[bytes], str], Any]
-"""Decodes bitstreams of a task's codec on a device."""
 
 
 @dataclass(frozen=True)
@@ -48,64 +48,123 @@ class Measurement:
     shown: dict[int, Images] = field(default_factory=dict)
 
 
-def measure(task: Task, images: Images, device: str = "cpu", decode: Decode | None = None) -> Measurement:
-    """Measures rate and distortion of one codec point on one chunk of images.
+@dataclass(frozen=True)
+class Encoded:
+    """What encoding a batch at one point gave; plain data, for another process.
+
+    Attributes:
+        bitstreams: one an image.
+        container_bytes: as in :class:`Measurement`.
+        estimated_bits: as in :class:`Measurement`.
+        lossless: the codec claims to be lossless at this point.
+        floats: the codec reconstructs in floating point.
+    """
+
+    bitstreams: list[bytes]
+    container_bytes: npt.NDArray[np.float64]
+    estimated_bits: npt.NDArray[np.float64]
+    lossless: bool
+    floats: bool
+
+
+def encode(specs: Sequence[CodecSpec], images: Images, device: str) -> Iterator[Encoded]:
+    """Encodes a batch at points of one codec, sharing work between them where the codec can.
 
     Args:
-        task: what to measure.
-        images: the chunk's images, uint8 (N, H, W, C); made read-only.
-        device: where codecs with device use and the metrics compute.
-        decode: turns the bitstreams into what :func:`decode_output` gives; by default that function itself. A run
-            passes one that decodes in another process.
+        specs: the points; all of one codec.
+        images: uint8 (N, H, W, C); made read-only.
+        device: where codecs with device use compute.
+
+    Yields:
+        What each point gave, in order.
 
     Raises:
-        ContractError: the codec returned the wrong type or shape, or altered pixels though it claims lossless.
+        ContractError: the codec returned the wrong type or number.
         CodecError: whatever the codec itself raised on purpose.
     """
     images.setflags(write=False)
-    codec = CODECS.get(task.codec.name)(**task.codec.settings).on(device)
-    bitstreams = codec.encode(images)
-    _check_bitstreams(bitstreams, len(images), codec)
-    output = (decode or decode_output)(task, bitstreams, device)
-    floats: FloatImages | None = None
-    if isinstance(codec, FloatCodec):
-        _check_array(output, images.shape, np.floating, codec)
-        floats = output
-        if not np.isfinite(floats).all():
-            raise ContractError(f"{codec.spec}: decode_float gives values that are not finite")
+    cls = CODECS.get(specs[0].name)
+    if len(specs) == 1:
+        sweep: Iterator[list[bytes]] = iter([cls(**specs[0].settings).on(device).encode(images)])
+    else:
+        sweep = iter(cls.encode_sweep(images, [spec.settings for spec in specs], device))
+    for spec in specs:
+        codec = cls(**spec.settings).on(device)
+        bitstreams = next(sweep, None)
+        if bitstreams is None:
+            raise ContractError(f"{spec}: encode_sweep gave fewer results than points")
+        _check_bitstreams(bitstreams, len(images), codec)
+        yield Encoded(
+            bitstreams,
+            _container_bytes(codec, bitstreams),
+            _estimated_bits(codec, images),
+            codec.lossless,
+            isinstance(codec, FloatCodec),
+        )
+
+
+def decode(spec: CodecSpec, bitstreams: Sequence[bytes], device: str) -> npt.NDArray[Any]:
+    """Decodes in a new instance of the codec, from the bytes alone.
+
+    Returns:
+        What ``decode_float`` gives for codecs that reconstruct in floating point, else what ``decode`` gives: (N, H, W,
+        C), all of it plain data.
+
+    Raises:
+        ContractError: it is no array of the right type.
+        CodecError: whatever the codec itself raised on purpose.
+    """
+    codec = CODECS.get(spec.name)(**spec.settings).on(device)
+    floats = isinstance(codec, FloatCodec)
+    output: Any = codec.decode_float(bitstreams) if isinstance(codec, FloatCodec) else codec.decode(bitstreams)
+    kind: type = np.floating if floats else np.uint8
+    if not isinstance(output, np.ndarray) or not np.issubdtype(output.dtype, kind):
+        raise ContractError(f"{spec}: decoding must give an array of {kind.__name__}, not {_describe(output)}")
+    return np.ascontiguousarray(output).view(np.ndarray)
+
+
+def score(task: Task, images: Images, encoded: Encoded, output: npt.NDArray[Any], device: str) -> Measurement:
+    """Compares what was decoded with what was encoded.
+
+    Args:
+        task: what is measured.
+        images: the originals, uint8 (N, H, W, C).
+        encoded: see :func:`encode`.
+        output: see :func:`decode`.
+        device: where the metrics compute.
+
+    Raises:
+        ContractError: the wrong shape, values that are not finite, or pixels altered though the codec claims lossless.
+    """
+    if output.shape != images.shape:
+        raise ContractError(
+            f"{task.codec}: decoding gave the shape {format_shape(output.shape)} instead of "
+            f"{format_shape(images.shape)}"
+        )
+    floats: FloatImages | None = output if encoded.floats else None
+    if floats is not None and not np.isfinite(floats).all():
+        raise ContractError(f"{task.codec}: decode_float gives values that are not finite")
     decoded: Images = output if floats is None else to_uint8(floats)
-    _check_array(decoded, images.shape, np.uint8, codec)
     found = metrics.measure(images, decoded, floats, device)
     max_abs_error = found["max_abs_error"]
-    if codec.lossless and max_abs_error.any():
+    if encoded.lossless and max_abs_error.any():
         first = int(np.flatnonzero(max_abs_error)[0])
         raise ContractError(
-            f"{codec.spec} claims to be lossless, but {np.count_nonzero(max_abs_error)} of {len(images)} images "
+            f"{task.codec} claims to be lossless, but {np.count_nonzero(max_abs_error)} of {len(images)} images "
             f"differ, the first of them image {task.indices[first]} by up to {max_abs_error[first]} levels"
         )
     return Measurement(
-        num_bytes=np.array([len(stream) for stream in bitstreams], dtype=np.int64),
-        container_bytes=_container_bytes(codec, bitstreams),
-        estimated_bits=_estimated_bits(codec, images),
+        num_bytes=np.array([len(stream) for stream in encoded.bitstreams], dtype=np.int64),
+        container_bytes=encoded.container_bytes,
+        estimated_bits=encoded.estimated_bits,
         mse=found["mse"],
         mse_float=found.get("mse_float", np.full(len(images), np.nan)),
         max_abs_error=max_abs_error,
         exact_pixels=found["exact_pixels"],
         ssim=found["ssim"],
-        lossless=codec.lossless,
+        lossless=encoded.lossless,
         shown={index: decoded[task.indices.index(index)] for index in task.shown},
     )
-
-
-def decode_output(task: Task, bitstreams: Sequence[bytes], device: str) -> Any:
-    """Decodes in a new instance of the codec, from the bytes alone.
-
-    Returns:
-        What ``decode_float`` gives for codecs that reconstruct in floating point, else what ``decode`` gives;
-        unchecked.
-    """
-    codec = CODECS.get(task.codec.name)(**task.codec.settings).on(device)
-    return codec.decode_float(bitstreams) if isinstance(codec, FloatCodec) else codec.decode(bitstreams)
 
 
 def _check_bitstreams(bitstreams: Any, count: int, codec: Codec) -> None:
@@ -113,15 +172,6 @@ def _check_bitstreams(bitstreams: Any, count: int, codec: Codec) -> None:
         raise ContractError(f"{codec.spec}: encode must return a list of bytes, not {_describe(bitstreams)}")
     if len(bitstreams) != count:
         raise ContractError(f"{codec.spec}: encode returned {len(bitstreams)} bitstreams for {count} images")
-
-
-def _check_array(array: Any, shape: Sequence[int], kind: type, codec: Codec) -> None:
-    if not isinstance(array, np.ndarray) or not np.issubdtype(array.dtype, kind):
-        raise ContractError(f"{codec.spec}: decoding must give an array of {kind.__name__}, not {_describe(array)}")
-    if array.shape != tuple(shape):
-        raise ContractError(
-            f"{codec.spec}: decoding gave the shape {format_shape(array.shape)} instead of {format_shape(shape)}"
-        )
 
 
 def _describe(value: Any) -> str:

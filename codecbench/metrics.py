@@ -9,35 +9,22 @@ and may differ between devices and batch sizes in their last bits (about 1e-15).
 from __future__ import annotations
 
 import functools
-import importlib
-import itertools
-import math
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from codecbench import arrays
+from codecbench.arrays import Array
 from codecbench.codec import FloatImages, Images, format_shape
 from codecbench.errors import ContractError
+from codecbench.similarity import SSIM_K1, SSIM_K2, SSIM_SIGMA, SSIM_WINDOW, mean_ssim
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-_Array = Any
-"""A NumPy array or a torch tensor: the code below uses only what both understand."""
 
 PEAK = 255
 """The data range: 8-bit levels from 0 to 255."""
-
-SSIM_WINDOW = 11
-"""Side of SSIM's Gaussian window, in pixels; smaller images have no SSIM."""
-SSIM_SIGMA = 1.5
-"""Standard deviation of SSIM's Gaussian window, in pixels."""
-SSIM_K1, SSIM_K2 = 0.01, 0.03
-"""SSIM's stabilising constants: C1 = (K1·255)², C2 = (K2·255)²."""
-
-_MARGIN = SSIM_WINDOW - 1
-_C1, _C2 = (SSIM_K1 * PEAK) ** 2, (SSIM_K2 * PEAK) ** 2
 
 
 class Metric(NamedTuple):
@@ -97,7 +84,7 @@ def mse(original: Images, decoded: Images, device: str = "cpu") -> Floats:
         ContractError: other types, or shapes that differ.
     """
     x, y = _pair(original, decoded, device)
-    return _get(_integer_errors(x, y)[0])
+    return _integer_errors(x, y).mse
 
 
 def max_abs_error(original: Images, decoded: Images, device: str = "cpu") -> Ints:
@@ -115,7 +102,7 @@ def max_abs_error(original: Images, decoded: Images, device: str = "cpu") -> Int
         ContractError: other types, or shapes that differ.
     """
     x, y = _pair(original, decoded, device)
-    return _get(_integer_errors(x, y)[1])
+    return _integer_errors(x, y).largest
 
 
 def exact_pixels(original: Images, decoded: Images, device: str = "cpu") -> Floats:
@@ -133,7 +120,7 @@ def exact_pixels(original: Images, decoded: Images, device: str = "cpu") -> Floa
         ContractError: other types, or shapes that differ.
     """
     x, y = _pair(original, decoded, device)
-    return _get(_exact(x, y))
+    return _integer_errors(x, y).exact
 
 
 def mse_float(original: Images, decoded: FloatImages, device: str = "cpu") -> Floats:
@@ -151,7 +138,7 @@ def mse_float(original: Images, decoded: FloatImages, device: str = "cpu") -> Fl
         ContractError: other types, or shapes that differ.
     """
     _check_floats(original, decoded)
-    return _get(_float_errors(_put(original, device), _put(decoded, device)))
+    return _float_errors(arrays.put(original, device), arrays.put(decoded, device))
 
 
 def psnr_db(mse: npt.ArrayLike) -> Floats:
@@ -193,7 +180,7 @@ def ssim(original: Images, decoded: Images, device: str = "cpu") -> Floats:
         ContractError: other types, or shapes that differ.
     """
     x, y = _pair(original, decoded, device)
-    return _ssim(x, y)
+    return mean_ssim(x, y)
 
 
 def measure(
@@ -215,48 +202,22 @@ def measure(
         ContractError: other types, or shapes that differ.
     """
     x, y = _pair(original, decoded, device)
-    squared, largest = _integer_errors(x, y)
-    rows = {"mse": _get(squared), "max_abs_error": _get(largest), "exact_pixels": _get(_exact(x, y))}
-    rows["ssim"] = _ssim(x, y)
+    errors = _integer_errors(x, y)
+    rows = {"mse": errors.mse, "max_abs_error": errors.largest, "exact_pixels": errors.exact, "ssim": mean_ssim(x, y)}
     if decoded_float is not None:
         _check_floats(original, decoded_float)
-        rows["mse_float"] = _get(_float_errors(x, _put(decoded_float, device)))
+        rows["mse_float"] = _float_errors(x, arrays.put(decoded_float, device))
     return rows
-
-
-# --- What NumPy and torch spell differently -----------------------------------------------------------------
-
-
-def _put(images: npt.NDArray[Any], device: str) -> _Array:
-    if device == "cpu":
-        return images
-    # torch.tensor copies, and so takes read-only arrays too, such as those that np.frombuffer gives.
-    return importlib.import_module("torch").tensor(np.ascontiguousarray(images), device=device)
-
-
-def _get(values: _Array) -> npt.NDArray[Any]:
-    array: npt.NDArray[Any] = values if isinstance(values, np.ndarray) else values.cpu().numpy()
-    return array
-
-
-def _cast(array: _Array, dtype: str) -> _Array:
-    if isinstance(array, np.ndarray):
-        return array.astype(dtype, order="C")
-    return array.to(getattr(_home(array), dtype)).contiguous()
-
-
-def _home(array: _Array) -> Any:
-    return np if isinstance(array, np.ndarray) else importlib.import_module("torch")
 
 
 # --- Checks -------------------------------------------------------------------------------------------------
 
 
-def _pair(original: Images, decoded: Images, device: str) -> tuple[_Array, _Array]:
+def _pair(original: Images, decoded: Images, device: str) -> tuple[Array, Array]:
     _check_shapes(original, decoded)
     if decoded.dtype != np.uint8:
         raise ContractError(f"decoded images must be uint8, not {decoded.dtype}")
-    return _put(original, device), _put(decoded, device)
+    return arrays.put(original, device), arrays.put(decoded, device)
 
 
 def _check_floats(original: Images, decoded: FloatImages) -> None:
@@ -277,137 +238,37 @@ def _check_shapes(original: Images, decoded: npt.NDArray[Any]) -> None:
 # --- The work -----------------------------------------------------------------------------------------------
 
 
-def _exact(x: _Array, y: _Array) -> _Array:
-    equal = _cast((x == y).all(-1), "float64")
-    return equal.sum((1, 2)) / (x.shape[1] * x.shape[2])
+class _Errors(NamedTuple):
+    """Mean squared errors on the [0, 1] scale, largest differences in levels, shares of exact pixels; each (N,)."""
+
+    mse: Floats
+    largest: Ints
+    exact: Floats
 
 
-def _budget(images: _Array) -> int:
-    """Bytes of one float64 array of a block: a processor's cache holds a few, a GPU wants more."""
-    return 300_000 if isinstance(images, np.ndarray) else 64_000_000
+def _integer_errors(x: Array, y: Array) -> _Errors:
+    home, (count, height, width, channels) = arrays.home(x), x.shape
+    size = height * width * channels
+    squared, largest, exact = np.zeros(count), np.zeros(count, np.int64), np.zeros(count)
+    for part in arrays.blocks(x, size):
+        error = home.maximum(x[part], y[part])  # unsigned all the way: eight bits are the cheapest
+        error -= home.minimum(x[part], y[part])
+        rows = arrays.cast(error, "float64").reshape(-1, size)
+        squared[part] = arrays.get(home.einsum("ij,ij->i", rows, rows))  # whole numbers below 2**53: exact
+        largest[part] = arrays.get(arrays.largest(error.reshape(-1, size)))
+        worst = functools.reduce(home.maximum, (error[..., channel] for channel in range(channels)))
+        exact[part] = arrays.get((worst.reshape(-1, height * width) == 0).sum(1))
+    return _Errors(squared / (PEAK * PEAK * size), largest, exact / (height * width))
 
 
-def _slices(images: _Array, values_per_image: int) -> Iterator[slice]:
-    """Cuts a batch into blocks of images that fit the budget."""
-    step = max(1, _budget(images) // (8 * values_per_image))
-    for start in range(0, len(images), step):
-        yield slice(start, start + step)
-
-
-def _integer_errors(x: _Array, y: _Array) -> tuple[_Array, _Array]:
-    """Mean squared errors on the [0, 1] scale and largest absolute differences in levels, each (N,)."""
-    home, size = _home(x), x.shape[1] * x.shape[2] * x.shape[3]
-    squared, largest = [_cast(x[:0, 0, 0, 0], "int64")], [_cast(x[:0, 0, 0, 0], "int64")]
-    for part in _slices(x, size):
-        error = _cast(x[part], "int32").reshape(-1, size)
-        error -= y[part].reshape(-1, size)
-        squared.append((error * error).sum(1, dtype=home.int64))
-        worst = abs(error)
-        largest.append(_cast(worst.max(1) if home is np else worst.amax(1), "int64"))
-    return _cast(home.concatenate(squared), "float64") / (PEAK * PEAK * size), home.concatenate(largest)
-
-
-def _float_errors(x: _Array, y: _Array) -> _Array:
+def _float_errors(x: Array, y: Array) -> Floats:
     size = x.shape[1] * x.shape[2] * x.shape[3]
-    means = [_cast(x[:0, 0, 0, 0], "float64")]
-    for part in _slices(x, size):
-        error = _cast(x[part], "float64").reshape(-1, size)
+    means = np.zeros(len(x))
+    for part in arrays.blocks(x, size):
+        error = arrays.cast(x[part], "float64").reshape(-1, size)
         error /= PEAK
         error -= y[part].reshape(-1, size)
         with np.errstate(over="ignore", invalid="ignore"):  # a network that diverged gives inf or NaN
             error *= error
-            means.append(error.mean(1))
-    return _home(x).concatenate(means)
-
-
-@functools.cache
-def _band(outputs: int) -> Floats:
-    """The Gaussian window as a banded matrix: (outputs + 10, outputs); ``row @ band`` filters a row."""
-    offsets = np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2
-    weights = np.exp(-0.5 * (offsets / SSIM_SIGMA) ** 2)
-    weights /= weights.sum()
-    band = np.zeros((outputs + _MARGIN, outputs))
-    for column in range(outputs):
-        band[column : column + SSIM_WINDOW, column] = weights
-    return band
-
-
-def _ssim(x: _Array, y: _Array) -> Floats:
-    """SSIM by matrix products.
-
-    Filtering is one product with a banded matrix along the rows and one along the columns; BLAS is so fast
-    that the zeros cost less than a loop over the window, as long as the matrices stay small. So every
-    product makes at most ``tile`` output rows or columns. With the axes ordered (rows, planes, columns)
-    both are plain 2-D products without a transposition between them. SSIM needs only the sum of the two
-    variances, so four filtered maps do: x, y, x² + y² and xy.
-    """
-    count, height, width, channels = x.shape
-    out_height, out_width = height - _MARGIN, width - _MARGIN
-    if min(out_height, out_width) < 1:
-        return np.full(count, np.nan)
-    tile = 18 if isinstance(x, np.ndarray) else 64
-    band = _band(min(tile, max(out_height, out_width)))
-    band = band if isinstance(x, np.ndarray) else _home(x).tensor(band, device=x.device)
-    # Large images are cut into square blocks, so that a block of one image fits the budget.
-    span = max(1, (math.isqrt(_budget(x) // (8 * channels)) - _MARGIN) // tile) * tile
-    sums: Floats = np.zeros(count)
-    for top, left in itertools.product(range(0, out_height, span), range(0, out_width, span)):
-        bottom, right = min(top + span + _MARGIN, height), min(left + span + _MARGIN, width)
-        for part in _slices(x, (bottom - top) * (right - left) * channels):
-            block = part, slice(top, bottom), slice(left, right)
-            found = _get(_ssim_sums(_planes(x[block]), _planes(y[block]), band))
-            sums[part] += found.reshape(-1, channels).sum(1)
-    sums /= out_height * out_width * channels
-    return sums
-
-
-def _planes(images: _Array) -> _Array:
-    """(N, H, W, C) uint8 to (H, N·C, W) float64, contiguous."""
-    count, height, width, channels = images.shape
-    turned = images.transpose(1, 0, 3, 2) if isinstance(images, np.ndarray) else images.permute(1, 0, 3, 2)
-    return _cast(turned, "float64").reshape(height, count * channels, width)
-
-
-def _ssim_sums(x: _Array, y: _Array, band: _Array) -> _Array:
-    """Sum of the SSIM map of each plane, (K,), for planes (H, K, W) that this function may overwrite."""
-    xy = x * y
-    mean_x, mean_y, mean_xy = _blur(x, band), _blur(y, band), _blur(xy, band)
-    x *= x
-    y *= y
-    x += y
-    squares = _blur(x, band)
-    product = mean_x * mean_y
-    mean_x *= mean_x
-    mean_y *= mean_y
-    mean_x += mean_y  # now the sum of the squared means
-    squares -= mean_x  # now the sum of the variances
-    mean_xy -= product  # now the covariance
-    product *= 2
-    product += _C1
-    mean_xy *= 2
-    mean_xy += _C2
-    product *= mean_xy
-    mean_x += _C1
-    squares += _C2
-    mean_x *= squares
-    product /= mean_x
-    return product.reshape(x.shape[0] - _MARGIN, x.shape[1], -1).sum((0, 2))
-
-
-def _blur(planes: _Array, band: _Array) -> _Array:
-    """Gaussian mean over the valid region: (H, K, W) to ((H - 10)·K, W - 10)."""
-    height, count, width = planes.shape
-    home, tile = _home(planes), band.shape[1]
-    planes = planes.reshape(height, count * width)
-    across = home.empty_like(planes[: height - _MARGIN])
-    for start in range(0, height - _MARGIN, tile):
-        stop = min(start + tile, height - _MARGIN)
-        weights = band[: stop - start + _MARGIN, : stop - start]
-        home.matmul(weights.T, planes[start : stop + _MARGIN], out=across[start:stop])
-    across = across.reshape(-1, width)
-    out = home.empty_like(across[:, : width - _MARGIN])
-    for start in range(0, width - _MARGIN, tile):
-        stop = min(start + tile, width - _MARGIN)
-        weights = band[: stop - start + _MARGIN, : stop - start]
-        home.matmul(across[:, start : stop + _MARGIN], weights, out=out[:, start:stop])
-    return out
+            means[part] = arrays.get(error.mean(1))
+    return means

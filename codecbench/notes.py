@@ -144,24 +144,42 @@ def _speed(manifest: Mapping[str, Any], points: pd.DataFrame) -> list[str]:
     lines = []
     if len(timed) < len(measured):
         lines.append(f"{len(measured) - len(timed)} of {count(len(measured), 'point')} have no timings.")
-    spread = pd.concat([timed[f"{name}_iqr_s"] / timed[f"{name}_s"] for name in ("encode", "decode")], axis=1)
-    noisy = int((spread.max(axis=1) > NOISY).sum())
+    noisy = int(timed["unsteady"].sum())
     if noisy:
         lines.append(
             f"{noisy} of {count(len(timed), 'timed point')} spread by more than {NOISY:.0%} between repeats "
             "(interquartile range over median): the machine was not quiet. Those times are marked ~."
         )
+    return lines + _machines(manifest, timed)
+
+
+def _machines(manifest: Mapping[str, Any], timed: pd.DataFrame) -> list[str]:
+    """Which codecs were timed on which machine, where there are several."""
+    hosts = sorted(set(timed["timed_on"]), key=lambda host: (not host, host))
+    if len(hosts) > 1:
+        where = []
+        for host in hosts:
+            names = []
+            for codec, members in timed.groupby("codec", sort=True):
+                here = members[members["timed_on"] == host]
+                whole = len(here) == len(members)
+                names += [f"{codec}" if whole else f"{codec} on {on}" for on in dict.fromkeys(here["dataset"])]
+            where.append(f"{', '.join(dict.fromkeys(names))} on {host or 'a machine that was not recorded'}")
+        return [
+            f"Times were taken on {len(hosts)} machines: {'; '.join(where)}. Times of different machines are not "
+            "comparable: they are neither pooled nor drawn in one plot."
+        ]
     machines = {
         json.dumps(call.get("machine", {}), sort_keys=True)
         for call in manifest["invocations"]
         if call.get("timing_threads") is not None
     }
-    if len(machines) > 1:
-        lines.append(
+    if hosts == [""] and len(machines) > 1:  # as older versions recorded them
+        return [
             f"Commands took timings on {len(machines)} machines (see below), and which time is from which is not "
             "recorded: do not compare them."
-        )
-    return lines
+        ]
+    return []
 
 
 def count(number: int, noun: str) -> str:

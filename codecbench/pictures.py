@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,14 +89,21 @@ class ImageGrid:
     cut: bool
 
 
-def image_grid(store: RunFolder, points: pd.DataFrame, rows: pd.DataFrame, dataset: str) -> ImageGrid | None:
+def image_grid(
+    store: RunFolder,
+    points: pd.DataFrame,
+    rows: pd.DataFrame,
+    dataset: str,
+    tasks: Mapping[tuple[str, str, str], Sequence[str]] | None = None,
+) -> ImageGrid | None:
     """Collects the grid of a dataset.
 
     Args:
         store: the run folder.
         points: marked points, see ``codecbench.curves.mark_points``.
-        rows: the run's rows.
+        rows: rows of the images shown, with the columns ``codecbench.aggregation.SHOWN`` or more.
         dataset: the dataset's label.
+        tasks: identities of tasks by point, where they are known; see ``RunFolder.reconstructions``.
 
     Returns:
         The grid, or None where no images were kept or nothing was measured.
@@ -124,7 +132,7 @@ def image_grid(store: RunFolder, points: pd.DataFrame, rows: pd.DataFrame, datas
         )
         members = shown[(shown["codec"] == point["codec"]) & (shown["settings"] == point["settings"])]
         results = {int(row["image"]): row for row in members.to_dict("records")}
-        kept = store.reconstructions(dataset, str(point["codec"]), str(point["settings"]))
+        kept = store.reconstructions(dataset, str(point["codec"]), str(point["settings"]), tasks)
         found.append({index: (results.get(index), kept.get(index)) for index in originals})
     factor = _factor(originals, found)
     cells = {

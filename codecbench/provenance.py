@@ -1,29 +1,90 @@
-"""Where a figure comes from: versions, machine, threads and commit, as plain JSON values."""
+"""Where a figure comes from: versions, machine, load, threads and commit, as plain JSON values.
+
+Complete enough to say why two runs differ (see ``codecbench.comparing``), and quick: nothing here imports pandas,
+SciPy, pyarrow or, without a GPU, torch.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from codecbench import __version__
 from codecbench.errors import UsageError
 
-LIBRARIES = ("numpy", "pandas", "pillow", "pyarrow", "scikit-image", "torch")
+LIBRARIES = (
+    "numpy",
+    "scipy",
+    "pandas",
+    "pillow",
+    "pyarrow",
+    "scikit-image",
+    "constriction",
+    "torch",
+    "torchvision",
+)
+OPTIONAL_LIBRARIES = ("imagecodecs", "distributed")
+"""Told where they are installed; codecbench does without them."""
+PILLOW_LIBRARIES = ("libjpeg_turbo", "mozjpeg", "jpg", "jpg_2000", "webp", "avif", "zlib", "zlib_ng")
+"""Libraries inside Pillow that write or read streams, by its own names; libavif's AV1 codecs are told beside them."""
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "OMP_PROC_BIND",
+    "OMP_WAIT_POLICY",
+    "GOMP_CPU_AFFINITY",
+    "KMP_AFFINITY",
+)
+"""Environment variables that decide how many threads libraries use, and where these run."""
+CPUS = Path("/sys/devices/system/cpu")
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, codecbench and the libraries that figures depend on; imports none of them."""
+    """Versions of Python, codecbench and the libraries that figures depend on.
+
+    Returns:
+        By name: Python packages (``absent`` where one is missing), NumPy's BLAS as ``blas``, and the codec libraries
+        inside Pillow under the names that Pillow has for them. Only NumPy and Pillow's core are imported.
+    """
     found = {"python": platform.python_version(), "codecbench": __version__}
-    for name in LIBRARIES:
+    for name in (*LIBRARIES, *OPTIONAL_LIBRARIES):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "absent"
+            if name in LIBRARIES:
+                found[name] = "absent"
+    return found | _blas() | pillow_libraries()
+
+
+def pillow_libraries() -> dict[str, str]:
+    """Versions of the codec libraries inside Pillow, as it reports them; ``unknown`` where it does not.
+
+    Returns:
+        For example ``{"libjpeg_turbo": "3.1.0", "webp": "1.6.0", "aom": "3.13.1"}``; empty without Pillow.
+    """
+    try:
+        from PIL import features
+    except ImportError:
+        return {}
+    found = {name: features.version(name) or "unknown" for name in PILLOW_LIBRARIES if features.check(name)}
+    with contextlib.suppress(ImportError, AttributeError):
+        from PIL import _avif
+
+        # "dav1d [dec]:1.5.1-0-g42b2b24, aom [enc]:3.12.1"
+        for name, version in re.findall(r"(\w+) \[[^\]]*\]:([^,\s]+)", _avif.codec_versions()):
+            found[name] = version
     return found
 
 
@@ -32,14 +93,52 @@ def machine(device: str = "cpu") -> dict[str, Any]:
 
     Args:
         device: ``cpu`` or ``cuda``; torch is loaded for the latter only.
+
+    Returns:
+        ``system``, ``cpu``, ``cores`` (that this process may use), ``logical_cores`` (of the machine), ``memory_gib``,
+        ``governor`` and ``boost`` (None where the system does not tell, as in most virtual machines), ``virtual``,
+        ``device``, and with a GPU ``driver``. The same for every command on a machine whose settings stay.
     """
-    return {
+    found = {
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_model(),
         "cores": available_cores(),
+        "logical_cores": os.cpu_count(),
         "memory_gib": _memory_gib(),
+        "governor": _governor(),
+        "boost": _boost(),
+        "virtual": _virtual(),
         "device": device_name(device),
     }
+    return found if device == "cpu" else found | {"driver": _driver()}
+
+
+def host_id(machine: Mapping[str, Any]) -> str:
+    """Tells machines apart without naming them.
+
+    Args:
+        machine: what :func:`machine` returned here.
+
+    Returns:
+        8 hexadecimal digits of a digest of the network name, the processor, the machine's cores and the memory. A new
+        container usually has another network name, and so counts as another machine.
+    """
+    parts = [platform.node(), *(machine.get(key) for key in ("system", "cpu", "logical_cores", "memory_gib"))]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
+
+
+def conditions() -> dict[str, Any]:
+    """What may change from one command to the next on one machine.
+
+    Returns:
+        ``load_1min``, the load average when the command began (None where the system does not tell), and
+        ``thread_variables``, those of ``THREAD_VARIABLES`` that are set, as they were before any worker changed them.
+    """
+    load = None
+    with contextlib.suppress(OSError, AttributeError):
+        load = round(os.getloadavg()[0], 2)
+    variables = {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ}
+    return {"load_1min": load, "thread_variables": variables}
 
 
 def resolve_device(device: str, useful: bool) -> str:
@@ -100,12 +199,8 @@ def _git(root: Path, *arguments: str) -> str:
 
 def _cpu_model() -> str:
     if sys.platform == "linux":
-        try:
-            for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-        except OSError:
-            return platform.machine()
+        model = re.search(r"^model name\s*:(.*)$", _read(Path("/proc/cpuinfo")) or "", re.MULTILINE)
+        return model[1].strip() if model else platform.machine()
     return platform.processor() or platform.machine()
 
 
@@ -113,4 +208,53 @@ def _memory_gib() -> float | None:
     try:
         return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
     except (ValueError, OSError, AttributeError):
+        return None
+
+
+def _blas() -> dict[str, str]:
+    import numpy as np
+
+    try:
+        found = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[call-overload,unused-ignore]
+        return {"blas": f"{found['name']} {found['version']}"}
+    except (KeyError, TypeError):
+        return {}
+
+
+def _governor() -> str | None:
+    return _read(CPUS / "cpu0" / "cpufreq" / "scaling_governor")
+
+
+def _boost() -> bool | None:
+    """Whether the clock may rise above its base, by the two files that Linux has for it."""
+    no_turbo = _read(CPUS / "intel_pstate" / "no_turbo")
+    if no_turbo is not None:
+        return no_turbo == "0"
+    boost = _read(CPUS / "cpufreq" / "boost")
+    return None if boost is None else boost == "1"
+
+
+def _virtual() -> bool | None:
+    """Whether this is a virtual machine, by the flag that x86 hypervisors set; None where the system does not tell."""
+    flags = re.search(r"^flags\s*:(.*)$", _read(Path("/proc/cpuinfo")) or "", re.MULTILINE)
+    return None if flags is None else "hypervisor" in flags[1].split()
+
+
+def _driver() -> str | None:
+    """The version of NVIDIA's driver, from the kernel module's own words or from ``nvidia-smi``."""
+    words = re.search(r"Kernel Module.*?\s(\d+(?:\.\d+)+)\s", _read(NVIDIA_DRIVER) or "")
+    if words:
+        return words[1]
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip().partition("\n")[0] or None
+
+
+def _read(file: Path) -> str | None:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
         return None

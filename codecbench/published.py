@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from codecbench import analysis
+from codecbench import analysis, times
+from codecbench.aggregation import POINT
 from codecbench.errors import StoreError, one_line
 
 
 def read_summary(file: Path) -> pd.DataFrame:
     """Reads a ``summary.csv`` back as the table that it was written from, to the last digit.
 
-    Columns that it does not have, since an older version wrote it, are empty.
+    Columns that it does not have, since an older version wrote it, are empty; ``unsteady`` follows from the others.
 
     Args:
         file: a ``summary.csv``.
@@ -27,12 +28,13 @@ def read_summary(file: Path) -> pd.DataFrame:
     """
     try:
         table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8")
-        needed = [*analysis.POINT, *sorted(analysis.COUNTS), "bits_per_image", "mse", "psnr_db"]
+        needed = [*POINT, *sorted(analysis.COUNTS), "bits_per_image", "mse", "psnr_db"]
         missing = [name for name in needed if name not in table]
         if missing:
             raise StoreError(f"{file} is no summary of a run: it has no column {', '.join(missing)}")
         texts = {name: table[name] if name in table else pd.Series("", table.index) for name in analysis.COLUMNS}
-        return pd.DataFrame({name: _typed(name, column) for name, column in texts.items()})
+        found = pd.DataFrame({name: _typed(name, column) for name, column in texts.items()})
+        return found if "unsteady" in table else found.assign(unsteady=times.unsteady(found))
     except (OSError, ValueError) as error:
         raise StoreError(f"{file} cannot be read: {one_line(error)}") from error
 

@@ -16,7 +16,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from codecbench import __version__, analysis, exhibition, figures, looks, pictures, wording
+from codecbench import __version__, aggregation, analysis, exhibition, figures, looks, pictures, speedtable, wording
 from codecbench.codec import format_shape
 from codecbench.curves import (
     TARGET_DB,
@@ -73,14 +73,16 @@ class _Report:
 
     def __init__(self, store: RunFolder):
         self.store = store
-        self.rows = store.rows()
-        self.summary = analysis.summarise(store, self.rows)
+        self.read = aggregation.aggregate(store)
+        self.summary = analysis.summarise(store, self.read)
         tried = (self.summary["images"] > 0) | (self.summary["failed"] > 0)
         self.points = mark_points(self.summary[tried].reset_index(drop=True), store.manifest)
         self.styles = looks.codec_styles(store.manifest["codecs"])
         self.failures = store.failures()
         order = list(store.manifest["datasets"])
-        self.views = sorted(exhibition.views(store, self.points), key=lambda view: order.index(view.exhibit.dataset))
+        self.views = sorted(
+            exhibition.views(store, self.points, self.read.tasks), key=lambda view: order.index(view.exhibit.dataset)
+        )
         self.written: set[str] = set()
 
     def write(self) -> Path:
@@ -106,6 +108,7 @@ class _Report:
                 measured_with=wording.measured_with(manifest["invocations"]),
                 target_db=TARGET_DB,
                 noisy=NOISY,
+                in_rounds=bool(self.points["encode_cpu_s"].notna().any()),
                 meaning=wording.column_meanings(),
                 version=__version__,
             )
@@ -121,7 +124,7 @@ class _Report:
         record = self.store.manifest["datasets"][label]
         points = self._of(label)
         measured = points[points["images"] > 0]
-        grid = pictures.image_grid(self.store, self.points, self.rows, label)
+        grid = pictures.image_grid(self.store, self.points, self.read.shown, label, self.read.tasks)
         if grid is not None:
             name = f"images-{safe_name(label)}"
             self._keep(f"{name}.png", looks.save_png(pictures.grid_figure(grid), looks.DPI))
@@ -143,7 +146,8 @@ class _Report:
             "timed": bool(measured["encode_s"].notna().any()),
             "foreign": "†" in marks,
             "own": "‡" in marks,
-            "unsteady": bool(unsteady(measured).any()),
+            "unsteady": bool(measured["unsteady"].any()),
+            "speed": _speed(points),
             "figures": drawings,
             "grid": grid,
             "views": self._views(label),
@@ -182,11 +186,9 @@ class _Report:
         return {"drawing": drawing, "rows": found.rows(), "lacking": found.lacking, "wide": len(found.logs) > 1}
 
     def _shapes(self, label: str) -> str:
-        members = self.rows[self.rows["dataset"] == label].drop_duplicates("image")
-        if members.empty:
+        shapes = [format_shape(shape) for shape in self.read.shapes.get(label, ())]
+        if not shapes:
             return ""
-        sizes = members.groupby(["height", "width", "channels"]).size()
-        shapes = [format_shape(shape) for shape in sizes.index]
         if len(shapes) > 4:
             return f", of {len(shapes)} shapes"
         return ", " + wording.listed(shapes)
@@ -213,10 +215,15 @@ class _Report:
             ("speed-encode", "encode_s", "Encoding time"),
             ("speed-decode", "decode_s", "Decoding time"),
         ]:
-            if (points[time].notna() & (points[time] > 0) & (points["bits_per_pixel"] > 0)).any():
-                figure = figures.speed(self.points, label, time, self.styles)
-                drawings.append(self._drawing(f"{kind}-{name}", figure, f"{title} per image on {label}"))
-            else:
+            timed = points[points[time].notna() & (points[time] > 0) & (points["bits_per_pixel"] > 0)]
+            hosts = sorted(set(timed["timed_on"]))
+            for host in hosts:  # times of different machines do not stand in one plot
+                figure = figures.speed(self.points[self.points["timed_on"] == host], label, time, self.styles)
+                file, where = (f"-{safe_name(host)}", f", machine {host or 'unknown'}") if len(hosts) > 1 else ("", "")
+                drawings.append(self._drawing(f"{kind}-{name}{file}", figure, f"{title} per image on {label}{where}"))
+            if len(hosts) > 1 and kind == "speed-encode":
+                lacking.append(f"Times here are from {len(hosts)} machines, and compare on one machine only.")
+            if not hosts:
                 lacking.append(f"{title} is not shown: no timings were taken here.")
         empty = points[(points["images"] > 0) & (points["bits_per_pixel"] == 0)]
         if len(empty) < int((points["images"] > 0).sum()) and len(empty):
@@ -269,10 +276,12 @@ def safe_name(label: str) -> str:
     return plain if plain and plain == label else f"{plain}-{digest(label)[:6]}"
 
 
-def unsteady(points: pd.DataFrame) -> pd.Series[bool]:
-    """Which points have a time that spread much between the repeats."""
-    spread = pd.concat([points[f"{name}_iqr_s"] / points[f"{name}_s"] for name in ("encode", "decode")], axis=1)
-    return spread.max(axis=1) > NOISY
+def _speed(points: pd.DataFrame) -> dict[str, Any] | None:
+    """The table of speed of a dataset; None without times."""
+    table = speedtable.speeds(points)
+    if table.empty:
+        return None
+    return speedtable.about(table) | {"rows": _with_short_settings(table, points).to_dict("records")}
 
 
 def _with_short_settings(table: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:

@@ -18,10 +18,11 @@ import contextlib
 import dataclasses
 import errno
 import hashlib
+import io
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,14 +32,62 @@ from codecbench import manifests
 from codecbench.codec import Images
 from codecbench.errors import StoreError, UsageError
 from codecbench.measure import Measurement
-from codecbench.records import CodecSpec, Task, Timing, digest
+from codecbench.records import ROUNDS, CodecSpec, Task, Timing, digest
 from codecbench.rows import COLUMNS, row_table
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
-OWN = ("run.json", "summary.csv", "report.html", "figures", "parts", "timings", "samples", "latents", "training")
+LOCK = ".lock"
+OWN = (LOCK, "run.json", "summary.csv", "report.html", "figures", "parts", "timings", "samples", "latents", "training")
 """Everything that codecbench writes into a run folder."""
+
+
+@contextlib.contextmanager
+def hold(path: Path) -> Iterator[None]:
+    """Keeps other commands from measuring into a run folder; makes the folder if it is not there.
+
+    The lock belongs to the process: it ends with it, however that ends.
+
+    Raises:
+        UsageError: another command measures into the folder; or it is none for runs, see ``RunFolder.for_writing``.
+        StoreError: the folder cannot be made or locked.
+    """
+    from filelock import FileLock, Timeout
+
+    check_usable(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path / LOCK, timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise UsageError(
+            f"another codecbench command measures into {path}; wait until it has ended, or name another --out"
+        ) from None
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def check_usable(path: Path) -> None:
+    """Makes sure that a path can be a run folder, and that nothing of anybody else's lies there.
+
+    Raises:
+        UsageError: a file, or a folder that holds other things and no run.
+        StoreError: it cannot be read.
+    """
+    try:
+        if path.exists() and not path.is_dir():
+            raise UsageError(f"{path} is a file; a run needs a folder")
+        others = path.is_dir() and any(entry.name not in OWN for entry in path.iterdir() if entry.suffix != ".tmp")
+        if others and not (path / "run.json").is_file():
+            raise UsageError(f"{path} is not empty and holds no run; name another --out")
+    except OSError as error:
+        raise StoreError(f"cannot use {path}: {error.strerror or error}") from error
 
 
 class RunFolder:
@@ -79,16 +128,12 @@ class RunFolder:
             UsageError: a file, or a folder that holds other things and no run.
             StoreError: damaged, of a newer version, without its parts, or something cannot be removed.
         """
-        try:
-            if path.exists() and not path.is_dir():
-                raise UsageError(f"{path} is a file; a run needs a folder")
-            others = path.is_dir() and any(entry.name not in OWN for entry in path.iterdir() if entry.suffix != ".tmp")
-            if others and not (path / "run.json").is_file():
-                raise UsageError(f"{path} is not empty and holds no run; name another --out")
-            if fresh:
+        check_usable(path)
+        if fresh:
+            try:
                 _discard(path)
-        except OSError as error:
-            raise StoreError(f"cannot use {path}: {error.strerror or error}") from error
+            except OSError as error:
+                raise StoreError(f"cannot use {path}: {error.strerror or error}") from error
         store = cls(path)
         store.require_parts()
         return store
@@ -120,7 +165,7 @@ class RunFolder:
             self.manifest = manifests.joined(present, addition)
         except UsageError as error:
             raise UsageError(f"{self.path} {error}; name another --out, or begin anew with --fresh") from None
-        self._write(self.path / "run.json", _dump(self.manifest))
+        _write(self.path / "run.json", _dump(self.manifest))
 
     @property
     def without_parts(self) -> bool:
@@ -149,28 +194,25 @@ class RunFolder:
         Raises:
             StoreError: the disk is full or the folder cannot be written.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        self.write_into(self.path, task_files(task, measurement, seconds))
 
-        buffer = pa.BufferOutputStream()
-        pq.write_table(row_table(task, measurement), buffer, compression="zstd")
-        content = buffer.getvalue().to_pybytes()
-        if measurement.shown:
-            self.write_samples(f"{task.id}.npz", measurement.shown)
-        self._write(self.path / "parts" / f"{task.id}.parquet", content)
-        sidecar = _describe_task(task) | {
-            "lossless": measurement.lossless,
-            "failed": "",
-            "seconds": round(seconds, 6),
-            "num_bytes": len(content),
-            "sha256": hashlib.sha256(content).hexdigest(),
-        }
-        self._write(self.path / "parts" / f"{task.id}.json", _dump(sidecar))
-
-    def write_failure(self, task: Task, reason: str, details: str, seconds: float) -> None:
+    def write_failure(self, task: Task, reason: str, details: str, seconds: float, attempts: int = 1) -> None:
         """Records that a task failed, and why."""
-        sidecar = _describe_task(task) | {"failed": reason, "details": details, "seconds": round(seconds, 6)}
-        self._write(self.path / "parts" / f"{task.id}.json", _dump(sidecar))
+        self.write_into(self.path, failure_files(task, reason, details, seconds, attempts))
+
+    @staticmethod
+    def write_into(folder: Path, files: Mapping[str, bytes]) -> None:
+        """Writes files of a run folder, each of them whole, in order.
+
+        Args:
+            folder: the run folder.
+            files: content by path inside the folder.
+
+        Raises:
+            StoreError: the disk is full or the folder cannot be written.
+        """
+        for name, content in files.items():
+            _write(folder / name, content)
 
     def finished(self) -> set[str]:
         """Identities of the tasks whose rows are stored whole."""
@@ -186,18 +228,19 @@ class RunFolder:
             and sidecar["dataset"] in self.manifest["datasets"]
         ]
 
-    def rows(self) -> pd.DataFrame:
-        """One row an image and codec point.
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[tuple[dict[str, Any], pa.Table]]:
+        """The rows of every finished task, one part at a time; parts that are found damaged are set aside.
 
-        Returns:
-            Columns ``dataset, image, height, width, channels, codec, settings, num_bytes, container_bytes,
-            estimated_bits, mse, mse_float, max_abs_error, exact_pixels, ssim, lossless``.
+        Args:
+            columns: names of those to be read, in the order of the parts; all where None. A part of an older version
+                may lack some.
+
+        Yields:
+            The task's sidecar and its rows, in the order of the parts' names.
         """
-        import pandas as pd
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        tables = []
         for sidecar in self.sidecars():
             if sidecar["failed"]:
                 continue
@@ -206,7 +249,20 @@ class RunFolder:
             if hashlib.sha256(content).hexdigest() != sidecar["sha256"]:
                 self._set_aside(file)
                 continue
-            tables.append(pq.read_table(pa.BufferReader(content)))
+            # Not pq.read_table: it takes twice as long for a part of usual size, most of it on threads and discovery.
+            yield sidecar, pq.ParquetFile(pa.BufferReader(content)).read(columns=columns, use_threads=False)
+
+    def rows(self) -> pd.DataFrame:
+        """One row an image and codec point, of the whole run at once; ``codecbench.aggregation`` reads large runs.
+
+        Returns:
+            Columns ``dataset, image, height, width, channels, codec, settings, num_bytes, container_bytes,
+            estimated_bits, mse, mse_float, max_abs_error, exact_pixels, ssim, lossless``.
+        """
+        import pandas as pd
+        import pyarrow as pa
+
+        tables = [table for _, table in self.tables()]
         if not tables:
             return pd.DataFrame(columns=list(COLUMNS))
         frame: pd.DataFrame = pa.concat_tables(tables, promote_options="default").to_pandas()
@@ -241,12 +297,7 @@ class RunFolder:
 
     def write_samples(self, name: str, images: Mapping[int, Images]) -> None:
         """Keeps images to look at, losslessly, by index; large ones are cut to their middle 256×256 pixels."""
-        import io
-
-        buffer = io.BytesIO()
-        arrays: dict[str, Any] = {str(index): _middle(image) for index, image in images.items()}
-        np.savez_compressed(buffer, **arrays)
-        self._write(self.path / "samples" / name, buffer.getvalue())
+        _write(self.path / "samples" / name, _pack(images))
 
     def samples(self, name: str) -> dict[int, Images]:
         """Images kept under a name, by index; empty where none are."""
@@ -260,41 +311,76 @@ class RunFolder:
         """The originals of a dataset's shown images, by index."""
         return self.samples(original_name(label))
 
-    def reconstructions(self, label: str, codec: str, settings: str) -> dict[int, Images]:
-        """What a codec point made of a dataset's shown images, by index."""
+    def reconstructions(
+        self, label: str, codec: str, settings: str, tasks: Mapping[tuple[str, str, str], Sequence[str]] | None = None
+    ) -> dict[int, Images]:
+        """What a codec point made of a dataset's shown images, by index.
+
+        Args:
+            label: the dataset's label.
+            codec: the codec's name.
+            settings: its settings, in the spec syntax.
+            tasks: identities of tasks by these three, where all sidecars were read already.
+        """
+        point = (label, codec, settings)
+        if tasks is None:
+            read = self.sidecars()
+            tasks = {point: [s["task_id"] for s in read if (s["dataset"], s["codec"], s["settings"]) == point]}
         found: dict[int, Images] = {}
-        for sidecar in self.sidecars():
-            if (sidecar["dataset"], sidecar["codec"], sidecar["settings"]) == (label, codec, settings):
-                found |= self.samples(f"{sidecar['task_id']}.npz")
+        for task_id in tasks.get(point, ()):
+            found |= self.samples(f"{task_id}.npz")
         return found
 
     # ---- timings ------------------------------------------------------------------------------------------------
 
-    def timing_file(self, label: str, codec: CodecSpec, fingerprint: str) -> Path:
-        """Where the times of a codec point on a dataset lie."""
-        name = digest([label, str(codec), fingerprint, self.manifest["datasets"][label]["fingerprint"]])
+    def _timing_file(self, label: str, codec: CodecSpec, fingerprint: str, threads: int) -> Path:
+        images = self.manifest["datasets"][label]["fingerprint"]
+        name = digest([manifests.TIMING_PROTOCOL, label, str(codec), fingerprint, images, threads])
         return self.path / "timings" / f"{name}.json"
 
     def write_timing(self, label: str, codec: CodecSpec, fingerprint: str, timing: Timing) -> None:
-        """Stores the times of a codec point on a dataset."""
+        """Stores the times of a codec point on a dataset, also those that lack rounds yet."""
         record = {
             "dataset": label,
             "codec": codec.name,
             "settings": codec.settings_text,
             "codec_fingerprint": fingerprint,
+            "protocol": manifests.TIMING_PROTOCOL,
         }
-        self._write(self.timing_file(label, codec, fingerprint), _dump(record | dataclasses.asdict(timing)))
+        file = self._timing_file(label, codec, fingerprint, timing.threads)
+        _write(file, _dump(record | dataclasses.asdict(timing)))
+
+    def timing(self, label: str, codec: CodecSpec, fingerprint: str, threads: int) -> Timing | None:
+        """The times of a codec point on a dataset, as many rounds as there are; None where there are none."""
+        record = _read_json(self._timing_file(label, codec, fingerprint, threads))
+        if record is None:
+            return None
+        try:
+            names = [field.name for field in dataclasses.fields(Timing)]
+            values: dict[str, Any] = {
+                name: tuple(record[name]) if isinstance(record[name], list) else record[name] for name in names
+            }
+        except KeyError:
+            return None
+        return Timing(**values)
 
     def timings(self) -> list[dict[str, Any]]:
-        """The times that count, as records; those with a reason under ``failed`` could not be taken."""
-        known = manifests.fingerprints_of(self.manifest)
-        found = (_read_json(file) for file in sorted((self.path / "timings").glob("*.json")))
-        return [timing for timing in found if timing and known.get(timing["codec"]) == timing["codec_fingerprint"]]
+        """The times that count, one record a codec point; those with a reason under ``failed`` could not be taken.
 
-    def is_timed(self, label: str, codec: CodecSpec, fingerprint: str) -> bool:
-        """Whether the times of a codec point on a dataset were taken."""
-        timing = _read_json(self.timing_file(label, codec, fingerprint))
-        return timing is not None and not timing["failed"]
+        Where a point was timed with several numbers of threads, the record is that of the last command that took times.
+        """
+        known = manifests.fingerprints_of(self.manifest)
+        threads = [call.get("timing_threads") for call in self.manifest["invocations"]]
+        wanted = next((number for number in reversed(threads) if number is not None), None)
+        found = (_read_json(file) for file in sorted((self.path / "timings").glob("*.json")))
+        current: dict[tuple[str, str, str], tuple[tuple[int, bool], dict[str, Any]]] = {}
+        for record in found:
+            if record and known.get(record["codec"]) == record["codec_fingerprint"] and _is_whole(record):
+                key = record["dataset"], record["codec"], record["settings"]
+                rank = record.get("protocol", 1), record["threads"] == wanted
+                if key not in current or rank > current[key][0]:
+                    current[key] = rank, record
+        return [record for _, record in current.values()]
 
     # ---- writing ------------------------------------------------------------------------------------------------
 
@@ -312,19 +398,54 @@ class RunFolder:
             StoreError: the disk is full or the folder cannot be written.
         """
         file = self.path / name
-        self._write(file, content)
+        _write(file, content)
         return file
 
-    def _write(self, file: Path, content: bytes) -> None:
-        temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(content)
-            temporary.replace(file)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise StoreError(_why_not_written(file, error)) from error
+
+def task_files(task: Task, measurement: Measurement, seconds: float, first_attempt: str = "") -> dict[str, bytes]:
+    """The files of a finished task, by path in the run folder, in the order in which they must be written.
+
+    Args:
+        task: the task.
+        measurement: what it gave.
+        seconds: how long it took.
+        first_attempt: why it did not succeed at once.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = pa.BufferOutputStream()
+    pq.write_table(row_table(task, measurement), buffer, compression="zstd")
+    content = buffer.getvalue().to_pybytes()
+    sidecar = _describe_task(task) | {
+        "lossless": measurement.lossless,
+        "failed": "",
+        "first_attempt": first_attempt,
+        "seconds": round(seconds, 6),
+        "num_bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    samples = {f"samples/{task.id}.npz": _pack(measurement.shown)} if measurement.shown else {}
+    return samples | {f"parts/{task.id}.parquet": content, f"parts/{task.id}.json": _dump(sidecar)}
+
+
+def failure_files(task: Task, reason: str, details: str, seconds: float, attempts: int = 1) -> dict[str, bytes]:
+    """The file that records a failed task, by path in the run folder.
+
+    Args:
+        task: the task.
+        reason: why it failed, in one line.
+        details: a traceback, or the end of what the codec's process wrote.
+        seconds: how long it took, with all attempts.
+        attempts: how often it was tried.
+    """
+    sidecar = _describe_task(task) | {
+        "failed": reason,
+        "details": details,
+        "attempts": attempts,
+        "seconds": round(seconds, 6),
+    }
+    return {f"parts/{task.id}.json": _dump(sidecar)}
 
 
 def original_name(label: str) -> str:
@@ -332,10 +453,29 @@ def original_name(label: str) -> str:
     return f"original-{digest(label)}.npz"
 
 
+def _write(file: Path, content: bytes) -> None:
+    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        temporary.replace(file)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise StoreError(_why_not_written(file, error)) from error
+
+
 def _why_not_written(file: Path, error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"no space left to write {file}; what was measured is kept, make room and run the same command again"
     return f"cannot write {file}: {error.strerror or error}"
+
+
+def _pack(images: Mapping[int, Images]) -> bytes:
+    buffer = io.BytesIO()
+    arrays: dict[str, Any] = {str(index): _middle(image) for index, image in images.items()}
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
 
 
 def _middle(image: Images, side: int = 256) -> Images:
@@ -346,6 +486,11 @@ def _middle(image: Images, side: int = 256) -> Images:
 def _dump(content: Mapping[str, Any]) -> bytes:
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     return text.encode("utf-8", "backslashreplace")  # half a character, as in some file names, is JSON once escaped
+
+
+def _is_whole(timing: Mapping[str, Any]) -> bool:
+    """Whether times have all their rounds; those of protocol 1 were written at the end only."""
+    return bool(timing["failed"]) or "protocol" not in timing or len(timing["encode_s"]) >= ROUNDS
 
 
 def _read_json(file: Path) -> dict[str, Any] | None:
@@ -372,6 +517,8 @@ def _describe_task(task: Task) -> dict[str, Any]:
 def _discard(path: Path) -> None:
     for name in OWN:
         entry = path / name
+        if name == LOCK:
+            continue  # held by whoever throws away
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:

@@ -1,79 +1,204 @@
-"""The timing protocol: the harness times, a codec never does.
+"""The timing protocol as it runs in a host: the harness times, a codec never does.
 
-One codec point at a time, over a fixed number of images in one batch, from uint8 in host memory to bytes and back:
-one call to warm up, blocks calibrated to a minimum length, repeats, and every repeat kept.
+Times are taken in a process that does nothing but encode, or nothing but decode, with one codec: from uint8 in host
+memory to bytes, and back. A block repeats one call over a set of images until it lasts :data:`BLOCK_S`, after a call
+that warms up; both clocks are read around it, the wall's and the CPU's (of all threads, and of child processes that
+ended). An accelerator is waited for before a clock is read.
 """
 
 from __future__ import annotations
 
+import math
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-from codecbench.codec import Images
+from codecbench.codec import Codec, Images
 from codecbench.errors import ContractError
 from codecbench.provenance import device_name
-from codecbench.records import CodecSpec, Shape, Timing
-from codecbench.registry import CODECS
+from codecbench.records import CodecSpec
+from codecbench.registry import CODECS, codec_fingerprint
 
-TIMED_IMAGES = 32
-TIMED_PIXELS = 1 << 21
-REPEATS = 5
-BLOCK_S = 0.005
-"""A block repeats its call until it lasts about this long, in seconds, so that the clock's resolution is no matter."""
-PATIENCE_S = 2.0
-"""After this long in one direction, in seconds, no further repeat is begun; three are always made."""
+BLOCK_S = 0.02
+"""A block lasts about this long at least, in seconds, so that the clocks' resolution is no matter."""
+WARM_IMAGES = 4
+"""Images of the call that warms up a codec which works image by image; a batch is warmed up whole."""
 
 
-def timed_count(shape: Shape) -> int:
-    """How many images of a shape are timed: 32, fewer for images above 65,536 pixels."""
-    return max(1, min(TIMED_IMAGES, TIMED_PIXELS // (shape[0] * shape[1])))
+@dataclass(frozen=True)
+class Block:
+    """What one block gave.
+
+    Attributes:
+        wall_s: wall seconds an image.
+        cpu_s: CPU seconds an image.
+        calls: how often the set of images was gone through.
+    """
+
+    wall_s: float
+    cpu_s: float
+    calls: int
 
 
-def time_codec(spec: CodecSpec, images: Images, device: str, threads: int) -> Timing:
-    """Times one codec point.
+@dataclass(frozen=True)
+class First:
+    """What the first calls at a point gave.
+
+    Attributes:
+        cold_s: seconds of the first call on one image, with the import of the plugin, in a fresh process; None if the
+            process had worked before.
+        image_s: seconds of the next call on one image.
+        output: of encoding, the bitstreams of all images.
+    """
+
+    cold_s: float | None
+    image_s: float
+    output: list[bytes]
+
+
+_worked = False
+
+
+def first_encoding(
+    spec: CodecSpec, fingerprint: str, images: Images, device: str, threads: int, most_s: float
+) -> First:
+    """Encodes one image twice, the first time cold, and then as many as are timed.
 
     Args:
         spec: the codec.
-        images: uint8 (N, H, W, C), one batch.
+        fingerprint: what it must be, see ``registry.codec_fingerprint``.
+        images: uint8 (N, H, W, C).
         device: where codecs with device use compute.
-        threads: how many threads this process lets a codec use; recorded.
+        threads: how many a codec may use.
+        most_s: seconds that going through the images once may last: there are fewer for slow codecs, but one.
 
     Raises:
-        CodecError: whatever the codec raises.
+        PluginError: the codec is not the one that the run was planned with.
     """
-    cls = CODECS.get(spec.name)
-    encoder, decoder = cls(**spec.settings).on(device), cls(**spec.settings).on(device)
-    bitstreams = encoder.encode(images)
-    if len(bitstreams) != len(images):
-        raise ContractError(f"{spec}: encode returned {len(bitstreams)} bitstreams for {len(images)} images")
-    return Timing(
-        images=len(images),
-        encode_s=_repeat(lambda: encoder.encode(images), len(images)),
-        decode_s=_repeat(lambda: decoder.decode(bitstreams), len(images)),
-        threads=threads,
-        device=device_name(device) if cls.uses_device else "cpu",
-    )
+    cold, image_s = _first(spec, fingerprint, device, threads, lambda codec: codec.encode(images[:1]))
+    count = max(1, min(len(images), int(most_s / max(image_s, 1e-9))))
+    bitstreams = _codec(spec, device).encode(images[:count])
+    if len(bitstreams) != count:
+        raise ContractError(f"{spec}: encode returned {len(bitstreams)} bitstreams for {count} images")
+    return First(cold, image_s, bitstreams)
 
 
-def _repeat(call: Callable[[], object], images: int) -> tuple[float, ...]:
-    call()
+def first_decoding(spec: CodecSpec, fingerprint: str, bitstreams: Sequence[bytes], device: str, threads: int) -> First:
+    """Decodes one image twice, the first time cold; see :func:`first_encoding`."""
+    cold, image_s = _first(spec, fingerprint, device, threads, lambda codec: codec.decode(bitstreams[:1]))
+    return First(cold, image_s, [])
+
+
+def time_encoding(spec: CodecSpec, images: Images, batch: int, device: str) -> Block:
+    """Times one block of encoding all images, ``batch`` a call."""
+    codec = _codec(spec, device)
+    return _block([partial(codec.encode, part) for part in _parts(images, batch)], len(images), codec)
+
+
+def time_decoding(spec: CodecSpec, bitstreams: Sequence[bytes], batch: int, device: str) -> Block:
+    """Times one block of decoding all bitstreams, ``batch`` a call."""
+    codec = _codec(spec, device)
+    return _block([partial(codec.decode, part) for part in _parts(bitstreams, batch)], len(bitstreams), codec)
+
+
+def usage() -> tuple[int | None, int | None]:
+    """Peak resident memory of this process, and peak memory allocated on an accelerator, in bytes, where known."""
+    cuda = _cuda()
+    return _peak_bytes(), None if cuda is None else int(cuda.max_memory_allocated())
+
+
+def time_transfer(images: Images) -> float | None:
+    """Seconds an image to copy pixels to the accelerator and back; None where there is none."""
+    cuda = _cuda()
+    if cuda is None:
+        return None
+    torch = sys.modules["torch"]
+    host = torch.tensor(images)
+
+    def copy() -> None:
+        host.to("cuda").to("cpu")
+
+    return _block([copy], len(images), None).wall_s
+
+
+def _codec(spec: CodecSpec, device: str) -> Codec:
+    return CODECS.get(spec.name)(**spec.settings).on(device)
+
+
+def _parts(items: Any, batch: int) -> list[Any]:
+    return [items[start : start + batch] for start in range(0, len(items), batch)]
+
+
+def _first(
+    spec: CodecSpec, fingerprint: str, device: str, threads: int, call: Callable[[Codec], object]
+) -> tuple[float | None, float]:
+    global _worked
+    was_cold, _worked = not _worked, True
     began = time.perf_counter()
-    call()
+    codec = _codec(spec, device)
+    torch = sys.modules.get("torch")
+    if torch is not None:  # a learned codec loads it, and its threads can only then be set
+        torch.set_num_threads(threads)
+    call(codec)
     _synchronise()
-    calls = max(1, round(BLOCK_S / max(time.perf_counter() - began, 1e-9)))
-    seconds: list[float] = []
-    started = time.perf_counter()
-    while len(seconds) < REPEATS and (len(seconds) < 3 or time.perf_counter() - started < PATIENCE_S):
-        began = time.perf_counter()
-        for _ in range(calls):
+    cold_s = time.perf_counter() - began
+    if was_cold and codec_fingerprint(type(codec), device_name(device)) != fingerprint:
+        raise ContractError(f"the source or the weights of {spec.name} changed while the run went on; run again")
+    began = time.perf_counter()
+    call(codec)
+    _synchronise()
+    return cold_s if was_cold else None, time.perf_counter() - began
+
+
+def _block(calls: Sequence[Callable[[], object]], images: int, codec: Codec | None) -> Block:
+    for call in calls if codec is None or codec.batched else calls[:WARM_IMAGES]:
+        call()
+    began = time.perf_counter()
+    for call in calls:
+        call()
+    _synchronise()
+    repeats = max(1, math.ceil(BLOCK_S / max(time.perf_counter() - began, 1e-9)))
+    cpu, wall = _cpu_s(), time.perf_counter()
+    for _ in range(repeats):
+        for call in calls:
             call()
-        _synchronise()
-        seconds.append((time.perf_counter() - began) / (calls * images))
-    return tuple(seconds)
+    _synchronise()
+    wall, cpu = time.perf_counter() - wall, _cpu_s() - cpu
+    return Block(wall / (repeats * images), max(0.0, cpu) / (repeats * images), repeats)
+
+
+def _cpu_s() -> float:
+    """CPU seconds of this process's threads, and of its children that ended."""
+    children = os.times()
+    return time.process_time() + children.children_user + children.children_system
+
+
+def _peak_bytes() -> int | None:
+    try:  # getrusage counts what the process held before it began to run this program
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        import resource
+    except ImportError:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _cuda() -> Any:
+    torch = sys.modules.get("torch")
+    usable = torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized()
+    return torch.cuda if torch is not None and usable else None
 
 
 def _synchronise() -> None:
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
-        torch.cuda.synchronize()
+    cuda = _cuda()
+    if cuda is not None:
+        cuda.synchronize()

@@ -13,6 +13,8 @@ from markupsafe import Markup, escape
 from codecbench import analysis
 
 CODE = re.compile(r"``([^`]+)``|`([^`]+)`")
+COLUMN = re.compile(r" {4}(?P<names>\w+(?:, \w+)*)? {2,}(?P<text>\S.*)")
+"""A line of the tables in the docstring of ``codecbench.analysis``: names of columns, if any, and what they mean."""
 CALL_FACTS = {
     "started": "began",
     "git_commit": "commit",
@@ -22,6 +24,8 @@ CALL_FACTS = {
     "timing_threads": "threads while timing",
 }
 """What is told about each command, by its key in ``run.json``."""
+MACHINE_FACTS = {"memory_gib": "memory (GiB)", "logical_cores": "cores of the machine", "virtual": "virtual machine"}
+"""Names of what is told about a machine, where they are not its keys."""
 
 
 def absent(value: Any) -> bool:
@@ -45,6 +49,18 @@ def seconds(value: float) -> str:
             digits = value / scale
             return f"{digits:.0f} {unit}" if digits >= 100 else f"{digits:.3g} {unit}"
     return f"{value / 1e-6:.2g} µs"
+
+
+def significant(value: float) -> str:
+    """Three digits that count, with thousands apart: ``12,300``, ``1.20``."""
+    if value >= 99.95:
+        return f"{round(value, 3 - len(f'{value:.0f}')):,.0f}"
+    return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}" if value >= 1 else f"{value:.3g}"
+
+
+def memory(value: float) -> str:
+    """Bytes as MiB or GiB."""
+    return f"{value / 2**30:.2f} GiB" if value >= 2**30 else f"{significant(value / 2**20)} MiB"
 
 
 def ssim(value: float) -> str:
@@ -87,11 +103,10 @@ def column_meanings() -> dict[str, str]:
     found: dict[str, str] = {}
     names: list[str] = []
     for line in (analysis.__doc__ or "").splitlines():
-        head, text = line[4:35].strip(), line[35:].strip()
-        if line.startswith("    ") and text:
-            names = [name.strip() for name in head.split(",")] if head else names
+        if entry := COLUMN.fullmatch(line):
+            names = entry["names"].split(", ") if entry["names"] else names
             for name in names:
-                found[name] = f"{found[name]} {text}" if name in found else text
+                found[name] = f"{found[name]} {entry['text']}" if name in found else entry["text"]
     return found
 
 
@@ -127,10 +142,16 @@ def _call_facts(call: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _surroundings(call: Mapping[str, Any]) -> list[tuple[str, str]]:
-    machine = {key: str(value) for key, value in call.get("machine", {}).items() if value is not None}
+    words = {True: "yes", False: "no"}
+    machine = {
+        key: words.get(value, str(value)) if isinstance(value, bool) else str(value)
+        for key, value in call.get("machine", {}).items()
+        if value is not None
+    }
     used, name = str(call.get("device") or ""), machine.pop("device", "")
     device = f"{name} ({used})" if name and used and name != used else name or used
-    facts = [("memory (GiB)" if key == "memory_gib" else key, value) for key, value in machine.items()]
+    facts = [("host", str(call["host"]))] if call.get("host") else []
+    facts += [(MACHINE_FACTS.get(key, key), value) for key, value in machine.items()]
     facts += [("device", device)] if device else []
     return facts + [(key, str(value)) for key, value in call.get("versions", {}).items()]
 
@@ -145,6 +166,8 @@ FILTERS: dict[str, Callable[[Any], str]] = {
         "db": lambda value: f"{value:.2f}",
         "ssim": ssim,
         "seconds": seconds,
+        "significant": significant,
+        "memory": memory,
         "exactly": lambda value: repr(float(value)),
     }.items()
 } | {"marked": marked, "plain": plain, "breakable": breakable}

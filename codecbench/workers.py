@@ -1,150 +1,165 @@
-"""Worker processes: a pool that survives the death of a worker, and the jobs that run inside it."""
+"""Jobs as they run in worker processes: rates and distortions of tasks, and what is kept of learned codecs.
+
+A worker never runs a codec itself. It has two hosts (``codecbench.hosts``), one that encodes and one that decodes, both
+for one codec at a time: the decoding one gets specs and bytes, and has never seen an image. Whatever a codec does, a
+crash, a call of exit, a hang, too much memory, costs its own task only.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import os
-import pickle
 import signal
 import sys
 import threading
 import time
-import traceback
-import types
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import Connection
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from codecbench import measure
+from codecbench.codec import Images
 from codecbench.dataset import Dataset, ImageSet, fingerprint_pixels
-from codecbench.errors import DatasetError, PluginError, StoreError, one_line, printable
-from codecbench.provenance import available_cores, device_name
-from codecbench.records import Task, Timing
+from codecbench.errors import DatasetError, PluginError, one_line
+from codecbench.hosts import Host, HostError, describe
+from codecbench.provenance import device_name
+from codecbench.records import Task
 from codecbench.registry import CODECS, codec_fingerprint
-from codecbench.store import RunFolder
+from codecbench.store import RunFolder, failure_files, task_files
 
 if TYPE_CHECKING:
     from codecbench.exhibits import Request
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-TIMING_THREADS = 1
-MOST_WORKERS = 61 if sys.platform == "win32" else sys.maxsize
-"""Windows cannot wait for more processes at once, and the pool refuses them."""
+ATTEMPTS = 2
+"""How often a task is tried, each time in new processes."""
 
 
-def drain(
-    jobs: list[tuple[Any, tuple[Any, ...]]], workers: int, threads: int, finish: Callable[[Any, Any], None]
-) -> list[Any]:
-    """Runs jobs in a pool, also when workers die.
+@dataclass(frozen=True)
+class Place:
+    """Where and under which limits a run's jobs are done.
 
-    Args:
-        jobs: what to call a job by, and the function with its arguments.
-        workers: how many processes.
-        threads: how many each of them may use.
-        finish: receives the name of a job and what its function returned.
-
-    Returns:
-        The names of the jobs that were in flight when a worker died; all others are done.
+    Attributes:
+        data_dir: the data root.
+        folder: the run folder, which a worker writes into; None where its results travel back to the caller.
+        device: ``cpu`` or ``cuda``, for codecs with device use and the metrics.
+        threads: how many each process may use.
+        timeout_s: seconds that a codec may take to encode or decode one task; None for any.
+        memory_limit: bytes of resident memory that an encoding or decoding process may use; None for any.
+        codec_path: the folders of plugins, as ``$CODECBENCH_CODEC_PATH`` names them.
     """
-    workers = min(workers, MOST_WORKERS)
-    suspects: list[Any] = []
-    queue = list(reversed(jobs))
-    while queue:
-        running: dict[Future[Any], tuple[Any, tuple[Any, ...]]] = {}
-        with worker_pool(min(workers, len(queue)), threads) as submit:
-            broken = False
-            while running or (queue and not broken):
-                while queue and not broken and len(running) < 2 * workers:
-                    entry = queue.pop()
-                    try:
-                        running[submit(*entry[1])] = entry
-                    except BrokenProcessPool:
-                        if running:
-                            queue.append(entry)
-                        else:  # not even a fresh pool takes it
-                            suspects.append(entry[0])
-                        broken = True
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    entry = running.pop(future)
-                    try:
-                        result = future.result()
-                    except BrokenProcessPool:
-                        suspects.append(entry[0])
-                        broken = True
-                        continue
-                    finish(entry[0], result)
-    return suspects
+
+    data_dir: Path
+    folder: Path | None
+    device: str
+    threads: int
+    timeout_s: float | None = None
+    memory_limit: int | None = None
+    codec_path: str = ""
 
 
-@contextlib.contextmanager
-def worker_pool(workers: int, threads: int) -> Iterator[Callable[..., Future[Any]]]:
-    """Spawned worker processes whose libraries use a fixed number of threads; yields a ``submit``.
+@dataclass(frozen=True)
+class Job:
+    """Tasks that are measured together: points of one codec on the same images.
 
-    The workers do not import the caller's main module, so a script needs no ``if __name__ == "__main__"``.
-    On an exception (Ctrl-C included) what has not begun is cancelled.
+    Attributes:
+        tasks: one a point.
+        dataset: where the images come from.
     """
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin_worker)
 
-    def submit(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        with _environment(dict.fromkeys(THREAD_VARIABLES, str(threads))), _hidden_main():
-            return pool.submit(function, *arguments)
+    tasks: tuple[Task, ...]
+    dataset: Dataset
 
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a task.
+
+    Attributes:
+        task: the task.
+        reason: why it failed, in one line; empty where it did not.
+        first_attempt: why the first attempt failed, where a second one did not.
+        files: what is to be written, in this order, by name in the run folder; empty where the worker wrote it.
+    """
+
+    task: Task
+    reason: str = ""
+    first_attempt: str = ""
+    files: dict[str, bytes] = field(default_factory=dict)
+
+
+def work(job: Job, place: Place) -> list[Done]:
+    """Measures a job's tasks; a codec's failure is recorded, never raised.
+
+    Raises:
+        StoreError: a result cannot be written.
+    """
+    began = time.perf_counter()
     try:
-        yield submit
-    except BaseException:
-        processes = list((pool._processes or {}).values())
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.terminate()
-        raise
-    pool.shutdown()
+        images = _images_of(job.dataset, place.data_dir, job.tasks[0].indices, job.tasks[0].data_fingerprint)
+    except BaseException as error:  # a dataset is a plugin too
+        seconds = time.perf_counter() - began
+        failure = HostError(one_line(error), describe(error))
+        return [
+            _finish(place, task, failure_files(task, failure.reason, failure.details, seconds), failure.reason)
+            for task in job.tasks
+        ]
+    done: list[Done] = []
+    if len(job.tasks) > 1:
+        try:
+            for task, measurement, seconds in _measured_together(job.tasks, images, place):
+                done.append(_finish(place, task, task_files(task, measurement, seconds)))
+        except HostError:  # whom it concerns is found out one by one
+            _close_pair()
+    return done + [_measured_alone(task, images, place) for task in job.tasks[len(done) :]]
 
 
-def _begin_worker() -> None:
-    """Leaves Ctrl-C to the parent, which ends its workers in order; ends with a parent that was killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def _measured_together(
+    tasks: tuple[Task, ...], images: Images, place: Place
+) -> Iterator[tuple[Task, measure.Measurement, float]]:
+    pair = _pair_for(tasks[0], place)
+    specs = [task.codec for task in tasks]
+    began = time.perf_counter()
+    for task, encoded in zip(tasks, pair.encoder.stream(measure.encode, specs, images, place.device), strict=True):
+        output = pair.decoder.call(measure.decode, task.codec, encoded.bitstreams, place.device)
+        measurement = _scored(task, images, encoded, output, place)
+        yield task, measurement, time.perf_counter() - began
+        began = time.perf_counter()
 
 
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)  # the pool's queue would keep this process waiting for ever
+def _measured_alone(task: Task, images: Images, place: Place) -> Done:
+    began = time.perf_counter()
+    failures: list[HostError] = []
+    while len(failures) < ATTEMPTS:
+        try:
+            ((_, measurement, seconds),) = _measured_together((task,), images, place)
+        except HostError as error:
+            failures.append(error)
+            _close_pair()
+        else:
+            first = failures[0].reason if failures else ""
+            return _finish(
+                place, task, task_files(task, measurement, seconds, first_attempt=first), first_attempt=first
+            )
+    seconds = time.perf_counter() - began
+    reason = failures[-1].reason
+    return _finish(place, task, failure_files(task, reason, failures[-1].details, seconds, len(failures)), reason)
 
 
-@contextlib.contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
+def _scored(task: Task, images: Images, encoded: measure.Encoded, output: Any, place: Place) -> measure.Measurement:
     try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        return measure.score(task, images, encoded, output, place.device)
+    except Exception as error:  # also of values that no codec should give
+        raise HostError(one_line(error), describe(error)) from error
 
 
-@contextlib.contextmanager
-def _hidden_main() -> Iterator[None]:
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
-def threads_for(workers: int) -> int:
-    """Threads that each of several worker processes may use, so that together they fill the cores."""
-    return max(1, available_cores() // workers)
+def _finish(place: Place, task: Task, files: dict[str, bytes], reason: str = "", first_attempt: str = "") -> Done:
+    if place.folder is None:
+        return Done(task, reason, first_attempt, files)
+    RunFolder.write_into(place.folder, files)
+    return Done(task, reason, first_attempt)
 
 
 @functools.lru_cache(maxsize=4)
@@ -152,146 +167,133 @@ def _open(dataset: Dataset, data_dir: Path) -> ImageSet:
     return dataset.load(data_dir)
 
 
-def work(task: Task, dataset: Dataset, data_dir: Path, folder: Path, device: str) -> str:
-    """Measures one task in a worker process and stores it; a codec's failure is stored too, never raised.
+@functools.lru_cache(maxsize=1)
+def _images_of(dataset: Dataset, data_dir: Path, indices: tuple[int, ...], fingerprint: str) -> Images:
+    """A task's images, which the tasks of other points mostly share."""
+    images = _open(dataset, data_dir).read(indices)
+    if fingerprint_pixels([images]) != fingerprint:
+        raise DatasetError(f"the images of {dataset.label} changed while the run went on; run again")
+    images.setflags(write=False)
+    return images
+
+
+def exhibit(request: Request, dataset: Dataset, place: Place) -> tuple[str, bytes]:
+    """Makes what a report shows of a codec's latents; whatever fails is told, never raised.
 
     Returns:
-        Why the task failed, in one line; empty where it did not.
-
-    Raises:
-        StoreError: the result cannot be written.
+        Why there are none, in one line, empty where there are; and the content of their file.
     """
-    from codecbench.measure import measure
-
-    store = RunFolder(folder)
-    began = time.perf_counter()
     try:
-        _check_codec(task, device)
-        images = _open(dataset, data_dir).read(task.indices)
-        if fingerprint_pixels([images]) != task.data_fingerprint:
-            raise DatasetError(f"the images of {task.dataset} changed while the run went on; run again")
-        measurement = measure(task, images, device, _decoder.decode)
-    except BaseException as error:  # whatever a plugin raises, SystemExit included, costs its own task only
-        seconds = time.perf_counter() - began
-        reason = error.reason if isinstance(error, _FailedElsewhere) else one_line(error)
-        details = error.details if isinstance(error, _FailedElsewhere) else _traceback(error)
-        store.write_failure(task, reason, details, seconds)
-        return reason
-    store.write_task(task, measurement, time.perf_counter() - began)
-    return ""
+        content: bytes = _pair_for(request.task, place).encoder.call(make_exhibit, request, dataset, place)
+    except HostError as error:
+        _close_pair()
+        return error.reason, b""
+    return "", content
 
 
-def time_task(task: Task, dataset: Dataset, data_dir: Path, device: str) -> Timing:
-    """Times one codec point in the timing process."""
-    from codecbench.timing import time_codec, timed_count
-
-    try:
-        _check_codec(task, device)  # a learned codec loads torch, whose threads can only then be set
-        torch = sys.modules.get("torch")
-        if torch is not None:
-            torch.set_num_threads(TIMING_THREADS)
-        images = _open(dataset, data_dir).read(task.indices[: timed_count(task.shape)])
-        return time_codec(task.codec, images, device, TIMING_THREADS)
-    except BaseException as error:
-        return Timing(0, (), (), TIMING_THREADS, device, failed=one_line(error))
-
-
-def exhibit(request: Request, dataset: Dataset, data_dir: Path, folder: Path, device: str) -> str:
-    """Keeps what a report shows of a codec's latents; whatever fails is recorded, never raised.
-
-    Returns:
-        Why there are none, in one line; empty where there are.
-    """
+def make_exhibit(request: Request, dataset: Dataset, place: Place) -> bytes:
+    """The same in the host."""
     from codecbench import exhibits
 
-    store = RunFolder(folder)
-    try:
-        _check_codec(request.task, device)
-        images = _open(dataset, data_dir)
-        exhibits.write(store, request, exhibits.make(request, images.read, getattr(images, "labels", None), device))
-    except BaseException as error:  # as in work
-        reason = one_line(error)
-        with contextlib.suppress(StoreError):
-            exhibits.write_failure(store, request, reason)
-        return reason
-    return ""
+    images = _open(dataset, place.data_dir)
+    return exhibits.make(request, images.read, getattr(images, "labels", None), place.device)
 
 
-class _FailedElsewhere(Exception):
-    """A failure in the decoding process, with its words."""
-
-    def __init__(self, reason: str, details: str = ""):
-        super().__init__(reason)
-        self.reason, self.details = reason, details
+# ---- the two hosts of a worker --------------------------------------------------------------------------------------
 
 
-class _Decoder:
-    """A process that decodes for one worker: it gets a task's codec and bytes, and has never seen an image."""
+@dataclass(frozen=True)
+class Pair:
+    """A host that encodes and one that decodes, both with one codec imported."""
 
-    def __init__(self) -> None:
-        self._pipe: Connection | None = None
+    encoder: Host
+    decoder: Host
 
-    def decode(self, task: Task, bitstreams: Sequence[bytes], device: str) -> Any:
-        """What ``measure.decode_output`` gives there."""
-        if self._pipe is None:
-            self._pipe = self._begin()
+    @classmethod
+    def start(cls, name: str, fingerprint: str, place: Place) -> Pair:
+        """Starts both at once, and imports the codec.
+
+        Raises:
+            HostError: it cannot be imported, or is not the one that the run was planned with.
+        """
+        environment = {"CODECBENCH_CODEC_PATH": place.codec_path}
+        encoder, decoder = (
+            Host(role, place.threads, place.timeout_s, place.memory_limit, environment)
+            for role in ("encoding", "decoding")
+        )
+        pair = cls(encoder, decoder)
         try:
-            self._pipe.send((task, list(bitstreams), device))
-            output, reason, details = self._pipe.recv()
-        except (EOFError, OSError):
-            self._pipe = None
-            raise _FailedElsewhere("the decoding process died (killed, crashed, or called exit)") from None
-        if reason:
-            raise _FailedElsewhere(reason, details)
-        return output
+            for host in (encoder, decoder):
+                host.begin(check_codec, name, fingerprint, place.device, place.threads)
+            for host in (encoder, decoder):
+                host.answer()
+        except BaseException:
+            pair.close()
+            raise
+        return pair
 
-    def _begin(self) -> Connection:
-        context = get_context("spawn")
-        ours, theirs = context.Pipe()
-        with _hidden_main():
-            # Daemonic, so that the worker ends it when it ends itself.
-            context.Process(target=_serve_decoding, args=(theirs,), daemon=True).start()
-        theirs.close()
-        return ours
+    def close(self) -> None:
+        """Ends both."""
+        self.encoder.close()
+        self.decoder.close()
 
 
-_decoder = _Decoder()
+class _Held(threading.local):
+    """The pair that a worker's thread holds: a cluster's worker may have several threads."""
+
+    pair: Pair | None = None
+    key: object = None
 
 
-def _serve_decoding(pipe: Connection) -> None:
-    _begin_worker()
-    while True:
-        try:
-            task, bitstreams, device = pipe.recv()
-        except EOFError:
-            return
-        answer = _decode_task(task, bitstreams, device)
-        try:
-            pipe.send(answer)
-        except (TypeError, AttributeError, pickle.PicklingError) as error:  # no array, then: nothing was sent yet
-            pipe.send((None, one_line(error), _traceback(error)))
+_held = _Held()
+_all_pairs: set[Pair] = set()
 
 
-def _decode_task(task: Task, bitstreams: Sequence[bytes], device: str) -> tuple[Any, str, str]:
-    from codecbench.measure import decode_output
-
-    try:
-        _check_codec(task, device)
-        return decode_output(task, bitstreams, device), "", ""
-    except BaseException as error:
-        return None, one_line(error), _traceback(error)
-
-
-def _check_codec(task: Task, device: str) -> None:
-    """Imports the codec and makes sure that it is the one that the run was planned with."""
-    if _fingerprint(task.codec.name, device) != task.codec_fingerprint:
-        raise PluginError(f"the source or the weights of {task.codec.name} changed while the run went on; run again")
+def _pair_for(task: Task, place: Place) -> Pair:
+    key = (task.codec.name, task.codec_fingerprint, place)
+    if _held.pair is None or _held.key != key:
+        _close_pair()
+        _held.pair, _held.key = Pair.start(task.codec.name, task.codec_fingerprint, place), key
+        _all_pairs.add(_held.pair)
+    return _held.pair
 
 
-@functools.cache
-def _fingerprint(name: str, device: str) -> str:
-    return codec_fingerprint(CODECS.get(name), device_name(device))
+def _close_pair() -> None:
+    if _held.pair is not None:
+        _held.pair.close()
+        _all_pairs.discard(_held.pair)
+        _held.pair = None
 
 
-def _traceback(error: BaseException) -> str:
-    return printable("".join(traceback.format_exception(error)))
+def check_codec(name: str, fingerprint: str, device: str, threads: int) -> None:
+    """Imports a codec in a host, and makes sure that it is the one that the run was planned with.
+
+    Raises:
+        PluginError: it is not.
+    """
+    if codec_fingerprint(CODECS.get(name), device_name(device)) != fingerprint:
+        raise PluginError(f"the source or the weights of {name} changed while the run went on; run again")
+    torch = sys.modules.get("torch")
+    if torch is not None:  # what the environment says holds only where nothing else set it since
+        torch.set_num_threads(threads)
+
+
+def begin_worker() -> None:
+    """Leaves Ctrl-C to the parent, which ends its workers in order; ends the hosts with the worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end(*_: object) -> None:
+    for pair in tuple(_all_pairs):
+        with contextlib.suppress(Exception):
+            pair.close()
+    os._exit(1)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        _end()  # the pool's queue would keep this process waiting for ever

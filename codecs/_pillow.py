@@ -89,7 +89,8 @@ class PillowCodec(PerImageCodec):
         height, width, channels = image.shape
         self.check_shape((height, width, channels))
         gray = channels == 1
-        picture = Image.fromarray(np.ascontiguousarray(image[:, :, 0] if gray else image))
+        mode = "L" if gray else "RGB"
+        picture = Image.frombuffer(mode, (width, height), np.ascontiguousarray(image), "raw", mode, 0, 1)
         buffer = io.BytesIO()
         picture.save(buffer, format=self.plugin.format, **self.options(gray))
         return buffer.getvalue()
@@ -102,34 +103,44 @@ class PillowCodec(PerImageCodec):
                 this codec does not write (too large, animated, with alpha, more than 8 bits).
         """
         layout = self._checked_layout(bitstream)
-        data = bitstream if layout.image is None else layout.image
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")
-                with self.plugin(io.BytesIO(data)) as picture:
-                    pixels = self._pixels(picture, layout)
+            return self.read(bitstream if layout.image is None else layout.image, layout)
         except BitstreamError:
             raise
         except Exception as error:  # Pillow's plugins raise whatever their parsers happen to raise
             raise BitstreamError(f"{self.name}: not a stream that can be decoded ({one_line(error)})") from error
-        return pixels
 
-    def _pixels(self, picture: ImageFile.ImageFile, layout: Layout) -> Images:
-        if picture.size != (layout.width, layout.height):
-            raise BitstreamError(f"{self.name}: the stream contradicts itself about the size of its image")
-        if getattr(picture, "n_frames", 1) != 1:
-            raise BitstreamError(f"{self.name}: the stream holds an animation")
-        picture.load()
-        if picture.mode not in ("L", "RGB"):
-            raise BitstreamError(f"{self.name}: the image is neither gray nor RGB but of mode {picture.mode}")
-        plain: Image.Image = picture
-        if layout.gray and picture.mode == "RGB":
-            plain = picture.convert("L")  # the identity where all three channels agree
-        pixels = np.array(plain, dtype=np.uint8)
-        pixels = pixels[:, :, np.newaxis] if pixels.ndim == 2 else pixels
-        if pixels.shape != (layout.height, layout.width, 1 if layout.gray else 3):
+    def read(self, data: bytes, layout: Layout) -> Images:
+        """Decodes what :meth:`inspect` has let through, with Pillow's class for the format.
+
+        Raises:
+            Exception: whatever Pillow raises; its warnings are errors here.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with self.plugin(io.BytesIO(data)) as picture:
+                if picture.size != (layout.width, layout.height):
+                    raise BitstreamError(f"{self.name}: the stream contradicts itself about the size of its image")
+                if getattr(picture, "n_frames", 1) != 1:
+                    raise BitstreamError(f"{self.name}: the stream holds an animation")
+                picture.load()
+                if picture.mode not in ("L", "RGB"):
+                    raise BitstreamError(f"{self.name}: the image is neither gray nor RGB but of mode {picture.mode}")
+                plain: Image.Image = picture
+                if layout.gray and picture.mode == "RGB":
+                    plain = picture.convert("L")  # the identity where all three channels agree
+                return self.pixels(plain, layout)
+
+    def pixels(self, picture: Image.Image, layout: Layout) -> Images:
+        """The samples of a decoded picture, uint8 (H, W, C), read-only.
+
+        Raises:
+            BitstreamError: it has another shape than the layout says.
+        """
+        shape = layout.height, layout.width, 1 if layout.gray else 3
+        if (picture.height, picture.width, len(picture.getbands())) != shape:
             raise BitstreamError(f"{self.name}: the stream contradicts itself about the shape of its image")
-        return pixels
+        return np.frombuffer(picture.tobytes(), dtype=np.uint8).reshape(shape)
 
     def _checked_layout(self, bitstream: bytes) -> Layout:
         if not bitstream:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,6 +19,13 @@ from codecbench.settings import Value, setting
 from ._shape import pack_shape, unpack_shape
 
 _SLICE_SAMPLES = 1 << 24  # at most this many samples are decomposed at once: 64 MiB of float32
+
+
+def _decompose(images: Images, device: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """U, s and Vᵀ of every channel of a batch of uint8 images (N, H, W, C), levels scaled to [0, 1]."""
+    x = torch.tensor(np.ascontiguousarray(images), device=device).permute(0, 3, 1, 2).to(torch.float32) / 255.0
+    u, s, vt = torch.linalg.svd(x, full_matrices=False)
+    return u, s, vt
 
 
 @register_codec
@@ -63,27 +70,37 @@ class Svd(FloatCodec):
         Raises:
             UnsupportedImageError: see :meth:`check_shape`.
         """
-        _, height, width, channels = images.shape
-        shape = (height, width, channels)
-        self.check_shape(shape)
-        header, step = pack_shape(shape), max(1, _SLICE_SAMPLES // (height * width * channels))
-        streams: list[bytes] = []
-        for start in range(0, len(images), step):
-            rows = self._factors(images[start : start + step])
-            streams += [header + row.tobytes() for row in rows]
+        (streams,) = self.encode_sweep(images, [self.settings], self.device)
         return streams
 
-    def _factors(self, images: Images) -> npt.NDArray[np.float32]:
-        """The payloads of a batch, (N, C·r·(H+W+1))."""
-        if self.rank == 0:
-            return np.empty((len(images), 0), np.float32)
-        x = torch.tensor(np.ascontiguousarray(images), device=self.device).permute(0, 3, 1, 2).to(torch.float32) / 255.0
-        u, s, vt = torch.linalg.svd(x, full_matrices=False)
+    @classmethod
+    def encode_sweep(cls, images: Images, points: Sequence[dict[str, Value]], device: str) -> Iterator[list[bytes]]:
+        """Decomposes a batch once, and cuts the factors to each rank.
+
+        Raises:
+            UnsupportedImageError: see :meth:`check_shape`.
+        """
+        codecs = [cls(rank=int(point["rank"])) for point in points]
+        _, height, width, channels = images.shape
+        shape = (height, width, channels)
+        for codec in codecs:
+            codec.check_shape(shape)
+        header, step = pack_shape(shape), max(1, _SLICE_SAMPLES // (height * width * channels))
+        slices = [images[start : start + step] for start in range(0, len(images), step)]
+        decomposed = [_decompose(part, device) for part in slices] if any(codec.rank for codec in codecs) else []
+        for codec in codecs:
+            if codec.rank == 0:
+                yield [header] * len(images)
+            else:
+                yield [header + row.tobytes() for factors in decomposed for row in codec._payloads(*factors)]
+
+    def _payloads(self, u: torch.Tensor, s: torch.Tensor, vt: torch.Tensor) -> npt.NDArray[np.float32]:
+        """The payloads of a batch, (N, C·r·(H+W+1)), from its factors."""
         r = self.rank
         parts = [u[..., :r].flatten(2), s[..., :r], vt[..., :r, :].mT.flatten(2)]
         payload = torch.cat(parts, dim=2).flatten(1)
-        factors: npt.NDArray[np.float32] = payload.cpu().numpy().astype("<f4", copy=False)
-        return factors
+        payloads: npt.NDArray[np.float32] = payload.cpu().numpy().astype("<f4", copy=False)
+        return payloads
 
     def decode_float(self, bitstreams: Sequence[bytes]) -> FloatImages:
         """Multiplies the factors out: float32, (N, H, W, C), nominal range [0, 1] but not clipped.

@@ -1,13 +1,27 @@
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+import random
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from runs import MadeUpRun, usual_run
 
+from codecbench.aggregation import POINT, READ, aggregate, exact_sum
 from codecbench.analysis import COLUMNS, summarise, summarise_rows
+from codecbench.published import read_summary
+from codecbench.store import RunFolder
+
+SCHEMA_1 = Path(__file__).parent / "data" / "run-of-schema-1.zip"
 
 
 def only(table: pd.DataFrame) -> pd.Series:
@@ -91,7 +105,7 @@ def test_failures_stand_beside_results(tmp_path: Path) -> None:
 
 def test_times_are_medians_with_their_spread(tmp_path: Path) -> None:
     run = MadeUpRun(tmp_path, {"a": (2, 2, 1)}, ["c", "d"])
-    run.point("a", "c", encode_s=(1.0, 2.0, 4.0), decode_s=(0.5, 0.5))
+    run.point("a", "c", encode_s=(1.0, 4.0, 2.0, 1.5, 3.0), decode_s=(0.5,) * 5)
     run.point("a", "d")
     timed, untimed = summarise(run.store).to_dict("records")
     assert (timed["encode_s"], timed["encode_iqr_s"]) == (2.0, 1.5)
@@ -115,6 +129,190 @@ def test_rows_come_by_dataset_codec_and_rate(tmp_path: Path) -> None:
     table = summarise(run.store)
     assert list(table["dataset"]) == ["z", "z", "a", "a"]
     assert list(table["settings"]) == ["q=2", "q=1"] * 2
+
+
+# ---- part by part -------------------------------------------------------------------------------------------------
+
+
+def odd_run(path: Path, seed: int = 0) -> MadeUpRun:
+    """Points of several parts each, with mixed shapes, exact images and values that are missing."""
+    rng = np.random.default_rng(seed)
+    run = MadeUpRun(path, {"a": (12, 16, 1), "b": (5, 7, 3)}, ["c", "d", "blind"])
+    for label in run.datasets:
+        for codec in ("c", "d"):
+            for first in range(0, 8, 2):
+                errors = rng.exponential(1e-3, 2) * (rng.random(2) < 0.7)
+                shape = (4, 6, 3) if first == 4 else None
+                sizes = [int(size) for size in rng.integers(0, 10**9, 2)]
+                run.point(label, codec, num_bytes=sizes, mse=list(errors), indices=[first, first + 1], shape=shape)
+        run.point(label, "blind", ssim=math.nan, num_bytes=0, lossless=True, mse=0.0)
+    run.failure("a", "c", "why", {"q": 3})
+    return run
+
+
+def by_point(table: pd.DataFrame) -> pd.DataFrame:
+    return table.sort_values(POINT).reset_index(drop=True)
+
+
+def test_part_by_part_is_what_pandas_says_of_all_rows(tmp_path: Path) -> None:
+    store = odd_run(tmp_path).store
+    streamed, whole = by_point(aggregate(store).points), by_point(summarise_rows(store.rows()))
+    assert len(streamed) == 6
+    assert list(streamed["images"]) == [8] * 6
+    pd.testing.assert_frame_equal(streamed[list(whole.columns)], whole, rtol=1e-12, atol=0, check_dtype=False)
+
+
+def test_every_part_is_read_once_and_no_more_of_it_than_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = odd_run(tmp_path).store
+    read: list[set[str]] = []
+    tables = RunFolder.tables
+
+    def counted(self: RunFolder, columns: list[str] | None = None) -> Iterator[tuple[dict[str, Any], pa.Table]]:
+        for sidecar, table in tables(self, columns):
+            read.append(set(table.column_names))
+            yield sidecar, table
+
+    monkeypatch.setattr(RunFolder, "tables", counted)
+    monkeypatch.delattr(RunFolder, "rows")
+    assert len(summarise(store)) == 7
+    assert read == [set(READ)] * 18
+
+
+def test_the_order_of_parts_changes_no_digit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = odd_run(tmp_path).store
+    expected = aggregate(store).points
+    tables = list(store.tables(READ))
+    for seed in range(5):
+        random.Random(seed).shuffle(tables)
+        monkeypatch.setattr(RunFolder, "tables", lambda self, columns: iter(tables))
+        pd.testing.assert_frame_equal(aggregate(store).points, expected, check_exact=True)
+
+
+def test_sums_are_rounded_once() -> None:
+    assert exact_sum([1.0, 1e100, 1.0, -1e100]) == 2.0
+    assert exact_sum([]) == 0.0
+    assert exact_sum([1e308, 1e308]) == math.inf
+    assert math.isnan(exact_sum([math.inf, -math.inf]))
+
+
+def test_a_damaged_part_is_set_aside_and_does_not_count(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (2, 2, 1)}, ["c"])
+    run.point("a", "c", num_bytes=10, indices=range(4))
+    damaged = run.point("a", "c", num_bytes=30, indices=range(4, 8))
+    part = tmp_path / "parts" / f"{damaged.id}.parquet"
+    part.write_bytes(part.read_bytes()[:-1] + b"x")
+    row = only(summarise(run.store))
+    assert (row["images"], row["bits_per_image"]) == (4, 80)
+    assert run.store.damaged() == [f"{damaged.id}.json.damaged", f"{damaged.id}.parquet.damaged"]
+
+
+def test_parts_of_version_0_1_have_no_exact_pixels(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (2, 2, 1)}, ["c"])
+    run.point("a", "c")
+    ((sidecar, table),) = run.store.tables()
+    part = tmp_path / "parts" / f"{sidecar['task_id']}.parquet"
+    pq.write_table(table.drop_columns(["exact_pixels"]), part)
+    content = part.read_bytes()
+    sidecar |= {"num_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    part.with_suffix(".json").write_text(json.dumps(sidecar), encoding="utf-8")
+    row = only(summarise(run.store))
+    assert row["images"] == 8
+    assert math.isnan(row["exact_pixels"])
+
+
+def test_what_a_report_shows_of_images_comes_from_the_same_pass(tmp_path: Path) -> None:
+    run = odd_run(tmp_path)
+    found = aggregate(run.store)
+    assert found.shapes == {"a": [(4, 6, 3), (12, 16, 1)], "b": [(4, 6, 3), (5, 7, 3)]}
+    rows = run.store.rows()
+    expected = rows[rows["image"].isin([0, 1])]
+    assert len(found.shown) == len(expected) == 12
+    keys = [*POINT, "image"]
+    merged = found.shown.merge(expected.astype(dict.fromkeys(POINT, object)), on=keys, suffixes=("", "_row"))
+    assert len(merged) == 12
+    assert (merged["num_bytes"] == merged["num_bytes_row"]).all()
+    assert (merged["mse"] == merged["mse_row"]).all()
+    assert sum(map(len, found.tasks.values())) == 18
+
+
+def test_a_run_of_schema_1_gives_the_table_that_was_written_with_it(tmp_path: Path) -> None:
+    with zipfile.ZipFile(SCHEMA_1) as archive:
+        archive.extractall(tmp_path)
+    table = summarise(RunFolder.existing(tmp_path / "run"))
+    written = read_summary(tmp_path / "run" / "summary.csv")
+    old = list(pd.read_csv(tmp_path / "run" / "summary.csv", nrows=0))
+    assert table["encode_s"].notna().any()
+    pd.testing.assert_frame_equal(table[old], written[old], rtol=1e-12, atol=0)
+    assert list(table["unsteady"]) == list(written["unsteady"])
+    for name in ("encode_cpu_s", "encode_latency_s", "batch", "cold_encode_s", "encode_peak_bytes", "transfer_s"):
+        assert table[name].isna().all()
+    assert set(table["timed_on"]) == {""}
+
+
+# ---- times --------------------------------------------------------------------------------------------------------
+
+
+def test_columns_of_times_by_hand(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (100, 200, 3)}, ["c"])
+    record = {
+        "batch": 16,
+        "encode_cpu_s": (0.5, 0.1, 0.2, 0.3, 0.4),
+        "decode_cpu_s": (0.2,) * 5,
+        "encode_latency_s": (3.0, 1.0, 2.0, 5.0, 4.0),
+        "decode_latency_s": (0.7,) * 5,
+        "cold_encode_s": 9.0,
+        "cold_decode_s": 8.0,
+        "encode_peak_bytes": 2**40 + 1,
+        "decode_peak_bytes": 1000,
+        "device_peak_bytes": 77,
+        "transfer_s": 0.001,
+        "shape": (100, 200, 3),
+        "host": "a1b2c3d4",
+    }
+    run.point("a", "c", encode_s=(0.2, 0.1, 0.25, 0.3, 0.2), decode_s=(0.5, 0.1, 0.4, 0.9, 0.5), timing=record)
+    row = only(summarise(run.store))
+    assert (row["encode_s"], row["encode_min_s"], row["encode_cpu_s"]) == (0.2, 0.1, 0.3)
+    assert (row["encode_latency_s"], row["decode_latency_s"]) == (3.0, 0.7)
+    assert (row["encode_images_per_s"], row["decode_images_per_s"]) == (5.0, 2.0)
+    assert row["encode_megapixels_per_s"] == pytest.approx(0.1)  # 5 images of 0.02 megapixels
+    assert row["decode_megapixels_per_s"] == pytest.approx(0.04)
+    assert (row["cold_encode_s"], row["cold_decode_s"], row["transfer_s"]) == (9.0, 8.0, 0.001)
+    assert (row["encode_peak_bytes"], row["decode_peak_bytes"], row["device_peak_bytes"]) == (2**40 + 1, 1000, 77)
+    assert (row["batch"], row["timed_on"], row["timed_images"]) == (16, "a1b2c3d4", 8)
+    assert not row["unsteady"], "spreads of exactly a quarter are not above it"
+
+
+def test_a_single_image_takes_as_long_where_a_codec_works_image_by_image(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (2, 2, 1)}, ["c"])
+    run.point("a", "c", encode_s=(1.0,) * 5)
+    row = only(summarise(run.store))
+    assert (row["batch"], row["encode_latency_s"], row["decode_latency_s"]) == (1, 1.0, 2e-5)
+
+
+def test_megapixels_without_a_shape_are_of_the_mean_image(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (100, 100, 1)}, ["c"])
+    run.point("a", "c", indices=range(4), shape=(100, 100, 1))
+    run.point("a", "c", indices=range(4, 8), shape=(300, 100, 1), encode_s=(1.0,) * 5)
+    assert only(summarise(run.store))["encode_megapixels_per_s"] == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize(
+    ("encode_s", "decode_s", "expected"),
+    [
+        ((1.0, 1.0, 1.0, 1.2, 1.2), (1.0,) * 5, False),
+        ((1.0, 1.0, 1.0, 1.3, 1.3), (1.0,) * 5, True),
+        ((1.0,) * 5, (0.6, 0.6, 1.0, 1.0, 1.0), True),
+    ],
+)
+def test_unsteady_in_either_direction(
+    tmp_path: Path, encode_s: tuple[float, ...], decode_s: tuple[float, ...], expected: bool
+) -> None:
+    run = MadeUpRun(tmp_path, {"a": (2, 2, 1)}, ["c", "untimed"])
+    run.point("a", "c", encode_s=encode_s, decode_s=decode_s)
+    run.point("a", "untimed")
+    assert list(summarise(run.store)["unsteady"]) == [expected, False]
 
 
 @pytest.mark.parametrize("what", ["nothing", "failure", "point"])

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,10 +13,11 @@ import pytest
 from plugins import write_codec
 
 import codecbench as cb
-from codecbench import exhibition, exhibits, runner, workers
+from codecbench import exhibition, exhibits, passes, workers
 from codecbench.analysis import summarise
 from codecbench.curves import mark_points
-from codecbench.measure import decode_output
+from codecbench.errors import one_line
+from codecbench.hosts import HostError
 from codecbench.plan import open_dataset
 from codecbench.projection import principal_plane
 from codecbench.registry import CODECS
@@ -54,24 +54,50 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
+def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Does in this process what a run does in others: a test of what is kept need not wait for them."""
 
-    def drain(jobs: list, workers: int, threads: int, finish: Callable) -> list:
-        for name, (function, *arguments) in jobs:
-            finish(name, function(*arguments))
+    def drain(entries: list, engine: object, finish: Callable) -> list:
+        for entry in entries:
+            finish(entry.name, entry.function(*entry.arguments))
         return []
 
-    monkeypatch.setattr(runner, "drain", drain)
-    monkeypatch.setattr(workers, "_decoder", SimpleNamespace(decode=decode_output))
+    monkeypatch.setattr(passes, "drain", drain)
+    monkeypatch.setattr(workers, "Host", HostHere)
+    yield
+    workers._close_pair()
+
+
+class HostHere:
+    """A host that is this process."""
+
+    def __init__(self, *limits: object) -> None:
+        self.waiting: tuple = ()
+
+    def begin(self, *request: object) -> None:
+        self.waiting = request
+
+    def answer(self) -> object:
+        return self.call(*self.waiting)
+
+    def call(self, function: Callable, *arguments: object) -> object:
+        try:
+            return function(*arguments)
+        except BaseException as error:
+            raise HostError(one_line(error)) from error
+
+    def stream(self, function: Callable, *arguments: object) -> Iterator:
+        yield from function(*arguments)
+
+    def close(self) -> None:
+        pass
 
 
 def forget(name: str) -> None:
     """Lets an edited plugin be imported again, as a new process would."""
     from codecbench import registry
 
-    workers._fingerprint.cache_clear()
-
+    workers._close_pair()
     sys.modules.pop(f"codecbench.codecs.{name}", None)
     registry._registered.pop(f"codecbench.codecs.{name}", None)
 
@@ -136,7 +162,7 @@ def test_a_run_keeps_latents_their_plane_and_labels(shelf: Path, here: None, tmp
 
 
 def test_the_report_shows_them_and_the_parent_computes_nothing(shelf: Path, tmp_path: Path) -> None:
-    learned(shelf, begin="assert __import__('multiprocessing').parent_process() is not None")
+    learned(shelf, begin="assert 'pytest' not in sys.modules")
     done, _ = run(tmp_path / "run")
     html = page(done.path)
     assert "How the autoencoders see it" in html
@@ -280,7 +306,7 @@ def test_a_worker_that_dies_costs_its_own_latents_only(shelf: Path, tmp_path: Pa
     learned(shelf, "deadly", begin="os._exit(3)")
     done, notes = run(tmp_path / "run", "deadly,seen", 4)
     assert [exhibit.codec for exhibit in found(done.path)] == ["seen"]
-    assert [note for note in notes if "no latents of deadly" in note and "the worker process died" in note]
+    assert [note for note in notes if "no latents of deadly" in note and "the encoding process died" in note]
     forget("deadly")
 
 

@@ -118,7 +118,7 @@ def test_a_codec_out_of_its_domain_is_dashed_hollow_and_says_so(tmp_path: Path) 
 
 def test_a_single_point_out_of_its_domain_is_hollow_and_axes_have_ticks(tmp_path: Path) -> None:
     run = MadeUpRun(tmp_path, {"digits": (16, 16, 1)}, [], {"net": ("mnist",)})
-    run.point("digits", "net", num_bytes=10, ssim=0.99998, encode_s=(1e-3, 1e-3, 1e-3))
+    run.point("digits", "net", num_bytes=10, ssim=0.99998, encode_s=(1e-3,) * 5)
     points = points_of(run)
     assert not figures.beyond_ssim(points).any()
     for figure in (

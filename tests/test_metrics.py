@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import structural_similarity
 
-from codecbench import metrics
+from codecbench import arrays, metrics
 from codecbench.errors import ContractError
 
 ON_TORCH = "cpu:0"
@@ -198,7 +198,7 @@ def test_torch_equals_numpy(shape):
 def test_the_cut_into_blocks_changes_nothing(monkeypatch, budget, device):
     original, decoded = pairs((5, 90, 133, 3))["natural, noisy"]
     whole = metrics.measure(original, decoded, decoded / 254.0)
-    monkeypatch.setattr(metrics, "_budget", lambda images: budget)
+    monkeypatch.setattr(arrays, "budget", lambda images: budget)
     cut = metrics.measure(original, decoded, decoded / 254.0, device=device)
     for name, values in whole.items():
         np.testing.assert_allclose(cut[name], values, rtol=0, atol=1e-12, err_msg=name)

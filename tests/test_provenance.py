@@ -1,7 +1,10 @@
 """What a run says about where its figures come from."""
 
+import json
 import os
+import platform
 import subprocess
+import sys
 
 import pytest
 
@@ -16,6 +19,38 @@ def test_versions_name_what_figures_depend_on():
     assert found["numpy"] == numpy.__version__
     assert set(provenance.LIBRARIES) < set(found)
     assert "absent" not in found.values()
+    assert found["blas"].split()[0] == numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]
+
+
+def test_the_codec_libraries_are_those_that_pillow_reports():
+    from PIL import AvifImagePlugin, features
+
+    found = provenance.versions()
+    assert found["libjpeg_turbo"] == features.version("libjpeg_turbo")
+    assert found["webp"] == features.version("webp")
+    assert found["jpg_2000"] == features.version("jpg_2000")
+    for name in ("aom", "dav1d"):
+        assert found.get(name) == AvifImagePlugin.get_codec_version(name)
+    assert {"zlib", "zlib_ng"} & set(found)
+
+
+def test_what_is_missing_is_said(monkeypatch):
+    monkeypatch.setattr(provenance, "LIBRARIES", ("no-such-package",))
+    monkeypatch.setattr(provenance, "OPTIONAL_LIBRARIES", ("neither-this",))
+    found = provenance.versions()
+    assert found["no-such-package"] == "absent"
+    assert "neither-this" not in found
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    assert provenance.pillow_libraries() == {}
+
+
+def test_nothing_heavy_is_imported():
+    code = (
+        "from codecbench import provenance as p; p.versions(); p.conditions(); p.host_id(p.machine()); import sys; "
+        "print([m for m in ('torch', 'pandas', 'scipy', 'pyarrow', 'skimage') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_the_machine_is_described_without_naming_it():
@@ -24,6 +59,73 @@ def test_the_machine_is_described_without_naming_it():
     assert found["cpu"]
     assert found["device"] == "cpu"
     assert os.uname().nodename not in str(found)
+    assert {"governor", "boost", "virtual", "logical_cores"} <= set(found)
+    assert json.loads(json.dumps(found)) == found
+    assert provenance.machine() == found, "the same for every command on a machine"
+
+
+def test_machines_are_told_apart_without_their_names(monkeypatch):
+    found = provenance.machine()
+    here = provenance.host_id(found)
+    assert len(here) == 8
+    assert int(here, 16) >= 0
+    assert provenance.host_id(found) == here
+    assert provenance.host_id(found | {"cores": 1}) == here, "a process that may use fewer cores runs on the same host"
+    for other in ({"cpu": "another"}, {"memory_gib": 1.5}, {"logical_cores": 1000}):
+        assert provenance.host_id(found | other) != here
+    monkeypatch.setattr(platform, "node", lambda: "another")
+    assert provenance.host_id(found) != here
+
+
+@pytest.mark.parametrize(
+    ("files", "governor", "boost"),
+    [
+        ({}, None, None),
+        ({"cpu0/cpufreq/scaling_governor": "powersave\n", "intel_pstate/no_turbo": "0\n"}, "powersave", True),
+        ({"cpu0/cpufreq/scaling_governor": "performance\n", "intel_pstate/no_turbo": "1\n"}, "performance", False),
+        ({"cpufreq/boost": "1\n"}, None, True),
+        ({"cpufreq/boost": "0\n"}, None, False),
+    ],
+)
+def test_governor_and_boost_where_the_system_tells(files, governor, boost, monkeypatch, tmp_path):
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    monkeypatch.setattr(provenance, "CPUS", tmp_path)
+    found = provenance.machine()
+    assert (found["governor"], found["boost"]) == (governor, boost)
+
+
+@pytest.mark.parametrize(
+    ("words", "version"),
+    [
+        ("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19 01:15:15 UTC 2023", "535.104.05"),
+        ("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  550.54.14  Release Build", "550.54.14"),
+    ],
+)
+def test_the_driver_of_a_gpu(words, version, monkeypatch, tmp_path):
+    (tmp_path / "version").write_text(f"{words}\nGCC version: gcc 12.3.0\n", encoding="utf-8")
+    monkeypatch.setattr(provenance, "NVIDIA_DRIVER", tmp_path / "version")
+    monkeypatch.setattr(provenance, "device_name", lambda device: "A GPU")
+    found = provenance.machine("cuda")
+    assert (found["device"], found["driver"]) == ("A GPU", version)
+    monkeypatch.setattr(provenance, "NVIDIA_DRIVER", tmp_path / "absent")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert provenance.machine("cuda")["driver"] is None
+
+
+def test_conditions(monkeypatch):
+    for name in provenance.THREAD_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setattr(os, "getloadavg", lambda: (1.234, 0.0, 0.0))
+    assert provenance.conditions() == {"load_1min": 1.23, "thread_variables": {"OMP_NUM_THREADS": "3"}}
+
+    def untold():
+        raise OSError
+
+    monkeypatch.setattr(os, "getloadavg", untold)
+    assert provenance.conditions()["load_1min"] is None
 
 
 def test_the_commit_is_the_checkouts(monkeypatch, tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from runs import MadeUpRun, usual_run
 
 import codecbench as cb
-from codecbench.analysis import summarise
+from codecbench.analysis import COLUMNS, summarise
 from codecbench.errors import StoreError
 from codecbench.published import read_summary
 
@@ -27,7 +27,13 @@ def odd_run(path: Path) -> MadeUpRun:
         ["c", "null"],
         skipped=[{"dataset": "NA", "codec": "null:q=1", "images": 8, "reason": "too small, they say"}],
     )
-    run.point("mnist", "c", mse=[0.1, 1 / 3, *[0.0] * 6], num_bytes=[7, 11, *[13] * 6], encode_s=(1e-5, 3e-5))
+    run.point(
+        "mnist",
+        "c",
+        mse=[0.1, 1 / 3, *[0.0] * 6],
+        num_bytes=[7, 11, *[13] * 6],
+        encode_s=(1e-5, 3e-5, 3e-5, 4e-5, 9e-5),
+    )
     run.point("NA", "c", ssim=math.nan)
     run.failure("mnist", "null", "nan")
     return run
@@ -67,6 +73,28 @@ def test_columns_of_other_versions(tmp_path: Path) -> None:
     assert not found["on_training_images"].any()
     assert found["encode_s"].isna().all()
     assert found["mse"].tolist() == expected["mse"].tolist()
+
+
+def test_a_table_of_an_older_version_still_says_which_times_are_unsteady(tmp_path: Path) -> None:
+    whole = write_table(usual_run(tmp_path))
+    expected = read_summary(whole)
+    pd.read_csv(whole).drop(columns=["unsteady", "batch", "timed_on"]).to_csv(tmp_path / "other.csv", index=False)
+    found = read_summary(tmp_path / "other.csv")
+    assert expected["unsteady"].any()
+    assert not expected["unsteady"].all()
+    assert list(found["unsteady"]) == list(expected["unsteady"])
+    assert found["batch"].isna().all()
+
+
+def test_the_published_reference_run_can_be_read() -> None:
+    found = read_summary(Path(__file__).parents[1] / "results" / "reference" / "summary.csv")
+    assert list(found.columns) == COLUMNS
+    timed = found[found["encode_s"].notna()]
+    assert len(timed) > 100
+    assert list(timed["unsteady"]) == list(
+        (timed[["encode_iqr_s", "decode_iqr_s"]].to_numpy() / timed[["encode_s", "decode_s"]].to_numpy()).max(axis=1)
+        > 0.25
+    )
 
 
 @pytest.mark.parametrize(

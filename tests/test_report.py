@@ -5,6 +5,7 @@ import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from codecbench.errors import StoreError
 from codecbench.exhibits import Exhibit
 from codecbench.manifests import Addition
 from codecbench.report import write_report
+from codecbench.store import RunFolder
 
 VOID = {"meta", "img", "br", "link", "input", "hr", "wbr"}
 
@@ -172,7 +174,7 @@ def test_notes_say_what_is_missing_and_why(tmp_path: Path) -> None:
         ["digits stands in for mnist"],
         absent=["gone"],
     )
-    run.point("a", "c", encode_s=(1.0, 2.0, 9.0))
+    run.point("a", "c", encode_s=(1.0, 1.0, 2.0, 9.0, 9.0))
     damaged = run.point("a", "c", {"q": 2})
     run.point("a", "d", indices=range(5))
     part = tmp_path / "parts" / f"{damaged.id}.parquet"
@@ -195,6 +197,76 @@ def test_times_of_several_machines_are_not_left_to_be_compared(tmp_path: Path) -
         call = INVOCATION | {"timing_threads": 1, "machine": INVOCATION["machine"] | {"cores": cores}}
         run.store.join(Addition({}, {}, {}, [], call))
     assert "Commands took timings on 2 machines" in page_of(run).text
+
+
+def test_times_of_several_hosts_stand_apart_and_are_named(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (8, 8, 1), "b": (8, 8, 1)}, ["c", "d", "e"])
+    for label in run.datasets:
+        run.point(label, "c", encode_s=(1e-3,) * 5, timing={"host": "aaaa1111"})
+        run.point(label, "d", encode_s=(1e-4,) * 5, timing={"host": "bbbb2222"})
+    run.point("a", "e", encode_s=(1e-4,) * 5, timing={"host": "aaaa1111"})
+    run.point("b", "e", encode_s=(1e-4,) * 5, timing={"host": "bbbb2222"})
+    page = page_of(run)
+    assert "Times were taken on 2 machines: c, e on a on aaaa1111; d, e on b on bbbb2222." in page.text
+    assert "One row a codec and machine" in page.text
+    names = {file.name for file in (tmp_path / "figures").glob("speed-encode-a*.svg")}
+    assert names == {"speed-encode-a-aaaa1111.svg", "speed-encode-a-bbbb2222.svg"}
+    drawn = (tmp_path / "figures" / "speed-encode-a-aaaa1111.svg").read_text(encoding="utf-8")
+    assert "<!-- c, 30.0 dB -->" in drawn
+    assert "<!-- d, 30.0 dB -->" not in drawn
+
+
+def test_one_host_needs_no_name(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (8, 8, 1)}, ["c", "d"])
+    for cores, codec in ((2, "c"), (4, "d")):  # a machine that was given more cores, or another command's record
+        run.point("a", codec, encode_s=(1e-3,) * 5, timing={"host": "aaaa1111"})
+        call = INVOCATION | {"timing_threads": 1, "machine": INVOCATION["machine"] | {"cores": cores}}
+        run.store.join(Addition({}, {}, {}, [], call))
+    text = page_of(run).text
+    assert "machines" not in text
+    assert {file.name for file in (tmp_path / "figures").glob("speed-*.svg")} == {
+        "speed-encode-a.svg",
+        "speed-decode-a.svg",
+    }
+
+
+def test_the_table_of_speed_has_what_was_recorded(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (100, 100, 1)}, ["c", "none"])
+    own = {"encode_peak_bytes": 64 * 2**20, "decode_peak_bytes": 48 * 2**20}
+    run.point("a", "none", mse=0.0, lossless=True, encode_s=(1e-6,) * 5, timing=own)
+    first = {"cold_encode_s": 0.75, "cold_decode_s": 0.5, "encode_peak_bytes": 3 * 2**29, "encode_cpu_s": (4e-3,) * 5}
+    run.point("a", "c", {"q": 1}, mse=0.1, encode_s=(1e-3,) * 5, timing=first)
+    later = {"encode_cpu_s": (8e-3,) * 5, "shape": (100, 100, 1)}
+    run.point("a", "c", {"q": 2}, encode_s=(2e-3, 2e-3, 4e-3, 9e-3, 9e-3), timing=later)
+    page = page_of(run)
+    table = page.text[page.text.index("Speed One row") : page.text.index("All points")]
+    assert "none compresses nothing: its row is what the harness itself costs" in table
+    assert table.index("c q=2") < table.index("none –"), "the harness stands last, however fast"
+    for words in ("~ 250", "2.50", "1.50 GiB", "64.0 MiB", "750 ms", "2.00"):  # of q=2, but for what is taken once
+        assert words in table
+    assert "GPU memory" not in table
+    assert "Transfer" not in table
+
+
+def test_no_times_no_table_of_speed(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (8, 8, 1)}, ["c"])
+    run.point("a", "c")
+    assert "One row a codec, the fastest" not in page_of(run).text
+
+
+def test_a_report_never_holds_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = usual_run(tmp_path)
+    reads = []
+    tables = RunFolder.tables
+
+    def counted(self: RunFolder, columns: list[str] | None = None) -> Any:
+        reads.append(columns)
+        return tables(self, columns)
+
+    monkeypatch.setattr(RunFolder, "tables", counted)
+    monkeypatch.delattr(RunFolder, "rows")
+    assert "28×28×1" in page_of(run).text
+    assert len(reads) == 1, "one pass over the parts"
 
 
 def test_points_that_the_plot_of_ssim_leaves_out_are_counted(tmp_path: Path) -> None:
@@ -347,6 +419,9 @@ def test_code_in_texts_and_settings_of_a_single_point(tmp_path: Path) -> None:
 
 
 def test_numbers_that_would_mislead_when_rounded() -> None:
+    written = [wording.significant(value) for value in (0.00123, 1, 9.996, 99.96, 999.6, 12345.0, 1661234.0)]
+    assert written == ["0.00123", "1.00", "10.0", "100", "1,000", "12,300", "1,660,000"]
+    assert [wording.memory(value) for value in (2**20 * 1.5, 2**30)] == ["1.50 MiB", "1.00 GiB"]
     assert wording.span(28.41, 28.44, "{:.1f}".format, "dB") == "28.4 dB"
     assert wording.span(28.4, 31.0, "{:.1f}".format, "dB") == "28.4 to 31.0 dB"
     assert [wording.ssim(value) for value in (0.5, 0.99998, 0.99999997, 1.0)] == [

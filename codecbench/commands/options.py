@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -68,3 +69,30 @@ class ImageCount(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         if not str(value).isdecimal() or len(str(value)) > 18 or int(value) < 1:
             self.fail(f"{value!r} is not allowed; allowed: a whole number of 1 or more, or all")
         return int(value)
+
+
+class Seconds(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """Seconds of more than 0, or ``none``."""
+
+    name = "S|none"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Turns the text into a number, or None for no limit."""
+        if value == "none" or value is None:
+            return None
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", str(value)) or float(value) == 0:
+            self.fail(f"{value!r} is not allowed; allowed: seconds of more than 0, or none")
+        return float(value)
+
+
+class Memory(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """An amount of memory: bytes, or with K, M, G or T behind it for powers of 1024."""
+
+    name = "BYTES"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Turns the text into bytes."""
+        found = re.fullmatch(r"([0-9]{1,15})([KMGT]?)", str(value).upper())
+        if found is None or int(found[1]) == 0:
+            self.fail(f"{value!r} is not allowed; allowed: bytes, or a number with K, M, G or T, such as 500M or 4G")
+        return int(found[1]) << {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}[found[2]]

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import click
 
-from codecbench.commands.options import ImageCount, Interrupted, codec_folders, command_line, data_folder
+from codecbench.commands.options import (
+    ImageCount,
+    Interrupted,
+    Memory,
+    Seconds,
+    codec_folders,
+    command_line,
+    data_folder,
+)
 
 
 @click.command()
@@ -16,6 +24,17 @@ from codecbench.commands.options import ImageCount, Interrupted, codec_folders, 
 @click.option("--workers", type=click.IntRange(1), help="Worker processes [one a core].")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--no-timing", is_flag=True, help="Take no timings.")
+@click.option(
+    "--timing-threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of a codec that is timed."
+)
+@click.option(
+    "--task-timeout",
+    type=Seconds(),
+    default="3600",
+    show_default=True,
+    help="How long a codec may take to encode or decode one task.",
+)
+@click.option("--memory-limit", type=Memory(), help="Memory that a codec's process may use, such as 4G [no limit].")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the choice of images.")
 @click.option("--fresh", is_flag=True, help="First throw away what codecbench wrote into the run folder.")
 @data_folder
@@ -29,6 +48,9 @@ def run(
     workers: int | None,
     device: str,
     no_timing: bool,
+    timing_threads: int,
+    task_timeout: float | None,
+    memory_limit: int | None,
     seed: int,
     fresh: bool,
     data_dir: str | None,
@@ -50,6 +72,9 @@ def run(
             skip=[name.strip() for text in skip for name in text.split(",") if name.strip()],
             workers=workers,
             timing=not no_timing,
+            timing_threads=timing_threads,
+            task_timeout_s=task_timeout,
+            memory_limit=memory_limit,
             device=device,
             data_dir=data_dir,
             seed=seed,

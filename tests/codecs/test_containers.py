@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conformance import sample_images
 
 from codecbench.codecs.avif import Avif
 from codecbench.codecs.jpeg import Jpeg
@@ -12,6 +11,7 @@ from codecbench.codecs.jpeg2000 import Jpeg2000
 from codecbench.codecs.png import Png
 from codecbench.codecs.webp import Webp
 from codecbench.errors import BitstreamError
+from codecbench.testing import sample_images
 
 GRAY, RGB = (28, 28, 1), (32, 32, 3)
 

@@ -8,12 +8,12 @@ import zlib
 
 import numpy as np
 import pytest
-from conformance import sample_images
 from PIL import Image, ImageFile
 
 from codecbench.codec import Codec
 from codecbench.errors import BitstreamError, UnsupportedImageError
 from codecbench.registry import CODECS
+from codecbench.testing import sample_images
 
 FORMATS = ("jpeg", "png", "webp", "avif", "jpeg2000")
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conformance import sample_images
 
 from codecbench.errors import UnsupportedImageError
 from codecbench.registry import CODECS
 from codecbench.settings import settings_of
 from codecbench.specs import expand, split_specs
+from codecbench.testing import sample_images
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "pinned"
 SPECS = (

@@ -6,7 +6,6 @@ import io
 
 import numpy as np
 import pytest
-from conformance import sample_images
 from PIL import Image
 
 from codecbench.codecs.avif import Avif
@@ -14,6 +13,7 @@ from codecbench.codecs.jpeg import Jpeg
 from codecbench.codecs.jpeg2000 import Jpeg2000
 from codecbench.codecs.png import Png
 from codecbench.codecs.webp import Webp
+from codecbench.testing import sample_images
 
 GRAY, RGB = (48, 40, 1), (48, 40, 3)
 

@@ -6,10 +6,10 @@ import struct
 
 import numpy as np
 import pytest
-from conformance import sample_images
 
 from codecbench.codecs.svd import Svd
 from codecbench.errors import BitstreamError, SettingError, UnsupportedImageError
+from codecbench.testing import sample_images
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (64, 64, 3), (5, 200, 3)])

@@ -9,14 +9,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conformance import (
-    check_damage,
-    check_round_trip,
-    check_settings,
-    check_truncation,
-    sample_images,
-    taken_shapes,
-)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +23,18 @@ from codecbench.plan import open_dataset
 from codecbench.registry import CODECS, file_sha256
 from codecbench.settings import settings_of
 from codecbench.specs import expand, split_specs
+from codecbench.testing import (
+    check_batches,
+    check_containers,
+    check_damage,
+    check_determinism,
+    check_floats,
+    check_settings,
+    check_truncation,
+    check_types,
+    sample_images,
+    taken_shapes,
+)
 from codecbench.varint import pack_numbers
 
 LENGTHS = {
@@ -101,6 +105,11 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(params=LENGTHS, ids=str)
 def codec(request: pytest.FixtureRequest):
     return make(request.param)
+
+
+def check_round_trip(codec, shape) -> None:
+    for check in (check_types, check_determinism, check_batches, check_floats, check_containers):
+        check(codec, shape)
 
 
 def images_for(codec, count: int = 5) -> np.ndarray:

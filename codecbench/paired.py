@@ -1,0 +1,113 @@
+"""Statistics of two measurements of the same things: paired intervals over images, and tests over rounds of times.
+
+Rates and distortions are deterministic: the same codec gives the same numbers, and an interval says how far the
+difference of two means would hold for other images like these. Times are not: a test over rounds says whether two sets
+of rounds differ by more than their spread.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference with its confidence interval, in the unit of what was compared.
+
+    Attributes:
+        value: B less A; NaN where it is not defined.
+        low: lower end of the interval; NaN where there is none.
+        high: upper end.
+    """
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+
+    @property
+    def significant(self) -> bool:
+        """Whether there is an interval, and zero lies outside it."""
+        return self.low > 0.0 or self.high < 0.0
+
+
+def mean_difference(a: Values, b: Values, confidence: float) -> Difference:
+    """The mean of paired differences, with Student's t interval (Student 1908, "The probable error of a mean").
+
+    Args:
+        a: values of the baseline, (N,), N of 1 or more.
+        b: values of the other, (N,), in the same order of images.
+        confidence: of the interval, above 0 and below 1.
+
+    Returns:
+        The mean of ``b - a``; without an interval where N is 1.
+    """
+    return _interval(float(np.mean(b - a)), b - a, confidence)
+
+
+def relative_difference(a: Values, b: Values, confidence: float) -> Difference:
+    """By how many per cent the mean of B exceeds that of A, with an interval that knows that both are estimates.
+
+    The ratio of two means of paired values, with the variance of its linearised form (Cochran 1977, "Sampling
+    Techniques", 3rd edition, section 6.4) and Student's t with N - 1 degrees of freedom. Its coverage on made-up data,
+    skewed data among them, is part of the tests.
+
+    Args:
+        a: values of the baseline, (N,), not negative, N of 1 or more.
+        b: values of the other, (N,), in the same order of images.
+        confidence: of the interval, above 0 and below 1.
+
+    Returns:
+        Per cent of the mean of A; NaN where that is 0, and without an interval where N is 1.
+    """
+    mean = float(np.mean(a))
+    if mean == 0.0:
+        return Difference(math.nan)
+    ratio = float(np.mean(b)) / mean
+    return _interval(100.0 * (ratio - 1.0), 100.0 * (b - ratio * a) / mean, confidence)
+
+
+def _interval(value: float, spread: Values, confidence: float) -> Difference:
+    if len(spread) < 2:
+        return Difference(value)
+    error = float(np.std(spread, ddof=1)) / math.sqrt(len(spread))
+    half = float(stats.t.ppf((1.0 + confidence) / 2.0, len(spread) - 1)) * error
+    return Difference(value, value - half, value + half)
+
+
+def rounds_p(a: Sequence[float], b: Sequence[float]) -> float:
+    """Two-sided p of the hypothesis that two sets of rounds are alike (Mann and Whitney 1947; ``scipy.stats``).
+
+    The test looks at ranks alone, so single slow rounds do not carry it. With 5 rounds each the smallest p is 0.008,
+    with 4 each 0.029, and with 3 each 0.1: never significant at 0.05.
+
+    Args:
+        a: times of the baseline, one a round.
+        b: times of the other.
+    """
+    return float(stats.mannwhitneyu(a, b, alternative="two-sided").pvalue)
+
+
+def smallest_p(rounds_a: int, rounds_b: int) -> float:
+    """The smallest p that :func:`rounds_p` can give for so many rounds."""
+    return min(1.0, 2.0 / math.comb(rounds_a + rounds_b, rounds_a))
+
+
+def corrected(p_values: Sequence[float]) -> list[float]:
+    """P values corrected for their number (Benjamini and Hochberg 1995; ``scipy.stats.false_discovery_control``).
+
+    Those at or below a level are at most in that share of cases false alarms, on average.
+    """
+    return [float(p) for p in stats.false_discovery_control(list(p_values))] if p_values else []
+
+
+def geometric_mean(ratios: Sequence[float]) -> float:
+    """The geometric mean of ratios above 0."""
+    return math.exp(math.fsum(map(math.log, ratios)) / len(ratios))

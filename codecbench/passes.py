@@ -1,0 +1,213 @@
+"""The passes of a run: rates and distortions, latents to look at, and then timings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from codecbench import exhibits, provenance, timing_pass
+from codecbench.engines import Engine, Entry, LocalEngine, drain
+from codecbench.plan import Plan
+from codecbench.records import ROUNDS, CodecSpec, Task, Timing
+from codecbench.registry import CODECS
+from codecbench.store import RunFolder
+from codecbench.workers import Done, Job, Place, exhibit, work
+
+WORKER_DIED = "the worker process died (killed, or out of memory), twice"
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something a watcher of a run may want to show.
+
+    Attributes:
+        kind: ``note``, ``measured``, ``timed`` or ``failed``.
+        text: the note, or the reason of a failure.
+        dataset: the dataset's label, or empty.
+        codec: the codec with its settings, or empty.
+        done: finished steps of this pass, those of earlier runs included: tasks, or rounds of timings.
+        total: steps of this pass.
+        seconds_left: expected time to the end of this pass, or None.
+    """
+
+    kind: str
+    text: str = ""
+    dataset: str = ""
+    codec: str = ""
+    done: int = 0
+    total: int = 0
+    seconds_left: float | None = None
+
+
+Watch = Callable[[Event], None]
+
+
+def measure_all(plan: Plan, store: RunFolder, engine: Engine, place: Place, watch: Watch) -> int:
+    """Measures every task of a plan that is not stored yet, in worker processes.
+
+    A worker that dies costs the jobs it could have been working on one more try, each alone; a job that kills its
+    worker again is recorded as failed.
+
+    Returns:
+        How many tasks failed.
+
+    Raises:
+        StoreError: the run folder cannot be written any more; what was measured is kept.
+    """
+    finished = store.finished()
+    for name in store.damaged():
+        watch(Event("note", f"damaged and set aside: {store.path / 'parts' / name}"))
+    waiting = [task for task in plan.tasks if task.id not in finished]
+    progress = _Progress("measured", len(plan.tasks), len(plan.tasks) - len(waiting), watch)
+    failed = 0
+
+    def finish(name: Job, done: list[Done]) -> None:
+        nonlocal failed
+        for one in done:
+            store.write_into(store.path, one.files)
+            if one.reason:
+                failed += 1
+                watch(Event("failed", one.reason, one.task.dataset, str(one.task.codec)))
+            elif one.first_attempt:
+                watch(Event("note", f"{one.task.codec} on {one.task.dataset} needed a second try: {one.first_attempt}"))
+            progress.step(one.task.dataset, str(one.task.codec))
+
+    entries = [Entry(job, job.tasks[0].codec.name, work, (job, place)) for job in jobs(plan, waiting)]
+    for entry in _twice(entries, engine, place, finish):
+        finished = store.finished()
+        lost = [task for task in entry.name.tasks if task.id not in finished]
+        for task in lost:
+            store.write_failure(task, WORKER_DIED, "", 0.0, attempts=2)
+        finish(entry.name, [Done(task, WORKER_DIED) for task in lost])
+    return failed
+
+
+def jobs(plan: Plan, tasks: Iterable[Task]) -> list[Job]:
+    """Tasks, cut into jobs: one each, but one for all points of a codec that shares work between them.
+
+    Codecs stay together, and within a codec the points on the same images, which are then read once.
+    """
+    datasets = {source.selection.label: source.dataset for source in plan.sources}
+    groups: dict[tuple[Any, ...], list[Task]] = {}
+    for task in tasks:
+        shares = CODECS.get(task.codec.name).shares_work()
+        key = (task.codec.name, task.dataset, task.indices[0], task.shape)
+        groups.setdefault(key if shares else (*key, task.codec), []).append(task)
+    order = {name: number for number, name in enumerate(plan.codec_fingerprints)}
+    ordered = sorted(
+        groups.values(), key=lambda group: (order[group[0].codec.name], group[0].dataset, group[0].indices[0])
+    )
+    return [Job(tuple(group), datasets[group[0].dataset]) for group in ordered]
+
+
+def _twice(entries: list[Entry], engine: Engine, place: Place, finish: Callable[[Any, Any], None]) -> list[Entry]:
+    """Runs jobs, and those whose worker died once more, each alone; gives those whose worker died again."""
+    died = []
+    for entry in drain(entries, engine, finish):
+        if isinstance(engine, LocalEngine):
+            with LocalEngine(1, place.threads) as alone:
+                died += drain([entry], alone, finish)
+        else:
+            died += drain([entry], engine, finish)
+    return died
+
+
+def keep_latents(plan: Plan, store: RunFolder, engine: Engine, place: Place, watch: Watch) -> None:
+    """Keeps what a report shows of learned codecs' latents, computed in worker processes; a failure is but a note."""
+    datasets = {source.selection.label: source.dataset for source in plan.sources}
+
+    def finish(request: exhibits.Request, found: tuple[str, bytes]) -> None:
+        reason, content = found
+        if reason:
+            exhibits.write_failure(store, request, reason)
+            watch(Event("note", f"no latents of {request.task.codec} on {request.task.dataset}: {reason}"))
+        else:
+            exhibits.write(store, request, content)
+
+    entries = [
+        Entry(request, request.task.codec.name, exhibit, (request, datasets[request.task.dataset], place))
+        for request in exhibits.requests(plan, store)
+    ]
+    for entry in _twice(entries, engine, place, finish):
+        finish(entry.name, (WORKER_DIED, b""))
+
+
+# ---- timings --------------------------------------------------------------------------------------------------------
+
+
+def time_all(plan: Plan, store: RunFolder, place: Place, seed: int, watch: Watch) -> int:
+    """Times every codec point of a plan that has rows and is not timed yet, on this machine.
+
+    Returns:
+        How many points could not be timed.
+    """
+    points = timing_points(plan, store, place, seed)
+    waiting = [point for point in points if not timing_pass.is_complete(point.found)]
+    total = len(points) * ROUNDS
+    missing = sum(ROUNDS - len(point.found.encode_s) for point in waiting)
+    progress = _Progress("timed", total, total - missing, watch)
+    images = {source.selection.label: source.images for source in plan.sources}
+    failed = 0
+    for group in timing_pass.groups(waiting, seed):
+        task = group[0].task
+        pixels = images[task.dataset].read(task.indices[: timing_pass.timed_count(task.shape)])
+        for step in timing_pass.time_group(group, pixels, place, seed):
+            failed += keep_step(store, step, progress, watch)
+    return failed
+
+
+def keep_step(store: RunFolder, step: timing_pass.Step, progress: _Progress, watch: Watch) -> int:
+    """Stores what a step of the timing pass gave; tells how many points failed with it: one or none."""
+    store.write_timing(step.task.dataset, step.task.codec, step.task.codec_fingerprint, step.found)
+    if step.rounds:
+        progress.step(step.task.dataset, str(step.task.codec), step.rounds)
+    if step.found.failed:
+        watch(Event("failed", f"not timed: {step.found.failed}", step.task.dataset, str(step.task.codec)))
+    return int(bool(step.found.failed))
+
+
+def timing_points(plan: Plan, store: RunFolder, place: Place, seed: int) -> list[timing_pass.Point]:
+    """Every codec point of a plan that has rows, with the times that the run folder has of it on this machine."""
+    finished = store.finished()
+    host = provenance.host_id(provenance.machine(place.device))
+    points: dict[tuple[str, CodecSpec], timing_pass.Point] = {}
+    for task in plan.tasks:
+        if task.id not in finished or (task.dataset, task.codec) in points:
+            continue
+        cls = CODECS.get(task.codec.name)
+        device = provenance.device_name(place.device) if cls.uses_device else "cpu"
+        found = store.timing(task.dataset, task.codec, task.codec_fingerprint, place.threads)
+        done = found is not None and timing_pass.is_complete(found)
+        if found is None or found.failed or not (done or found.host == host):  # rounds of one machine alone
+            found = Timing(0, (), (), place.threads, device, shape=task.shape, seed=seed, host=host)
+        points[task.dataset, task.codec] = timing_pass.Point(task, cls.batched, cls.uses_device, found)
+    return list(points.values())
+
+
+def untimed(plan: Plan, store: RunFolder, place: Place) -> bool:
+    """Whether any codec point of a plan lacks times with these threads."""
+    points = {(task.dataset, task.codec): task for task in plan.tasks}
+    for task in points.values():
+        found = store.timing(task.dataset, task.codec, task.codec_fingerprint, place.threads)
+        if found is None or not timing_pass.is_complete(found):
+            return True
+    return False
+
+
+class _Progress:
+    """Counts finished steps and tells the time left from the pace of this command's own."""
+
+    def __init__(self, kind: str, total: int, done: int, watch: Watch):
+        self.kind, self.total, self.done, self.watch = kind, total, done, watch
+        self.fresh, self.began = 0, time.perf_counter()
+        watch(Event(kind, done=done, total=total))
+
+    def step(self, dataset: str, codec: str, steps: int = 1) -> None:
+        self.done += steps
+        self.fresh += steps
+        spent = time.perf_counter() - self.began
+        known = self.fresh >= 5 and spent > 3.0  # the first steps wait for processes to start
+        left = spent / self.fresh * (self.total - self.done) if known else None
+        self.watch(Event(self.kind, "", dataset, codec, self.done, self.total, left))

@@ -1,0 +1,143 @@
+"""Damaged streams: how they are made, and what a codec may do with them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from codecbench.codec import MAX_PIXELS, Codec, Images, format_shape
+from codecbench.errors import BitstreamError, one_line
+from codecbench.records import Shape
+from codecbench.testing.checks import require_images
+from codecbench.testing.images import sample_images
+from codecbench.testing.limits import asked_for_too_much, memory_limit, peak_bytes
+from codecbench.testing.results import CheckFailed, require, trying
+
+MAX_DECODE_S = 20.0
+"""Longest time that one damaged stream may take."""
+MAX_GROWTH_BYTES = 2 << 30
+"""Most memory that damaged streams may take: an image of ``MAX_PIXELS`` in float32, five times over."""
+
+_TELLING = (0x00, 0x01, 0x7F, 0x80, 0xFE, 0xFF)
+"""Bytes that make lengths and sizes extreme."""
+_KINDS = 11
+_REACH = 64
+"""Many damages fall within so many bytes at the start, where headers are."""
+
+
+def check_truncation(codec: Codec, shape: Shape, seed: int = 0, cuts: int = 40) -> None:
+    """Empty streams and those cut short raise ``BitstreamError``; codecs that say so may decode prefixes."""
+    for stream in codec.encode(sample_images(shape, seed)[:3]):
+        rng = np.random.default_rng(seed)
+        ends = {0, 1, len(stream) - 1, len(stream) - 2, *rng.integers(0, len(stream), cuts).tolist()}
+        for end in sorted(end for end in ends if 0 <= end < len(stream)):
+            where = f"{format_shape(shape)}: a stream cut to {end} of {len(stream)} bytes"
+            result = decode_doubtful(codec, stream[:end], where)
+            allowed = codec.prefix_decodable and end > 0
+            hint = "decodes to an image; if that must be so, say prefix_decodable = True"
+            require(result is None or allowed, f"{where} {hint}")
+
+
+def check_damage(
+    codec: Codec,
+    shape: Shape,
+    seed: int = 0,
+    trials: int = 100,
+    mend: Callable[[bytes], bytes] = bytes,
+) -> None:
+    """Altered, extended and random bytes give ``BitstreamError`` or a plausible image, in bounded time and memory.
+
+    Args:
+        codec: at one point of its settings.
+        shape: of the images whose streams are damaged.
+        seed: decides images and damages.
+        trials: how many damaged streams are decoded.
+        mend: repairs what would give every damage away, for example a checksum, so that more of a decoder is reached.
+    """
+    streams = codec.encode(sample_images(shape, seed)[:3])
+    peak = peak_bytes()
+    for index, damaged in enumerate(map(mend, damages(streams, seed, trials))):
+        shown = damaged[:80].hex() + ("…" if len(damaged) > 80 else "")
+        where = f"{format_shape(shape)}: damage {index} of seed {seed} ({len(damaged)} bytes, {shown})"
+        decode_doubtful(codec, damaged, where)
+    grown = peak_bytes() - peak
+    require(grown < MAX_GROWTH_BYTES, f"{format_shape(shape)}: damaged streams took {grown:,} bytes of memory")
+
+
+def damages(streams: Sequence[bytes], seed: int, trials: int) -> Iterator[bytes]:
+    """Damaged streams: flipped bits (many in headers), other bytes, parts cut out, doubled or added, random bytes.
+
+    Args:
+        streams: what is damaged, one after the other; none of them empty.
+        seed: decides the damages.
+        trials: how many.
+    """
+    rng = np.random.default_rng(seed)
+    for trial in range(trials):
+        data = bytearray(streams[trial % len(streams)])
+        kind = trial % _KINDS
+        reach = min(len(data), _REACH) if kind in (0, 1, 2, 8) else len(data)
+        first, last = sorted(rng.integers(0, len(data) + 1, 2).tolist())
+        if kind == 10:  # the head of one stream, the tail of another
+            other = streams[int(rng.integers(len(streams)))]
+            data = data[:first] + other[min(first, len(other)) :]
+        elif kind == 9:  # a part twice
+            data[last:last] = data[first:last][:1024]
+        elif kind == 8:  # extreme numbers
+            length = int(rng.choice([1, 2, 4]))
+            position = int(rng.integers(reach))
+            data[position : position + length] = bytes([int(rng.choice(_TELLING))]) * length
+        elif kind == 7:
+            data = bytearray(rng.bytes(int(rng.integers(1, 200))))
+        elif kind == 6:
+            data[first:last] = rng.bytes(int(rng.integers(0, 20)))
+        elif kind == 5:
+            data += rng.bytes(int(rng.integers(1, 20)))
+        else:
+            for position in rng.integers(0, reach, 1 + trial % 3).tolist():
+                data[position] = data[position] ^ (1 << rng.integers(8)) if kind != 2 else rng.integers(256)
+        yield bytes(data)
+
+
+def decode_doubtful(codec: Codec, stream: bytes, where: str) -> Images | None:
+    """Decodes a stream that may be none.
+
+    Args:
+        codec: at one point of its settings.
+        stream: the bytes.
+        where: which stream this is, for messages.
+
+    Returns:
+        Its one image, or None where it is refused as it should be.
+
+    Raises:
+        CheckFailed: another exception than ``BitstreamError``, no plausible image, too long a time or too much memory.
+    """
+    trying(where)
+    start = time.perf_counter()
+    refused: BitstreamError | None = None
+    images: object = None
+    try:
+        with memory_limit(MAX_GROWTH_BYTES):
+            images = codec.decode([stream])
+    except BitstreamError as error:
+        refused = error
+    except Exception as error:
+        too_much = f"asks for more than {MAX_GROWTH_BYTES >> 30} GiB of memory: " * asked_for_too_much(error)
+        raise CheckFailed(f"{where}: {too_much}{one_line(error)}, not BitstreamError") from error
+    seconds = time.perf_counter() - start
+    require(seconds < MAX_DECODE_S, f"{where}: took {seconds:.1f} s")
+    if refused is not None:
+        greedy = asked_for_too_much(refused)
+        require(not greedy, f"{where}: asks for more than {MAX_GROWTH_BYTES >> 30} GiB of memory before it is refused")
+        return None
+    shape: tuple[int, ...] = getattr(images, "shape", ())
+    require(len(shape) == 4, f"{where}: decodes to {type(images).__name__} of the shape {shape}")
+    _, height, width, channels = shape
+    plausible = channels in (1, 3) and 1 <= height * width <= MAX_PIXELS
+    require(plausible, f"{where}: decodes to an image of {height}×{width}×{channels}")
+    require_images(images, (1, height, width, channels), where)
+    assert isinstance(images, np.ndarray)
+    return images

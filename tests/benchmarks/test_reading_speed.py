@@ -1,0 +1,98 @@
+"""How long it takes to read a large run into its summary and its report, and how much memory.
+
+Run with ``pytest tests/benchmarks/test_reading_speed.py --benchmark-enable``: it writes 10 million rows, 0.4 GB, into
+pytest's temporary folder, and removes them.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+from runs import MadeUpRun
+
+from codecbench.aggregation import POINT
+from codecbench.analysis import summarise, summarise_rows
+from codecbench.measure import Measurement
+
+CHUNK = 2_000
+SETTINGS = 50
+CODECS = 10
+CHUNKS = 10
+LIMIT_S = 15.0
+LIMIT_BYTES = 2e9
+READER = """
+import json, sys, time
+began = time.perf_counter()
+import codecbench
+table = codecbench.load_run(sys.argv[1]).summary()
+seconds = time.perf_counter() - began
+try:
+    status = open("/proc/self/status").read()
+    peak = int(status.partition("VmHWM:")[2].split()[0]) * 1024
+except OSError:
+    import resource
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+print(json.dumps({"seconds": seconds, "peak": peak, "points": len(table), "rows": int(table["images"].sum())}))
+"""
+"""Not ``ru_maxrss`` on Linux: a new process begins with that of the one that started it."""
+
+
+def write_rows(path, codecs, settings, chunks, images):
+    """Writes a run of made-up rows, no two of them alike, with times for every point."""
+    rng = np.random.default_rng(0)
+    run = MadeUpRun(path, {"mnist": (28, 28, 1)}, [f"codec{number}" for number in range(codecs)])
+    nothing = np.full(images, np.nan)
+    for codec in range(codecs):
+        for quality in range(settings):
+            for chunk in range(chunks):
+                indices = range(chunk * images, (chunk + 1) * images)
+                task = run.task("mnist", f"codec{codec}", {"quality": quality}, indices, None)
+                mse = rng.exponential(1e-3, images) * (rng.random(images) < 0.99)
+                size = rng.integers(100, 900, images)
+                measurement = Measurement(
+                    num_bytes=size,
+                    container_bytes=nothing,
+                    estimated_bits=8.0 * size - rng.random(images),
+                    mse=mse,
+                    mse_float=mse + rng.random(images) * 1e-6,
+                    max_abs_error=np.where(mse > 0, rng.integers(1, 256, images), 0),
+                    exact_pixels=rng.integers(0, 784, images) / 784,
+                    ssim=rng.random(images),
+                    lossless=False,
+                    shown={index: run.image((28, 28, 1), index) for index in task.shown},
+                )
+                run.store.write_task(task, measurement, 0.1)
+    return run
+
+
+def test_ten_million_rows(benchmark, tmp_path):
+    if benchmark.disabled:  # the plain test run: that the figures are right
+        store = write_rows(tmp_path, 2, 3, 2, 25).store
+        found = summarise(store).sort_values(POINT, ignore_index=True)
+        expected = summarise_rows(store.rows()).sort_values(POINT, ignore_index=True)
+        columns = [name for name in expected if name in found]
+        assert len(found) == 6
+        pd.testing.assert_frame_equal(found[columns], expected[columns], rtol=1e-12, atol=0, check_dtype=False)
+        benchmark(lambda: None)
+        return
+    try:
+        write_rows(tmp_path, CODECS, SETTINGS, CHUNKS, CHUNK)
+        command = [sys.executable, "-c", READER, str(tmp_path)]
+        done = benchmark.pedantic(
+            lambda: subprocess.run(command, check=True, capture_output=True, text=True), rounds=3, warmup_rounds=0
+        )
+        found = json.loads(done.stdout)
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "codecbench", "report", str(tmp_path)], check=True, capture_output=True)
+        benchmark.extra_info |= found | {"report_s": round(time.perf_counter() - began, 1)}
+    finally:
+        shutil.rmtree(tmp_path)
+    assert (found["points"], found["rows"]) == (CODECS * SETTINGS, CODECS * SETTINGS * CHUNKS * CHUNK)
+    assert found["rows"] == 10_000_000
+    assert benchmark.stats.stats.median < LIMIT_S
+    assert found["peak"] < LIMIT_BYTES

@@ -1,0 +1,155 @@
+"""The order of the timing pass, and what it makes of what its hosts say; no codec is timed here."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codecbench import timing, timing_pass
+from codecbench.hosts import HostError
+from codecbench.records import ROUNDS, CodecSpec, Task, Timing
+from codecbench.timing_pass import Point, groups, time_group
+from codecbench.workers import Place
+
+PLACE = Place(Path(), None, "cpu", threads=3)
+IMAGES = np.zeros((12, 8, 8, 1), np.uint8)
+SLOW, FAILING = 40, 77
+
+
+class Hosts:
+    """Stands for the hosts of a test: keeps what they are asked, and answers with made-up times."""
+
+    def __init__(self):
+        self.asked, self.open, self.started = [], 0, []
+
+    def __call__(self, role, threads, *limits):
+        hosts = self
+        hosts.open += 1
+        hosts.started.append((role, threads))
+
+        class Host:
+            cold = True
+
+            def call(self, function, *arguments):
+                if function is timing.usage:
+                    return 1_000 if role == "encoding" else 2_000, None
+                spec = arguments[0]
+                hosts.asked.append((role, function.__name__, str(spec)))
+                if spec.settings.get("level") == FAILING:
+                    raise HostError("no luck", died=True)
+                if function in (timing.first_encoding, timing.first_decoding):
+                    cold, self.cold = (9.0 if self.cold else None), False
+                    image_s = 0.3 if spec.settings.get("level") == SLOW and role == "decoding" else 1e-4
+                    return timing.First(cold, image_s, [b"x"] * len(arguments[2]))
+                return timing.Block(float(len(hosts.asked)), 0.5, 7)
+
+            def close(self):
+                hosts.open -= 1
+
+        return Host()
+
+    def order(self):
+        return [spec for role, name, spec in self.asked if name == "time_encoding" and role == "encoding"]
+
+
+@pytest.fixture
+def hosts(monkeypatch):
+    found = Hosts()
+    monkeypatch.setattr(timing_pass, "Host", found)
+    return found
+
+
+def point(name="jpeg", level=0, batched=False, dataset="digits", rounds=0):
+    task = Task(dataset, CodecSpec.of(name, {"level": level}), tuple(range(12)), (8, 8, 1), (), "print")
+    times = tuple(float(number) for number in range(rounds))
+    found = Timing(12 if rounds else 0, times, times, 3, "cpu", encode_cpu_s=times, decode_cpu_s=times)
+    return Point(task, batched, False, found)
+
+
+def run(points, seed=0):
+    return list(time_group(points, IMAGES, PLACE, seed))
+
+
+def test_rounds_go_through_all_points_in_an_order_by_seed(hosts, monkeypatch):
+    names = ["jpeg", "png", "webp"]
+    run([point(name, level) for name in names for level in range(4)], seed=5)
+    order = hosts.order()
+    rounds = [order[start : start + 12] for start in range(0, len(order), 12)]
+    assert len(rounds) == ROUNDS
+    assert all(sorted(turn) == sorted(rounds[0]) for turn in rounds)
+    assert len({tuple(turn) for turn in rounds}) == ROUNDS, "each round has an order of its own"
+    again = Hosts()
+    monkeypatch.setattr(timing_pass, "Host", again)
+    run([point(name, level) for name in names for level in range(4)], seed=5)
+    assert again.order() == order
+    assert hosts.started.count(("encoding", 3)) == hosts.started.count(("decoding", 3)) == 3
+    assert hosts.open == again.open == 0
+
+
+def test_what_a_point_has_at_the_end(hosts):
+    single, batched = point("jpeg"), point("svd", batched=True)
+    steps = run([single, batched])
+    assert [step.rounds for step in steps] == [1] * 2 * ROUNDS + [0, 0]
+    for found in (single.found, batched.found):
+        assert [len(times) for times in (found.encode_s, found.decode_s, found.encode_cpu_s)] == [ROUNDS] * 3
+        assert (found.encode_peak_bytes, found.decode_peak_bytes) == (1_000, 2_000)
+        assert (found.images, found.cold_encode_s, found.cold_decode_s) == (12, 9.0, 9.0)
+    assert (single.found.batch, single.found.encode_latency_s) == (1, ())
+    assert (batched.found.batch, len(batched.found.decode_latency_s)) == (12, ROUNDS)
+
+
+def test_only_the_first_planned_point_of_a_codec_is_cold(hosts):
+    points = [point(level=level) for level in range(6)]
+    run(points, seed=3)
+    assert [one.found.cold_encode_s for one in points] == [9.0] + [None] * 5
+
+
+def test_rounds_that_are_there_are_not_taken_again(hosts):
+    begun, fresh, done = point(level=1, rounds=2), point(level=2), point(level=3, rounds=ROUNDS)
+    run([begun, fresh, done])
+    assert begun.found.encode_s[:2] == (0.0, 1.0)
+    assert hosts.order().count("jpeg:level=1") == ROUNDS - 2
+    assert hosts.order().count("jpeg:level=3") == 0
+    assert len(begun.found.encode_s) == len(fresh.found.encode_s) == ROUNDS
+
+
+def test_codecs_that_decode_slowly_are_timed_on_fewer_images_in_both_directions(hosts):
+    slow = point(level=SLOW)
+    run([slow])
+    assert slow.found.images == 3
+    assert len(slow.bitstreams) == 3
+
+
+def test_a_point_that_fails_is_tried_once_more_and_costs_no_other(hosts):
+    bad, good = point(level=FAILING), point(level=1)
+    steps = run([bad, good])
+    assert bad.found.failed == "no luck"
+    assert hosts.asked.count(("encoding", "first_encoding", f"jpeg:level={FAILING}")) == 2
+    assert len(good.found.encode_s) == ROUNDS
+    assert sum(step.rounds for step in steps) == 2 * ROUNDS
+    assert hosts.open == 0
+
+
+def test_hosts_end_with_a_pass_that_is_left(hosts):
+    steps = time_group([point()], IMAGES, PLACE, 0)
+    next(steps)
+    assert hosts.open == 2
+    steps.close()
+    assert hosts.open == 0
+
+
+def test_groups_bound_how_many_processes_live_at_once():
+    points = [point(f"codec{number}", level, dataset=label) for label in "ab" for number in range(11) for level in "xy"]
+    found = list(groups(points, seed=1))
+    assert sum(map(len, found)) == len(points)
+    for group in found:
+        assert len({one.task.dataset for one in group}) == 1
+        assert len({one.task.codec.name for one in group}) <= timing_pass.GROUP
+    assert [one.task for group in groups(points, 1) for one in group] == [one.task for g in found for one in g]
+    assert [one.task for group in groups(points, 2) for one in group] != [one.task for g in found for one in g]
+
+
+def test_fewer_large_images_are_timed():
+    assert timing_pass.timed_count((28, 28, 1)) == timing_pass.TIMED_IMAGES
+    assert timing_pass.timed_count((512, 768, 3)) == 5
+    assert timing_pass.timed_count((8_000, 8_000, 3)) == 1

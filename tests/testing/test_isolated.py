@@ -1,0 +1,209 @@
+"""Plugins that misbehave: each gets the right row, and none takes the command with it."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from unsound import put_on_shelf, write_unsound
+
+from codecbench.errors import PluginError, SpecError, UnknownNameError, UsageError
+from codecbench.testing import CHECKS, check_plugin
+
+NAMES = [check.name for check in CHECKS]
+BOUNDED = pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded on Linux only")
+
+
+@pytest.fixture
+def failures(tmp_path, monkeypatch):
+    """Checks the plugin ``mine`` with a misdeed; the failed checks at its default point, with their reasons."""
+    put_on_shelf(tmp_path, monkeypatch)
+
+    def check(time_limit_s=60.0, spec="mine:level=0", **misdeed):
+        write_unsound(tmp_path, **misdeed)
+        report = check_plugin(spec, damages=300, time_limit_s=time_limit_s)
+        found = {result.check: result.reason for result in report.results if result.result == "failed"}
+        assert report.failed == bool(found)
+        return report, found
+
+    return check
+
+
+def test_the_sound_codec_passes_all_checks_at_every_point(failures):
+    report, found = failures(spec="mine")
+    assert found == {}
+    assert report.points == ["mine:level=0", "mine:level=1", "mine:level=2"]
+    assert [row.check for row in report.rows()] == NAMES
+    once = [check.name for check in CHECKS if check.once]
+    assert len(report.results) == 3 * len(NAMES) - 2 * len(once)
+    assert report.summary() == "11 passed, 4 not applicable"
+
+
+BATCH = """
+def encode(self, images):
+    SEEN["batch"] = len(images)
+    return super().encode(images)
+"""
+SWEEP = """
+@classmethod
+def encode_sweep(cls, images, points, device="cpu"):
+    for point in points:
+        streams = cls(**point).encode(images)
+        yield streams if point["level"] < 2 else streams[::-1]
+"""
+FORGETFUL = """
+@classmethod
+def encode_sweep(cls, images, points, device="cpu"):
+    yield cls(**points[0]).encode(images)
+"""
+REMEMBER = "key = zlib.crc32(image.tobytes() + bytes(image.shape)).to_bytes(4, 'big')\nSEEN[key] = image\nreturn key"
+RECALL = "if stream not in SEEN:\n    raise cb.BitstreamError('never seen')\nreturn SEEN[stream].copy()"
+GREEDY = "numbers = np.zeros(max(0, int(np.prod([*stream[:3]], dtype=int)) - 20_000) << 17, np.uint8)"
+
+
+@pytest.mark.parametrize(
+    ("misdeed", "check", "words"),
+    [
+        ({"encode": "tag = SEEN['n'] = (SEEN.get('n', 0) + 1) % 256"},
+         "determinism", "28×28×1: a second encode gives other bytes"),
+        ({"encode": "tag = SEEN['batch']", "members": BATCH}, "batches", "the bytes depend on the batch"),
+        ({"encode": "tag = os.getpid() % 251"}, "fresh process",
+         "28×28×1: a fresh process encodes the same images to other bytes"),
+        ({"restore": "image = image.astype(np.float32)"}, "types", "28×28×1: decode returns float32, not uint8"),
+        ({"restore": "image = image[:, :, 0]"}, "types", "decode returns the shape (5, 28, 28), not (5, 28, 28, 1)"),
+        ({"restore": "image = image // 2 * 2"}, "lossless", "claims to be lossless, but"),
+        ({"encode": REMEMBER, "decode": RECALL}, "fresh process", "BitstreamError: never seen"),
+        ({"encode": "print('hello')"}, "silence", "writes to the standard output: 'hello"),
+        ({"encode": "os.write(1, b'hello')"}, "silence", "writes to the standard output: 'hello"),
+        ({"top": "print('hello')"}, "fresh process", "a fresh process writes to the standard output: b'hello"),
+        ({"encode": "image += 1"}, "types", "ValueError: output array is read-only"),
+        ({"decode": "int(stream[3])"}, "cut streams", "IndexError: index out of range, not BitstreamError"),
+        ({"decode": "stream = stream[:4].ljust(4, b'1') + stream[4:].ljust(28 * 28, b'1')"}, "cut streams",
+         "of 788 bytes decodes to an image; if that must be so, say prefix_decodable = True"),
+        ({"members": SWEEP}, "encode_sweep", "encode_sweep at level=2 gives other bytes than encode"),
+        ({"members": FORGETFUL}, "encode_sweep", "encode_sweep yields 1 times for 4 points"),
+        ({"members": "def container_bytes(self, stream):\n    return len(stream) + 1"}, "containers",
+         "28×28×1: a container of 789 bytes in a stream of 788"),
+        ({"members": "def check_shape(self, shape):\n    pass"}, "refusals", "check_shape takes images of 8×8×2"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and value in NAMES else "",
+)  # fmt: skip
+def test_misdeeds(failures, misdeed, check, words):
+    _, found = failures(**misdeed)
+    assert words in found[check]
+
+
+def test_a_decoder_that_remembers_images_is_found_by_the_fresh_process_alone(failures):
+    _, found = failures(encode=REMEMBER, decode=RECALL)
+    assert set(found) == {"fresh process"}
+
+
+def test_a_rate_that_turns_round_is_a_warning(failures):
+    members = """
+    def encode(self, images):
+        return [stream + bytes([0, 9_000, 0][self.level]) for stream in super().encode(images)]
+
+    def decode(self, streams):
+        return super().decode([stream[: 4 + stream[0] * stream[1] * stream[2]] for stream in streams])
+    """
+    report, _ = failures(members=members)
+    (row,) = [row for row in report.rows() if row.check == "rate"]
+    assert row.result == "warning"
+    assert "bytes at level=1 to" in row.reason
+    assert "against its course" in row.reason
+
+
+@BOUNDED
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_header_that_asks_for_all_memory(failures, hidden):
+    """Also where the plugin makes a BitstreamError of it: it did ask."""
+    decode = f"try:\n    {GREEDY}\nexcept MemoryError as error:\n    raise cb.BitstreamError('large') from error"
+    _, found = failures(decode=decode if hidden else GREEDY)
+    assert set(found) == {"damaged streams"}
+    assert "damage " in found["damaged streams"]
+    assert "asks for more than 2 GiB of memory" in found["damaged streams"]
+
+
+@BOUNDED
+def test_encoding_that_takes_all_memory(failures):
+    _, found = failures(encode="hoard = [np.zeros(1 << 28, np.uint8) for _ in range(1_000_000)]")
+    assert found["types"].startswith("asks for more than 4 GiB of memory: MemoryError")
+
+
+@BOUNDED
+def test_a_process_that_holds_too_much_memory_is_ended(tmp_path, monkeypatch):
+    put_on_shelf(tmp_path, monkeypatch)
+    write_unsound(tmp_path, top="hoard = np.ones(1 << 29, np.uint8)\ntime.sleep(100)")
+    (row,) = check_plugin("mine", memory_limit=1 << 29).rows()
+    assert (row.check, row.result) == ("import", "failed")
+    assert "GiB of memory; stopped at importing the plugin" in row.reason
+
+
+def test_a_codec_that_hangs(failures):
+    report, found = failures(time_limit_s=3, encode="time.sleep(1_000)")
+    assert found["types"] == "hangs: no answer for 3 s from 28×28×1: encode"
+    ends = [result.result for result in report.results]
+    assert ends == ["passed"] * 2 + ["failed"] * 2 + ["skipped"] * (len(NAMES) - 4)
+    assert "given up 2 times" in report.results[-1].reason
+
+
+def test_a_codec_that_hangs_on_damaged_streams_alone(failures):
+    _, found = failures(time_limit_s=5, decode="while stream[3:4] not in (b'', b'\\0'):\n    pass")
+    assert set(found) == {"damaged streams"}
+    assert "hangs: no answer for 5 s from 28×28×1: damage " in found["damaged streams"]
+
+
+def test_a_codec_that_ends_its_process(failures):
+    _, found = failures(encode="sys.stderr.write('out of luck\\n'); sys.stderr.flush(); os._exit(3)")
+    words = "the process ended itself (exit code 3) at 28×28×1: encode; its last words: out of luck"
+    assert found["types"] == words
+
+
+def test_a_codec_that_ends_its_process_as_if_all_were_well(failures):
+    _, found = failures(restore="os._exit(0)")
+    assert found["types"] == "the process ended itself (exit code 0) at 28×28×1: decode"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
+def test_a_codec_that_crashes(failures):
+    _, found = failures(decode="stream[3:4] in (b'', b'\\0') or os.kill(os.getpid(), 11)")
+    assert set(found) == {"damaged streams"}
+    assert "the process was ended by SIGSEGV at 28×28×1: damage " in found["damaged streams"]
+
+
+@pytest.mark.parametrize(
+    ("top", "words"),
+    [
+        ("os._exit(5)", "the process ended itself (exit code 5) at importing the plugin"),
+        ("raise SystemExit(0)", "cannot be imported"),
+        ("import nothing_of_that_name", "ModuleNotFoundError: No module named 'nothing_of_that_name'"),
+    ],
+)
+def test_a_plugin_that_cannot_be_imported(failures, top, words):
+    report, found = failures(top=top)
+    assert set(found) == {"import"}
+    assert words in found["import"]
+    assert len(report.rows()) == 1
+
+
+@pytest.mark.parametrize(
+    ("spec", "error", "words"),
+    [
+        ("nine", UnknownNameError, "unknown codec 'nine'"),
+        ("mine:level=100", UsageError, "level=100 is not allowed"),
+        ("mine:height=1", UsageError, "height"),
+        ("mine,none", SpecError, "names 2 codecs"),
+    ],
+)
+def test_wrong_requests(tmp_path, monkeypatch, spec, error, words):
+    put_on_shelf(tmp_path, monkeypatch)
+    write_unsound(tmp_path)
+    with pytest.raises(error, match=words):
+        check_plugin(spec)
+
+
+def test_two_codecs_of_one_name(tmp_path, monkeypatch):
+    put_on_shelf(tmp_path, monkeypatch)
+    write_unsound(tmp_path).rename(tmp_path / "jpeg.py")
+    with pytest.raises(PluginError, match="two codecs are called 'jpeg'"):
+        check_plugin("jpeg")
