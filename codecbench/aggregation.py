@@ -8,9 +8,9 @@ whenever a codec is edited, and their order with them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,14 +20,14 @@ from codecbench.metrics import psnr_db
 from codecbench.records import Shape
 from codecbench.store import RunFolder
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 POINT = ["dataset", "codec", "settings"]
 MEANS = ("mse", "mse_float", "psnr_db", "ssim", "container_bytes", "estimated_bits")
 """Columns whose mean is taken over the images that have a value."""
 READ = [
     "image",
-    "height",
-    "width",
-    "channels",
     "num_bytes",
     "container_bytes",
     "estimated_bits",
@@ -36,7 +36,6 @@ READ = [
     "max_abs_error",
     "exact_pixels",
     "ssim",
-    "lossless",
 ]
 """The columns of a part that are read; what its sidecar tells as well is taken from there."""
 SHOWN = [*POINT, "image", "height", "width", "num_bytes", "mse"]
@@ -75,9 +74,9 @@ class Sums:
         exact: images restored exactly.
         lossless: every row claims that every pixel was restored.
         max_abs_error: the largest of the images' largest differences; NaN where none has one.
-        equal_pixels: a part's pixels restored exactly, over the images where that is known.
+        equal_pixels: of each part, pixels restored exactly in the images where that is known.
         known_equal: images where it is known.
-        totals: by column of ``MEANS``, a part's sum over the images that have a value.
+        totals: by column of ``MEANS``, the sum of each part over the images that have a value.
         counts: by column of ``MEANS``, images that have one.
     """
 
@@ -93,32 +92,30 @@ class Sums:
     totals: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in MEANS})
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MEANS, 0))
 
-    def add(self, columns: Mapping[str, npt.NDArray[Any]]) -> None:
+    def add(self, table: pa.Table, shape: Shape, lossless: bool) -> None:
         """Adds the rows of a part.
 
         Args:
-            columns: by name, the columns ``READ`` of a part, (rows,) each; missing values are NaN.
+            table: the columns ``READ`` of the part; those that it lacks count as missing.
+            shape: height, width and channels of all its images.
+            lossless: the codec claims to have restored every pixel of them.
         """
-        pixels = columns["height"].astype(np.int64) * columns["width"]
-        mse = columns["mse"].astype(np.float64)
-        self.images += len(pixels)
-        self.num_bytes += int(columns["num_bytes"].sum())
-        self.pixels += int(pixels.sum())
-        self.samples += int((pixels * columns["channels"]).sum())
-        self.exact += int((mse == 0.0).sum())
-        self.lossless = self.lossless and bool(columns["lossless"].all())
-        errors = columns["max_abs_error"].astype(np.float64)
-        self.max_abs_error = float(np.fmax(self.max_abs_error, np.fmax.reduce(errors, initial=math.nan)))
-        if "exact_pixels" in columns:  # rows of version 0.1 have none
-            shares = columns["exact_pixels"].astype(np.float64)
-            known = ~np.isnan(shares)
-            self.equal_pixels.append(_sum((shares * pixels)[known]))
-            self.known_equal += int(known.sum())
+        images, pixels = table.num_rows, shape[0] * shape[1]
+        self.images += images
+        self.pixels += images * pixels
+        self.samples += images * pixels * shape[2]
+        self.lossless = self.lossless and lossless
+        self.num_bytes += int(table.column("num_bytes").to_numpy().sum())
+        columns = {name: _known(table, name) for name in (*MEANS, "exact_pixels", "max_abs_error")}
+        lossy = columns["mse"][columns["mse"] > 0.0]
+        self.exact += len(columns["mse"]) - len(lossy)
+        columns["psnr_db"] = psnr_db(lossy)
+        self.max_abs_error = float(np.fmax(self.max_abs_error, columns["max_abs_error"].max(initial=-math.inf)))
+        self.known_equal += len(columns["exact_pixels"])
+        self.equal_pixels.append(_sum(columns["exact_pixels"]) * pixels)
         for name in MEANS:
-            values = psnr_db(mse[mse > 0.0]) if name == "psnr_db" else columns[name].astype(np.float64)
-            values = values[~np.isnan(values)]
-            self.totals[name].append(_sum(values))
-            self.counts[name] += len(values)
+            self.totals[name].append(_sum(columns[name]))
+            self.counts[name] += len(columns[name])
 
     def row(self) -> dict[str, Any]:
         """What :func:`derive` takes of a point."""
@@ -127,7 +124,7 @@ class Sums:
             "bits": 8.0 * self.num_bytes,
             "pixels": self.pixels,
             "samples": self.samples,
-            "max_abs_error": self.max_abs_error,
+            "max_abs_error": self.max_abs_error if self.max_abs_error >= 0 else math.nan,
             "lossless": self.lossless,
             "exact_images": self.exact,
             "equal_pixels": exact_sum(self.equal_pixels) if self.known_equal else math.nan,
@@ -153,19 +150,19 @@ def aggregate(store: RunFolder) -> Aggregate:
     tasks: dict[Key, list[str]] = {}
     for sidecar, table in store.tables(READ):
         key = (sidecar["dataset"], sidecar["codec"], sidecar["settings"])
-        columns = {name: table.column(name).to_numpy() for name in table.column_names}
+        height, width, channels = sidecar["shape"]
+        sums.setdefault(key, Sums()).add(table, (height, width, channels), sidecar["lossless"])
+        shapes.setdefault(key[0], set()).add((height, width, channels))
         tasks.setdefault(key, []).append(sidecar["task_id"])
-        sums.setdefault(key, Sums()).add(columns)
-        shapes.setdefault(key[0], set()).update(_shapes(columns))
-        wanted = np.isin(columns["image"], store.manifest["datasets"][key[0]].get("shown", ()))
+        wanted = np.isin(table.column("image").to_numpy(), store.manifest["datasets"][key[0]].get("shown", ()))
         if wanted.any():
-            kept = {name: values[wanted] for name, values in columns.items() if name in SHOWN}
-            shown.append(pd.DataFrame(dict(zip(POINT, key, strict=True)) | kept)[SHOWN])
+            here = {name: table.column(name).to_numpy()[wanted] for name in ("image", "num_bytes", "mse")}
+            shown.append(pd.DataFrame(dict(zip(POINT, key, strict=True)) | {"height": height, "width": width} | here))
     rows = [dict(zip(POINT, key, strict=True)) | sums[key].row() for key in sorted(sums)]
     return Aggregate(
         derive(pd.DataFrame(rows, columns=[*POINT, *Sums().row()])),
         {label: sorted(found) for label, found in shapes.items()},
-        pd.concat(shown, ignore_index=True) if shown else pd.DataFrame(columns=SHOWN),
+        pd.concat(shown, ignore_index=True)[SHOWN] if shown else pd.DataFrame(columns=SHOWN),
         tasks,
     )
 
@@ -207,8 +204,11 @@ def _sum(values: Values) -> float:
         return float(values.sum())
 
 
-def _shapes(columns: Mapping[str, npt.NDArray[Any]]) -> set[Shape]:
-    sides = [columns[name] for name in ("height", "width", "channels")]
-    if len(sides[0]) and all((side == side[0]).all() for side in sides):  # as every part that a task wrote
-        sides = [side[:1] for side in sides]
-    return {(int(height), int(width), int(channels)) for height, width, channels in zip(*sides, strict=True)}
+def _known(table: pa.Table, name: str) -> Values:
+    """The values of a column that are not missing."""
+    if name not in table.column_names:
+        return np.empty(0)
+    column = table.column(name)
+    values: Values = (column.drop_null() if column.null_count else column).to_numpy().astype(np.float64, copy=False)
+    missing = np.isnan(values)
+    return values[~missing] if missing.any() else values

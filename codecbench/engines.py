@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
+import time
 import types
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
 
 from codecbench.hosts import THREAD_VARIABLES
@@ -23,6 +26,8 @@ from codecbench.workers import begin_worker
 
 MOST_WORKERS = 61 if sys.platform == "win32" else sys.maxsize
 """Windows cannot wait for more processes at once."""
+PATIENCE_S = 1.0
+"""How long workers may take to end in order when a run is broken off, in seconds."""
 QUEUED = 2
 """Jobs that a lane has at most: one that it does, and one that it can begin at once."""
 
@@ -80,7 +85,8 @@ class LocalEngine:
         if pool is None:
             pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=begin_worker)
             self._pools[lane] = pool
-        with _environment(dict.fromkeys(THREAD_VARIABLES, str(self.threads))), _hidden_main():
+        variables = dict.fromkeys(THREAD_VARIABLES, str(self.threads))
+        with _environment(variables), _hidden_main(), _without_interrupts():
             return pool.submit(function, *arguments)
 
     def renew(self, lane: int) -> None:
@@ -98,11 +104,16 @@ class LocalEngine:
             for pool in pools:
                 pool.shutdown()
             return
+        processes: list[BaseProcess] = []
         for pool in pools:  # an error, or Ctrl-C: what has not begun is cancelled, what has is ended
-            processes = list((pool._processes or {}).values())
+            processes += (pool._processes or {}).values()
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in processes:
-                process.terminate()
+        for process in processes:
+            process.terminate()
+        deadline = time.monotonic() + PATIENCE_S
+        for process in processes:
+            process.join(max(0.0, deadline - time.monotonic()))
+            process.kill()
 
 
 class SharedEngine:
@@ -144,11 +155,14 @@ def drain(entries: Sequence[Entry], engine: Engine, finish: Callable[[Any, Any],
     running: dict[Future[Any], tuple[int, Entry]] = {}
     lost: list[Entry] = []
     while waiting or running:
-        for lane in sorted(range(engine.lanes), key=lambda lane: _load(running, lane)):
-            while waiting and _load(running, lane) < (QUEUED if _is_next(kinds, lane, waiting) else 1):
+        kinds += [None] * (engine.lanes - len(kinds))  # a cluster may grow
+        load = Counter(lane for lane, _ in running.values())
+        for lane in sorted(range(engine.lanes), key=lambda lane: load[lane]):
+            while waiting and load[lane] < (QUEUED if _is_next(kinds, lane, waiting) else 1):
                 entry = _next(kinds, lane, waiting)
                 try:
                     running[engine.submit(lane, entry.function, *entry.arguments)] = lane, entry
+                    load[lane] += 1
                 except engine.lost:
                     lost.append(entry)
                     engine.renew(lane)
@@ -168,10 +182,6 @@ def drain(entries: Sequence[Entry], engine: Engine, finish: Callable[[Any, Any],
                 lost.append(running.pop(future)[1])
             engine.renew(lane)
     return lost
-
-
-def _load(running: dict[Future[Any], tuple[int, Entry]], lane: int) -> int:
-    return sum(1 for other, _ in running.values() if other == lane)
 
 
 def _is_next(kinds: list[str | None], lane: int, waiting: dict[str, deque[Entry]]) -> bool:
@@ -204,6 +214,19 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Holds Ctrl-C back; processes that start meanwhile begin so, and are not interrupted while they import."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@
     │   └── ContractError          a codec broke its contract: wrong type or shape, or lossy though "lossless"
     ├── WeightsError               weights missing, altered or made for another network
     ├── TrainingError              training cannot go on (missing data, a loss that is not finite)
+    ├── ClusterError               a cluster that does not answer, has no workers, or has some that differ
     └── StoreError                 a run folder that cannot be read or written
 
 Every message is one line that says what was wrong and what is allowed.
@@ -89,6 +90,10 @@ class WeightsError(CodecbenchError):
 
 class TrainingError(CodecbenchError):
     """Training cannot begin or go on."""
+
+
+class ClusterError(CodecbenchError):
+    """A cluster's scheduler does not answer, or its workers are none, or not what the run was planned with."""
 
 
 class StoreError(CodecbenchError):

@@ -2,16 +2,20 @@
 
 A host runs functions of codecbench that call a plugin, and sends back what they return. It gets requests through its
 standard input and answers through what was its standard output; what a plugin prints goes to standard error, whose
-tail is kept for the record of a failure. It ends with the process that started it, whatever ends that.
+tail is kept for the record of a failure. It ends with the process that started it, whatever ends that, and what a
+plugin started there ends with it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
+import io
 import json
 import os
 import pickle
 import queue
+import select
 import signal
 import struct
 import subprocess
@@ -20,16 +24,25 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from codecbench.errors import one_line, printable
+
+if TYPE_CHECKING:
+    import psutil
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 TAIL_BYTES = 4_000
 """How much of a host's standard error is kept."""
+_LOOK_MS = 250
+"""How often a silent host is looked at, whether it is still there, in milliseconds."""
 WATCH_S = 0.1
 """How often a host's time and memory are looked at, in seconds."""
-_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from codecbench.hosts import serve; serve()"
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from codecbench.hosts import serve; "
+    "serve(int(sys.argv[2]))"
+)
+_live: set[Host] = set()
 
 
 class HostError(Exception):
@@ -56,6 +69,9 @@ class Host:
         memory_limit: bytes of resident memory that it and its children may use; None for any. Looked at ten times a
             second, so a quick allocation can go beyond for a moment.
         environment: variables to set beside those of this process.
+
+    Raises:
+        HostError: the system starts no more processes.
     """
 
     def __init__(
@@ -70,20 +86,29 @@ class Host:
         self._killed_because = ""
         self._deadline: float | None = None
         self._ended = threading.Event()
+        self._tail = b""
+        path = json.dumps([part for part in sys.path if part])
+        lifeline, self._lifeline = os.pipe()
         # A session of its own keeps Ctrl-C at a terminal away, and lets whatever it starts end with it.
-        apart: dict[str, Any] = {"start_new_session": True}
+        apart: dict[str, Any] = {"start_new_session": True, "pass_fds": (lifeline,)}
         if sys.platform == "win32":
             apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _START, json.dumps([part for part in sys.path if part])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)) | (environment or {}),
-            bufsize=0,
-            **apart,
-        )
-        self._tail = b""
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", _START, path, str(lifeline)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)) | (environment or {}),
+                bufsize=0,
+                **apart,
+            )
+        except OSError as error:
+            os.close(self._lifeline)
+            raise HostError(f"the {role} process cannot be started: {one_line(error)}", died=True) from None
+        finally:
+            os.close(lifeline)
+        _live.add(self)
         for pipe in (self._process.stdin, self._process.stdout):
             _widen(pipe)
         self._listener = threading.Thread(target=self._listen, daemon=True)
@@ -136,13 +161,17 @@ class Host:
 
     def close(self) -> None:
         """Ends the process, and all that it started."""
+        if self not in _live:
+            return
+        _live.discard(self)
         self._ended.set()
         process = self._process
+        self.kill()
+        os.close(self._lifeline)
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
-        self._kill()
         process.wait()
         self._listener.join(timeout=5)
         if process.stderr is not None and not self._listener.is_alive():
@@ -150,8 +179,7 @@ class Host:
 
     def _receive(self) -> tuple[str, Any]:
         try:
-            assert self._process.stdout is not None
-            kind, *content = _receive(self._process.stdout)
+            kind, *content = _receive(self, _PlainUnpickler)
         except (EOFError, OSError, ValueError):
             raise self._death() from None
         except Exception as error:  # something that cannot be unpickled here
@@ -161,6 +189,19 @@ class Host:
         if kind == "error":
             raise HostError(*content)
         return kind, content[0] if content else None
+
+    def readinto(self, rest: memoryview) -> int | None:
+        """Reads what the process sends; its death ends that, also where a copy of it still holds the pipe open."""
+        pipe = self._process.stdout
+        assert pipe is not None
+        if sys.platform != "win32":
+            ready = select.poll()
+            ready.register(pipe, select.POLLIN)
+            while not ready.poll(_LOOK_MS):
+                if self._process.poll() is not None and not ready.poll(_LOOK_MS):
+                    return 0
+        count: int | None = pipe.readinto(rest)  # type: ignore[attr-defined]
+        return count
 
     def _death(self) -> HostError:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -188,15 +229,30 @@ class Host:
                 limit = f"{self.memory_limit / 2**20:,.0f} MiB (--memory-limit)"
                 self._killed_because = f"used {used / 2**20:,.0f} MiB, more than the limit of {limit}, and was killed"
             if self._killed_because:
-                self._kill()
+                self.kill()
                 return
 
-    def _kill(self) -> None:
+    def kill(self) -> None:
+        """Kills the process and all that it started, and waits for nothing.
+
+        From any thread: whoever waits for an answer gets a :class:`HostError`.
+        """
+        members = _family(self._process.pid)
         if sys.platform == "win32":
             self._process.kill()
-            return
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        else:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        for member in members:  # those that left the group
+            with contextlib.suppress(Exception):
+                member.kill()
+
+
+def kill_all() -> None:
+    """Kills every host of this process, and waits for nothing: for the end of the process, also by a signal."""
+    for host in tuple(_live):
+        with contextlib.suppress(Exception):
+            host.kill()
 
 
 def _widen(pipe: Any) -> None:
@@ -221,27 +277,66 @@ def _describe_exit(code: int | None) -> str:
 
 def _resident_bytes(pid: int) -> int:
     """Resident memory of a process and its children, in bytes; 0 once it is gone."""
-    import psutil
-
     total = 0
-    with contextlib.suppress(psutil.Error):
-        process = psutil.Process(pid)
-        for member in (process, *process.children(recursive=True)):
-            with contextlib.suppress(psutil.Error):
-                total += member.memory_info().rss
+    for member in _family(pid):
+        with contextlib.suppress(Exception):  # it has ended
+            total += member.memory_info().rss
     return total
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    """A process with its children and theirs; empty once it is gone."""
+    try:
+        import psutil
+
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except Exception:  # it has ended; or this is a signal's handler, in the middle of that import
+        return []
 
 
 # ---- in the host ----------------------------------------------------------------------------------------------------
 
 
-def serve() -> None:
-    """Runs what is asked for until the asking process closes the connection or ends."""
+def serve(lifeline: int) -> None:
+    """Runs what is asked for until the asking process closes the connection or ends.
+
+    Args:
+        lifeline: a pipe whose other end the asking process holds.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.enable()  # a crash in a codec's library says where
+    with contextlib.suppress(OSError, AttributeError, ImportError):
+        _die_with(lifeline)
+    try:
+        _serve()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(1)  # whatever threads a plugin left
+
+
+def _die_with(lifeline: int) -> None:
+    """Lets the system kill this process and what it started once the pipe closes, even where C code holds the GIL.
+
+    Raises:
+        AttributeError, ImportError: the system cannot; the end of the requests then ends the process.
+    """
+    import fcntl
+
+    set_signal: int = fcntl.F_SETSIG  # type: ignore[attr-defined,unused-ignore]
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
+    fcntl.fcntl(lifeline, set_signal, signal.SIGKILL)
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+def _serve() -> None:
     requests, answers = os.fdopen(os.dup(0), "rb", buffering=0), os.fdopen(os.dup(1), "wb", buffering=0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(2, 1)  # what plugins print is no answer
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # so that it is there when the process dies
     waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_read_requests, args=(requests, waiting), daemon=True).start()
     while True:
@@ -257,7 +352,8 @@ def serve() -> None:
         except BrokenPipeError:
             os._exit(1)
         except BaseException as error:  # whatever a plugin raises, SystemExit included
-            _send(answers, ("error", one_line(error), describe(error)))
+            _flush()
+            _send(answers, ("error", _reason(error), describe(error)))
 
 
 def _read_requests(pipe: BinaryIO, waiting: queue.SimpleQueue[Any]) -> None:
@@ -266,6 +362,8 @@ def _read_requests(pipe: BinaryIO, waiting: queue.SimpleQueue[Any]) -> None:
         try:
             waiting.put(_receive(pipe))
         except (EOFError, OSError):
+            if sys.platform != "win32" and os.getpgrp() == os.getpid():
+                os.killpg(0, signal.SIGKILL)  # with whatever a plugin started
             os._exit(0)
         except Exception as error:  # a dataset's plugin that cannot be imported here, for example
             waiting.put((_raise, (error,)))
@@ -275,9 +373,26 @@ def _raise(error: Exception) -> None:
     raise error
 
 
+def _flush() -> None:
+    """What a plugin printed is on its way before the failure is."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+
+
+def _reason(error: BaseException) -> str:
+    try:
+        return one_line(error)
+    except BaseException:  # an exception that cannot even be printed
+        return type(error).__name__
+
+
 def describe(error: BaseException) -> str:
     """An exception's traceback as text."""
-    return printable("".join(traceback.format_exception(error)))
+    try:
+        return printable("".join(traceback.format_exception(error)))
+    except BaseException:
+        return _reason(error)
 
 
 # ---- messages: a pickle, and behind it the large arrays as they lie in memory ---------------------------------------
@@ -298,11 +413,22 @@ def _write(pipe: Any, content: bytes | memoryview) -> None:
         rest = rest[pipe.write(rest) :]
 
 
-def _receive(pipe: Any) -> Any:
+class _PlainUnpickler(pickle.Unpickler):
+    """Takes plain data only: nothing that a host sends brings a plugin's code into this process."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        top = module.partition(".")[0]
+        plugin = module.startswith(("codecbench.codecs.", "codecbench.datasets."))
+        if top not in ("builtins", "collections", "numpy", "codecbench", "copyreg", "_codecs") or plugin:
+            raise pickle.UnpicklingError(f"{module}.{name} is no plain data")
+        return super().find_class(module, name)
+
+
+def _receive(pipe: Any, unpickler: type[pickle.Unpickler] = pickle.Unpickler) -> Any:
     (count,) = struct.unpack("<I", _read(pipe, 4))
     sizes = struct.unpack(f"<{count}Q", _read(pipe, 8 * count))
     body, *buffers = [_read(pipe, size) for size in sizes]
-    return pickle.loads(body, buffers=buffers)
+    return unpickler(io.BytesIO(body), buffers=buffers).load()
 
 
 def _read(pipe: Any, size: int) -> bytearray:

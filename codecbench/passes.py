@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,8 +154,9 @@ def time_all(plan: Plan, store: RunFolder, place: Place, seed: int, watch: Watch
     for group in timing_pass.groups(waiting, seed):
         task = group[0].task
         pixels = images[task.dataset].read(task.indices[: timing_pass.timed_count(task.shape)])
-        for step in timing_pass.time_group(group, pixels, place, seed):
-            failed += keep_step(store, step, progress, watch)
+        with closing(timing_pass.time_group(group, pixels, place, seed)) as steps:  # its processes end here
+            for step in steps:
+                failed += keep_step(store, step, progress, watch)
     return failed
 
 

@@ -287,13 +287,22 @@ def _fingerprint_images(plan: Plan, say: Callable[[str], None]) -> None:
     """Reads every chosen image once, so that a task is known by its pixels."""
     found: dict[tuple[str, tuple[int, ...]], str] = {}
     for number, source in enumerate(plan.sources):
-        label, indices = source.selection.label, source.selection.indices
-        say(f"reading {len(indices)} images of {label}")
-        prints = {piece: source.images.fingerprint(piece) for _, piece in chunks(source.images, indices)}
+        label = source.selection.label
+        say(f"reading {len(source.selection.indices)} images of {label}")
+        prints = _fingerprints(source.images, source.selection)
         found |= {(label, piece): fingerprint for piece, fingerprint in prints.items()}
         selection = replace(source.selection, fingerprint=digest(list(prints.values())))
         plan.sources[number] = replace(source, selection=selection)
     plan.tasks[:] = [replace(task, data_fingerprint=found[task.dataset, task.indices]) for task in plan.tasks]
+
+
+def fingerprint_selection(images: ImageSet, selection: Selection) -> str:
+    """Identifies the pixels of the chosen images; reads each once."""
+    return digest(list(_fingerprints(images, selection).values()))
+
+
+def _fingerprints(images: ImageSet, selection: Selection) -> dict[tuple[int, ...], str]:
+    return {piece: images.fingerprint(piece) for _, piece in chunks(images, selection.indices)}
 
 
 @contextlib.contextmanager

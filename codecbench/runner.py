@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codecbench import exhibits, manifests, passes, provenance
+from codecbench import exhibits, manifests, passes, provenance, stamps
 from codecbench.datadir import data_root
 from codecbench.dataset import Dataset
 from codecbench.engines import LocalEngine
@@ -23,6 +23,8 @@ from codecbench.workers import Place
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from codecbench.comparing import Comparison
 
 GPU_WORKERS = 2
 """Worker processes when nobody says otherwise and a GPU computes: each holds memory of it."""
@@ -86,6 +88,21 @@ class Run:
 
         manifest = RunFolder.existing(self.path).manifest
         return matching.match(self.summary(), manifest, codec, against, dataset=dataset, at=at, by=by)
+
+    def compare(self, other: Run, **options: Any) -> Comparison:
+        """What changed from this run to another: what was measured with what, rates, distortions and times.
+
+        Args:
+            other: the run that is compared with this one, the baseline.
+            options: those of ``codecbench.comparing.compare``.
+
+        Raises:
+            UsageError: nothing in common, or a dataset, codec or threshold that is not known.
+            StoreError: a folder is damaged.
+        """
+        from codecbench.comparing import compare
+
+        return compare(RunFolder.existing(self.path), RunFolder.existing(other.path), **options)
 
     def report(self) -> Path:
         """Writes ``summary.csv``, ``figures/`` and ``report.html`` into the folder; measures nothing.
@@ -173,12 +190,19 @@ def run(
         if limit is not None and limit <= 0:
             raise UsageError(f"{name}={limit} is not allowed; allowed: more than 0, or none")
     root = data_root(data_dir)
-    choices, notes = choose_codecs(codecs, skip)
+    codecs, skip = ([codecs] if isinstance(codecs, str) else list(codecs)), sorted(skip)
     chosen_datasets, more = choose_datasets(datasets, root)
+    path = Path(out) if out is not None else default_folder(chosen_datasets, images)
+    asked = [codecs, skip, [dataset.label for dataset in chosen_datasets], device, timing_threads if timing else None]
+    request = {"asked": asked, "images": images, "seed": seed}
+    if not fresh and (count := stamps.holds(path, request, chosen_datasets, root)):
+        for note in more:
+            watch(Event("note", note))
+        return _nothing_to_measure(path, count, watch)
+    choices, notes = choose_codecs(codecs, skip)
     target = provenance.resolve_device(device, any(choice.cls.uses_device for choice in choices))
     cores = provenance.available_cores()
     count_workers = workers or (cores if target == "cpu" else min(cores, GPU_WORKERS))
-    path = Path(out) if out is not None else default_folder(chosen_datasets, images)
     plan = make_plan(
         choices,
         chosen_datasets,
@@ -203,8 +227,8 @@ def run(
         logs = exhibits.logs_to_keep(store, plan.codec_fingerprints)
         known = manifests.holds(store.manifest, selections, plan.codec_fingerprints)
         if known and not (_waiting(plan, store, quiet if timing else None) or logs or exhibits.requests(plan, store)):
-            watch(Event("note", f"nothing to measure: all {len(plan.tasks)} tasks are there"))
-            return Run(path, changed=False)
+            stamps.write(store, request, plan, timing_threads if timing else None)
+            return _nothing_to_measure(path, len(plan.tasks), watch)
         machine = provenance.machine(target)
         invocation = {
             "command": command or "codecbench.run",
@@ -238,7 +262,14 @@ def run(
             passes.keep_latents(plan, store, engine, place, watch)
         if timing:
             failed += passes.time_all(plan, store, quiet, seed, watch)
+        if not failed:
+            stamps.write(store, request, plan, timing_threads if timing else None)
     return Run(path, failed)
+
+
+def _nothing_to_measure(path: Path, tasks: int, watch: Watch) -> Run:
+    watch(Event("note", f"nothing to measure: all {tasks} tasks are there"))
+    return Run(path, changed=False)
 
 
 def _waiting(plan: Plan, store: RunFolder, timing: Place | None) -> bool:

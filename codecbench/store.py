@@ -21,6 +21,8 @@ import hashlib
 import io
 import json
 import os
+import re
+import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -40,7 +42,19 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 LOCK = ".lock"
-OWN = (LOCK, "run.json", "summary.csv", "report.html", "figures", "parts", "timings", "samples", "latents", "training")
+OWN = (
+    LOCK,
+    "run.json",
+    "stamp.json",
+    "summary.csv",
+    "report.html",
+    "figures",
+    "parts",
+    "timings",
+    "samples",
+    "latents",
+    "training",
+)
 """Everything that codecbench writes into a run folder."""
 
 
@@ -67,6 +81,8 @@ def hold(path: Path) -> Iterator[None]:
         ) from None
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+    except NotImplementedError as error:  # some network file systems
+        raise StoreError(f"cannot lock {path}: {error}; name an --out on another file system") from error
     try:
         yield
     finally:
@@ -136,6 +152,7 @@ class RunFolder:
                 raise StoreError(f"cannot use {path}: {error.strerror or error}") from error
         store = cls(path)
         store.require_parts()
+        store.remove_leftovers()
         return store
 
     # ---- the manifest -------------------------------------------------------------------------------------------
@@ -185,6 +202,14 @@ class RunFolder:
                 f"{self.path} holds tables and figures without the parts they were made from, so they can be neither "
                 "drawn again nor added to; measure into another folder with --out, or anew with --fresh"
             )
+
+    def remove_leftovers(self) -> None:
+        """Removes what commands that were killed left half written; for whoever holds the folder."""
+        for folder in (".", "parts", "timings", "samples", "latents", "training"):
+            for file in (self.path / folder).glob("*.tmp"):
+                if _LEFTOVER.search(file.name):
+                    with contextlib.suppress(OSError):
+                        file.unlink()
 
     # ---- tasks --------------------------------------------------------------------------------------------------
 
@@ -279,9 +304,11 @@ class RunFolder:
 
     def _sidecars(self) -> Iterator[dict[str, Any]]:
         for file in sorted((self.path / "parts").glob("*.json")):
+            if not _ID.fullmatch(file.stem):
+                continue  # somebody else's
             sidecar = _read_json(file)
             part = file.with_suffix(".parquet")
-            if sidecar is None or sidecar.get("task_id") != file.stem:
+            if sidecar is None or sidecar.get("task_id") != file.stem or not _is_sidecar(sidecar):
                 self._set_aside(file)
             elif not sidecar["failed"] and not (part.is_file() and part.stat().st_size == sidecar["num_bytes"]):
                 self._set_aside(part if part.is_file() else file)
@@ -290,8 +317,9 @@ class RunFolder:
 
     def _set_aside(self, file: Path) -> None:
         for twin in (file.with_suffix(".json"), file.with_suffix(".parquet")):
-            if twin.is_file():
-                twin.replace(twin.with_name(twin.name + ".damaged"))
+            with contextlib.suppress(OSError):  # in a folder that is only read, it is passed over
+                if twin.is_file():
+                    twin.replace(twin.with_name(twin.name + ".damaged"))
 
     # ---- pictures -----------------------------------------------------------------------------------------------
 
@@ -333,7 +361,8 @@ class RunFolder:
 
     # ---- timings ------------------------------------------------------------------------------------------------
 
-    def _timing_file(self, label: str, codec: CodecSpec, fingerprint: str, threads: int) -> Path:
+    def timing_file(self, label: str, codec: CodecSpec, fingerprint: str, threads: int) -> Path:
+        """Where the times of a codec point on a dataset lie, or would."""
         images = self.manifest["datasets"][label]["fingerprint"]
         name = digest([manifests.TIMING_PROTOCOL, label, str(codec), fingerprint, images, threads])
         return self.path / "timings" / f"{name}.json"
@@ -347,22 +376,18 @@ class RunFolder:
             "codec_fingerprint": fingerprint,
             "protocol": manifests.TIMING_PROTOCOL,
         }
-        file = self._timing_file(label, codec, fingerprint, timing.threads)
+        file = self.timing_file(label, codec, fingerprint, timing.threads)
         _write(file, _dump(record | dataclasses.asdict(timing)))
 
     def timing(self, label: str, codec: CodecSpec, fingerprint: str, threads: int) -> Timing | None:
         """The times of a codec point on a dataset, as many rounds as there are; None where there are none."""
-        record = _read_json(self._timing_file(label, codec, fingerprint, threads))
-        if record is None:
+        record = _read_json(self.timing_file(label, codec, fingerprint, threads))
+        names = [field.name for field in dataclasses.fields(Timing)]
+        if record is None or not _is_timing(record) or not record.keys() >= set(names):
             return None
-        try:
-            names = [field.name for field in dataclasses.fields(Timing)]
-            values: dict[str, Any] = {
-                name: tuple(record[name]) if isinstance(record[name], list) else record[name] for name in names
-            }
-        except KeyError:
-            return None
-        return Timing(**values)
+        return Timing(
+            **{name: tuple(record[name]) if isinstance(record[name], list) else record[name] for name in names}
+        )
 
     def timings(self) -> list[dict[str, Any]]:
         """The times that count, one record a codec point; those with a reason under ``failed`` could not be taken.
@@ -375,7 +400,9 @@ class RunFolder:
         found = (_read_json(file) for file in sorted((self.path / "timings").glob("*.json")))
         current: dict[tuple[str, str, str], tuple[tuple[int, bool], dict[str, Any]]] = {}
         for record in found:
-            if record and known.get(record["codec"]) == record["codec_fingerprint"] and _is_whole(record):
+            if record is None or not _is_timing(record):
+                continue
+            if known.get(record["codec"]) == record["codec_fingerprint"] and _is_whole(record):
                 key = record["dataset"], record["codec"], record["settings"]
                 rank = record.get("protocol", 1), record["threads"] == wanted
                 if key not in current or rank > current[key][0]:
@@ -454,7 +481,7 @@ def original_name(label: str) -> str:
 
 
 def _write(file: Path, content: bytes) -> None:
-    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    temporary = file.with_name(f"{file.name}.{secrets.token_hex(4)}.tmp")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(content)
@@ -486,6 +513,50 @@ def _middle(image: Images, side: int = 256) -> Images:
 def _dump(content: Mapping[str, Any]) -> bytes:
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     return text.encode("utf-8", "backslashreplace")  # half a character, as in some file names, is JSON once escaped
+
+
+_ID = re.compile(r"[0-9a-f]{24}")
+_LEFTOVER = re.compile(r"\.[0-9a-f]{1,8}\.tmp$")
+_SIDECAR: dict[str, type | tuple[type, ...]] = {
+    "task_id": str,
+    "dataset": str,
+    "codec": str,
+    "settings": str,
+    "images": int,
+    "shape": list,
+    "codec_fingerprint": str,
+    "failed": str,
+}
+_PART: dict[str, type | tuple[type, ...]] = {"num_bytes": int, "sha256": str, "lossless": bool}
+_TEXTS = ("dataset", "codec", "settings", "codec_fingerprint", "device", "failed")
+_LISTS = ("encode_s", "decode_s", "encode_cpu_s", "decode_cpu_s", "encode_latency_s", "decode_latency_s", "shape")
+_NUMBERS = ("cold_encode_s", "cold_decode_s", "encode_peak_bytes", "decode_peak_bytes", "device_peak_bytes")
+_COUNTS = ("images", "threads", "batch", "seed", "protocol")
+
+
+def _has(record: Mapping[str, Any], types: Mapping[str, type | tuple[type, ...]]) -> bool:
+    return all(isinstance(record.get(name), kind) for name, kind in types.items())
+
+
+def _is_sidecar(record: Mapping[str, Any]) -> bool:
+    """Whether the content of a file is what is written beside a part: it may be damaged, or somebody else's."""
+    return _has(record, _SIDECAR) and len(record["shape"]) == 3 and bool(record["failed"] or _has(record, _PART))
+
+
+def _is_timing(record: Mapping[str, Any]) -> bool:
+    """Whether the content of a file is a timing, of whatever version."""
+    numbers = (int, float)
+    known: dict[str, type | tuple[type, ...]] = dict.fromkeys(_TEXTS, str) | dict.fromkeys(("images", "threads"), int)
+    lists = [record[name] for name in _LISTS if name in record]
+    return (
+        _has(record, known)
+        and "encode_s" in record
+        and "decode_s" in record
+        and all(isinstance(values, list) and all(isinstance(value, numbers) for value in values) for values in lists)
+        and all(isinstance(record[name], (*numbers, type(None))) for name in _NUMBERS if name in record)
+        and all(isinstance(record[name], int) for name in _COUNTS if name in record)
+        and isinstance(record.get("host", ""), str)
+    )
 
 
 def _is_whole(timing: Mapping[str, Any]) -> bool:

@@ -9,7 +9,7 @@ What a round gave is stored at once: a run that was stopped goes on with the rou
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from codecbench import timing
@@ -87,7 +87,7 @@ def groups(points: Iterable[Point], seed: int) -> Iterator[list[Point]]:
             yield [point for name in names[start : start + GROUP] for point in codecs[name]]
 
 
-def time_group(group: Sequence[Point], images: Images, place: Place, seed: int) -> Iterator[Step]:
+def time_group(group: Sequence[Point], images: Images, place: Place, seed: int) -> Generator[Step, None, None]:
     """Times a group's points, round by round.
 
     Args:

@@ -7,24 +7,23 @@ crash, a call of exit, a hang, too much memory, costs its own task only.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from multiprocessing import parent_process
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from codecbench import measure
 from codecbench.codec import Images
 from codecbench.dataset import Dataset, ImageSet, fingerprint_pixels
 from codecbench.errors import DatasetError, PluginError, one_line
-from codecbench.hosts import Host, HostError, describe
+from codecbench.hosts import Host, HostError, describe, kill_all
 from codecbench.provenance import device_name
 from codecbench.records import Task
 from codecbench.registry import CODECS, codec_fingerprint
@@ -98,7 +97,7 @@ def work(job: Job, place: Place) -> list[Done]:
     """
     began = time.perf_counter()
     try:
-        images = _images_of(job.dataset, place.data_dir, job.tasks[0].indices, job.tasks[0].data_fingerprint)
+        images = images_of(job.dataset, place.data_dir, job.tasks[0].indices, job.tasks[0].data_fingerprint)
     except BaseException as error:  # a dataset is a plugin too
         seconds = time.perf_counter() - began
         failure = HostError(one_line(error), describe(error))
@@ -109,23 +108,27 @@ def work(job: Job, place: Place) -> list[Done]:
     done: list[Done] = []
     if len(job.tasks) > 1:
         try:
-            for task, measurement, seconds in _measured_together(job.tasks, images, place):
-                done.append(_finish(place, task, task_files(task, measurement, seconds)))
+            for task, files in _measured_together(job.tasks, images, place):
+                done.append(_finish(place, task, files))
         except HostError:  # whom it concerns is found out one by one
             _close_pair()
     return done + [_measured_alone(task, images, place) for task in job.tasks[len(done) :]]
 
 
 def _measured_together(
-    tasks: tuple[Task, ...], images: Images, place: Place
-) -> Iterator[tuple[Task, measure.Measurement, float]]:
+    tasks: tuple[Task, ...], images: Images, place: Place, first_attempt: str = ""
+) -> Iterator[tuple[Task, dict[str, bytes]]]:
     pair = _pair_for(tasks[0], place)
     specs = [task.codec for task in tasks]
     began = time.perf_counter()
     for task, encoded in zip(tasks, pair.encoder.stream(measure.encode, specs, images, place.device), strict=True):
         output = pair.decoder.call(measure.decode, task.codec, encoded.bitstreams, place.device)
-        measurement = _scored(task, images, encoded, output, place)
-        yield task, measurement, time.perf_counter() - began
+        try:
+            measurement = measure.score(task, images, encoded, output, place.device)
+            files = task_files(task, measurement, time.perf_counter() - began, first_attempt)
+        except Exception as error:  # also of values that no codec should give
+            raise HostError(one_line(error), describe(error)) from error
+        yield task, files
         began = time.perf_counter()
 
 
@@ -133,26 +136,18 @@ def _measured_alone(task: Task, images: Images, place: Place) -> Done:
     began = time.perf_counter()
     failures: list[HostError] = []
     while len(failures) < ATTEMPTS:
+        first = failures[0].reason if failures else ""
         try:
-            ((_, measurement, seconds),) = _measured_together((task,), images, place)
+            ((_, files),) = _measured_together((task,), images, place, first)
         except HostError as error:
             failures.append(error)
-            _close_pair()
+            wrote = _close_pair()
         else:
-            first = failures[0].reason if failures else ""
-            return _finish(
-                place, task, task_files(task, measurement, seconds, first_attempt=first), first_attempt=first
-            )
+            return _finish(place, task, files, first_attempt=first)
     seconds = time.perf_counter() - began
-    reason = failures[-1].reason
-    return _finish(place, task, failure_files(task, reason, failures[-1].details, seconds, len(failures)), reason)
-
-
-def _scored(task: Task, images: Images, encoded: measure.Encoded, output: Any, place: Place) -> measure.Measurement:
-    try:
-        return measure.score(task, images, encoded, output, place.device)
-    except Exception as error:  # also of values that no codec should give
-        raise HostError(one_line(error), describe(error)) from error
+    reason, details = failures[-1].reason, failures[-1].details
+    details = "\n\n".join([details] * bool(details) + [text for text in wrote if not details.endswith(text)])
+    return _finish(place, task, failure_files(task, reason, details, seconds, len(failures)), reason)
 
 
 def _finish(place: Place, task: Task, files: dict[str, bytes], reason: str = "", first_attempt: str = "") -> Done:
@@ -168,8 +163,12 @@ def _open(dataset: Dataset, data_dir: Path) -> ImageSet:
 
 
 @functools.lru_cache(maxsize=1)
-def _images_of(dataset: Dataset, data_dir: Path, indices: tuple[int, ...], fingerprint: str) -> Images:
-    """A task's images, which the tasks of other points mostly share."""
+def images_of(dataset: Dataset, data_dir: Path, indices: tuple[int, ...], fingerprint: str) -> Images:
+    """A task's images, which the tasks of other points mostly share.
+
+    Raises:
+        DatasetError: they are not those that the run was planned with, or cannot be read.
+    """
     images = _open(dataset, data_dir).read(indices)
     if fingerprint_pixels([images]) != fingerprint:
         raise DatasetError(f"the images of {dataset.label} changed while the run went on; run again")
@@ -217,20 +216,18 @@ class Pair:
             HostError: it cannot be imported, or is not the one that the run was planned with.
         """
         environment = {"CODECBENCH_CODEC_PATH": place.codec_path}
-        encoder, decoder = (
-            Host(role, place.threads, place.timeout_s, place.memory_limit, environment)
-            for role in ("encoding", "decoding")
-        )
-        pair = cls(encoder, decoder)
+        hosts: list[Host] = []
         try:
-            for host in (encoder, decoder):
-                host.begin(check_codec, name, fingerprint, place.device, place.threads)
-            for host in (encoder, decoder):
+            for role in ("encoding", "decoding"):
+                hosts.append(Host(role, place.threads, place.timeout_s, place.memory_limit, environment))
+                hosts[-1].begin(check_codec, name, fingerprint, place.device, place.threads)
+            for host in hosts:
                 host.answer()
         except BaseException:
-            pair.close()
+            for host in hosts:
+                host.close()
             raise
-        return pair
+        return cls(*hosts)
 
     def close(self) -> None:
         """Ends both."""
@@ -243,26 +240,73 @@ class _Held(threading.local):
 
     pair: Pair | None = None
     key: object = None
+    over: threading.Event | None = None
 
 
 _held = _Held()
-_all_pairs: set[Pair] = set()
+_all_pairs: dict[Pair, int] = {}
+"""Every pair, and the thread that holds it."""
+
+
+class Stopped(BaseException):
+    """The run that a job belongs to is over: no failure of the codec, and nothing to record."""
+
+
+def stop_when(over: threading.Event | None) -> None:
+    """Lets the jobs of this thread end with :class:`Stopped` once an event is set."""
+    _held.over = over
+
+
+def check_stopped() -> None:
+    """Ends a job whose run is over.
+
+    Raises:
+        Stopped: it is.
+    """
+    if _held.over is not None and _held.over.is_set():
+        raise Stopped
 
 
 def _pair_for(task: Task, place: Place) -> Pair:
+    check_stopped()
     key = (task.codec.name, task.codec_fingerprint, place)
-    if _held.pair is None or _held.key != key:
+    if _held.pair not in _all_pairs or _held.key != key:
         _close_pair()
         _held.pair, _held.key = Pair.start(task.codec.name, task.codec_fingerprint, place), key
-        _all_pairs.add(_held.pair)
+        _all_pairs[_held.pair] = threading.get_ident()
+        check_stopped()
     return _held.pair
 
 
-def _close_pair() -> None:
-    if _held.pair is not None:
-        _held.pair.close()
-        _all_pairs.discard(_held.pair)
-        _held.pair = None
+def _close_pair() -> list[str]:
+    """Ends the hosts that this thread holds; tells the end of what they wrote to standard output and error."""
+    pair, _held.pair = _held.pair, None
+    if pair is None:
+        return []
+    pair.close()
+    _all_pairs.pop(pair, None)
+    return [tail for host in (pair.encoder, pair.decoder) if (tail := host.stderr_tail())]
+
+
+def close_pairs(busy: Container[int] = (), ending: Container[int] = ()) -> None:
+    """Ends hosts of this worker's threads; from any thread.
+
+    Args:
+        busy: threads, by identity, that are at work: theirs stay.
+        ending: those of them whose run is over: theirs are killed, and closed by the thread itself.
+    """
+    for pair, thread in tuple(_all_pairs.items()):
+        if thread in ending:
+            pair.encoder.kill()
+            pair.decoder.kill()
+        elif thread not in busy:
+            _all_pairs.pop(pair, None)
+            pair.close()
+
+
+def close_own_pair() -> None:
+    """Ends the hosts of the calling thread."""
+    _close_pair()
 
 
 def check_codec(name: str, fingerprint: str, device: str, threads: int) -> None:
@@ -280,15 +324,13 @@ def check_codec(name: str, fingerprint: str, device: str, threads: int) -> None:
 
 def begin_worker() -> None:
     """Leaves Ctrl-C to the parent, which ends its workers in order; ends the hosts with the worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # held back until here, see codecbench.engines
     signal.signal(signal.SIGTERM, _end)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end(*_: object) -> None:
-    for pair in tuple(_all_pairs):
-        with contextlib.suppress(Exception):
-            pair.close()
+    kill_all()  # and wait for nothing: the signal may have come while this thread held a lock
     os._exit(1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -14,6 +15,7 @@ import pytest
 
 import codecbench as cb
 from codecbench.learned import checkpoint, jobs
+from codecbench.testing import CHECKS, damage
 
 ROOT = Path(__file__).resolve().parents[1]
 CODEC_DOC = ROOT / "docs" / "adding-a-codec.md"
@@ -73,9 +75,22 @@ def test_the_codec_runs_from_a_folder(tmp_path):
 def test_the_codec_passes_the_conformance_suite_as_the_page_says(tmp_path):
     write_example(tmp_path / "my_codecs", CODEC_DOC, "quantised_zlib.py")
     test = write_example(tmp_path, CODEC_DOC, "test_quantised_zlib.py")
-    places = {"CODECBENCH_CODEC_PATH": tmp_path / "my_codecs", "PYTHONPATH": ROOT / "tests"}
+    places = {"CODECBENCH_CODEC_PATH": tmp_path / "my_codecs"}
     said = call("-m", "pytest", "-q", "-p", "no:cacheprovider", test.name, cwd=tmp_path, **places)
     assert "4 passed" in said
+
+
+def test_the_page_describes_every_check():
+    page = CODEC_DOC.read_text(encoding="utf-8")
+    assert re.findall(r"^\| `([a-z_ ]+)` \|", page, re.MULTILINE) == [check.name for check in CHECKS]
+    assert f"within {damage.MAX_DECODE_S:g} s and {damage.MAX_GROWTH_BYTES >> 30} GiB" in page
+
+
+def test_new_codecs_are_written_and_checked_as_the_page_says(tmp_path):
+    (block,) = [block for block in blocks(CODEC_DOC, "sh") if "codecbench new" in block]
+    for line in block.splitlines():
+        call("-m", *shlex.split(line, comments=True), cwd=tmp_path)
+    assert {file.stem for file in (tmp_path / "my_codecs").glob("*.py")} == {"my_codec", "my_torch_codec"}
 
 
 def test_the_codec_runs_as_an_installed_package(tmp_path):
@@ -134,6 +149,7 @@ def test_the_dataset_runs(tmp_path):
 
 def test_the_short_codec_of_the_readme(tmp_path):
     write_example(tmp_path / "my_codecs", README, "zlib28.py")
+    call("-m", "codecbench", "check", "zlib28", "--codec-dir", "my_codecs", cwd=tmp_path)
     options = ("--codecs", "zlib28", "--codec-dir", "my_codecs", "--datasets", "digits", "--images", 5, "--out", "out")
     call(*RUN, *options, cwd=tmp_path)
     (row,) = summary(tmp_path / "out")

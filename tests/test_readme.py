@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SUMMARY = ROOT / "results" / "reference" / "summary.csv"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES += [ROOT / "codecs" / "weights" / "README.md"]
-INVENTED = {"quantised_zlib", "tiny_ae", "zlib28", "checkerboards"}
+INVENTED = {"quantised_zlib", "tiny_ae", "zlib28", "checkerboards", "my_codec", "my_torch_codec"}
 """Plugins that the pages make up; tests/test_docs.py runs them."""
 
 

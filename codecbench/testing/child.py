@@ -47,7 +47,8 @@ def main() -> None:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.read()
+    while os.read(0, 4_096):  # sys.stdin would be locked when the interpreter ends
+        pass
     os._exit(1)
 
 

@@ -61,5 +61,6 @@ def taken_shapes(codec: Codec, shapes: Sequence[Shape] = SHAPES) -> list[Shape]:
     if not taken and codec.image_shape and takes(codec, codec.image_shape):
         taken = [codec.image_shape]
     if not taken:
-        raise CheckFailed(f"takes images of none of the shapes {', '.join(map(format_shape, shapes))}")
+        tried = ", ".join(map(format_shape, shapes))
+        raise CheckFailed(f"takes images of none of the shapes {tried}; a codec of one other shape says image_shape")
     return taken

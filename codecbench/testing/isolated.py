@@ -153,7 +153,7 @@ class _Session:
         elif kind == "begin":
             self.doing = f"the check {self.rows[message['row']][1]!r}"
         elif kind == "trying":
-            self.doing = message["what"]
+            self.doing = message["what"] or self.doing
         elif kind == "result":
             point, check = self.rows[message["row"]]
             self.results.append(Result(check, point, message["result"], message["reason"]))

@@ -53,12 +53,20 @@ def require(holds: bool, message: str) -> None:
 
 
 _listener: Callable[[str], None] | None = None
+_tried = ""
 
 
 def trying(what: str) -> None:
     """Tells what a check does next, so that somebody else can say what a codec hung or died of."""
+    global _tried
+    _tried = what
     if _listener is not None:
         _listener(what)
+
+
+def last_tried() -> str:
+    """What :func:`trying` was told last."""
+    return _tried
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from codecbench.records import Shape
 from codecbench.testing import checks, curves, damage, processes
 from codecbench.testing.images import SHAPES, taken_shapes
 from codecbench.testing.limits import asked_for_too_much, memory_limit
-from codecbench.testing.results import FAILED, PASSED, CheckFailed, Finding, Result
+from codecbench.testing.results import FAILED, PASSED, CheckFailed, Finding, Result, last_tried, trying
 
 MEMORY_BYTES = 4 << 30
 """Most memory that a codec may take for the images of the suite."""
@@ -106,15 +106,15 @@ CHECKS: tuple[Check, ...] = (
 
 def run_check(check: Check, subject: Subject) -> Result:
     """Runs one check in this process; whatever the codec raises is its failure."""
+    trying("")
     try:
         with memory_limit(MEMORY_BYTES) if check.limited else contextlib.nullcontext():
             finding = check.run(subject)
     except CheckFailed as failure:
         result, reason = FAILED, str(failure)
     except Exception as error:
-        result, reason = FAILED, one_line(error)
-        if asked_for_too_much(error):
-            reason = f"asks for more than {MEMORY_BYTES >> 30} GiB of memory: {reason}"
+        too_much = f"asks for more than {MEMORY_BYTES >> 30} GiB of memory: " * asked_for_too_much(error)
+        result, reason = FAILED, f"{last_tried()}: {too_much}{one_line(error)}".removeprefix(": ")
     else:
         result, reason = (PASSED, check.promise) if finding is None else (finding.result, finding.reason)
     return Result(check.name, str(subject.codec.spec), result, " ".join(reason.split()))

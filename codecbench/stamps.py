@@ -1,0 +1,121 @@
+"""The stamp of a finished command: whether the same command would find nothing to do, told without importing a codec.
+
+Importing every codec takes seconds where PyTorch is among them. A command that left nothing to measure writes down what
+it was asked and everything that decided its plan: the sources of codecbench and of all plugins, the weights, and the
+versions of all installed packages. While all of these are the same, its list of tasks is the same, and only what lies
+in the run folder, and the images, need to be looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from codecbench.dataset import Dataset
+from codecbench.plan import Plan, fingerprint_selection, select
+from codecbench.records import digest
+from codecbench.registry import CODECS, DATASETS, file_sha256
+from codecbench.store import RunFolder
+
+FILE = "stamp.json"
+
+
+def write(store: RunFolder, request: Mapping[str, Any], plan: Plan, timing_threads: int | None) -> None:
+    """Leaves a stamp in a run folder in which nothing of a plan is left to do.
+
+    Args:
+        store: the run folder.
+        request: what was asked, as plain JSON values.
+        plan: what it came to.
+        timing_threads: threads of the timings, or None where none were asked for.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    classes = [CODECS.get(name) for name in plan.codec_fingerprints]
+    if not all(cls.__module__.startswith(f"{CODECS.package}.") for cls in classes):
+        return  # a package's plugin may be made of anything
+    weights = sorted({str(file) for cls in classes for file in cls.weight_files()})
+    stamp = {
+        "request": dict(request),
+        "surroundings": surroundings(),
+        "weights": {file: file_sha256(Path(file)) for file in weights},
+        "tasks": [task.id for task in plan.tasks],
+        "files": _files(store, plan, timing_threads),
+    }
+    store.write_file(FILE, json.dumps(stamp).encode())
+
+
+def _files(store: RunFolder, plan: Plan, timing_threads: int | None) -> list[str]:
+    """What must be there beside the parts: times of every point, and what was kept of learned codecs."""
+    kept = [f"{name}/{file.name}" for name in ("latents", "training") for file in (store.path / name).glob("*")]
+    if timing_threads is None:
+        return kept
+    points = {(task.dataset, task.codec): task.codec_fingerprint for task in plan.tasks}
+    times = [store.timing_file(*point, fingerprint, timing_threads) for point, fingerprint in points.items()]
+    return kept + [f"timings/{file.name}" for file in times]
+
+
+def holds(path: Path, request: Mapping[str, Any], datasets: Sequence[Dataset], data_dir: Path) -> int:
+    """Tells whether a command would find nothing to do.
+
+    Args:
+        path: the run folder.
+        request: what is asked, as it was for :func:`write`.
+        datasets: the datasets that are asked for.
+        data_dir: the data root.
+
+    Returns:
+        How many tasks are finished; 0 where anything changed, is missing, or is not known.
+
+    Raises:
+        StoreError: the folder is damaged.
+        DatasetError: a dataset is missing.
+    """
+    try:
+        stamp = json.loads((path / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0
+    if not isinstance(stamp, dict) or stamp.keys() != {"request", "surroundings", "weights", "tasks", "files"}:
+        return 0
+    if stamp["request"] != dict(request) or stamp["surroundings"] != surroundings():
+        return 0
+    if any(file_sha256(Path(file)) != sha for file, sha in stamp["weights"].items()):
+        return 0
+    store = RunFolder(path)
+    if not set(stamp["tasks"]) <= store.finished():
+        return 0
+    if not all((path / name).is_file() for name in stamp["files"]):
+        return 0
+    for dataset in datasets:
+        images = dataset.load(data_dir)
+        selection = select(dataset, images, request["images"], request["seed"])
+        known = store.manifest["datasets"].get(dataset.label, {}).get("fingerprint")
+        if fingerprint_selection(images, selection) != known:
+            return 0
+    return len(stamp["tasks"])
+
+
+def surroundings() -> str:
+    """Digest of all sources of codecbench and of the plugins on the shelves, and of all packages' versions."""
+    package = Path(__file__).parent
+    sources = {str(file) for file in package.rglob("*.py")}
+    for shelf in (CODECS, DATASETS):
+        for folder in importlib.import_module(shelf.package).__path__:
+            sources |= {str(file) for file in Path(folder).glob("*.py")}
+    sha = hashlib.sha256()
+    for file in sorted(sources):
+        sha.update(f"{file}\n".encode("utf-8", "surrogateescape") + Path(file).read_bytes())
+    return digest([platform.python_version(), _packages(), os.environ.get(CODECS.variable, ""), sha.hexdigest()])
+
+
+def _packages() -> list[str]:
+    found: Iterable[importlib.metadata.Distribution] = importlib.metadata.distributions()
+    return sorted(Path(str(getattr(distribution, "_path", ""))).name for distribution in found)
