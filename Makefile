@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup run test test-all lint benchmark notebooks clean
+.PHONY: help setup run test test-all lint benchmark performance notebooks clean
 
 help:
 	@echo "make run        install, then measure every codec and write a report"
 	@echo "make test       install, then lint, type-check and test"
 	@echo "make test-all   the same with the slow tests"
 	@echo "make benchmark  speed of the harness itself"
+	@echo "make performance the same, and writes results/reference/PERFORMANCE.md"
 	@echo "make notebooks  execute the notebooks over the real data, and store them"
 	@echo "make clean      remove .venv and caches"
 
@@ -41,6 +42,12 @@ test-all: lint
 
 benchmark: setup
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable
+
+# Needs the real data ($$CODECBENCH_DATA) and a quiet machine.
+performance: setup
+	mkdir -p .benchmarks
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-json=.benchmarks/performance.json
+	$(BIN)/python docs/performance.py .benchmarks/performance.json --write
 
 # The tests execute the notebooks too, on small settings, and store nothing.
 notebooks: setup

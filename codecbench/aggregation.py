@@ -106,16 +106,16 @@ class Sums:
         self.samples += images * pixels * shape[2]
         self.lossless = self.lossless and lossless
         self.num_bytes += int(table.column("num_bytes").to_numpy().sum())
-        columns = {name: _known(table, name) for name in (*MEANS, "exact_pixels", "max_abs_error")}
-        lossy = columns["mse"][columns["mse"] > 0.0]
-        self.exact += len(columns["mse"]) - len(lossy)
-        columns["psnr_db"] = psnr_db(lossy)
-        self.max_abs_error = float(np.fmax(self.max_abs_error, columns["max_abs_error"].max(initial=-math.inf)))
-        self.known_equal += len(columns["exact_pixels"])
-        self.equal_pixels.append(_sum(columns["exact_pixels"]) * pixels)
+        mse = _known(table, "mse")
+        self.exact += int((mse == 0.0).sum())
+        self.max_abs_error = float(np.fmax(self.max_abs_error, _known(table, "max_abs_error").max(initial=-math.inf)))
+        shares, known = _total(_known(table, "exact_pixels"))
+        self.equal_pixels.append(shares * pixels)
+        self.known_equal += known
         for name in MEANS:
-            self.totals[name].append(_sum(columns[name]))
-            self.counts[name] += len(columns[name])
+            total, count = _total(psnr_db(mse[mse > 0.0]) if name == "psnr_db" else _known(table, name))
+            self.totals[name].append(total)
+            self.counts[name] += count
 
     def row(self) -> dict[str, Any]:
         """What :func:`derive` takes of a point."""
@@ -146,7 +146,7 @@ def aggregate(store: RunFolder) -> Aggregate:
     """
     sums: dict[Key, Sums] = {}
     shapes: dict[str, set[Shape]] = {}
-    shown: list[pd.DataFrame] = []
+    shown: list[tuple[Any, ...]] = []
     tasks: dict[Key, list[str]] = {}
     for sidecar, table in store.tables(READ):
         key = (sidecar["dataset"], sidecar["codec"], sidecar["settings"])
@@ -154,15 +154,16 @@ def aggregate(store: RunFolder) -> Aggregate:
         sums.setdefault(key, Sums()).add(table, (height, width, channels), sidecar["lossless"])
         shapes.setdefault(key[0], set()).add((height, width, channels))
         tasks.setdefault(key, []).append(sidecar["task_id"])
-        wanted = np.isin(table.column("image").to_numpy(), store.manifest["datasets"][key[0]].get("shown", ()))
-        if wanted.any():
-            here = {name: table.column(name).to_numpy()[wanted] for name in ("image", "num_bytes", "mse")}
-            shown.append(pd.DataFrame(dict(zip(POINT, key, strict=True)) | {"height": height, "width": width} | here))
+        wanted = store.manifest["datasets"][key[0]].get("shown", ())
+        images, sizes, errors = (table.column(name).to_numpy() for name in ("image", "num_bytes", "mse"))
+        if wanted and len(images) and images.min() <= max(wanted):  # most parts hold none of them
+            for place in np.flatnonzero(np.isin(images, wanted)):
+                shown.append((*key, int(images[place]), height, width, int(sizes[place]), float(errors[place])))
     rows = [dict(zip(POINT, key, strict=True)) | sums[key].row() for key in sorted(sums)]
     return Aggregate(
         derive(pd.DataFrame(rows, columns=[*POINT, *Sums().row()])),
         {label: sorted(found) for label, found in shapes.items()},
-        pd.concat(shown, ignore_index=True)[SHOWN] if shown else pd.DataFrame(columns=SHOWN),
+        pd.DataFrame(shown, columns=SHOWN),
         tasks,
     )
 
@@ -196,19 +197,24 @@ def exact_sum(values: Iterable[float]) -> float:
     try:
         return math.fsum(ordered)
     except (OverflowError, ValueError):  # beyond the largest float, or infinities of both signs
-        return _sum(np.array(ordered))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float(np.sum(ordered))
 
 
-def _sum(values: Values) -> float:
+def _total(values: Values) -> tuple[float, int]:
+    """The sum of the values that are not NaN, and how many these are."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return float(values.sum())
+        total = float(values.sum())
+        if math.isnan(total):  # seldom, so that it is worth no look at every value
+            values = values[~np.isnan(values)]
+            total = float(values.sum())
+    return total, len(values)
 
 
 def _known(table: pa.Table, name: str) -> Values:
-    """The values of a column that are not missing."""
-    if name not in table.column_names:
+    """The values of a column that are not missing, (n,); none of a column that is not there."""
+    if name not in table.column_names or table.column(name).null_count == table.num_rows:
         return np.empty(0)
     column = table.column(name)
     values: Values = (column.drop_null() if column.null_count else column).to_numpy().astype(np.float64, copy=False)
-    missing = np.isnan(values)
-    return values[~missing] if missing.any() else values
+    return values

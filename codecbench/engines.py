@@ -86,7 +86,7 @@ class LocalEngine:
             pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=begin_worker)
             self._pools[lane] = pool
         variables = dict.fromkeys(THREAD_VARIABLES, str(self.threads))
-        with _environment(variables), _hidden_main(), _without_interrupts():
+        with _environment(variables), hidden_main(), _without_interrupts():
             return pool.submit(function, *arguments)
 
     def renew(self, lane: int) -> None:
@@ -230,7 +230,8 @@ def _without_interrupts() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _hidden_main() -> Iterator[None]:
+def hidden_main() -> Iterator[None]:
+    """Keeps processes that are started meanwhile from importing the caller's main module, which may do anything."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
     try:

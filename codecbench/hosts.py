@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 TAIL_BYTES = 4_000
 """How much of a host's standard error is kept."""
+START_S = 30.0
+"""How long a process may take to start and to import a plugin, in seconds: no time limit of a task counts that."""
 _LOOK_MS = 250
 """How often a silent host is looked at, whether it is still there, in milliseconds."""
 WATCH_S = 0.1
@@ -65,7 +67,7 @@ class Host:
     Args:
         role: what it is called in messages, such as ``"encoding"``.
         threads: how many its libraries may use.
-        timeout_s: seconds that one answer may take; None for any.
+        timeout_s: seconds that one answer may take, the first one :data:`START_S` more; None for any.
         memory_limit: bytes of resident memory that it and its children may use; None for any. Looked at ten times a
             second, so a quick allocation can go beyond for a moment.
         environment: variables to set beside those of this process.
@@ -86,7 +88,7 @@ class Host:
         self._killed_because = ""
         self._deadline: float | None = None
         self._ended = threading.Event()
-        self._tail = b""
+        self._tail, self._start_s = b"", START_S
         path = json.dumps([part for part in sys.path if part])
         lifeline, self._lifeline = os.pipe()
         # A session of its own keeps Ctrl-C at a terminal away, and lets whatever it starts end with it.
@@ -122,7 +124,8 @@ class Host:
         Raises:
             HostError: the host died.
         """
-        self._deadline = None if self.timeout_s is None else time.monotonic() + self.timeout_s
+        self._deadline = None if self.timeout_s is None else time.monotonic() + self.timeout_s + self._start_s
+        self._start_s = 0.0
         try:
             assert self._process.stdin is not None
             _send(self._process.stdin, (function, arguments))

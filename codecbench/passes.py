@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 from codecbench import exhibits, provenance, timing_pass
@@ -13,6 +15,7 @@ from codecbench.engines import Engine, Entry, LocalEngine, drain
 from codecbench.plan import Plan
 from codecbench.records import ROUNDS, CodecSpec, Task, Timing
 from codecbench.registry import CODECS
+from codecbench.remote import time_points
 from codecbench.store import RunFolder
 from codecbench.workers import Done, Job, Place, exhibit, work
 
@@ -45,6 +48,24 @@ class Event:
 Watch = Callable[[Event], None]
 
 
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Lets SIGTERM break a pass off as Ctrl-C does: in order, and with a word on how to go on."""
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if ours:
+        signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@_terminable()
 def measure_all(plan: Plan, store: RunFolder, engine: Engine, place: Place, watch: Watch) -> int:
     """Measures every task of a plan that is not stored yet, in worker processes.
 
@@ -115,6 +136,7 @@ def _twice(entries: list[Entry], engine: Engine, place: Place, finish: Callable[
     return died
 
 
+@_terminable()
 def keep_latents(plan: Plan, store: RunFolder, engine: Engine, place: Place, watch: Watch) -> None:
     """Keeps what a report shows of learned codecs' latents, computed in worker processes; a failure is but a note."""
     datasets = {source.selection.label: source.dataset for source in plan.sources}
@@ -138,6 +160,7 @@ def keep_latents(plan: Plan, store: RunFolder, engine: Engine, place: Place, wat
 # ---- timings --------------------------------------------------------------------------------------------------------
 
 
+@_terminable()
 def time_all(plan: Plan, store: RunFolder, place: Place, seed: int, watch: Watch) -> int:
     """Times every codec point of a plan that has rows and is not timed yet, on this machine.
 
@@ -160,6 +183,46 @@ def time_all(plan: Plan, store: RunFolder, place: Place, seed: int, watch: Watch
     return failed
 
 
+@_terminable()
+def time_elsewhere(
+    plan: Plan, store: RunFolder, engine: Engine, place: Place, seed: int, watch: Watch, host: str
+) -> int:
+    """Times what :func:`time_all` times, on the machines of a cluster.
+
+    Args:
+        plan: what the run measures.
+        store: the run folder.
+        engine: with a lane for each machine; a lane does one group of points at a time.
+        place: device, threads and limits.
+        seed: of the order.
+        watch: receives progress, when a group is finished, and failures.
+        host: the machine whose rounds, where some are there, are gone on with; empty for none.
+
+    Returns:
+        How many points could not be timed.
+    """
+    points = timing_points(plan, store, place, seed, host)
+    waiting = [point for point in points if not timing_pass.is_complete(point.found)]
+    total = len(points) * ROUNDS
+    progress = _Progress("timed", total, total - sum(ROUNDS - len(point.found.encode_s) for point in waiting), watch)
+    datasets = {source.selection.label: source.dataset for source in plan.sources}
+    failed = 0
+
+    def finish(group: list[timing_pass.Point], steps: list[timing_pass.Step]) -> None:
+        nonlocal failed
+        for step in steps:
+            failed += keep_step(store, step, progress, watch)
+
+    entries = [
+        Entry(group, f"group {number}", time_points, (group, datasets[group[0].task.dataset], seed, place))
+        for number, group in enumerate(timing_pass.groups(waiting, seed))
+    ]
+    for entry in _twice(entries, engine, place, finish):
+        died = [(point.task, replace(point.found, failed=WORKER_DIED)) for point in entry.name]
+        finish(entry.name, [timing_pass.Step(task, found, ROUNDS - len(found.encode_s)) for task, found in died])
+    return failed
+
+
 def keep_step(store: RunFolder, step: timing_pass.Step, progress: _Progress, watch: Watch) -> int:
     """Stores what a step of the timing pass gave; tells how many points failed with it: one or none."""
     store.write_timing(step.task.dataset, step.task.codec, step.task.codec_fingerprint, step.found)
@@ -170,10 +233,15 @@ def keep_step(store: RunFolder, step: timing_pass.Step, progress: _Progress, wat
     return int(bool(step.found.failed))
 
 
-def timing_points(plan: Plan, store: RunFolder, place: Place, seed: int) -> list[timing_pass.Point]:
-    """Every codec point of a plan that has rows, with the times that the run folder has of it on this machine."""
+def timing_points(
+    plan: Plan, store: RunFolder, place: Place, seed: int, host: str | None = None
+) -> list[timing_pass.Point]:
+    """Every codec point of a plan that has rows, with the times that the run folder has of it on a machine.
+
+    The machine is ``host``, or this one; rounds of another one count only where all are there.
+    """
     finished = store.finished()
-    host = provenance.host_id(provenance.machine(place.device))
+    host = provenance.host_id(provenance.machine(place.device)) if host is None else host
     points: dict[tuple[str, CodecSpec], timing_pass.Point] = {}
     for task in plan.tasks:
         if task.id not in finished or (task.dataset, task.codec) in points:

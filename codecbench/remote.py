@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -26,6 +26,7 @@ from codecbench.datadir import VARIABLE
 from codecbench.dataset import Dataset
 from codecbench.errors import one_line
 from codecbench.hosts import Host, HostError
+from codecbench.records import Timing
 from codecbench.registry import CODECS, MEASURING, codec_fingerprint, file_sha256
 from codecbench.store import RunFolder
 from codecbench.workers import Done, Place
@@ -296,9 +297,7 @@ def _written(result: Any, folder: Path) -> Any:
     return [replace(done, files={}) for done in result]
 
 
-def time_points(
-    points: list[timing_pass.Point], dataset: Dataset, seed: int, place: Place
-) -> list[timing_pass.Step]:
+def time_points(points: list[timing_pass.Point], dataset: Dataset, seed: int, place: Place) -> list[timing_pass.Step]:
     """Times a group of points on this machine.
 
     Args:
@@ -317,10 +316,11 @@ def time_points(
     for point in points:
         if point.found.host != host:
             device = machine["device"] if point.uses_device else "cpu"
-            point.found = timing_pass.nothing_yet(point.task, place.threads, device, seed, host)
+            point.found = Timing(0, (), (), place.threads, device, shape=point.task.shape, seed=seed, host=host)
     steps = []
-    with _alone():
-        for step in timing_pass.time_group(points, images[: timing_pass.timed_count(task.shape)], place, seed):
+    pixels = images[: timing_pass.timed_count(task.shape)]
+    with _alone(), contextlib.closing(timing_pass.time_group(points, pixels, place, seed)) as found:
+        for step in found:
             workers.check_stopped()
             steps.append(step)
     return steps
@@ -344,5 +344,3 @@ def _alone() -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -10,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codecbench import exhibits, manifests, passes, provenance, stamps
+from codecbench import cluster, exhibits, manifests, passes, provenance, stamps
 from codecbench.datadir import data_root
 from codecbench.dataset import Dataset
 from codecbench.engines import LocalEngine
@@ -151,6 +152,9 @@ def run(
     fresh: bool = False,
     task_timeout_s: float | None = TASK_TIMEOUT_S,
     memory_limit: int | None = None,
+    scheduler: str | None = None,
+    worker_data_dir: str | os.PathLike[str] | None = None,
+    shared_out: bool = False,
     command: str = "",
     watch: Watch = lambda event: None,
 ) -> Run:
@@ -172,6 +176,11 @@ def run(
         fresh: first throw away what codecbench wrote into the folder.
         task_timeout_s: how long a codec may take to encode or decode one task; None for any.
         memory_limit: bytes of resident memory that a codec's process may use; None for any.
+        scheduler: address of a Dask scheduler whose workers measure, or ``"local"`` for one with ``workers`` processes
+            on this machine; None to do without. See ``docs/cluster.md``.
+        worker_data_dir: the data root on the cluster's workers; by default their own ``$CODECBENCH_DATA``, else the
+            same path as here.
+        shared_out: the workers write into the run folder themselves, which they have under the same path.
         command: recorded in ``run.json``.
         watch: receives notes, progress and failures.
 
@@ -189,6 +198,7 @@ def run(
     for name, limit in (("task_timeout_s", task_timeout_s), ("memory_limit", memory_limit)):
         if limit is not None and limit <= 0:
             raise UsageError(f"{name}={limit} is not allowed; allowed: more than 0, or none")
+    cluster.check_options(scheduler, workers, worker_data_dir, shared_out)
     root = data_root(data_dir)
     codecs, skip = ([codecs] if isinstance(codecs, str) else list(codecs)), sorted(skip)
     chosen_datasets, more = choose_datasets(datasets, root)
@@ -218,10 +228,10 @@ def run(
     for skipped in plan.skips:
         where = f"{skipped.codec} on {skipped.dataset} ({skipped.images} images)"
         watch(Event("note", f"skipped: {where}: {skipped.reason}"))
-    threads = threads_for(count_workers)
+    threads = threads_for(count_workers) if scheduler in (None, cluster.LOCAL) else 1
     place = Place(root, path, target, threads, task_timeout_s, memory_limit, os.environ.get(CODECS.variable, ""))
     quiet = replace(place, threads=timing_threads)
-    with hold(path):
+    with hold(path), contextlib.ExitStack() as stack:
         store = RunFolder.for_writing(path, fresh)
         selections = {source.selection.label: source.selection for source in plan.sources}
         logs = exhibits.logs_to_keep(store, plan.codec_fingerprints)
@@ -229,6 +239,13 @@ def run(
         if known and not (_waiting(plan, store, quiet if timing else None) or logs or exhibits.requests(plan, store)):
             stamps.write(store, request, plan, timing_threads if timing else None)
             return _nothing_to_measure(path, len(plan.tasks), watch)
+        elsewhere = None
+        if scheduler is not None:
+            shared = path.resolve() if shared_out else None
+            reached = cluster.reach(scheduler, plan, place, watch, count_workers, worker_data_dir, shared)
+            elsewhere = stack.enter_context(reached)
+            place = elsewhere.place
+        times = timing and (elsewhere is None or elsewhere.can_time())
         machine = provenance.machine(target)
         invocation = {
             "command": command or "codecbench.run",
@@ -237,7 +254,7 @@ def run(
             "seed": seed,
             "workers": count_workers,
             "threads_per_worker": threads,
-            "timing_threads": timing_threads if timing else None,
+            "timing_threads": timing_threads if times else None,
             "device": target,
             "host": provenance.host_id(machine),
             "machine": machine,
@@ -245,6 +262,8 @@ def run(
             "versions": provenance.versions(),
             "notes": plan.notes,
         }
+        if elsewhere is not None:
+            invocation |= {"cluster": elsewhere.record(), "workers": elsewhere.lanes}
         planned: dict[str, dict[str, list[str]]] = {}
         for task in plan.tasks:
             planned.setdefault(task.dataset, {}).setdefault(task.codec.name, []).append(task.codec.settings_text)
@@ -257,12 +276,14 @@ def run(
             originals = {index: source.images.read([index])[0] for index in source.selection.shown}
             store.write_samples(original_name(source.selection.label), originals)
         exhibits.keep_logs(store, logs)
-        with LocalEngine(count_workers, threads) as engine:
+        with elsewhere.engine() if elsewhere else LocalEngine(count_workers, threads) as engine:
             failed = passes.measure_all(plan, store, engine, place, watch)
             passes.keep_latents(plan, store, engine, place, watch)
-        if timing:
+        if times and elsewhere is not None:
+            failed += elsewhere.time_all(plan, store, quiet, seed, watch)
+        elif times:
             failed += passes.time_all(plan, store, quiet, seed, watch)
-        if not failed:
+        if not failed and times == timing:
             stamps.write(store, request, plan, timing_threads if timing else None)
     return Run(path, failed)
 

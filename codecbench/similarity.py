@@ -130,4 +130,3 @@ def _blur(maps: Array) -> Array:
         band = arrays.beside(maps, _band(stop - start))
         matmul(down[:, start : stop + _MARGIN], band, out=out[:, start:stop])
     return out.reshape(count, out_height, planes, out_width)
-

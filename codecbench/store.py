@@ -20,8 +20,6 @@ import errno
 import hashlib
 import io
 import json
-import os
-import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from codecbench import manifests
+from codecbench import intact, manifests
 from codecbench.codec import Images
 from codecbench.errors import StoreError, UsageError
 from codecbench.measure import Measurement
@@ -207,7 +205,7 @@ class RunFolder:
         """Removes what commands that were killed left half written; for whoever holds the folder."""
         for folder in (".", "parts", "timings", "samples", "latents", "training"):
             for file in (self.path / folder).glob("*.tmp"):
-                if _LEFTOVER.search(file.name):
+                if intact.LEFTOVER.search(file.name):
                     with contextlib.suppress(OSError):
                         file.unlink()
 
@@ -304,11 +302,11 @@ class RunFolder:
 
     def _sidecars(self) -> Iterator[dict[str, Any]]:
         for file in sorted((self.path / "parts").glob("*.json")):
-            if not _ID.fullmatch(file.stem):
+            if not intact.TASK_ID.fullmatch(file.stem):
                 continue  # somebody else's
             sidecar = _read_json(file)
             part = file.with_suffix(".parquet")
-            if sidecar is None or sidecar.get("task_id") != file.stem or not _is_sidecar(sidecar):
+            if sidecar is None or sidecar.get("task_id") != file.stem or not intact.is_sidecar(sidecar):
                 self._set_aside(file)
             elif not sidecar["failed"] and not (part.is_file() and part.stat().st_size == sidecar["num_bytes"]):
                 self._set_aside(part if part.is_file() else file)
@@ -383,11 +381,12 @@ class RunFolder:
         """The times of a codec point on a dataset, as many rounds as there are; None where there are none."""
         record = _read_json(self.timing_file(label, codec, fingerprint, threads))
         names = [field.name for field in dataclasses.fields(Timing)]
-        if record is None or not _is_timing(record) or not record.keys() >= set(names):
+        if record is None or not intact.is_timing(record) or not record.keys() >= set(names):
             return None
-        return Timing(
-            **{name: tuple(record[name]) if isinstance(record[name], list) else record[name] for name in names}
-        )
+        values: dict[str, Any] = {
+            name: tuple(record[name]) if isinstance(record[name], list) else record[name] for name in names
+        }
+        return Timing(**values)
 
     def timings(self) -> list[dict[str, Any]]:
         """The times that count, one record a codec point; those with a reason under ``failed`` could not be taken.
@@ -400,7 +399,7 @@ class RunFolder:
         found = (_read_json(file) for file in sorted((self.path / "timings").glob("*.json")))
         current: dict[tuple[str, str, str], tuple[tuple[int, bool], dict[str, Any]]] = {}
         for record in found:
-            if record is None or not _is_timing(record):
+            if record is None or not intact.is_timing(record):
                 continue
             if known.get(record["codec"]) == record["codec_fingerprint"] and _is_whole(record):
                 key = record["dataset"], record["codec"], record["settings"]
@@ -445,7 +444,7 @@ def task_files(task: Task, measurement: Measurement, seconds: float, first_attem
     pq.write_table(row_table(task, measurement), buffer, compression="zstd")
     content = buffer.getvalue().to_pybytes()
     sidecar = _describe_task(task) | {
-        "lossless": measurement.lossless,
+        "lossless": bool(measurement.lossless),
         "failed": "",
         "first_attempt": first_attempt,
         "seconds": round(seconds, 6),
@@ -513,50 +512,6 @@ def _middle(image: Images, side: int = 256) -> Images:
 def _dump(content: Mapping[str, Any]) -> bytes:
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     return text.encode("utf-8", "backslashreplace")  # half a character, as in some file names, is JSON once escaped
-
-
-_ID = re.compile(r"[0-9a-f]{24}")
-_LEFTOVER = re.compile(r"\.[0-9a-f]{1,8}\.tmp$")
-_SIDECAR: dict[str, type | tuple[type, ...]] = {
-    "task_id": str,
-    "dataset": str,
-    "codec": str,
-    "settings": str,
-    "images": int,
-    "shape": list,
-    "codec_fingerprint": str,
-    "failed": str,
-}
-_PART: dict[str, type | tuple[type, ...]] = {"num_bytes": int, "sha256": str, "lossless": bool}
-_TEXTS = ("dataset", "codec", "settings", "codec_fingerprint", "device", "failed")
-_LISTS = ("encode_s", "decode_s", "encode_cpu_s", "decode_cpu_s", "encode_latency_s", "decode_latency_s", "shape")
-_NUMBERS = ("cold_encode_s", "cold_decode_s", "encode_peak_bytes", "decode_peak_bytes", "device_peak_bytes")
-_COUNTS = ("images", "threads", "batch", "seed", "protocol")
-
-
-def _has(record: Mapping[str, Any], types: Mapping[str, type | tuple[type, ...]]) -> bool:
-    return all(isinstance(record.get(name), kind) for name, kind in types.items())
-
-
-def _is_sidecar(record: Mapping[str, Any]) -> bool:
-    """Whether the content of a file is what is written beside a part: it may be damaged, or somebody else's."""
-    return _has(record, _SIDECAR) and len(record["shape"]) == 3 and bool(record["failed"] or _has(record, _PART))
-
-
-def _is_timing(record: Mapping[str, Any]) -> bool:
-    """Whether the content of a file is a timing, of whatever version."""
-    numbers = (int, float)
-    known: dict[str, type | tuple[type, ...]] = dict.fromkeys(_TEXTS, str) | dict.fromkeys(("images", "threads"), int)
-    lists = [record[name] for name in _LISTS if name in record]
-    return (
-        _has(record, known)
-        and "encode_s" in record
-        and "decode_s" in record
-        and all(isinstance(values, list) and all(isinstance(value, numbers) for value in values) for values in lists)
-        and all(isinstance(record[name], (*numbers, type(None))) for name in _NUMBERS if name in record)
-        and all(isinstance(record[name], int) for name in _COUNTS if name in record)
-        and isinstance(record.get("host", ""), str)
-    )
 
 
 def _is_whole(timing: Mapping[str, Any]) -> bool:

@@ -108,8 +108,12 @@ def time_group(group: Sequence[Point], images: Images, place: Place, seed: int) 
             if number == 0 or not hosts:  # cold is what comes first: the codec's first point
                 turn.sort(key=lambda point: point is not _first_of(group, point))
             for point in turn:
-                had = len(point.found.encode_s)
+                had, failures = len(point.found.encode_s), point.failures
                 _take_turn(point, images, place, hosts)
+                if point.failures > failures:  # what is new in a process comes first there, for each point
+                    for other in group:
+                        if other is not point and other.task.codec.name == point.task.codec.name:
+                            other.bitstreams = []
                 yield Step(point.task, point.found, ROUNDS - had if point.found.failed else 1)
         usage = {key: _usage(host) for key, host in hosts.items()}
     finally:
@@ -138,6 +142,7 @@ def _take_turn(point: Point, images: Images, place: Place, hosts: dict[tuple[str
                 if (host := hosts.pop((name, role), None)) is not None:
                     host.close()
             point.failures += 1
+            point.bitstreams = []
             if point.failures >= ATTEMPTS:
                 point.found = replace(point.found, failed=error.reason)
                 return

@@ -137,6 +137,10 @@ def measured_with(calls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _call_facts(call: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts = [(name, str(call[key])) for key, name in CALL_FACTS.items() if call.get(key) not in (None, "")]
+    conditions = call.get("conditions", {})
+    if conditions.get("load_1min") is not None:
+        facts.append(("load at the start", str(conditions["load_1min"])))
+    facts += [(name, str(value)) for name, value in conditions.get("thread_variables", {}).items()]
     untimed = "timing_threads" in call and call["timing_threads"] is None
     return facts + ([("timings", "none taken")] if untimed else [])
 

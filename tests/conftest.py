@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from plugins import put_on_shelf
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of plugins that is on the codec shelf for one test."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    with put_on_shelf(tmp_path / "shelf") as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

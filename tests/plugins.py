@@ -1,10 +1,15 @@
 """Codec plugins that tests write into a folder of their own."""
 
+import contextlib
+import os
+import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 HEAD = """
-import os, sys, time
+import os, signal, sys, time
 from dataclasses import dataclass
 import numpy as np
 import codecbench as cb
@@ -33,6 +38,32 @@ class Mine(cb.PerImageCodec):
         {decode}
         return unpack(stream)
 """
+
+
+@contextlib.contextmanager
+def put_on_shelf(folder: Path) -> Iterator[Path]:
+    """Puts a new folder of plugins on the codec shelf for a while."""
+    import codecbench.codecs
+    from codecbench.registry import CODECS
+
+    folder.mkdir()
+    before = list(codecbench.codecs.__path__)
+    with mock.patch.dict(os.environ, {"CODECBENCH_CODEC_PATH": ""}):
+        CODECS.add_folder(folder)
+        try:
+            yield folder
+        finally:
+            codecbench.codecs.__path__[:] = before
+            for file in folder.glob("*.py"):
+                forget(file.stem)
+
+
+def forget(name: str) -> None:
+    """Lets an edited plugin be imported again, as a new process would."""
+    from codecbench import registry
+
+    sys.modules.pop(f"codecbench.codecs.{name}", None)
+    registry._registered.pop(f"codecbench.codecs.{name}", None)
 
 
 def write_codec(

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from runs import MadeUpRun, usual_run
 
-from codecbench.aggregation import POINT, READ, aggregate, exact_sum
+from codecbench.aggregation import POINT, READ, Sums, aggregate, exact_sum
 from codecbench.analysis import COLUMNS, summarise, summarise_rows
 from codecbench.published import read_summary
 from codecbench.store import RunFolder
@@ -195,6 +195,18 @@ def test_sums_are_rounded_once() -> None:
     assert exact_sum([]) == 0.0
     assert exact_sum([1e308, 1e308]) == math.inf
     assert math.isnan(exact_sum([math.inf, -math.inf]))
+
+
+def test_values_that_are_missing_enter_no_sum_whether_null_or_nan() -> None:
+    sums = Sums()
+    for ssim in (pa.array([0.5, None, math.nan, 0.75]), pa.nulls(4, pa.float64())):
+        columns: dict[str, Any] = {"image": [0, 1, 2, 3], "num_bytes": [1, 2, 3, 4], "mse": [0.0, 0.25, 0.5, math.nan]}
+        sums.add(pa.table(columns | {"ssim": ssim, "max_abs_error": pa.array([3, None, 5, 4])}), (2, 3, 3), True)
+    row = sums.row()
+    assert (row["images"], row["pixels"], row["samples"], row["bits"]) == (8, 48, 144, 160.0)
+    assert (row["ssim"], row["mse"], row["exact_images"], row["max_abs_error"]) == (0.625, 0.25, 2, 5.0)
+    assert row["psnr_db"] == pytest.approx(-5 * math.log10(0.125))
+    assert all(math.isnan(row[name]) for name in ("mse_float", "estimated_bits", "equal_pixels"))
 
 
 def test_a_damaged_part_is_set_aside_and_does_not_count(tmp_path: Path) -> None:

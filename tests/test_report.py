@@ -407,6 +407,18 @@ def test_commands_with_the_same_surroundings_share_a_block(tmp_path: Path) -> No
     assert html.count("codecbench run --codecs all") == 2
 
 
+def test_what_is_told_of_a_machine_and_of_a_command(tmp_path: Path) -> None:
+    machine = INVOCATION["machine"] | {"logical_cores": 8, "virtual": True, "boost": False, "governor": None}
+    conditions = {"load_1min": 0.25, "thread_variables": {"OMP_NUM_THREADS": "2"}}
+    (group,) = wording.measured_with([INVOCATION | {"host": "aaaa1111", "machine": machine, "conditions": conditions}])
+    facts = dict(group["facts"])
+    assert facts["host"] == "aaaa1111"
+    assert (facts["cores of the machine"], facts["virtual machine"], facts["boost"]) == ("8", "yes", "no")
+    assert "governor" not in facts
+    (call,) = group["commands"]
+    assert {("load at the start", "0.25"), ("OMP_NUM_THREADS", "2")} <= set(call["facts"])
+
+
 def test_code_in_texts_and_settings_of_a_single_point(tmp_path: Path) -> None:
     run = MadeUpRun(tmp_path, {"a": (8, 8, 1)}, ["c"], notes=["give `--images <n>`"])
     run.store.manifest["codecs"]["c"]["about"] = "As wide as ``latent`` says."

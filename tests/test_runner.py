@@ -1,18 +1,13 @@
 """Runs end to end: what is stored, resuming, failures that cost only their own task."""
 
-import errno
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from plugins import write_codec
+from measuring import measure, measured, sorted_rows
+from plugins import forget, write_codec
 
 import codecbench as cb
 from codecbench.errors import PluginError, StoreError, UsageError
@@ -21,51 +16,6 @@ from codecbench.records import ROUNDS
 from codecbench.registry import CODECS, DATASETS
 from codecbench.runner import default_folder
 from codecbench.store import RunFolder
-
-POINT = ["dataset", "codec", "settings", "image"]
-
-
-@pytest.fixture
-def shelf(tmp_path, monkeypatch):
-    """A folder of plugins that is on the codec shelf for one test."""
-    import codecbench.codecs
-
-    folder = tmp_path / "shelf"
-    folder.mkdir()
-    before = list(codecbench.codecs.__path__)
-    monkeypatch.setenv("CODECBENCH_CODEC_PATH", "")
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    CODECS.add_folder(folder)
-    yield folder
-    codecbench.codecs.__path__[:] = before
-    for file in folder.glob("*.py"):
-        forget(file.stem)
-
-
-def forget(name):
-    """Lets an edited plugin be imported again, as a new process would."""
-    from codecbench import registry
-
-    sys.modules.pop(f"codecbench.codecs.{name}", None)
-    registry._registered.pop(f"codecbench.codecs.{name}", None)
-
-
-def measure(codecs, out, datasets="digits", images=3, events=None, **options):
-    """A run without timings on few images, by one worker unless told otherwise."""
-    options = {"timing": False, "workers": 1} | options
-    watch = (lambda event: None) if events is None else events.append
-    return cb.run(codecs, datasets, images=images, out=out, watch=watch, **options)
-
-
-def measured(events):
-    """How many tasks a run had to measure itself."""
-    counts = [event.done for event in events if event.kind == "measured"]
-    return counts[-1] - counts[0] if counts else 0
-
-
-def sorted_rows(run):
-    """The rows in an order of their own, without the order they were measured in."""
-    return run.rows().sort_values(POINT).reset_index(drop=True)
 
 
 def test_rows_are_what_the_codec_says_when_asked_directly(tmp_path):
@@ -130,46 +80,6 @@ def test_an_edited_codec_never_shows_stale_rows(tmp_path, shelf):
     assert len(list((tmp_path / "run" / "parts").glob("*.parquet"))) == 3, "what was measured is never thrown away"
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"encode": "raise ValueError('no <luck>')"}, "ValueError: no <luck>"),
-        ({"encode": "raise SystemExit(3)"}, "SystemExit: 3"),
-        ({"encode": "raise OSError('no file \\udcff')"}, r"OSError: no file \udcff"),
-        ({"encode": "return 'text'"}, "a list of str"),
-        ({"decode": "return unpack(stream)[1:]"}, "3×27×28×1 instead of 3×28×28×1"),
-        ({"decode": "return unpack(stream).astype(float)"}, "uint8"),
-        ({"decode": "return unpack(stream) ^ 1", "lossless": True}, "claims to be lossless, but 3 of 3 images differ"),
-        ({"decode": "raise cb.BitstreamError('cut short')"}, "BitstreamError: cut short"),
-        ({"decode": "os._exit(7)"}, "the decoding process died"),
-        ({"encode": "os.kill(os.getpid(), 9)"}, "the encoding process died of SIGKILL"),
-    ],
-)
-def test_a_codec_that_misbehaves_costs_only_its_own_tasks(tmp_path, shelf, change, reason):
-    write_codec(shelf, "bad", **change)
-    events = []
-    run = measure("bad,none,jpeg:quality=5", tmp_path / "run", events=events, workers=2)
-    assert run.failed_tasks == 1
-    (failure,) = [event for event in events if event.kind == "failed"]
-    assert reason in failure.text
-    summary = run.summary().set_index("codec")
-    assert summary.loc["bad", "failed"] == 3
-    assert summary.loc["bad", "images"] == 0
-    assert reason in summary.loc["bad", "reason"]
-    assert (summary.loc[["none", "jpeg"], "images"] == 3).all()
-    assert (summary.loc[["none", "jpeg"], "failed"] == 0).all()
-
-
-def test_a_failed_task_is_tried_again_and_its_failure_forgotten_when_it_works(tmp_path, shelf):
-    flag = tmp_path / "flag"
-    write_codec(shelf, "moody", encode=f"assert os.path.exists({str(flag)!r}), 'not yet'")
-    assert measure("moody", tmp_path / "run").failed_tasks == 1
-    flag.touch()
-    run = measure("moody", tmp_path / "run")
-    assert run.failed_tasks == 0
-    assert run.summary().loc[0, ["images", "failed"]].tolist() == [3, 0]
-
-
 def test_the_encoder_cannot_spoil_the_originals(tmp_path, shelf):
     write_codec(shelf, "spoiler", encode="image[...] = 0")
     run = measure("spoiler", tmp_path / "run")
@@ -195,47 +105,6 @@ def test_a_plugin_that_changes_under_a_run_is_refused(tmp_path, shelf):
     run = cb.run("mine", "digits", images=2, out=tmp_path / "run", timing=False, workers=1, watch=edit)
     assert edits == [file]
     assert "changed while the run went on" in run.summary().loc[0, "reason"]
-
-
-def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_rows(tmp_path, shelf):
-    write_codec(shelf, "slow", encode="time.sleep(0.05)")
-    whole = measure("slow:level=0..9", tmp_path / "whole", images=4, workers=2)
-    out = tmp_path / "killed"
-    script = (
-        "import codecbench as cb\n"
-        f"cb.run('slow:level=0..9', 'digits', images=4, out={str(out)!r}, timing=False, workers=2)\n"
-    )
-    environment = os.environ | {"CODECBENCH_CODEC_PATH": str(shelf)}
-    process = subprocess.Popen([sys.executable, "-c", script], env=environment, start_new_session=True)
-    deadline = time.monotonic() + 60
-    while len(list((out / "parts").glob("*.json"))) < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    events = []
-    resumed = measure("slow:level=0..9", out, images=4, workers=2, events=events)
-    assert 0 < measured(events) < 10
-    pd.testing.assert_frame_equal(sorted_rows(whole), sorted_rows(resumed), check_exact=True)
-
-
-@pytest.mark.parametrize("damage", ["truncate", "alter", "sidecar"])
-def test_a_damaged_part_is_set_aside_and_measured_again(tmp_path, damage):
-    run = measure("none,jpeg:quality=5", tmp_path / "run")
-    part = sorted((run.path / "parts").glob("*.parquet"))[0]
-    content = part.read_bytes()
-    if damage == "truncate":
-        part.write_bytes(content[:-10])
-    elif damage == "alter":
-        part.write_bytes(content[:50] + bytes([content[50] ^ 255]) + content[51:])
-    else:
-        part.with_suffix(".json").write_text("{", encoding="utf-8")
-    assert len(cb.load_run(run.path).rows()) == 3, "the damaged part's rows do not count"
-    events = []
-    again = measure("none,jpeg:quality=5", tmp_path / "run", events=events)
-    assert measured(events) == 1
-    assert any("damaged" in event.text for event in events if event.kind == "note")
-    assert len(again.rows()) == 6
-    assert RunFolder(run.path).damaged() == [], "what was measured again is no longer missing"
 
 
 def test_another_choice_of_images_does_not_mix_with_what_is_there(tmp_path):
@@ -320,41 +189,10 @@ def test_a_learned_codec_on_its_own_training_images_is_marked(tmp_path, data_roo
     assert marked.index[marked["out_of_domain"]].tolist() == [("digits", "lossy_ae")]
 
 
-def test_a_run_of_a_newer_version_is_refused(tmp_path):
-    run = measure("none", tmp_path / "run")
-    file = run.path / "run.json"
-    file.write_text(file.read_text(encoding="utf-8").replace('"schema": 2', '"schema": 99'), encoding="utf-8")
-    with pytest.raises(StoreError, match="newer codecbench"):
-        cb.load_run(run.path)
-    file.write_text("{", encoding="utf-8")
-    with pytest.raises(StoreError, match="damaged"):
-        cb.load_run(run.path)
-    file.write_text("{}", encoding="utf-8")
-    with pytest.raises(StoreError, match="damaged"):
-        cb.load_run(run.path)
-    with pytest.raises(UsageError, match="no run at"):
-        cb.load_run(tmp_path / "nowhere")
-
-
 def test_a_folder_that_cannot_be_written_is_said_clearly(tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(StoreError, match="cannot write"):
         measure("none", tmp_path / "file" / "run")
-
-
-def test_a_full_disk_is_said_clearly_and_loses_nothing(tmp_path, monkeypatch):
-    run = measure("none", tmp_path / "run")
-    store = RunFolder(run.path)
-
-    def full(self, content):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full)
-        with pytest.raises(StoreError, match=r"no space left to write .*run the same command again"):
-            store.write_samples("x.npz", {})
-    assert len(run.rows()) == 3
-    assert not list(run.path.rglob("*.tmp"))
 
 
 def test_timings_are_taken_once_and_stand_in_the_summary(tmp_path):
@@ -417,30 +255,6 @@ class Wild(cb.FloatCodec):
     assert "not finite" in row["reason"]
 
 
-@pytest.mark.parametrize("process_that", ["encode", "decode"])
-def test_workers_end_with_a_parent_that_was_killed(tmp_path, shelf, process_that):
-    beside = tmp_path / "worker"
-    line = f"open({str(beside)!r}, 'w').write(str(os.getpid())); time.sleep(0.2)"
-    write_codec(shelf, "slow", **{process_that: line})
-    script = f"import codecbench as cb\ncb.run('slow:level=0..50', 'digits', images=1, out={str(tmp_path / 'out')!r})"
-    environment = os.environ | {"CODECBENCH_CODEC_PATH": str(shelf)}
-    process = subprocess.Popen([sys.executable, "-c", script], env=environment)
-    deadline = time.monotonic() + 60
-    while not (beside.exists() and beside.read_text()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.kill()
-    process.wait()
-    worker = int(beside.read_text())
-    while time.monotonic() < deadline:
-        try:
-            os.kill(worker, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.1)
-    os.kill(worker, signal.SIGKILL)
-    raise AssertionError("a worker outlives its parent")
-
-
 def test_bad_requests(tmp_path):
     for options, words in (
         ({"images": 0}, "images=0"),
@@ -470,16 +284,3 @@ def test_the_first_figures_of_the_source_experiment(tmp_path, data_root):
     assert summary.loc["rank=5", "mse"] == pytest.approx(0.00298, abs=1e-5)
     assert summary.loc["rank=13", "mse_float"] == pytest.approx(4.976e-5, abs=1e-8)
     assert summary.loc["rank=13", "mse"] == pytest.approx(3.4e-5, abs=1e-6)
-
-
-def test_a_codec_that_fails_while_it_is_timed_keeps_its_rows(tmp_path, shelf):
-    flag = tmp_path / "measured"
-    write_codec(shelf, "shy", decode=f"assert not os.path.exists({str(flag)!r}), 'not twice'")
-    measure("shy", tmp_path / "run")
-    flag.touch()
-    run = measure("shy", tmp_path / "run", timing=True)
-    assert run.failed_tasks == 1
-    assert len(run.rows()) == 3
-    assert run.summary()["encode_s"].isna().all()
-    flag.unlink()
-    assert measure("shy", tmp_path / "run", timing=True).failed_tasks == 0

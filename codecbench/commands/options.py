@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
-FOLDER_OPTIONS = ("--data-dir", "--out", "--codec-dir")
+FOLDER_OPTIONS = ("--data-dir", "--out", "--codec-dir", "--worker-data-dir", "--scheduler")
 
 
 class Interrupted(click.ClickException):
@@ -18,7 +18,7 @@ class Interrupted(click.ClickException):
 
 
 def command_line() -> str:
-    """The command that is running, without the folders of one machine, which say nothing to another reader."""
+    """The command that is running, without the folders and names of machines, which say nothing to another reader."""
     arguments: list[str] = click.get_current_context().find_root().obj or []
     kept, skip_next = ["codecbench"], False
     for argument in arguments:

@@ -35,6 +35,11 @@ from codecbench.commands.options import (
     help="How long a codec may take to encode or decode one task.",
 )
 @click.option("--memory-limit", type=Memory(), help="Memory that a codec's process may use, such as 4G [no limit].")
+@click.option(
+    "--scheduler", metavar="ADDRESS|local", help="Measure on a Dask cluster: tcp://HOST:PORT, or local [no cluster]."
+)
+@click.option("--worker-data-dir", metavar="DIR", help="The data root on the workers [theirs, else the one here].")
+@click.option("--shared-out", is_flag=True, help="Workers write into the run folder, which they have under this path.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the choice of images.")
 @click.option("--fresh", is_flag=True, help="First throw away what codecbench wrote into the run folder.")
 @data_folder
@@ -51,6 +56,9 @@ def run(
     timing_threads: int,
     task_timeout: float | None,
     memory_limit: int | None,
+    scheduler: str | None,
+    worker_data_dir: str | None,
+    shared_out: bool,
     seed: int,
     fresh: bool,
     data_dir: str | None,
@@ -75,6 +83,9 @@ def run(
             timing_threads=timing_threads,
             task_timeout_s=task_timeout,
             memory_limit=memory_limit,
+            scheduler=scheduler,
+            worker_data_dir=worker_data_dir,
+            shared_out=shared_out,
             device=device,
             data_dir=data_dir,
             seed=seed,

@@ -1,0 +1,468 @@
+"""A run on a cluster: Dask's scheduler and workers, through Dask's own executor (``codecbench run --scheduler``).
+
+Jobs are those of a local run. Every worker is looked at before it gets one: its versions, its codecs and the first
+images of each dataset must be the caller's (``codecbench.remote``). A worker that joins later is looked at when it
+joins. One that dies costs the jobs that it had, which Dask gives to others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import os
+import pickle
+import re
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from codecbench import passes, remote
+from codecbench.engines import SharedEngine, hidden_main
+from codecbench.errors import ClusterError, CodecbenchError, StoreError, UsageError, one_line
+from codecbench.passes import Event, Watch
+from codecbench.plan import Plan
+from codecbench.store import RunFolder
+from codecbench.workers import Place
+
+LOCAL = "local"
+ADDRESS = r"(tcp|tls|ws|wss)://[^/\s]+:\d+/?"
+CONNECT_S = 10.0
+"""How long the scheduler may take to answer, in seconds."""
+WORKERS_S = 60.0
+"""How long a run waits for a worker where there is none, in seconds."""
+LOOK_S = 1.0
+"""How often the workers are looked at, in seconds."""
+TIMING = "timing"
+"""The resource that workers declare on which times may be taken."""
+
+
+def check_options(scheduler: str | None, workers: int | None, worker_data_dir: object, shared_out: bool) -> None:
+    """Makes sure that what was asked for can be carried out here.
+
+    Raises:
+        UsageError: no address, options that do not go together, or Dask is not installed.
+    """
+    if scheduler is None:
+        for name, given in (("worker_data_dir", worker_data_dir), ("shared_out", shared_out)):
+            if given:
+                raise UsageError(f"{name} is for a cluster's workers; name its scheduler (--scheduler) too")
+        return
+    if scheduler != LOCAL and not re.fullmatch(ADDRESS, scheduler):
+        raise UsageError(f"scheduler={scheduler} is not allowed; allowed: local, tcp://HOST:PORT, tls://HOST:PORT")
+    if scheduler != LOCAL and workers is not None:
+        raise UsageError(f"workers={workers} counts processes of this machine; {scheduler} has workers of its own")
+    if importlib.util.find_spec("distributed") is None:
+        raise UsageError("a run on a cluster needs Dask: pip install 'codecbench[cluster]'")
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A worker that takes part.
+
+    Attributes:
+        address: where Dask reaches it.
+        threads: jobs that it does at once.
+        times: it declares the resource ``timing``.
+        report: what it found when it looked at itself.
+    """
+
+    address: str
+    threads: int
+    times: bool
+    report: remote.Report
+
+
+@contextlib.contextmanager
+def reach(
+    scheduler: str,
+    plan: Plan,
+    place: Place,
+    watch: Watch,
+    workers: int = 1,
+    worker_data_dir: str | os.PathLike[str] | None = None,
+    shared: Path | None = None,
+) -> Iterator[Cluster]:
+    """Connects to a cluster, and looks at all its workers; leaves nothing behind at the end.
+
+    Args:
+        scheduler: its address, or ``local`` for worker processes on this machine.
+        plan: what the run measures.
+        place: device, threads and limits, the data root and the folders of plugins here.
+        watch: receives notes.
+        workers: how many processes, for ``local``.
+        worker_data_dir: the data root on the workers; None for their own ``$CODECBENCH_DATA``, else the path here.
+        shared: the run folder, where workers write into it themselves.
+
+    Raises:
+        ClusterError: no scheduler answers there, it has no workers, or one differs.
+        StoreError: the run folder cannot be written.
+    """
+    run = uuid.uuid4().hex
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_quiet())
+        address = stack.enter_context(_local_cluster(workers)) if scheduler == LOCAL else scheduler.rstrip("/")
+        client = _connect(address)
+        stack.callback(_close, client)
+        token = stack.enter_context(_token(shared, run)) if shared else ""
+        data_dir = place.data_dir if scheduler == LOCAL and not worker_data_dir else worker_data_dir
+        request = remote.Request(
+            run,
+            replace(place, folder=None, data_dir=place.data_dir.absolute()),
+            str(data_dir or ""),
+            tuple(plan.codec_fingerprints),
+            remote.describe(tuple(plan.codec_fingerprints), place.device),
+            _pieces(plan),
+            shared,
+            token,
+        )
+        cluster = Cluster(scheduler, address, client, request, watch)
+        stack.push(cluster.leave)
+        cluster.introduce_all()
+        yield cluster
+
+
+class Cluster:
+    """Workers that a run was introduced to.
+
+    Attributes:
+        place: what the run's jobs are given.
+    """
+
+    def __init__(self, scheduler: str, address: str, client: Any, request: remote.Request, watch: Watch):
+        self.place = request.place
+        self._scheduler, self._address, self._client = scheduler, address, client
+        self._request, self._watch = request, watch
+        self._workers: dict[str, Worker] = {}
+        self._refused: set[str] = set()
+
+    def introduce_all(self) -> None:
+        """Waits for a worker, and looks at all that are there.
+
+        Raises:
+            ClusterError: there is none, or one differs from the caller.
+        """
+        deadline = time.monotonic() + WORKERS_S
+        if not self._present():
+            self._watch(Event("note", f"no worker at {self._address} yet; waiting for one, up to {WORKERS_S:g} s"))
+        while not self._present():
+            if time.monotonic() > deadline:
+                raise ClusterError(f"no worker at {self._address}; start some with `dask worker {self._address}`")
+            time.sleep(0.2)
+        problems = self._introduce(self._present())
+        if problems:
+            others = f" (and {len(problems) - 1} more workers)" if len(problems) > 1 else ""
+            raise ClusterError(f"{next(iter(problems.values()))}{others}")
+        if not self._workers:
+            raise ClusterError(f"all workers at {self._address} went away while they were looked at")
+
+    def record(self) -> dict[str, Any]:
+        """What ``run.json`` keeps of a cluster: its kind, its workers, and their machines without names."""
+        hosts: dict[str, dict[str, Any]] = {}
+        for worker in self._workers.values():
+            host = hosts.setdefault(
+                worker.report.host, {"machine": worker.report.machine, "workers": 0, "threads": 0, "timing": False}
+            )
+            host["workers"] += 1
+            host["threads"] += worker.threads
+            host["timing"] |= worker.times
+        return {
+            "scheduler": LOCAL if self._scheduler == LOCAL else self._scheduler.partition("://")[0],
+            "workers": len(self._workers),
+            "threads": self.lanes,
+            "results": "shared" if self._request.folder else "returned",
+            "hosts": hosts,
+        }
+
+    @property
+    def lanes(self) -> int:
+        """How many jobs the workers do at once."""
+        return sum(worker.threads for worker in self._workers.values())
+
+    def engine(self) -> ClusterEngine:
+        """Lanes for jobs of any kind: as many as the workers have threads."""
+        return ClusterEngine(self, self._client.get_executor(pure=False), lambda: self.lanes)
+
+    def can_time(self) -> bool:
+        """Whether a worker declares the resource ``timing``; a note says so where none does."""
+        if self._timing_workers():
+            return True
+        how = f"`dask worker {self._address} --nthreads 1 --resources {TIMING}=1`"
+        self._watch(Event("note", f"times are not taken: no worker declares {TIMING}; start one a machine with {how}"))
+        return False
+
+    def time_all(self, plan: Plan, store: RunFolder, place: Place, seed: int, watch: Watch) -> int:
+        """Times points, one at a time on each machine that has a worker for it; see ``passes.time_all``."""
+        place = replace(self.place, threads=place.threads)
+        by_host = self._timing_workers()
+        options: dict[str, Any] = {"resources": {TIMING: 1}}
+        double = {host: workers for host, workers in by_host.items() if len(workers) > 1}
+        for workers in double.values():
+            if self._scheduler != LOCAL:
+                names = ", ".join(workers)
+                watch(Event("note", f"one machine has several workers for {TIMING} ({names}); {workers[0]} is used"))
+        if double:
+            options["workers"] = [workers[0] for workers in by_host.values()]
+        executor = self._client.get_executor(pure=False, **options)
+        host = next(iter(by_host)) if len(by_host) == 1 else ""  # rounds of one machine are gone on with
+        used = options.get("workers")
+        with ClusterEngine(self, executor, lambda: len(self._timing_workers(used)), TIMING) as engine:
+            return passes.time_elsewhere(plan, store, engine, place, seed, watch, host)
+
+    def _timing_workers(self, among: list[str] | None = None) -> dict[str, list[str]]:
+        """Addresses of the workers on which times may be taken, by machine."""
+        found: dict[str, list[str]] = {}
+        for address, worker in sorted(self._workers.items()):
+            if worker.times and (among is None or address in among):
+                found.setdefault(worker.report.host, []).append(address)
+        return found
+
+    # ---- workers that come and go -------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Forgets workers that went away, and introduces those that came."""
+        present = self._present()
+        self._workers = {address: worker for address, worker in self._workers.items() if address in present}
+        self._refused &= present.keys()
+        known = self._workers.keys() | self._refused
+        new = {address: facts for address, facts in present.items() if address not in known}
+        if new:
+            for address, problem in self._introduce(new).items():
+                self._refused.add(address)
+                self._watch(Event("note", f"{problem}; it gets no jobs"))
+
+    def _present(self) -> dict[str, Mapping[str, Any]]:
+        """The workers that the scheduler knows now, by address."""
+        if self._client.status != "running":
+            raise ClusterError(self.lost_scheduler)
+        return {
+            address: facts
+            for address, facts in self._client.scheduler_info()["workers"].items()
+            if facts.get("status", "running") == "running"
+        }
+
+    def _introduce(self, workers: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+        """Looks at workers; tells what is wrong with those that cannot take part, by address."""
+        ask = partial(self._client.run, remote.look, self._request, workers=list(workers), on_error="return")
+        problems = {}
+        for address, report in _bounded(ask, remote.CHECK_S, "its workers").items():
+            if isinstance(report, OSError):
+                continue  # it went away
+            if isinstance(report, BaseException):
+                problems[address] = f"worker {address} cannot take part: {one_line(report)}"
+            elif report.problems:
+                problems[address] = f"worker {address} differs from here: {'; '.join(report.problems)}"
+            else:
+                facts = workers[address]
+                times = facts.get("resources", {}).get(TIMING, 0) >= 1
+                self._workers[address] = Worker(address, int(facts["nthreads"]), times, report)
+        return problems
+
+    @property
+    def lost_scheduler(self) -> str:
+        """What is said when the scheduler is gone."""
+        return f"the scheduler at {self._address} is gone; what was measured is kept, the same command goes on"
+
+    # ---- the end ------------------------------------------------------------------------------------------------
+
+    def rest(self) -> None:
+        """Ends the hosts of workers that have nothing to do."""
+        with contextlib.suppress(Exception):
+            _bounded(partial(self._client.run, remote.rest, on_error="ignore"), CONNECT_S, "its workers")
+
+    def leave(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Lets every worker forget the run; waits for that where the run ended well."""
+        if self._client.status == "running":
+            end = partial(self._client.run, remote.end_run, self._request.run, on_error="ignore")
+            with contextlib.suppress(Exception):
+                _bounded(end, CONNECT_S if kind is None else 1.0, "its workers")
+
+
+class ClusterEngine(SharedEngine):
+    """Lanes of a cluster.
+
+    While it is open, a thread looks at the workers: it introduces new ones, and lets all that is queued fail once
+    there has been none for ``WORKERS_S``, or the scheduler is gone.
+
+    Args:
+        cluster: the workers.
+        executor: Dask's.
+        count: gives how many lanes there are now.
+        resource: what a worker must declare, for messages; empty for any worker.
+    """
+
+    def __init__(self, cluster: Cluster, executor: Any, count: Callable[[], int], resource: str = ""):
+        from distributed import KilledWorker
+
+        super().__init__(executor, count(), (KilledWorker,))
+        self._cluster, self._count, self._resource = cluster, count, resource
+        self._open: dict[Future[Any], Future[Any]] = {}
+        self._closed = threading.Event()
+        self._watcher = threading.Thread(target=self._look, daemon=True)
+
+    def submit(self, lane: int, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Queues a call on whichever worker."""
+        call = pickle.dumps((function, arguments), protocol=pickle.HIGHEST_PROTOCOL)
+        promise: Future[Any] = Future()
+        inner = super().submit(lane, remote.perform, self._cluster._request.run, call)
+        self._open[promise] = inner
+        inner.add_done_callback(partial(self._pass_on, promise))
+        return promise
+
+    def _pass_on(self, promise: Future[Any], inner: Future[Any]) -> None:
+        self._open.pop(promise, None)
+        with contextlib.suppress(InvalidStateError):  # it was given up
+            if inner.cancelled():
+                promise.set_exception(ClusterError(self._cluster.lost_scheduler))
+            elif (error := inner.exception()) is None:
+                promise.set_result(inner.result())
+            elif isinstance(error, (CodecbenchError, *self.lost)):
+                promise.set_exception(error)
+            else:
+                promise.set_exception(ClusterError(f"a job failed on the cluster: {one_line(error)}"))
+
+    def _look(self) -> None:
+        last = time.monotonic()
+        while not self._closed.wait(LOOK_S):
+            try:
+                _bounded(self._cluster.look, remote.CHECK_S, "its scheduler")
+                lanes = self._count()
+                if lanes:
+                    last = time.monotonic()
+                self.lanes = max(1, lanes)
+                if time.monotonic() - last > WORKERS_S:
+                    which = f"no worker that declares {self._resource}" if self._resource else "no worker"
+                    gone = f"there has been {which} for {WORKERS_S:g} s; what was measured is kept, start workers"
+                    raise ClusterError(f"{gone} and run the same command again")
+            except ClusterError as error:
+                if not self._closed.is_set():
+                    self._give_up(error)
+                    return
+            except Exception as error:  # a scheduler that is just closing; the next look will tell
+                logging.getLogger(__name__).debug("look at the workers: %s", one_line(error))
+
+    def _give_up(self, error: ClusterError) -> None:
+        while not self._closed.is_set():  # also what is queued from now on
+            for promise in list(self._open):
+                with contextlib.suppress(InvalidStateError):
+                    promise.set_exception(error)
+                self._open.pop(promise, None)
+            self._closed.wait(0.1)
+
+    def __enter__(self) -> ClusterEngine:
+        self._watcher.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._closed.set()
+        if kind is None:
+            self._cluster.rest()
+        elif self._cluster._client.status == "running":
+            with contextlib.suppress(Exception):
+                _bounded(partial(self.executor.shutdown, wait=False), 1.0, "its scheduler")
+
+
+# ---- reaching a scheduler -------------------------------------------------------------------------------------------
+
+
+def _connect(address: str) -> Any:
+    from distributed import Client
+
+    # In a thread: a port where something else listens can keep Dask waiting for ever.
+    try:
+        return _bounded(partial(Client, address, timeout=CONNECT_S, set_as_default=False), 2 * CONNECT_S, "it")
+    except CodecbenchError:
+        raise ClusterError(f"what listens at {address} does not answer as a Dask scheduler") from None
+    except Exception as error:
+        raise ClusterError(
+            f"no Dask scheduler answers at {address} within {CONNECT_S:g} s ({one_line(error)})"
+        ) from None
+
+
+def _close(client: Any) -> None:
+    with contextlib.suppress(Exception):
+        _bounded(partial(client.close, timeout=2), 4.0, "it")
+
+
+@contextlib.contextmanager
+def _local_cluster(workers: int) -> Iterator[str]:
+    """Worker processes on this machine, one thread each, and their scheduler."""
+    from distributed import LocalCluster
+
+    with hidden_main():  # also for workers that are started again
+        cluster = LocalCluster(  # type: ignore[no-untyped-call,unused-ignore]
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+            resources={TIMING: 1},
+        )
+        try:
+            yield str(cluster.scheduler_address)
+        finally:
+            with contextlib.suppress(Exception):
+                cluster.close(timeout=5)
+
+
+@contextlib.contextmanager
+def _token(folder: Path, run: str) -> Iterator[str]:
+    """A file by which workers see that a folder is the caller's."""
+    file = folder / f"{run}.tmp"
+    try:
+        file.write_text(run, encoding="utf-8")
+        yield file.name
+    except OSError as error:
+        raise StoreError(f"cannot write {folder}: {error.strerror or error}") from error
+    finally:
+        file.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps Dask's own log, which repeats what codecbench says in a line, off the terminal."""
+    logger = logging.getLogger("distributed")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _pieces(plan: Plan) -> tuple[remote.Piece, ...]:
+    datasets = {source.selection.label: source.dataset for source in plan.sources}
+    first: dict[str, remote.Piece] = {}
+    for task in plan.tasks:
+        first.setdefault(task.dataset, remote.Piece(datasets[task.dataset], task.indices, task.data_fingerprint))
+    return tuple(first.values())
+
+
+def _bounded(call: Callable[[], Any], seconds: float, who: str) -> Any:
+    """What a call returns, if it returns in time.
+
+    Raises:
+        ClusterError: it does not.
+    """
+    answer: Future[Any] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(call())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        return answer.result(timeout=seconds)
+    except TimeoutError:
+        if answer.done():
+            raise
+        raise ClusterError(f"{who} gave no answer for {seconds:g} s") from None

@@ -1,0 +1,72 @@
+"""Makes results/reference/PERFORMANCE.md from the benchmarks' own record, so that no number in it is typed by hand.
+
+pytest tests/benchmarks --benchmark-enable --benchmark-json=FILE && python docs/performance.py FILE [--write]
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "results" / "reference" / "PERFORMANCE.md"
+HEAD = """# Speed and memory of the harness
+
+Made by `make performance`, which runs `tests/benchmarks` and writes this page; each part names the command that
+measures it alone. Ratios are taken in one run, their two sides one after the other. Other machines give other times.
+
+Machine: {cpu}, {cores} cores, Python {python}; commit {commit}.
+"""
+
+
+def page(record: dict[str, Any]) -> str:
+    """The page.
+
+    Args:
+        record: what pytest-benchmark wrote.
+    """
+    machine = record["machine_info"]
+    commit = record["commit_info"]
+    parts = [
+        HEAD.format(
+            cpu=machine["cpu"].get("brand_raw", "unknown processor"),
+            cores=machine["cpu"].get("count", "unknown"),
+            python=machine["python_version"],
+            commit=str(commit.get("id", "unknown"))[:12] + " with changes" * bool(commit.get("dirty")),
+        )
+    ]
+    for number, found in enumerate(sorted(record["benchmarks"], key=lambda found: found["fullname"])):
+        facts = {"median time of what is measured (s)": f"{found['stats']['median']:.4g}"}
+        facts |= {name.replace("_", " "): _text(value) for name, value in found["extra_info"].items()}
+        title, about = _told(found["fullname"])
+        command = f"pytest '{found['fullname']}' --benchmark-enable"
+        rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
+        parts.append(f"## {number + 1}. {title}\n\n{about}\n\n`{command}`\n\n| | |\n| :-- | :-- |\n{rows}\n")
+    return "\n".join(parts)
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _told(fullname: str) -> tuple[str, str]:
+    """A benchmark's name in words, and what its docstring, or its module's, says in one paragraph."""
+    file, _, name = fullname.partition("::")
+    function, _, case = name.partition("[")
+    module = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    documented = [node for node in module.body if isinstance(node, ast.FunctionDef) and node.name == function]
+    text = ast.get_docstring(documented[0]) if documented else None
+    about = " ".join((text or ast.get_docstring(module) or "").partition("\n\n")[0].split())
+    title = function.removeprefix("test_").replace("_", " ").capitalize()
+    return title + (f" ({case.removesuffix(']')})" if case else ""), about
+
+
+if __name__ == "__main__":
+    text = page(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    if "--write" in sys.argv:
+        PAGE.write_text(text, encoding="utf-8")
+    else:
+        print(text)

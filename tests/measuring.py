@@ -1,0 +1,30 @@
+"""Small runs that tests measure, and what became of them."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import codecbench as cb
+
+POINT = ["dataset", "codec", "settings", "image"]
+
+
+def measure(
+    codecs: str, out: Path, datasets: str = "digits", images: int | None = 3, events: Any = None, **options: Any
+) -> cb.Run:
+    """A run without timings on few images, by one worker unless told otherwise."""
+    options = {"timing": False, "workers": 1} | options
+    watch = (lambda event: None) if events is None else events.append
+    return cb.run(codecs, datasets, images=images, out=out, watch=watch, **options)
+
+
+def measured(events: list[Any]) -> int:
+    """How many tasks a run had to measure itself."""
+    counts = [event.done for event in events if event.kind == "measured"]
+    return counts[-1] - counts[0] if counts else 0
+
+
+def sorted_rows(run: cb.Run) -> pd.DataFrame:
+    """The rows in an order of their own, without the order they were measured in."""
+    return run.rows().sort_values(POINT).reset_index(drop=True)

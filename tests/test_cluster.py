@@ -1,0 +1,456 @@
+"""Runs on a real Dask scheduler with real workers on loopback, started by the commands of ``docs/cluster.md``."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import runpy
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+from plugins import write_codec
+
+import codecbench as cb
+from codecbench import cluster, registry, remote
+from codecbench.errors import ClusterError, UsageError
+from codecbench.registry import CODECS
+
+distributed = pytest.importorskip("distributed", reason="distributed is not installed (codecbench[cluster])")
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "cluster.md"
+FAST = {
+    "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",
+    "DASK_LOGGING__DISTRIBUTED": "critical",
+    "OMP_NUM_THREADS": "1",
+}
+
+
+def commands():
+    """The commands of the page, one a line, without its comments."""
+    block = PAGE.read_text(encoding="utf-8").partition("<!-- commands -->")[2]
+    lines = re.search(r"^```sh\n(.*?)^```$", block, re.MULTILINE | re.DOTALL)[1].splitlines()
+    return [line.partition("  #")[0].strip() for line in lines]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Nodes:
+    """A scheduler and workers in processes of their own."""
+
+    def __init__(self, folder, lines):
+        self.folder, self.port = folder, free_port()
+        self.address = f"tcp://127.0.0.1:{self.port}"
+        self.processes = []
+        self.environment = {key: value for key, value in os.environ.items() if not key.startswith("CODECBENCH_")} | FAST
+        for line in lines:
+            self.start(line)
+
+    def start(self, line, cwd=None, **environment):
+        line = line.replace("$HOST", "127.0.0.1").replace("$PORT", str(self.port)).removesuffix("&")
+        program, kind, *arguments = shlex.split(line)
+        assert program == "dask"
+        extra = ["--no-dashboard"] + (["--local-directory", str(self.folder)] if kind == "worker" else [])
+        self.processes.append(
+            subprocess.Popen(
+                [sys.executable, "-m", f"distributed.cli.dask_{kind}", *arguments, *extra],
+                env=self.environment | environment,
+                cwd=cwd or self.folder,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        )
+        return self.processes[-1]
+
+    def wait_for(self, count):
+        with distributed.Client(self.address, timeout=30, set_as_default=False) as client:
+            client.wait_for_workers(count, timeout=60)
+
+    def workers(self):
+        """The processes that work, by their nannies."""
+        found = []
+        for process in self.processes[1:]:
+            found += [child for child in psutil.Process(process.pid).children() if "spawn_main" in command(child)]
+        return found
+
+    def hosts(self):
+        """Processes below the workers that run a codec's code."""
+        below = [child for process in self.processes for child in psutil.Process(process.pid).children(recursive=True)]
+        return [child for child in below if "codecbench.hosts" in command(child)]
+
+    def close(self):
+        for process in reversed(self.processes):
+            process.send_signal(signal.SIGTERM)
+        for process in reversed(self.processes):
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def command(process):
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def eventually(true, seconds=15.0):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory):
+    """The scheduler and the three workers of the page."""
+    lines = [line for line in commands() if line.startswith("dask ")]
+    assert len(lines) == 4
+    running = Nodes(tmp_path_factory.mktemp("dask"), lines)
+    try:
+        running.wait_for(3)
+        yield running
+    finally:
+        running.close()
+
+
+@pytest.fixture
+def shelf(tmp_path, monkeypatch):
+    """A folder of plugins that is on the codec shelf for one test."""
+    import codecbench.codecs
+
+    folder = tmp_path / "shelf"
+    folder.mkdir()
+    before = list(codecbench.codecs.__path__)
+    monkeypatch.setenv("CODECBENCH_CODEC_PATH", "")
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    CODECS.add_folder(folder)
+    yield folder
+    codecbench.codecs.__path__[:] = before
+    for file in folder.glob("*.py"):  # the next test's plugin may have the same name
+        sys.modules.pop(f"codecbench.codecs.{file.stem}", None)
+        registry._registered.pop(f"codecbench.codecs.{file.stem}", None)
+
+
+def measure(codecs, out, scheduler=None, events=None, images=3, **options):
+    watch = (lambda event: None) if events is None else events.append
+    options = {"timing": False, "datasets": "digits"} | options
+    return cb.run(codecs, images=images, out=out, scheduler=scheduler, watch=watch, **options)
+
+
+def parts(run):
+    """The stored rows of a run, byte for byte."""
+    return {file.name: file.read_bytes() for file in sorted((run.path / "parts").glob("*.parquet"))}
+
+
+def notes(events):
+    return [event.text for event in events if event.kind == "note"]
+
+
+def test_rows_are_the_bytes_of_a_local_run_and_times_are_of_one_machine(tmp_path, nodes):
+    events = []
+    codecs = "jpeg:quality=20/80,none,svd:rank=3/5"
+    here = measure(codecs, tmp_path / "here", workers=1)
+    there = measure(codecs, tmp_path / "there", nodes.address, events, timing=True, command="codecbench run")
+    assert parts(here) == parts(there)
+    assert len(parts(there)) == 5
+    assert not there.failed_tasks
+    done = [(event.kind, event.done, event.total) for event in events if event.total]
+    assert {("measured", 5, 5), ("timed", 25, 25)} <= set(done)
+    manifest = (there.path / "run.json").read_text(encoding="utf-8")
+    record = json.loads(manifest)["invocations"][-1]["cluster"]
+    (host,) = record["hosts"]
+    assert (record["scheduler"], record["workers"], record["threads"]) == ("tcp", 3, 6)
+    assert record["hosts"][host]["machine"]["cores"] >= 1
+    assert record["hosts"][host]["timing"] is True
+    assert "127.0.0.1" not in manifest
+    assert socket.gethostname() not in manifest
+    timings = [json.loads(file.read_text(encoding="utf-8")) for file in (there.path / "timings").iterdir()]
+    assert len(timings) == 5
+    assert {timing["host"] for timing in timings} == {host}
+    assert all(len(timing["encode_s"]) == len(timing["decode_s"]) == 5 for timing in timings)
+    eventually(lambda: not nodes.hosts())  # nothing is left when a run has ended
+    again = []
+    measure(codecs, tmp_path / "there", nodes.address, again, timing=True)
+    assert "nothing to measure: all 5 tasks are there" in notes(again)
+
+
+def test_a_worker_killed_in_the_middle_costs_nothing_but_time(tmp_path, nodes, shelf):
+    write_codec(shelf, "slow", encode="time.sleep(0.1)")
+    points = "slow:level=0..11"
+    killed = []
+
+    def watch(event):
+        if event.kind == "measured" and event.done >= 2 and not killed:
+            victim = max(nodes.workers(), key=lambda worker: len(worker.children()))
+            hosts = [child for child in victim.children() if "codecbench.hosts" in command(child)]
+            assert hosts
+            os.kill(victim.pid, signal.SIGKILL)
+            killed.extend([victim, *hosts])
+
+    there = cb.run(
+        points, "digits", images=3, out=tmp_path / "there", timing=False, scheduler=nodes.address, watch=watch
+    )
+    assert len(killed) > 1
+    eventually(lambda: not any(process.is_running() for process in killed))  # its hosts end with it
+    here = measure(points, tmp_path / "here", workers=2)
+    assert not there.failed_tasks
+    assert parts(here) == parts(there)
+    assert len(parts(there)) == 12
+    nodes.wait_for(3)
+
+
+def test_a_job_that_always_kills_its_worker_is_a_failure_and_no_hang(tmp_path, nodes, shelf):
+    write_codec(shelf, "deadly", encode="self.level == 1 and os.kill(os.getppid(), 9)")
+    events = []
+    run = measure("deadly:level=0..2,none", tmp_path / "run", nodes.address, events)
+    assert run.failed_tasks == 1
+    (failure,) = [event for event in events if event.kind == "failed"]
+    assert (failure.codec, failure.text) == (
+        "deadly:level=1",
+        "the worker process died (killed, or out of memory), twice",
+    )
+    assert len(parts(run)) == 3
+    nodes.wait_for(3)
+
+
+def test_workers_write_into_a_shared_folder(tmp_path, nodes):
+    here = measure("jpeg:quality=20/80", tmp_path / "here", workers=1)
+    there = measure("jpeg:quality=20/80", tmp_path / "there", nodes.address, shared_out=True)
+    assert parts(here) == parts(there)
+    record = json.loads((there.path / "run.json").read_text(encoding="utf-8"))["invocations"][-1]
+    assert record["cluster"]["results"] == "shared"
+    assert not list(there.path.glob("*.tmp"))
+
+
+def test_a_folder_that_is_not_the_callers_is_refused(tmp_path):
+    request = remote.Request("run", None, "", (), {}, (), tmp_path / "out", "run.tmp")
+    assert list(remote._folder_problems(request)) == [f"the run folder {tmp_path / 'out'} is not there (--shared-out)"]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "run.tmp").write_text("another", encoding="utf-8")
+    assert list(remote._folder_problems(request)) == [f"{tmp_path / 'out'} is another folder there (--shared-out)"]
+    (tmp_path / "out" / "run.tmp").write_text("run", encoding="utf-8")
+    assert list(remote._folder_problems(request)) == []
+    assert list(remote._folder_problems(replace(request, folder=None))) == []
+
+
+def test_a_worker_with_other_versions_is_refused_by_name(tmp_path, nodes, monkeypatch):
+    real = remote.describe
+    monkeypatch.setattr(remote, "describe", lambda *about: real(*about) | {"jpeg: pillow": "1.0"})
+    with pytest.raises(ClusterError) as error:
+        measure("jpeg:quality=20", tmp_path / "run", nodes.address)
+    version = real(["jpeg"], "cpu")["jpeg: pillow"]
+    what = f"jpeg: pillow is {version} there, 1.0 here (and 2 more workers)"
+    assert re.fullmatch(rf"worker tcp://127.0.0.1:\d+ differs from here: {re.escape(what)}", str(error.value))
+
+
+def test_a_worker_with_other_images_is_refused(tmp_path, nodes, monkeypatch):
+    from PIL import Image
+
+    for folder, gray in ((tmp_path, 10), (nodes.folder, 20)):  # a relative path, and workers elsewhere
+        (folder / "pictures").mkdir()
+        Image.new("L", (16, 16), gray).save(folder / "pictures" / "one.png")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ClusterError, match=r"worker tcp://\S+ differs from here: other images of folder:pictures"):
+        measure("png", tmp_path / "run", nodes.address, datasets="folder:pictures")
+
+
+def test_differences_name_what_a_fingerprint_is_made_of():
+    here = {"numpy": "2", "jpeg: pillow": "12", "jpeg: fingerprint": "a", "svd: fingerprint": "b"}
+    assert remote.differences(here, here) == []
+    there = here | {"jpeg: pillow": "11", "jpeg: fingerprint": "c"}
+    assert remote.differences(there, here) == ["jpeg: pillow is 11 there, 12 here"]
+    there = here | {"svd: fingerprint": "c"}
+    assert remote.differences(there, here) == ["svd: fingerprint is c there, b here"]
+
+
+def test_a_worker_that_joins_later_helps_or_is_refused(tmp_path, shelf, monkeypatch):
+    from PIL import Image
+
+    write_codec(shelf, "slow", encode="time.sleep(1)")
+    for name, gray in (("one", 10), ("two", 20)):
+        (tmp_path / name / "pictures").mkdir(parents=True)
+        Image.new("L", (16, 16), gray).save(tmp_path / name / "pictures" / "one.png")
+    monkeypatch.chdir(tmp_path / "one")
+    alone = Nodes(tmp_path / "one", ["dask scheduler --host $HOST --port $PORT"])
+    join = "dask worker tcp://$HOST:$PORT --nthreads 1"
+    lanes, events, joined = [], [], []
+    real = cluster.ClusterEngine.submit
+
+    def submit(self, lane, function, *arguments):
+        lanes.append(lane)
+        return real(self, lane, function, *arguments)
+
+    def watch(event):
+        events.append(event)
+        if event.kind == "measured" and event.done == 1 and not joined:
+            joined.extend([alone.start(join, tmp_path / "two"), alone.start(join, tmp_path / "one")])
+
+    monkeypatch.setattr(cluster.ClusterEngine, "submit", submit)
+    try:
+        alone.start(join, tmp_path / "one")
+        run = cb.run(
+            "slow:level=0..20",
+            "folder:pictures",
+            out=tmp_path / "run",
+            timing=False,
+            scheduler=alone.address,
+            watch=watch,
+        )
+        refusal = r"worker tcp://\S+ differs from here: other images of folder:pictures under \S+; it gets no jobs"
+        assert any(re.fullmatch(refusal, note) for note in notes(events)), notes(events)
+        assert not run.failed_tasks
+        assert len(parts(run)) == 21
+        assert set(lanes) == {0, 1}
+    finally:
+        alone.close()
+
+
+def test_times_are_not_taken_without_a_worker_for_them_and_no_worker_is_an_error(tmp_path, monkeypatch):
+    few = Nodes(tmp_path, ["dask scheduler --host $HOST --port $PORT"])
+    try:
+        monkeypatch.setattr(cluster, "WORKERS_S", 1.0)
+        events = []
+        with pytest.raises(ClusterError, match=rf"no worker at {few.address}; start some with `dask worker"):
+            measure("none", tmp_path / "none", few.address, events)
+        assert f"no worker at {few.address} yet; waiting for one, up to 1 s" in notes(events)
+        monkeypatch.setattr(cluster, "WORKERS_S", 60.0)
+        few.start("dask worker tcp://$HOST:$PORT --nthreads 1")
+        run = measure("none", tmp_path / "run", few.address, events, timing=True)
+        (note,) = [note for note in notes(events) if note.startswith("times are not taken")]
+        assert f"dask worker {few.address} --nthreads 1 --resources timing=1" in note
+        assert len(parts(run)) == 1
+        assert not (run.path / "timings").exists()
+        assert (
+            json.loads((run.path / "run.json").read_text(encoding="utf-8"))["invocations"][-1]["timing_threads"] is None
+        )
+    finally:
+        few.close()
+
+
+def test_a_scheduler_that_goes_away_ends_the_run_with_a_word(tmp_path, shelf):
+    write_codec(shelf, "slow", encode="time.sleep(0.5)")
+    lines = ["dask scheduler --host $HOST --port $PORT", "dask worker tcp://$HOST:$PORT --nthreads 1"]
+    doomed = Nodes(tmp_path, lines)
+
+    def watch(event):
+        if event.kind == "measured" and event.done == 1:
+            doomed.processes[0].kill()
+
+    try:
+        with pytest.raises(ClusterError, match=r"the scheduler at \S+ is gone; what was measured is kept"):
+            cb.run("slow:level=0..9", "digits", images=1, out=tmp_path / "run", scheduler=doomed.address, watch=watch)
+    finally:
+        doomed.close()
+    run = measure("slow:level=0..9", tmp_path / "run", images=1, workers=2)
+    assert len(parts(run)) == 10
+
+
+def test_no_scheduler_and_something_else_at_its_port(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECT_S", 1.0)
+    address = f"tcp://127.0.0.1:{free_port()}"
+    with pytest.raises(ClusterError, match=f"no Dask scheduler answers at {address} within 1 s"):
+        measure("none", tmp_path / "run", address)
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        address = f"tcp://127.0.0.1:{mute.getsockname()[1]}"
+        with pytest.raises(ClusterError, match=rf"{address} (does not answer as a Dask scheduler|within 1 s)"):
+            measure("none", tmp_path / "run", address)
+
+
+def test_requests_that_cannot_be_carried_out(tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match="scheduler=nowhere is not allowed; allowed: local, tcp://HOST:PORT"):
+        measure("none", tmp_path / "run", "nowhere")
+    with pytest.raises(UsageError, match="workers=2 counts processes of this machine"):
+        measure("none", tmp_path / "run", "tcp://127.0.0.1:1", workers=2)
+    for option in ({"shared_out": True}, {"worker_data_dir": "/data"}):
+        with pytest.raises(UsageError, match="is for a cluster's workers; name its scheduler"):
+            measure("none", tmp_path / "run", **option)
+    monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=re.escape("a run on a cluster needs Dask: pip install 'codecbench[cluster]'")):
+        measure("none", tmp_path / "run", "local")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_pages_command_and_ctrl_c(tmp_path, nodes, shelf):
+    (line,) = [line for line in commands() if line.startswith("codecbench ")]
+    line = line.replace("$HOST", "127.0.0.1").replace("$PORT", str(nodes.port))
+    arguments = shlex.split(line)[1:]
+    done = subprocess.run(
+        [sys.executable, "-m", "codecbench", *arguments, "--no-timing"],
+        cwd=tmp_path,
+        env=nodes.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "results" / "cluster" / "report.html").is_file()
+
+    write_codec(shelf, "slow", encode="time.sleep(30 if self.level else 0)")
+    options = "--codecs slow:level=0..9 --datasets digits --images 1 --out run --no-timing --scheduler"
+    options = f"{options} {nodes.address}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "codecbench", "run", *shlex.split(options), "--codec-dir", str(shelf)],
+        cwd=tmp_path,
+        env=nodes.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    eventually(lambda: list((tmp_path / "run" / "parts").glob("*.json")), 60)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert error == "interrupted; what was measured is kept, the same command goes on from there\n"
+    eventually(lambda: not nodes.hosts())  # also those that would have slept on
+    assert len(list((tmp_path / "run" / "parts").glob("*.json"))) == 1
+
+
+@pytest.mark.slow
+def test_a_cluster_of_this_machine(tmp_path):
+    script = tmp_path / "script.py"  # without a guard, which the worker processes must not need
+    script.write_text(
+        "import codecbench as cb\n"
+        "run = cb.run('jpeg:quality=20/80', 'digits', images=3, out='there', scheduler='local', workers=2)\n"
+        "print(len(run.rows()))\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "6\n", "")
+    here = measure("jpeg:quality=20/80", tmp_path / "here", workers=1)
+    assert parts(here) == parts(cb.load_run(tmp_path / "there"))
+    assert len(list((tmp_path / "there" / "timings").iterdir())) == 2
+
+
+def test_the_sum_of_the_page(tmp_path):
+    script = runpy.run_path(str(ROOT / "docs" / "cluster_sum.py"))
+    run = measure("none,jpeg:quality=20", tmp_path / "run", images=10, workers=1)
+    found = script["figures"](run.path, ROOT / "results" / "reference")
+    stored = sum(file.stat().st_size for file in (run.path / "parts").iterdir())
+    assert found["row_bytes"] == stored / 20
+    assert found["harness_s"] > 0
+    text = script["table"]({"row_bytes": 30.0, "harness_s": 0.0002, "codec_s": 0.0016})
+    for expected in ("2,000,000,000", "1,000,000 |", "60 GB", "1.80 ms", "1,000 core hours", "16 hours"):
+        assert expected in text
+    page = PAGE.read_text(encoding="utf-8").partition("<!-- sum -->")[2].partition("<!-- /sum -->")[0]
+    shape = re.sub(r"[\d,.]+", "#", page.strip())
+    assert shape == re.sub(r"[\d,.]+", "#", text.strip())

@@ -1,0 +1,340 @@
+"""Codecs that misbehave cost their own tasks only: real plugins that raise, exit, crash, hang, litter and lie.
+
+Each stands in one run with codecs that do nothing wrong; the tests look at what the run folder has of each.
+"""
+
+import dataclasses
+import json
+import re
+import time
+
+import psutil
+import pytest
+from measuring import measure
+from plugins import put_on_shelf, write_codec
+
+from codecbench.records import ROUNDS
+from codecbench.store import RunFolder
+
+GOOD = "none,jpeg:quality=5"
+EXTRA = """
+import ctypes, subprocess, threading
+
+class Bytes(bytes):
+    pass
+
+class Array(np.ndarray):
+    pass
+
+class Strange:
+    def __bool__(self):
+        return False
+
+class Unprintable(Exception):
+    def __init__(self, one, two):
+        self.lock = threading.Lock()
+    def __str__(self):
+        raise RuntimeError("not even this")
+
+def crash():
+    ctypes.string_at(0)
+
+def hold_everything():
+    ctypes.PyDLL(None).sleep(1000)  # unlike CDLL, with Python's lock held
+
+def hoard():
+    kept = []
+    for _ in range(60):  # at most 3 GB, should nobody stop it
+        kept.append(np.ones(50_000_000, np.uint8))
+        time.sleep(0.02)
+
+def fork_and_die(code):
+    if os.fork() == 0:
+        time.sleep(1000)
+    os._exit(code)
+"""
+
+
+@dataclasses.dataclass
+class Fault:
+    """A codec that fails, and what is to be recorded of it."""
+
+    reason: str
+    encode: str = "pass"
+    decode: str = "pass"
+    lossless: str = "False"
+    details: str = ""
+
+
+FAILING = {
+    "raises": Fault("ValueError: no <luck>", "print('so far'); raise ValueError('no <luck>')", details="so far"),
+    "raises_back": Fault("BitstreamError: cut", decode="raise cb.BitstreamError('cut')", details="Traceback"),
+    "exits": Fault("SystemExit: 3", "raise SystemExit(3)"),
+    "exits_back": Fault("SystemExit", decode="sys.exit()"),
+    "leaves": Fault("encoding process died with exit code 7", "print('last words'); os._exit(7)", details="last words"),
+    "leaves_back": Fault("decoding process died with exit code 0", decode="os._exit(0)"),
+    "kills": Fault("encoding process died of SIGKILL", "os.kill(os.getpid(), 9)"),
+    "kills_back": Fault("decoding process died of SIGKILL", decode="os.kill(os.getpid(), 9)"),
+    "crashes": Fault("encoding process died of SIGSEGV", "crash()", details="Segmentation fault.*in crash"),
+    "forks": Fault("encoding process died with exit code 5", "fork_and_die(5)"),
+    "closes_all": Fault("decoding process", decode="os.closerange(3, 64)"),
+    "asks": Fault("EOFError", "input('which? ')", details="which?"),
+    "unprintable": Fault("Unprintable", "raise Unprintable(1, 2)", details="Unprintable"),
+    "surrogate": Fault(r"OSError: no file \udcff", r"raise OSError('no file \udcff')"),
+    "text": Fault("a list of str", "return 'text'"),
+    "bytes_like": Fault("a list of Bytes", "return Bytes(pack(image))"),
+    "unpicklable": Fault("pickle", lossless="(lambda: True)"),
+    "strange": Fault("no plain data", lossless="Strange()"),
+    "cuts": Fault("3×27×28×1 instead of 3×28×28×1", decode="return unpack(stream)[1:]"),
+    "floats": Fault("uint8", decode="return unpack(stream).astype(float)"),
+    "liar": Fault("claims to be lossless, but 3 of 3 images differ", decode="return unpack(stream) ^ 1", lossless="1"),
+}
+STUCK = {
+    "sleeps": Fault("encoding process gave no answer for 1 s (--task-timeout)", "time.sleep(1000)"),
+    "spins": Fault("decoding process gave no answer for 1 s (--task-timeout)", decode="while True: pass"),
+    "holds": Fault("encoding process gave no answer for 1 s (--task-timeout)", "hold_everything()"),
+    "stops": Fault("decoding process gave no answer", decode="os.kill(os.getpid(), signal.SIGSTOP)"),
+    "hoards": Fault("more than the limit of 500 MiB (--memory-limit)", "print('hungry'); hoard()", details="hungry"),
+}
+LITTERING = {
+    "plain": {},
+    "chatters": {
+        "encode": "print('x' * 1_000_000); os.write(1, os.urandom(1_500_000)); os.write(2, bytes(1_500_000))",
+        "decode": "sys.stderr.write('é' * 500_000); os.write(1, b'no answer')",
+    },
+    "reads": {"encode": "assert sys.stdin.read() == '' == sys.stdin.readline()", "decode": "assert not os.read(0, 9)"},
+    "threads": {"encode": "threading.Thread(target=time.sleep, args=(1000,)).start()"},
+    "spawns": {"encode": "note(subprocess.Popen(['sleep', '1000']).pid)"},
+    "spawns_apart": {"decode": "note(subprocess.Popen(['sleep', '1000'], start_new_session=True).pid)"},
+    "deaf": {
+        "encode": "[signal.signal(s, signal.SIG_IGN) for s in (signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)]",
+        "decode": "signal.signal(signal.SIGINT, signal.default_int_handler); signal.signal(signal.SIGCHLD, print)",
+    },
+    "moves": {
+        "encode": "os.environ.clear(); os.chdir('/'); sys.path.clear()",
+        "decode": "os.chdir('/'); os.umask(63)",
+    },
+    "closes": {"encode": "os.closerange(0, 3)", "decode": "os.closerange(0, 3)"},
+    "subclass": {"decode": "return unpack(stream).view(Array)"},
+    "numpy_bool": {"lossless": "np.bool_(True)"},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("faults")
+
+
+@pytest.fixture(scope="module")
+def faulty(folder):
+    """All of these codecs on the shelf."""
+    pids = f"\ndef note(pid):\n    open({str(folder / 'pids')!r}, 'a').write(f'{{pid}} ')\n"
+    with put_on_shelf(folder / "shelf") as shelf:
+        for name, fault in (FAILING | STUCK).items():
+            write_codec(shelf, name, fault.encode, fault.decode, fault.lossless, EXTRA)
+        for name, lines in LITTERING.items():
+            write_codec(shelf, name, **lines, extra=EXTRA + pids)
+        flag = f"if not os.path.exists({str(folder / 'flag')!r}): print('first'); open({str(folder / 'flag')!r}, 'w'); "
+        write_codec(shelf, "moody", flag + "os._exit(9)")
+        write_codec(shelf, "moody_back", decode=flag.replace("flag", "mark") + "raise OSError('too early')")
+        yield shelf
+
+
+@pytest.fixture(scope="module")
+def alone(folder):
+    """A run of the codecs that do nothing wrong, without the others."""
+    return measure(GOOD, folder / "alone")
+
+
+@pytest.fixture(scope="module")
+def run(faulty, folder):
+    """A run of everything that fails quickly or only litters, with its events."""
+    events = []
+    names = ",".join([*FAILING, "none", *LITTERING, "moody", "moody_back", "jpeg:quality=5"])
+    return measure(names, folder / "run", workers=2, events=events), events
+
+
+@pytest.fixture(scope="module")
+def stuck(faulty, folder):
+    """A run of what hangs or takes all memory."""
+    events = []
+    limits = {"task_timeout_s": 1, "memory_limit": 500 << 20}
+    return measure(f"{','.join(STUCK)},{GOOD}", folder / "stuck", workers=2, events=events, **limits), events
+
+
+def sidecar(run, name):
+    (found,) = [record for record in RunFolder(run.path).sidecars() if record["codec"] == name]
+    return found
+
+
+def parts(run, names):
+    """What lies in the parts of some codecs, by their names."""
+    found = [record for record in RunFolder(run.path).sidecars() if record["codec"] in names and not record["failed"]]
+    return {record["task_id"]: (run.path / "parts" / f"{record['task_id']}.parquet").read_bytes() for record in found}
+
+
+def check(run, events, name, fault):
+    record = sidecar(run, name)
+    assert fault.reason in record["failed"]
+    assert record["attempts"] == 2
+    assert re.search(fault.details, record["details"], re.DOTALL), record["details"]
+    assert [event.text for event in events if event.kind == "failed" and event.codec.partition(":")[0] == name] == [
+        record["failed"]
+    ]
+    row = run.summary().set_index("codec").loc[name]
+    assert (row["images"], row["failed"]) == (0, 3)
+    assert fault.reason in row["reason"]
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_a_codec_that_fails_is_tried_twice_and_recorded_with_the_reason(run, name):
+    check(*run, name, FAILING[name])
+
+
+@pytest.mark.parametrize("name", STUCK)
+def test_a_codec_that_hangs_or_takes_all_memory_is_ended(stuck, name):
+    check(*stuck, name, STUCK[name])
+
+
+@pytest.mark.parametrize("name", [name for name in LITTERING if name != "plain"])
+def test_a_codec_that_only_litters_is_measured(run, name):
+    record = sidecar(run[0], name)
+    assert (record["failed"], record["first_attempt"]) == ("", "")
+    rows = run[0].rows().drop(columns=["lossless", "settings"]).set_index(["codec", "image"])
+    assert rows.loc[name].equals(rows.loc["plain"])
+
+
+@pytest.mark.parametrize("made", ["run", "stuck"])
+def test_the_rows_of_all_others_are_the_same_as_alone(request, alone, made):
+    run, events = request.getfixturevalue(made)
+    expected = parts(alone, {"none", "jpeg"})
+    assert len(expected) == 2
+    assert parts(run, {"none", "jpeg"}) == expected, "byte for byte"
+    failing = FAILING if made == "run" else STUCK
+    assert run.failed_tasks == len(failing) == sum(event.kind == "failed" for event in events)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("moody", "the encoding process died with exit code 9"), ("moody_back", "OSError: too early")],
+)
+def test_a_codec_that_fails_once_is_measured_and_the_first_failure_told(run, name, why):
+    done, events = run
+    assert sidecar(done, name)["failed"] == ""
+    assert sidecar(done, name)["first_attempt"] == why
+    assert f"{name}:level=0 on digits needed a second try: {why}" in [event.text for event in events]
+    assert (done.rows()["codec"] == name).sum() == 3
+
+
+def test_what_a_codec_started_ends_with_its_process(run, folder):
+    pids = [int(text) for text in (folder / "pids").read_text().split()]
+    assert len(pids) == 6, "one an image, of two codecs"
+    wait_until(lambda: not any(is_running(pid) for pid in pids))
+    family = psutil.Process().children(recursive=True)
+    assert [child for child in family if "codecbench.hosts" in " ".join(child.cmdline())] == []
+
+
+def is_running(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait_until(holds, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_one_bad_point_of_a_codec_that_shares_work_costs_the_others_nothing(tmp_path, shelf):
+    sweep = """
+    @classmethod
+    def encode_sweep(cls, images, points, device="cpu"):
+        for point in points:
+            if point["level"] == 2:
+                os._exit(1)
+            yield cls(**point).encode(images)
+"""
+    write_codec(shelf, "sweeps", "self.level == 3 and os._exit(2)", extra=sweep)
+    run = measure("sweeps:level=0..4", tmp_path / "run")
+    summary = run.summary().set_index("settings")
+    assert run.failed_tasks == 1
+    assert summary.loc[["level=0", "level=1", "level=2", "level=4"], "images"].tolist() == [3, 3, 3, 3]
+    assert summary.loc["level=3", "reason"] == "the encoding process died with exit code 2"
+
+
+def test_a_failed_task_is_tried_again_and_its_failure_forgotten_when_it_works(tmp_path, shelf):
+    flag = tmp_path / "flag"
+    write_codec(shelf, "waits", encode=f"assert os.path.exists({str(flag)!r}), 'not yet'")
+    assert measure("waits", tmp_path / "run").failed_tasks == 1
+    flag.touch()
+    run = measure("waits", tmp_path / "run")
+    assert run.failed_tasks == 0
+    assert run.summary().loc[0, ["images", "failed"]].tolist() == [3, 0]
+
+
+# ---- while being timed ----------------------------------------------------------------------------------------------
+
+TIMED = {
+    "late": ("ValueError: not now", "raise ValueError('not now')"),
+    "gone": ("decoding process died with exit code 4", "os._exit(4)"),
+    "shot": ("decoding process died of SIGKILL", "os.kill(os.getpid(), 9)"),
+    "quits": ("SystemExit: 5", "raise SystemExit(5)"),
+    "dozes": ("decoding process gave no answer for 1 s (--task-timeout)", "time.sleep(1000)"),
+}
+
+
+def test_a_codec_that_fails_while_it_is_timed_keeps_its_rows_and_costs_nobody_elses_times(tmp_path, shelf):
+    flag, codecs = tmp_path / "measured", f"{','.join(TIMED)},{GOOD}"
+    for name, (_, line) in TIMED.items():
+        counted = f"calls.append(1); len(calls) > 20 and os.path.exists({str(flag)!r}) and act()"
+        write_codec(shelf, name, decode=counted, extra=f"\ncalls = []\ndef act():\n    {line}\n")
+    measure(codecs, tmp_path / "run", workers=2)
+    flag.touch()
+    events, again = [], []
+    run = measure(codecs, tmp_path / "run", timing=True, task_timeout_s=1, events=events)
+    assert run.failed_tasks == len(TIMED)
+    assert len(run.rows()) == 3 * (len(TIMED) + 2)
+    summary = run.summary().set_index("codec")
+    assert summary.loc[list(TIMED), "encode_s"].isna().all()
+    assert (summary.loc[["none", "jpeg"], ["encode_s", "decode_s"]] > 0).all(axis=None)
+    told = {event.codec.partition(":")[0]: event.text for event in events if event.kind == "failed"}
+    for name, (reason, _) in TIMED.items():
+        assert reason in told[name]
+        assert reason in summary.loc[name, "reason"] or reason in failed_timings(run)[name]
+    kept = timing_files(run, {"none", "jpeg"})
+    flag.unlink()
+    assert measure(codecs, tmp_path / "run", timing=True, events=again).failed_tasks == 0
+    steps = [event for event in again if event.kind == "timed"]
+    assert {event.codec.partition(":")[0] for event in steps} - {""} == set(TIMED), "the missing ones only"
+    assert steps[-1].done - steps[0].done == ROUNDS * len(TIMED)
+    assert timing_files(run, {"none", "jpeg"}) == kept
+    assert (run.summary()["encode_s"] > 0).all()
+
+
+def timing_files(run, names):
+    files = {file.name: json.loads(file.read_text(encoding="utf-8")) for file in (run.path / "timings").iterdir()}
+    return {name: record for name, record in files.items() if record["codec"] in names}
+
+
+def failed_timings(run):
+    return {record["codec"]: record["failed"] for record in timing_files(run, set(TIMED)).values()}
+
+
+def test_a_codec_that_fails_once_while_it_is_timed_is_timed(tmp_path, shelf):
+    flags = [tmp_path / "measured", tmp_path / "failed"]
+    once = f"""
+def act():
+    if os.path.exists({str(flags[0])!r}) and not os.path.exists({str(flags[1])!r}):
+        open({str(flags[1])!r}, "w")
+        os._exit(1)
+"""
+    write_codec(shelf, "sulky", encode="act()", extra=once)
+    measure("sulky:level=0/1", tmp_path / "run")
+    flags[0].touch()
+    run = measure("sulky:level=0/1", tmp_path / "run", timing=True)
+    assert flags[1].exists()
+    assert run.failed_tasks == 0
+    assert [len(record["encode_s"]) for record in timing_files(run, {"sulky"}).values()] == [ROUNDS, ROUNDS]

@@ -1,0 +1,281 @@
+"""Runs that are killed, interrupted, or started twice: what was measured stays, and no process is left over."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+from measuring import measure, measured
+from plugins import put_on_shelf, write_codec
+from test_faults import is_running, wait_until
+
+import codecbench as cb
+from codecbench.errors import UsageError
+from codecbench.records import ROUNDS
+
+if sys.platform == "win32":
+    pytest.skip("signals and process groups of POSIX", allow_module_level=True)
+
+CODECS = "slow:level=0..7,none,jpeg:quality=5"
+"""What is killed, over and over."""
+KILLS = 20
+SAMPLE = 3
+"""How many of the kills the plain test run does."""
+
+
+class Command:
+    """A codecbench command, or a Python script, in a process group of its own, as a terminal starts it."""
+
+    def __init__(self, *arguments, shelf):
+        environment = os.environ | {"CODECBENCH_CODEC_PATH": str(shelf), "PYTHONDONTWRITEBYTECODE": "1"}
+        self.process = subprocess.Popen(
+            [sys.executable, *arguments],
+            env=environment,
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.seen = {}
+
+    @classmethod
+    def run(cls, out, codecs, shelf, *options):
+        common = ("--datasets", "digits", "--images", "2", "--workers", "2", "--out", str(out))
+        return cls("-m", "codecbench", "run", "--codecs", codecs, *common, *options, shelf=shelf)
+
+    @classmethod
+    def script(cls, out, codecs, shelf, **options):
+        options = {"images": 3, "workers": 2, "timing": False} | options
+        lines = f"import sys, codecbench as cb\nrun = cb.run({codecs!r}, 'digits', out={str(out)!r}, **{options!r})\n"
+        return cls("-c", f"{lines}sys.exit(run.failed_tasks)", shelf=shelf)
+
+    def family(self):
+        """All processes below this one, by what they are for; they are remembered."""
+        kinds = {"worker": [], "host": []}
+        try:
+            family = psutil.Process(self.process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return kinds
+        for member in family:
+            self.seen[member.pid] = member
+            try:
+                line = " ".join(member.cmdline())
+            except psutil.Error:
+                continue
+            kind = "host" if "codecbench.hosts" in line else "worker" if "spawn_main" in line else ""
+            kinds.setdefault(kind, []).append(member)
+        return kinds
+
+    def running(self):
+        """The processes below this one that were seen and have not ended."""
+        return [pid for pid, member in self.seen.items() if member.is_running() and is_running(pid)]
+
+    def end(self):
+        """Waits for the end; nothing that was seen may be left over.
+
+        Returns:
+            Exit code, and what was written to standard output and error.
+        """
+        out, err = self.process.communicate(timeout=120)
+        wait_until(lambda: not self.running(), 20)
+        return self.process.returncode, out, err
+
+    def kill(self):
+        self.family()
+        self.process.kill()
+        return self.end()
+
+
+@pytest.fixture(scope="module")
+def slow_shelf(tmp_path_factory):
+    with put_on_shelf(tmp_path_factory.mktemp("kills") / "shelf") as shelf:
+        write_codec(shelf, "slow", "time.sleep(0.02)", "time.sleep(0.02)")
+        write_codec(shelf, "stuck", decode="os.getpid() and time.sleep(1000)")
+        yield shelf
+
+
+@pytest.fixture(scope="module")
+def whole(slow_shelf, tmp_path_factory):
+    """An uninterrupted run, and how long its process took."""
+    began = time.monotonic()
+    command = Command.script(tmp_path_factory.mktemp("whole") / "run", CODECS, slow_shelf)
+    assert command.end()[0] == 0
+    return parts(tmp_path_factory.getbasetemp() / "whole0" / "run"), time.monotonic() - began
+
+
+def parts(out):
+    """Rates and distortions as they lie on disk, by the identity of their task."""
+    return {file.name: file.read_bytes() for file in (out / "parts").glob("*.parquet")}
+
+
+@pytest.mark.parametrize("seed", [pytest.param(n, marks=[pytest.mark.slow] * (n >= SAMPLE)) for n in range(KILLS)])
+def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_rows(tmp_path, slow_shelf, whole, seed):
+    expected, seconds = whole
+    moment = random.Random(seed)
+    victim = ("parent", "worker", "host")[seed % 3]
+    command = Command.script(tmp_path / "run", CODECS, slow_shelf)
+    end = time.monotonic() + moment.uniform(0.05, 0.95) * seconds
+    while time.monotonic() < end:
+        command.family()
+        time.sleep(0.01)
+    candidates = command.family().get(victim, [])
+    if victim == "parent":
+        command.process.kill()
+    elif candidates:
+        moment.choice(candidates).kill()
+    code, _, err = command.end()
+    assert victim == "parent" or code == 0, err
+    events = []
+    again = measure(CODECS, tmp_path / "run", images=3, workers=2, events=events)
+    assert again.failed_tasks == 0
+    assert parts(tmp_path / "run") == expected, "byte for byte"
+    assert len(again.rows()) == 3 * len(expected)
+    assert victim == "parent" or measured(events) == 0
+    assert not list((tmp_path / "run").rglob("*.tmp"))
+
+
+def test_what_was_measured_before_a_kill_is_not_measured_again(tmp_path, slow_shelf):
+    command = Command.script(tmp_path / "run", CODECS, slow_shelf)
+    wait_until(lambda: len(list((tmp_path / "run" / "parts").glob("*.json"))) >= 3)
+    command.kill()
+    events = []
+    measure(CODECS, tmp_path / "run", images=3, workers=2, events=events)
+    assert 0 < measured(events) <= 7
+
+
+def test_a_run_that_is_killed_while_it_takes_times_keeps_its_rounds(tmp_path, slow_shelf):
+    codecs, folder = "jpeg:quality=5..60:5,none", tmp_path / "run" / "timings"
+    measure(codecs, tmp_path / "run")
+    command = Command.script(tmp_path / "run", codecs, slow_shelf, timing=True)
+    wait_until(lambda: folder.is_dir() and sum(map(len, rounds(folder).values())) >= 16)
+    command.kill()
+    before = rounds(folder)
+    assert 16 <= sum(map(len, before.values())) < 13 * ROUNDS, "in the middle"
+    events = []
+    run = measure(codecs, tmp_path / "run", timing=True, events=events)
+    after = rounds(folder)
+    assert {len(times) for times in after.values()} == {ROUNDS}
+    assert len(after) == 13
+    assert all(after[name][: len(times)] == times for name, times in before.items())
+    steps = [event.done for event in events if event.kind == "timed"]
+    assert steps[0] == sum(map(len, before.values()))
+    assert (run.summary()["encode_s"] > 0).all()
+
+
+def rounds(folder):
+    """The wall times of encoding that lie in a folder of timings."""
+    return {file.name: json.loads(file.read_text(encoding="utf-8"))["encode_s"] for file in folder.glob("*.json")}
+
+
+# ---- Ctrl-C ---------------------------------------------------------------------------------------------------------
+
+
+def interrupt(command, how):
+    """Ctrl-C as a terminal sends it, or SIGTERM as a scheduler does; gives how long the command took to end."""
+    command.family()
+    began = time.monotonic()
+    if how == "ctrl-c":
+        os.killpg(command.process.pid, signal.SIGINT)
+    else:
+        command.process.send_signal(signal.SIGTERM)
+    command.process.wait(10)  # the promise is 2 seconds; tests run on busy machines
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize("how", ["ctrl-c", "sigterm"])
+@pytest.mark.parametrize("while_it", ["measures", "times", "hangs"])
+def test_an_interrupted_command_says_what_is_kept_and_how_to_go_on(tmp_path, slow_shelf, while_it, how):
+    out = tmp_path / "run"
+    if while_it == "measures":
+        command = Command.run(out, "slow:level=0..60", slow_shelf, "--no-timing")
+        wait_until(lambda: len(list((out / "parts").glob("*.json"))) >= 2)
+    elif while_it == "times":
+        command = Command.run(out, "jpeg:quality=5..95:2", slow_shelf)
+        wait_until(lambda: len(list((out / "timings").glob("*.json"))) >= 2)
+    else:
+        command = Command.run(out, "none,stuck:level=0..3", slow_shelf, "--no-timing")
+        wait_until(lambda: list((out / "parts").glob("*.json")) and len(command.family()["host"]) >= 4)
+    print(f"{how} while it {while_it}: ended after {interrupt(command, how):.2f} s")
+    code, _, err = command.end()
+    assert code == 130
+    assert err.strip() == "interrupted; what was measured is kept, the same command goes on from there"
+    kept = len(list((out / "parts").glob("*.parquet")))
+    assert kept >= 1
+    assert len(cb.load_run(out).rows()) == 2 * kept
+    assert not list(out.rglob("*.tmp"))
+
+
+def test_ctrl_c_while_processes_start_is_no_tracebacks_either(tmp_path, slow_shelf):
+    command = Command.run(tmp_path / "run", "slow:level=0..60", slow_shelf, "--no-timing")
+    wait_until(lambda: command.family()["worker"])
+    interrupt(command, "ctrl-c")
+    code, _, err = command.end()
+    assert (code, "Traceback" in err) == (130, False), err
+
+
+@pytest.mark.parametrize("process_that", ["encode", "decode"])
+def test_all_processes_end_with_a_parent_that_was_killed(tmp_path, shelf, process_that):
+    line = "ctypes.PyDLL(None).sleep(1000)"  # with Python's lock held, so that nothing there can look around
+    write_codec(shelf, "held", **{process_that: line}, extra="import ctypes\n")
+    command = Command.script(tmp_path / "run", "held:level=0..3", shelf, workers=1)
+    wait_until(lambda: len(command.family()["host"]) == 2 and (tmp_path / "run" / "samples").is_dir())
+    time.sleep(0.5)
+    code, _, _ = command.kill()
+    assert code == -signal.SIGKILL
+
+
+# ---- two commands into one folder -----------------------------------------------------------------------------------
+
+
+def test_the_second_of_two_commands_into_a_folder_is_told(tmp_path, slow_shelf):
+    out = tmp_path / "run"
+    first = Command.run(out, "slow:level=0..60", slow_shelf, "--no-timing")
+    wait_until(lambda: list((out / "parts").glob("*.json")))
+    second = Command.run(out, "none", slow_shelf, "--no-timing")
+    code, _, err = second.end()
+    assert code == 2
+    assert re.fullmatch(r"error: another codecbench command measures into .*; wait .* or name another --out\n", err)
+    first.kill()
+    assert measure("none", out, images=2).failed_tasks == 0, "the lock has ended with its process"
+
+
+def test_commands_that_start_together_never_damage_the_folder(tmp_path, slow_shelf):
+    for attempt in range(3):
+        out = tmp_path / str(attempt)
+        commands = [Command.script(out, name, slow_shelf, workers=1) for name in ("none", "slow:level=0/1")]
+        ends = [command.end() for command in commands]
+        assert 0 in [code for code, _, _ in ends]
+        assert all(code == 0 or "another codecbench command measures into" in err for code, _, err in ends)
+        manifest = json.loads((out / "run.json").read_text(encoding="utf-8"))
+        assert len(manifest["invocations"]) == sum(code == 0 for code, _, _ in ends)
+        assert measure("none,slow:level=0/1", out).failed_tasks == 0
+        assert len(cb.load_run(out).rows()) == 9
+
+
+def test_of_two_threads_into_a_folder_one_is_told(tmp_path, slow_shelf):
+    ends, start = [], threading.Barrier(2)
+
+    def go():
+        start.wait()
+        try:
+            ends.append(measure("slow:level=0..3", tmp_path / "run", images=4))
+        except UsageError as error:
+            ends.append(error)
+
+    threads = [threading.Thread(target=go) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    refused = [end for end in ends if isinstance(end, UsageError)]
+    assert len(ends) == 2
+    assert len(refused) <= 1
+    assert all("another codecbench command" in str(error) for error in refused)
+    assert len(cb.load_run(tmp_path / "run").rows()) == 16
