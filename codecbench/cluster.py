@@ -134,10 +134,12 @@ class Cluster:
 
     Attributes:
         place: what the run's jobs are given.
+        run: tells runs on one cluster apart.
     """
 
     def __init__(self, scheduler: str, address: str, client: Any, request: remote.Request, watch: Watch):
         self.place = request.place
+        self.run = request.run
         self._scheduler, self._address, self._client = scheduler, address, client
         self._request, self._watch = request, watch
         self._workers: dict[str, Worker] = {}
@@ -188,7 +190,7 @@ class Cluster:
 
     def engine(self) -> ClusterEngine:
         """Lanes for jobs of any kind: as many as the workers have threads."""
-        return ClusterEngine(self, self._client.get_executor(pure=False), lambda: self.lanes)
+        return ClusterEngine(self, self._client.get_executor(pure=False))
 
     def can_time(self) -> bool:
         """Whether a worker declares the resource ``timing``; a note says so where none does."""
@@ -202,27 +204,32 @@ class Cluster:
         """Times points, one at a time on each machine that has a worker for it; see ``passes.time_all``."""
         place = replace(self.place, threads=place.threads)
         by_host = self._timing_workers()
-        options: dict[str, Any] = {"resources": {TIMING: 1}}
-        double = {host: workers for host, workers in by_host.items() if len(workers) > 1}
-        for workers in double.values():
-            if self._scheduler != LOCAL:
+        for workers in by_host.values():
+            if len(workers) > 1 and self._scheduler != LOCAL:
                 names = ", ".join(workers)
                 watch(Event("note", f"one machine has several workers for {TIMING} ({names}); {workers[0]} is used"))
-        if double:
-            options["workers"] = [workers[0] for workers in by_host.values()]
-        executor = self._client.get_executor(pure=False, **options)
+        executor = self._client.get_executor(pure=False, resources={TIMING: 1})
         host = next(iter(by_host)) if len(by_host) == 1 else ""  # rounds of one machine are gone on with
-        used = options.get("workers")
-        with ClusterEngine(self, executor, lambda: len(self._timing_workers(used)), TIMING) as engine:
+        with ClusterEngine(self, executor, TIMING) as engine:
             return passes.time_elsewhere(plan, store, engine, place, seed, watch, host)
 
-    def _timing_workers(self, among: list[str] | None = None) -> dict[str, list[str]]:
+    def _timing_workers(self) -> dict[str, list[str]]:
         """Addresses of the workers on which times may be taken, by machine."""
         found: dict[str, list[str]] = {}
         for address, worker in sorted(self._workers.items()):
-            if worker.times and (among is None or address in among):
+            if worker.times:
                 found.setdefault(worker.report.host, []).append(address)
         return found
+
+    def usable(self, resource: str) -> dict[str, int]:
+        """Addresses of the workers that may do jobs, and how many at once; for times one a machine, and one job."""
+        if resource:
+            return {workers[0]: 1 for workers in self._timing_workers().values()}
+        return {address: worker.threads for address, worker in self._workers.items()}
+
+    def must_name(self, resource: str) -> bool:
+        """Whether the scheduler knows workers that would fit a job and may not do it."""
+        return bool(self._refused) or (resource != "" and any(len(w) > 1 for w in self._timing_workers().values()))
 
     # ---- workers that come and go -------------------------------------------------------------------------------
 
@@ -285,6 +292,15 @@ class Cluster:
                 _bounded(end, CONNECT_S if kind is None else 1.0, "its workers")
 
 
+@dataclass
+class _Sent:
+    """A call on its way: what Dask has of it, None while it has nothing; and the workers that it is for, if named."""
+
+    call: bytes
+    inner: Future[Any] | None
+    named: list[str] | None
+
+
 class ClusterEngine(SharedEngine):
     """Lanes of a cluster.
 
@@ -294,16 +310,15 @@ class ClusterEngine(SharedEngine):
     Args:
         cluster: the workers.
         executor: Dask's.
-        count: gives how many lanes there are now.
         resource: what a worker must declare, for messages; empty for any worker.
     """
 
-    def __init__(self, cluster: Cluster, executor: Any, count: Callable[[], int], resource: str = ""):
+    def __init__(self, cluster: Cluster, executor: Any, resource: str = ""):
         from distributed import KilledWorker
 
-        super().__init__(executor, count(), (KilledWorker,))
-        self._cluster, self._count, self._resource = cluster, count, resource
-        self._open: dict[Future[Any], Future[Any]] = {}
+        super().__init__(executor, sum(cluster.usable(resource).values()), (KilledWorker,))
+        self._cluster, self._resource = cluster, resource
+        self._open: dict[Future[Any], _Sent] = {}
         self._closed = threading.Event()
         self._watcher = threading.Thread(target=self._look, daemon=True)
 
@@ -311,12 +326,23 @@ class ClusterEngine(SharedEngine):
         """Queues a call on whichever worker."""
         call = pickle.dumps((function, arguments), protocol=pickle.HIGHEST_PROTOCOL)
         promise: Future[Any] = Future()
-        inner = super().submit(lane, remote.perform, self._cluster._request.run, call)
-        self._open[promise] = inner
-        inner.add_done_callback(partial(self._pass_on, promise))
+        self._send(promise, call)
         return promise
 
+    def _send(self, promise: Future[Any], call: bytes) -> None:
+        named = list(self._cluster.usable(self._resource)) if self._cluster.must_name(self._resource) else None
+        options = {} if named is None else {"workers": named, "allow_other_workers": False}
+        inner: Future[Any] = self.executor.submit(remote.perform, self._cluster.run, call, **options)
+        self._open[promise] = _Sent(call, inner, named)
+        inner.add_done_callback(partial(self._pass_on, promise))
+
     def _pass_on(self, promise: Future[Any], inner: Future[Any]) -> None:
+        sent = self._open.get(promise)
+        if sent is None or sent.inner is not inner:
+            return  # given up, or sent again
+        if not inner.cancelled() and isinstance(inner.exception(), remote.Refused):
+            sent.inner = None
+            return
         self._open.pop(promise, None)
         with contextlib.suppress(InvalidStateError):  # it was given up
             if inner.cancelled():
@@ -333,10 +359,11 @@ class ClusterEngine(SharedEngine):
         while not self._closed.wait(LOOK_S):
             try:
                 _bounded(self._cluster.look, remote.CHECK_S, "its scheduler")
-                lanes = self._count()
-                if lanes:
+                usable = self._cluster.usable(self._resource)
+                self.lanes = max(1, sum(usable.values()))
+                if usable:
                     last = time.monotonic()
-                self.lanes = max(1, lanes)
+                    self._send_again(usable)
                 if time.monotonic() - last > WORKERS_S:
                     which = f"no worker that declares {self._resource}" if self._resource else "no worker"
                     gone = f"there has been {which} for {WORKERS_S:g} s; what was measured is kept, start workers"
@@ -347,6 +374,16 @@ class ClusterEngine(SharedEngine):
                     return
             except Exception as error:  # a scheduler that is just closing; the next look will tell
                 logging.getLogger(__name__).debug("look at the workers: %s", one_line(error))
+
+    def _send_again(self, usable: Mapping[str, int]) -> None:
+        """Sends again what a worker refused, and what waits for workers that went away."""
+        for promise, sent in list(self._open.items()):
+            gone = sent.named is not None and not usable.keys() & set(sent.named)
+            if sent.inner is None or gone:
+                before, sent.inner = sent.inner, None
+                if before is not None:
+                    before.cancel()
+                self._send(promise, sent.call)
 
     def _give_up(self, error: ClusterError) -> None:
         while not self._closed.is_set():  # also what is queued from now on

@@ -167,6 +167,8 @@ def time_all(plan: Plan, store: RunFolder, place: Place, seed: int, watch: Watch
     Returns:
         How many points could not be timed.
     """
+    for name in store.damaged_timings():
+        watch(Event("note", f"damaged and set aside: {store.path / 'timings' / name}"))
     points = timing_points(plan, store, place, seed)
     waiting = [point for point in points if not timing_pass.is_complete(point.found)]
     total = len(points) * ROUNDS

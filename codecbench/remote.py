@@ -94,6 +94,10 @@ class Report:
     machine: dict[str, Any]
 
 
+class Refused(Exception):
+    """A job came to a worker that cannot take part in its run, before the scheduler was told so."""
+
+
 @dataclass
 class _Run:
     """A run that this worker was introduced to."""
@@ -247,7 +251,7 @@ def perform(run: str, call: bytes) -> Any:
 
     Raises:
         StoreError: the shared folder cannot be written.
-        Reschedule: this worker is not introduced to the run, or was refused; another one may do the job.
+        Refused: this worker is not introduced to the run, or does not fit; another one may do the job.
     """
     here = _introduced(run)
     function, arguments = pickle.loads(call)
@@ -270,8 +274,6 @@ def perform(run: str, call: bytes) -> Any:
 
 def _introduced(run: str) -> _Run:
     """The run as this worker knows it; one that has just started is introduced by the caller within seconds."""
-    from distributed import Reschedule
-
     deadline = time.monotonic() + PATIENCE_S
     while True:
         with _lock:
@@ -279,8 +281,7 @@ def _introduced(run: str) -> _Run:
         if known is not None and known.fits:
             return known
         if known is not None or time.monotonic() > deadline:
-            time.sleep(1.0)  # others are asked in the meantime
-            raise Reschedule
+            raise Refused
         time.sleep(0.05)
 
 

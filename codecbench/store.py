@@ -297,7 +297,14 @@ class RunFolder:
 
     def damaged(self) -> list[str]:
         """Names of parts that were found damaged and set aside, and not measured again since."""
-        set_aside = sorted((self.path / "parts").glob("*.damaged"))
+        return self._damaged("parts")
+
+    def damaged_timings(self) -> list[str]:
+        """Names of timings that were found damaged and set aside, and not taken again since."""
+        return self._damaged("timings")
+
+    def _damaged(self, folder: str) -> list[str]:
+        set_aside = sorted((self.path / folder).glob("*.damaged"))
         return [file.name for file in set_aside if not file.with_name(f"{file.name.partition('.')[0]}.json").is_file()]
 
     def _sidecars(self) -> Iterator[dict[str, Any]]:
@@ -396,10 +403,13 @@ class RunFolder:
         known = manifests.fingerprints_of(self.manifest)
         threads = [call.get("timing_threads") for call in self.manifest["invocations"]]
         wanted = next((number for number in reversed(threads) if number is not None), None)
-        found = (_read_json(file) for file in sorted((self.path / "timings").glob("*.json")))
         current: dict[tuple[str, str, str], tuple[tuple[int, bool], dict[str, Any]]] = {}
-        for record in found:
+        for file in sorted((self.path / "timings").glob("*.json")):
+            if not intact.TASK_ID.fullmatch(file.stem):
+                continue  # somebody else's
+            record = _read_json(file)
             if record is None or not intact.is_timing(record):
+                self._set_aside(file)
                 continue
             if known.get(record["codec"]) == record["codec_fingerprint"] and _is_whole(record):
                 key = record["dataset"], record["codec"], record["settings"]
@@ -441,7 +451,10 @@ def task_files(task: Task, measurement: Measurement, seconds: float, first_attem
     import pyarrow.parquet as pq
 
     buffer = pa.BufferOutputStream()
-    pq.write_table(row_table(task, measurement), buffer, compression="zstd")
+    names = ["dataset", "codec", "settings"]  # the other columns repeat little; nothing is ever searched in a part
+    pq.write_table(
+        row_table(task, measurement), buffer, compression="zstd", use_dictionary=names, write_statistics=False
+    )
     content = buffer.getvalue().to_pybytes()
     sidecar = _describe_task(task) | {
         "lossless": bool(measurement.lossless),

@@ -37,8 +37,8 @@ except OSError:
     import resource
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-cpu_s = time.process_time()
-print(json.dumps({"seconds": seconds, "cpu_s": cpu_s, "peak": peak, "points": len(table), "rows": int(table["images"].sum())}))
+found = {"seconds": seconds, "cpu_s": time.process_time(), "peak": peak}
+print(json.dumps(found | {"points": len(table), "rows": int(table["images"].sum())}))
 """
 """Not ``ru_maxrss`` on Linux: a new process begins with that of the one that started it."""
 

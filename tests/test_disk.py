@@ -1,0 +1,317 @@
+"""Disks that are full, parts and timings that are damaged, run folders of other versions."""
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from measuring import measure, measured, sorted_rows
+
+import codecbench as cb
+from codecbench.errors import StoreError, UsageError
+from codecbench.manifests import SCHEMA
+from codecbench.records import ROUNDS
+from codecbench.store import RunFolder
+
+SCHEMA_1 = Path(__file__).parent / "data" / "run-of-schema-1.zip"
+FULL = "error: no space left to write {}; what was measured is kept, make room and run the same command again"
+LIMITED = """
+import resource, sys
+from codecbench.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def command(*arguments, limit=None):
+    """Runs codecbench; with a limit, no process of it can write a file of more bytes."""
+    start = ["-m", "codecbench"] if limit is None else ["-c", LIMITED, str(limit)]
+    return subprocess.run([sys.executable, *start, *arguments], capture_output=True, text=True, timeout=300)
+
+
+def run_into(out, codecs, *options, limit=None):
+    common = ("--datasets", "digits", "--images", "400", "--workers", "1", "--out", str(out))
+    return command("run", "--codecs", codecs, *common, *options, limit=limit)
+
+
+def assert_full(done, out):
+    """One line that names a file of the run folder, and exit code 1."""
+    (line,) = done.stderr.strip().splitlines()
+    before, after = FULL.split("{}")
+    assert line.startswith(f"{before}{out}/"), line
+    assert line.endswith(after), line
+    assert done.returncode == 1
+    return Path(line.removeprefix(before).removesuffix(after))
+
+
+def test_a_full_disk_is_said_clearly_and_loses_nothing(tmp_path, monkeypatch):
+    run = measure("none", tmp_path / "run")
+    store = RunFolder(run.path)
+
+    def full(self, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(StoreError, match=r"no space left to write .*run the same command again"):
+            store.write_samples("x.npz", {})
+    assert len(run.rows()) == 3
+    assert not list(run.path.rglob("*.tmp"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of file sizes")
+@pytest.mark.parametrize(
+    ("limit", "where", "tasks"),
+    [(10_000, "parts", 1), (2_000, "", 0), (30_000, "figures", 3)],
+    ids=["a part", "run.json", "a figure"],
+)
+def test_a_file_that_finds_no_room_ends_the_command_with_one_line(tmp_path, limit, where, tasks):
+    out, codecs = tmp_path / "run", "none,jpeg:quality=5/95"
+    full = assert_full(run_into(out, codecs, "--no-timing", limit=limit), out)
+    assert full.parent == (out / where)
+    assert len(list((out / "parts").glob("*.json"))) == tasks
+    assert not list(out.rglob("*.tmp"))
+    again = run_into(out, codecs, "--no-timing")
+    assert again.returncode == 0, again.stderr
+    assert len(cb.load_run(out).rows()) == 3 * 400
+    assert (out / "report.html").is_file()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 600 kB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("mount"):
+        pytest.skip("only root can mount a small disk")
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted: {mounted.stderr.decode().strip()}")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def leave(disk, free):
+    """Fills a disk but for some bytes; gives the file that does so."""
+    filler, state = disk / "filler", os.statvfs(disk)
+    filler.write_bytes(bytes(state.f_bavail * state.f_frsize - free))
+    return filler
+
+
+def test_a_disk_that_runs_full_in_either_pass_and_a_command_that_goes_on(small_disk):
+    out, codecs = small_disk / "run", "none,jpeg:quality=5..95:15"
+    filler = leave(small_disk, 70_000)
+    assert assert_full(run_into(out, codecs, "--no-timing"), out).parent in (out / "parts", out / "samples")
+    kept = {file.name: file.read_bytes() for file in (out / "parts").glob("*.parquet")}
+    assert 1 <= len(kept) < 8
+    filler.unlink()
+    subprocess.run(["mount", "-o", "remount,size=8M", str(small_disk)], check=True)
+    assert run_into(out, codecs, "--no-timing").returncode == 0
+    parts = {file.name: file.read_bytes() for file in (out / "parts").glob("*.parquet")}
+    assert len(parts) == 8
+    assert kept.items() <= parts.items()
+
+    filler = leave(small_disk, 24_000)
+    assert assert_full(run_into(out, codecs), out).parent == out / "timings"
+    before = rounds(out)
+    assert 1 <= len(before) < 8
+    filler.unlink()
+    assert run_into(out, codecs).returncode == 0
+    after = rounds(out)
+    assert all(after[name][: len(times)] == times for name, times in before.items())
+    assert [len(times) for times in after.values()] == [ROUNDS] * 8
+    assert (cb.load_run(out).summary()["encode_s"] > 0).all()
+
+
+def rounds(out):
+    files = (out / "timings").glob("*.json")
+    return {file.name: json.loads(file.read_text(encoding="utf-8"))["encode_s"] for file in files}
+
+
+# ---- damaged files --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def measured_once(tmp_path_factory):
+    run = measure("none,jpeg:quality=5", tmp_path_factory.mktemp("once") / "run", timing=True)
+    run.report()
+    return run.path
+
+
+@pytest.fixture
+def finished(measured_once, tmp_path):
+    """A run folder of two tasks of three images, of a test's own."""
+    return Path(shutil.copytree(measured_once, tmp_path / "run"))
+
+
+def without(file, name):
+    record = json.loads(file.read_text(encoding="utf-8"))
+    del record[name]
+    file.write_text(json.dumps(record), encoding="utf-8")
+
+
+def altered(file, **values):
+    record = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(record | values), encoding="utf-8")
+
+
+def flip(file):
+    content = file.read_bytes()
+    file.write_bytes(content[:50] + bytes([content[50] ^ 255]) + content[51:])
+
+
+DAMAGE = {
+    "truncated": lambda part, sidecar: part.write_bytes(part.read_bytes()[:-10]),
+    "altered": lambda part, sidecar: flip(part),
+    "empty": lambda part, sidecar: part.write_bytes(b""),
+    "gone": lambda part, sidecar: part.unlink(),
+    "no JSON": lambda part, sidecar: sidecar.write_text("{", encoding="utf-8"),
+    "not text": lambda part, sidecar: sidecar.write_bytes(bytes(range(256))),
+    "empty sidecar": lambda part, sidecar: sidecar.write_bytes(b""),
+    "a list": lambda part, sidecar: sidecar.write_text("[1]", encoding="utf-8"),
+    "another's": lambda part, sidecar: altered(sidecar, task_id="0" * 24),
+    "no length": lambda part, sidecar: without(sidecar, "num_bytes"),
+    "no reason": lambda part, sidecar: without(sidecar, "failed"),
+    "a wrong type": lambda part, sidecar: altered(sidecar, shape="28x28", codec=["none"]),
+    "no checksum": lambda part, sidecar: altered(sidecar, sha256=None),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_part_is_named_set_aside_and_measured_again(finished, damage):
+    whole = sorted_rows(cb.load_run(finished))
+    part = sorted((finished / "parts").glob("*.parquet"))[0]
+    DAMAGE[damage](part, part.with_suffix(".json"))
+    run = cb.load_run(finished)
+    assert len(run.rows()) == 3, "the damaged part's rows do not count"
+    assert run.report().is_file()
+    aside = RunFolder(finished).damaged()
+    assert aside
+    assert {name.partition(".")[0] for name in aside} == {part.stem}
+    events = []
+    again = measure("none,jpeg:quality=5", finished, events=events)
+    assert measured(events) == 1
+    notes = [event.text for event in events if event.text.startswith("damaged")]
+    assert notes == [f"damaged and set aside: {finished / 'parts' / name}" for name in aside]
+    assert sorted_rows(again).equals(whole)
+    assert RunFolder(finished).damaged() == [], "what was measured again is no longer missing"
+    assert all((finished / "parts" / name).is_file() for name in aside), "nothing is thrown away"
+
+
+def test_a_damaged_part_is_found_by_the_command_that_measures(finished):
+    part = sorted((finished / "parts").glob("*.parquet"))[0]
+    part.write_bytes(part.read_bytes()[:-1])
+    events = []
+    assert len(measure("none,jpeg:quality=5", finished, events=events).rows()) == 6
+    assert measured(events) == 1
+    assert any("damaged and set aside" in event.text for event in events)
+
+
+def test_files_of_others_among_the_parts_and_timings_are_left_alone(finished):
+    for folder in ("parts", "timings"):
+        (finished / folder / "notes.json").write_text('{"mine": 1}', encoding="utf-8")
+        (finished / folder / "table.parquet").write_bytes(b"mine")
+        (finished / folder / "copy.json.tmp").write_bytes(b"mine")
+        (finished / folder / "folder.json").mkdir()
+    run = measure("none,jpeg:quality=5,png:compress_level=6", finished)
+    assert len(run.rows()) == 9
+    assert len(run.summary()) == 3
+    assert RunFolder(finished).damaged() == []
+    for folder in ("parts", "timings"):
+        assert (finished / folder / "notes.json").read_text(encoding="utf-8") == '{"mine": 1}'
+        assert (finished / folder / "table.parquet").read_bytes() == b"mine"
+        assert (finished / folder / "copy.json.tmp").exists()
+
+
+def test_what_killed_commands_left_half_written_is_removed(finished):
+    left = [finished / "parts" / "abc.parquet.4711.tmp", finished / "run.json.00c0ffee.tmp"]
+    for file in left:
+        file.write_bytes(b"half")
+    measure("png:compress_level=6", finished)
+    assert not any(file.exists() for file in left)
+
+
+TIMES = {
+    "no JSON": lambda file: file.write_text("{", encoding="utf-8"),
+    "empty": lambda file: file.write_bytes(b""),
+    "a list": lambda file: file.write_text("[]", encoding="utf-8"),
+    "other content": lambda file: file.write_text('{"mine": 1}', encoding="utf-8"),
+    "no times": lambda file: without(file, "encode_s"),
+    "times that are text": lambda file: altered(file, encode_s="quick", decode_s=["slow"] * ROUNDS),
+    "a number as text": lambda file: altered(file, images="3", cold_encode_s="2"),
+}
+
+
+@pytest.mark.parametrize("damage", TIMES)
+def test_a_damaged_timing_is_taken_again(finished, damage):
+    file, other = sorted((finished / "timings").glob("*.json"))
+    kept = other.read_bytes()
+    TIMES[damage](file)
+    run = cb.load_run(finished)
+    assert run.summary()["encode_s"].notna().sum() == 1
+    assert run.report().is_file()
+    (aside,) = RunFolder(finished).damaged_timings()
+    events = []
+    again = measure("none,jpeg:quality=5", finished, timing=True, events=events)
+    assert f"damaged and set aside: {finished / 'timings' / aside}" in [event.text for event in events]
+    steps = [event.done for event in events if event.kind == "timed"]
+    assert steps[-1] - steps[0] == ROUNDS
+    assert other.read_bytes() == kept
+    assert (again.summary()["encode_s"] > 0).all()
+
+
+# ---- other versions -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def older(tmp_path):
+    """A run folder as the first version of codecbench left it."""
+    with zipfile.ZipFile(SCHEMA_1) as archive:
+        archive.extractall(tmp_path)
+    return tmp_path / "run"
+
+
+def test_a_run_of_a_newer_version_is_refused(older):
+    file = older / "run.json"
+    altered(file, schema=SCHEMA + 1)
+    content = {path: path.read_bytes() for path in older.rglob("*") if path.is_file()}
+    for attempt in (lambda: cb.load_run(older), lambda: measure("none", older, images=5)):
+        with pytest.raises(StoreError, match=rf"newer codecbench \(schema {SCHEMA + 1}, known {SCHEMA}\)"):
+            attempt()
+    done = command("report", str(older))
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "newer codecbench" in done.stderr
+    assert {path: path.read_bytes() for path in content} == content
+    for damaged in ("{", "{}", "[]", ""):
+        file.write_text(damaged, encoding="utf-8")
+        with pytest.raises(StoreError, match="damaged"):
+            cb.load_run(older)
+    with pytest.raises(UsageError, match="no run at"):
+        cb.load_run(older / "nowhere")
+
+
+def test_a_run_of_schema_1_is_read_and_gone_on_with(older):
+    run = cb.load_run(older)
+    assert len(run.rows()) == 20
+    assert (run.summary()["encode_s"] > 0).all()
+    assert run.report().is_file()
+    before = {path: path.read_bytes() for path in older.glob("[pt]*/*") if path.is_file()}
+    assert len(before) == 12
+    events = []
+    codecs = "jpeg:quality=20/60,none,svd:rank=3"
+    again = measure(codecs, older, images=5, timing=True, events=events)
+    assert again.failed_tasks == 0
+    assert measured(events) == 4, "they were measured with other code"
+    assert [event.done for event in events if event.kind == "timed"][-1] == 4 * ROUNDS
+    assert {path: path.read_bytes() for path in before} == before, "what was measured is never thrown away"
+    assert json.loads((older / "run.json").read_text(encoding="utf-8"))["schema"] == SCHEMA
+    assert len(again.rows()) == 20
+    summary = again.summary()
+    assert (summary[["images", "timed_images"]] == 5).all(axis=None)
+    assert again.report().is_file()
+    assert not measure(codecs, older, images=5, timing=True).changed
