@@ -26,7 +26,7 @@ from codecbench.datadir import VARIABLE
 from codecbench.dataset import Dataset
 from codecbench.errors import one_line
 from codecbench.hosts import Host, HostError
-from codecbench.records import Timing
+from codecbench.records import Timing, digest
 from codecbench.registry import CODECS, MEASURING, codec_fingerprint, file_sha256
 from codecbench.store import RunFolder
 from codecbench.workers import Done, Place
@@ -63,7 +63,7 @@ class Request:
         place: device, threads and limits; its data root and folders of plugins are the caller's.
         data_dir: the data root on the workers; empty for their own ``$CODECBENCH_DATA``, else the caller's path.
         codecs: names of the planned codecs.
-        expected: what :func:`describe` told of them at the caller.
+        expected: what :func:`describe` told of them at the caller, with its ``LOADED``.
         pieces: the first images of each dataset.
         folder: the run folder, where workers write into it; None where results travel back.
         token: name of a file in that folder; its content is ``run``.
@@ -108,6 +108,13 @@ class _Run:
     over: threading.Event = field(default_factory=threading.Event)
 
 
+def _own_sources() -> str:
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return digest([file_sha256(file) for file in sources])[:12]
+
+
+LOADED = {"codecbench's sources": _own_sources()}
+"""What this process was started with: a worker that is older than an edited installation must be started again."""
 _runs: dict[str, _Run] = {}
 _busy: dict[int, str] = {}
 """Threads that are at work, and for which run."""
@@ -163,7 +170,8 @@ def _look(request: Request) -> Report:
     problems = list(_folder_problems(request))
     host = Host("checking", 1, CHECK_S, None, {"CODECBENCH_CODEC_PATH": place.codec_path})
     try:
-        problems += differences(host.call(describe, request.codecs, place.device), request.expected)
+        there = LOADED | host.call(describe, request.codecs, place.device)
+        problems += differences(there, request.expected)
         for piece in request.pieces:
             if host.call(fingerprint, piece, place.data_dir) != piece.fingerprint:
                 problems.append(f"other images of {piece.dataset.label} under {place.data_dir}")

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from codecbench import exhibits
 from codecbench.dataset import Dataset
 from codecbench.plan import Plan, fingerprint_selection, select
 from codecbench.records import digest
@@ -42,25 +43,32 @@ def write(store: RunFolder, request: Mapping[str, Any], plan: Plan, timing_threa
     classes = [CODECS.get(name) for name in plan.codec_fingerprints]
     if not all(cls.__module__.startswith(f"{CODECS.package}.") for cls in classes):
         return  # a package's plugin may be made of anything
-    weights = sorted({str(file) for cls in classes for file in cls.weight_files()})
+    if exhibits.failures(store):
+        return  # the same command tries again
+    weights = {Path(file) for cls in classes for file in cls.weight_files()}
+    logs = {file.with_suffix(".csv") for file in weights}
     stamp = {
         "request": dict(request),
         "surroundings": surroundings(),
-        "weights": {file: file_sha256(Path(file)) for file in weights},
+        "weights": {str(file): file_sha256(file) for file in sorted(weights | logs)},
         "tasks": [task.id for task in plan.tasks],
         "files": _files(store, plan, timing_threads),
     }
     store.write_file(FILE, json.dumps(stamp).encode())
 
 
-def _files(store: RunFolder, plan: Plan, timing_threads: int | None) -> list[str]:
-    """What must be there beside the parts: times of every point, and what was kept of learned codecs."""
-    kept = [f"{name}/{file.name}" for name in ("latents", "training") for file in (store.path / name).glob("*")]
-    if timing_threads is None:
-        return kept
-    points = {(task.dataset, task.codec): task.codec_fingerprint for task in plan.tasks}
-    times = [store.timing_file(*point, fingerprint, timing_threads) for point, fingerprint in points.items()]
-    return kept + [f"timings/{file.name}" for file in times]
+def _files(store: RunFolder, plan: Plan, timing_threads: int | None) -> dict[str, str]:
+    """What must be there beside the parts: what was kept of learned codecs with its checksum, and times of every point.
+
+    A file of times has none: it is written whole, and again by other commands.
+    """
+    kept = [file for name in ("latents", "training") for file in (store.path / name).glob("*")]
+    found = {f"{file.parent.name}/{file.name}": file_sha256(file) for file in kept}
+    if timing_threads is not None:
+        points = {(task.dataset, task.codec): task.codec_fingerprint for task in plan.tasks}
+        times = [store.timing_file(*point, fingerprint, timing_threads) for point, fingerprint in points.items()]
+        found |= {f"timings/{file.name}": "" for file in times}
+    return found
 
 
 def holds(path: Path, request: Mapping[str, Any], datasets: Sequence[Dataset], data_dir: Path) -> int:
@@ -92,8 +100,9 @@ def holds(path: Path, request: Mapping[str, Any], datasets: Sequence[Dataset], d
     store = RunFolder(path)
     if not set(stamp["tasks"]) <= store.finished():
         return 0
-    if not all((path / name).is_file() for name in stamp["files"]):
-        return 0
+    for name, sha in stamp["files"].items():
+        if not (path / name).is_file() or (sha and file_sha256(path / name) != sha):
+            return 0
     for dataset in datasets:
         images = dataset.load(data_dir)
         selection = select(dataset, images, request["images"], request["seed"])

@@ -92,6 +92,9 @@ class HostHere:
     def close(self) -> None:
         pass
 
+    def stderr_tail(self) -> str:
+        return ""
+
 
 def forget(name: str) -> None:
     """Lets an edited plugin be imported again, as a new process would."""
