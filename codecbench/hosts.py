@@ -13,11 +13,9 @@ import faulthandler
 import io
 import json
 import os
-import pickle
 import queue
 import select
 import signal
-import struct
 import subprocess
 import sys
 import threading
@@ -27,6 +25,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from codecbench.errors import one_line, printable
+from codecbench.messages import PlainUnpickler, receive, send
 
 if TYPE_CHECKING:
     import psutil
@@ -128,7 +127,7 @@ class Host:
         self._start_s = 0.0
         try:
             assert self._process.stdin is not None
-            _send(self._process.stdin, (function, arguments))
+            send(self._process.stdin, (function, arguments))
         except OSError:
             raise self._death() from None
 
@@ -182,7 +181,7 @@ class Host:
 
     def _receive(self) -> tuple[str, Any]:
         try:
-            kind, *content = _receive(self, _PlainUnpickler)
+            kind, *content = receive(self, PlainUnpickler)
         except (EOFError, OSError, ValueError):
             raise self._death() from None
         except Exception as error:  # something that cannot be unpickled here
@@ -348,22 +347,22 @@ def _serve() -> None:
             result = function(*arguments)
             if isinstance(result, Iterator):
                 for item in result:
-                    _send(answers, ("value", item))
-                _send(answers, ("end",))
+                    send(answers, ("value", item))
+                send(answers, ("end",))
             else:
-                _send(answers, ("value", result))
+                send(answers, ("value", result))
         except BrokenPipeError:
             os._exit(1)
         except BaseException as error:  # whatever a plugin raises, SystemExit included
             _flush()
-            _send(answers, ("error", _reason(error), describe(error)))
+            send(answers, ("error", _reason(error), describe(error)))
 
 
 def _read_requests(pipe: BinaryIO, waiting: queue.SimpleQueue[Any]) -> None:
     """Hands requests to the main thread; ends the process once nobody can ask any more."""
     while True:
         try:
-            waiting.put(_receive(pipe))
+            waiting.put(receive(pipe))
         except (EOFError, OSError):
             if sys.platform != "win32" and os.getpgrp() == os.getpid():
                 os.killpg(0, signal.SIGKILL)  # with whatever a plugin started
@@ -396,50 +395,3 @@ def describe(error: BaseException) -> str:
         return printable("".join(traceback.format_exception(error)))
     except BaseException:
         return _reason(error)
-
-
-# ---- messages: a pickle, and behind it the large arrays as they lie in memory ---------------------------------------
-
-
-def _send(pipe: Any, message: Any) -> None:
-    buffers: list[pickle.PickleBuffer] = []
-    body = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
-    parts = [memoryview(body), *(buffer.raw() for buffer in buffers)]
-    _write(pipe, struct.pack(f"<I{len(parts)}Q", len(parts), *(part.nbytes for part in parts)))
-    for part in parts:
-        _write(pipe, part)
-
-
-def _write(pipe: Any, content: bytes | memoryview) -> None:
-    rest = memoryview(content)
-    while rest:
-        rest = rest[pipe.write(rest) :]
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Takes plain data only: nothing that a host sends brings a plugin's code into this process."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        top = module.partition(".")[0]
-        plugin = module.startswith(("codecbench.codecs.", "codecbench.datasets."))
-        if top not in ("builtins", "collections", "numpy", "codecbench", "copyreg", "_codecs") or plugin:
-            raise pickle.UnpicklingError(f"{module}.{name} is no plain data")
-        return super().find_class(module, name)
-
-
-def _receive(pipe: Any, unpickler: type[pickle.Unpickler] = pickle.Unpickler) -> Any:
-    (count,) = struct.unpack("<I", _read(pipe, 4))
-    sizes = struct.unpack(f"<{count}Q", _read(pipe, 8 * count))
-    body, *buffers = [_read(pipe, size) for size in sizes]
-    return unpickler(io.BytesIO(body), buffers=buffers).load()
-
-
-def _read(pipe: Any, size: int) -> bytearray:
-    content = bytearray(size)
-    rest = memoryview(content)
-    while rest:
-        got = pipe.readinto(rest)
-        if not got:
-            raise EOFError
-        rest = rest[got:]
-    return content

@@ -19,11 +19,10 @@ from runs import MadeUpRun, usual_run
 from scipy import stats
 
 import codecbench as cb
-from codecbench import contrasts, paired, thresholds
 from codecbench.analysis import summarise
 from codecbench.cli import main
-from codecbench.comparing import Comparison, compare
-from codecbench.differing import differences
+from codecbench.comparing import Comparison, compare, contrasts, paired, thresholds
+from codecbench.comparing.differing import differences
 from codecbench.errors import StoreError, UsageError
 from codecbench.records import CodecSpec, Timing
 from codecbench.store import RunFolder

@@ -219,7 +219,7 @@ def test_a_report_of_damaged_files_is_drawn_without_them_and_says_so(finished):
     _, times = sorted((finished / "timings").glob("*.json"))
     altered(times, encode_s="quick")
     page = cb.load_run(finished).report().read_text(encoding="utf-8")
-    assert f"{sidecar.name}.damaged" in page
+    assert f"found damaged and set aside ({sidecar.stem})" in page
 
 
 def test_files_of_others_among_the_parts_and_timings_are_left_alone(finished):

@@ -11,7 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from codecbench.comparing import Comparison
-    from codecbench.contrasts import Point, Row
+    from codecbench.comparing.contrasts import Point, Row
 
 SHOWN = {"bits": "bits %", "mse": "MSE %", "psnr_db": "PSNR dB", "ssim": "SSIM"}
 """Measures of the printed table, with their heads."""
@@ -58,7 +58,8 @@ def compare(
     """
     from pathlib import Path
 
-    from codecbench import comparing, thresholds
+    from codecbench import comparing
+    from codecbench.comparing import thresholds
     from codecbench.errors import UsageError
     from codecbench.store import RunFolder
 
@@ -100,8 +101,8 @@ def block(title: str, lines: list[str]) -> None:
 
 def verdict(found: Comparison, limits: dict[str, float], err: bool) -> None:
     """Says what the thresholds found."""
+    from codecbench.comparing.thresholds import written
     from codecbench.notes import count
-    from codecbench.thresholds import written
 
     asked = ", ".join(f"{key}={written(key, limit)}" for key, limit in limits.items())
     lines = [*(f"passed over: {line}" for line in found.passed_over), *(f"worse: {line}" for line in found.failures)]
@@ -112,7 +113,7 @@ def verdict(found: Comparison, limits: dict[str, float], err: bool) -> None:
 
 def show_rates(found: Comparison) -> None:
     """Prints rates and distortions of the points that differ, and counts those that do not."""
-    from codecbench import contrasts
+    from codecbench.comparing import contrasts
     from codecbench.notes import count
 
     groups: dict[Point, dict[str, Row]] = {}
@@ -146,14 +147,14 @@ def show_rates(found: Comparison) -> None:
 
 def changes(rows: dict[str, Row]) -> bool:
     """Whether any measure of a point differs at all."""
-    from codecbench import contrasts
+    from codecbench.comparing import contrasts
 
     return any(row["verdict"] != contrasts.SAME and row["a"] != row["b"] for row in rows.values())
 
 
 def rate_cell(row: Row | None) -> str:
     """A difference with half its interval, a star where it is significant."""
-    from codecbench import contrasts, thresholds
+    from codecbench.comparing import contrasts, thresholds
 
     if row is None:
         return "–"
@@ -169,7 +170,7 @@ def rate_cell(row: Row | None) -> str:
 
 def show_times(found: Comparison) -> None:
     """Prints per codec how times changed, then the points whose change is significant."""
-    from codecbench import contrasts
+    from codecbench.comparing import contrasts
     from codecbench.wording import seconds
 
     if found.overall.empty:

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from codecbench.contrasts import HIGHER_IS_BETTER, RATES, RELATIVE, TIMES, UNCLEAR, WORSE
+from codecbench.comparing.contrasts import HIGHER_IS_BETTER, RATES, RELATIVE, TIMES, UNCLEAR, WORSE
 from codecbench.errors import UnknownNameError, UsageError
 from codecbench.notes import count
 
@@ -83,7 +83,7 @@ def checked(limits: Mapping[str, float]) -> dict[str, float]:
 
 
 def judge(rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float]) -> Judgement:
-    """Holds rows of ``codecbench.contrasts`` against thresholds."""
+    """Holds rows of ``codecbench.comparing.contrasts`` against thresholds."""
     judgement = Judgement()
     for key, limit in limits.items():
         members = [row for row in rows if row["measure"] == key]

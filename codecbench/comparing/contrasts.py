@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from codecbench import paired
+from codecbench.comparing import paired
 from codecbench.metrics import psnr_db
 from codecbench.notes import NOISY, count
 

@@ -12,7 +12,8 @@ corrected together for the number of its points, so with 5 rounds each a change 
 and one at most of a codec's points is. No test sees that one machine is faster than another, or was busier: a time
 counts against a threshold only where both were taken on the same host, with the same threads, on the same device.
 
-The columns of the tables are described in ``codecbench.contrasts``, the thresholds in ``codecbench.thresholds``.
+The columns of the tables are described in :mod:`codecbench.comparing.contrasts`, the thresholds in
+:mod:`codecbench.comparing.thresholds`.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from typing import Any
 
 import pandas as pd
 
-from codecbench import contrasts, differing, paired, thresholds
-from codecbench.contrasts import BETTER, COLUMNS, WORSE, Point, Row
+from codecbench.comparing import contrasts, differing, paired, thresholds
+from codecbench.comparing.contrasts import BETTER, COLUMNS, WORSE, Point, Row
+from codecbench.comparing.sides import Side
 from codecbench.curves import short_settings, telling_settings
 from codecbench.errors import UnknownNameError, UsageError
 from codecbench.notes import NOISY, count
 from codecbench.selection import select
-from codecbench.sides import Side
 from codecbench.specs import split_specs
 from codecbench.store import RunFolder
 
@@ -103,7 +104,7 @@ def compare(
         dataset: label of one dataset of the runs; None for all.
         codecs: specs that narrow to the points that agree with them; None for all.
         confidence: of intervals, above 0 and below 1.
-        fail_above: thresholds by key, see ``codecbench.thresholds``.
+        fail_above: thresholds by key, see ``codecbench.comparing.thresholds``.
 
     Raises:
         UsageError: an unknown dataset, codec, setting or key, a confidence that is none, or thresholds where the runs

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from codecbench.contrasts import TIMES, Images, Point
+from codecbench.comparing.contrasts import TIMES, Images, Point
 from codecbench.errors import StoreError
 from codecbench.store import RunFolder
 
