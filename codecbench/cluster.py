@@ -24,24 +24,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from codecbench import passes, remote
-from codecbench.engines import SharedEngine, hidden_main
-from codecbench.errors import ClusterError, CodecbenchError, StoreError, UsageError, one_line
+from codecbench import passes, reaching, remote
+from codecbench.engines import SharedEngine
+from codecbench.errors import ClusterError, CodecbenchError, UsageError, one_line
 from codecbench.passes import Event, Watch
 from codecbench.plan import Plan
+from codecbench.reaching import TIMING
 from codecbench.store import RunFolder
 from codecbench.workers import Place
 
 LOCAL = "local"
 ADDRESS = r"(tcp|tls|ws|wss)://[^/\s]+:\d+/?"
-CONNECT_S = 10.0
-"""How long the scheduler may take to answer, in seconds."""
 WORKERS_S = 60.0
 """How long a run waits for a worker where there is none, in seconds."""
 LOOK_S = 1.0
 """How often the workers are looked at, in seconds."""
-TIMING = "timing"
-"""The resource that workers declare on which times may be taken."""
 
 
 def check_options(scheduler: str | None, workers: int | None, worker_data_dir: object, shared_out: bool) -> None:
@@ -107,11 +104,11 @@ def reach(
     """
     run = uuid.uuid4().hex
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_quiet())
-        address = stack.enter_context(_local_cluster(workers)) if scheduler == LOCAL else scheduler.rstrip("/")
-        client = _connect(address)
-        stack.callback(_close, client)
-        token = stack.enter_context(_token(shared, run)) if shared else ""
+        stack.enter_context(reaching.quiet())
+        address = stack.enter_context(reaching.local_cluster(workers)) if scheduler == LOCAL else scheduler.rstrip("/")
+        client = reaching.connect(address)
+        stack.callback(reaching.close, client)
+        token = stack.enter_context(reaching.token_in(shared, run)) if shared else ""
         data_dir = place.data_dir if scheduler == LOCAL and not worker_data_dir else worker_data_dir
         request = remote.Request(
             run,
@@ -259,7 +256,7 @@ class Cluster:
         """Looks at workers; tells what is wrong with those that cannot take part, by address."""
         ask = partial(self._client.run, remote.look, self._request, workers=list(workers), on_error="return")
         problems = {}
-        for address, report in _bounded(ask, remote.CHECK_S, "its workers").items():
+        for address, report in reaching.bounded(ask, remote.CHECK_S, "its workers").items():
             if isinstance(report, OSError):
                 continue  # it went away
             if isinstance(report, BaseException):
@@ -282,14 +279,16 @@ class Cluster:
     def rest(self) -> None:
         """Ends the hosts of workers that have nothing to do."""
         with contextlib.suppress(Exception):
-            _bounded(partial(self._client.run, remote.rest, on_error="ignore"), CONNECT_S, "its workers")
+            reaching.bounded(
+                partial(self._client.run, remote.rest, on_error="ignore"), reaching.CONNECT_S, "its workers"
+            )
 
     def leave(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Lets every worker forget the run; waits for that where the run ended well."""
         if self._client.status == "running":
             end = partial(self._client.run, remote.end_run, self._request.run, on_error="ignore")
             with contextlib.suppress(Exception):
-                _bounded(end, CONNECT_S if kind is None else 1.0, "its workers")
+                reaching.bounded(end, reaching.CONNECT_S if kind is None else 1.0, "its workers")
 
 
 @dataclass
@@ -358,7 +357,7 @@ class ClusterEngine(SharedEngine):
         last = time.monotonic()
         while not self._closed.wait(LOOK_S):
             try:
-                _bounded(self._cluster.look, remote.CHECK_S, "its scheduler")
+                reaching.bounded(self._cluster.look, remote.CHECK_S, "its scheduler")
                 usable = self._cluster.usable(self._resource)
                 self.lanes = max(1, sum(usable.values()))
                 if usable:
@@ -403,75 +402,7 @@ class ClusterEngine(SharedEngine):
             self._cluster.rest()
         elif self._cluster._client.status == "running":
             with contextlib.suppress(Exception):
-                _bounded(partial(self.executor.shutdown, wait=False), 1.0, "its scheduler")
-
-
-# ---- reaching a scheduler -------------------------------------------------------------------------------------------
-
-
-def _connect(address: str) -> Any:
-    from distributed import Client
-
-    # In a thread: a port where something else listens can keep Dask waiting for ever.
-    try:
-        return _bounded(partial(Client, address, timeout=CONNECT_S, set_as_default=False), 2 * CONNECT_S, "it")
-    except CodecbenchError:
-        raise ClusterError(f"what listens at {address} does not answer as a Dask scheduler") from None
-    except Exception as error:
-        raise ClusterError(
-            f"no Dask scheduler answers at {address} within {CONNECT_S:g} s ({one_line(error)})"
-        ) from None
-
-
-def _close(client: Any) -> None:
-    with contextlib.suppress(Exception):
-        _bounded(partial(client.close, timeout=2), 4.0, "it")
-
-
-@contextlib.contextmanager
-def _local_cluster(workers: int) -> Iterator[str]:
-    """Worker processes on this machine, one thread each, and their scheduler."""
-    from distributed import LocalCluster
-
-    with hidden_main():  # also for workers that are started again
-        cluster = LocalCluster(  # type: ignore[no-untyped-call,unused-ignore]
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            silence_logs=logging.CRITICAL,
-            resources={TIMING: 1},
-        )
-        try:
-            yield str(cluster.scheduler_address)
-        finally:
-            with contextlib.suppress(Exception):
-                cluster.close(timeout=5)
-
-
-@contextlib.contextmanager
-def _token(folder: Path, run: str) -> Iterator[str]:
-    """A file by which workers see that a folder is the caller's."""
-    file = folder / f"{run}.tmp"
-    try:
-        file.write_text(run, encoding="utf-8")
-        yield file.name
-    except OSError as error:
-        raise StoreError(f"cannot write {folder}: {error.strerror or error}") from error
-    finally:
-        file.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps Dask's own log, which repeats what codecbench says in a line, off the terminal."""
-    logger = logging.getLogger("distributed")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
+                reaching.bounded(partial(self.executor.shutdown, wait=False), 1.0, "its scheduler")
 
 
 def _pieces(plan: Plan) -> tuple[remote.Piece, ...]:
@@ -480,26 +411,3 @@ def _pieces(plan: Plan) -> tuple[remote.Piece, ...]:
     for task in plan.tasks:
         first.setdefault(task.dataset, remote.Piece(datasets[task.dataset], task.indices, task.data_fingerprint))
     return tuple(first.values())
-
-
-def _bounded(call: Callable[[], Any], seconds: float, who: str) -> Any:
-    """What a call returns, if it returns in time.
-
-    Raises:
-        ClusterError: it does not.
-    """
-    answer: Future[Any] = Future()
-
-    def ask() -> None:
-        try:
-            answer.set_result(call())
-        except BaseException as error:
-            answer.set_exception(error)
-
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        return answer.result(timeout=seconds)
-    except TimeoutError:
-        if answer.done():
-            raise
-        raise ClusterError(f"{who} gave no answer for {seconds:g} s") from None

@@ -86,7 +86,7 @@ class LocalEngine:
             pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=begin_worker)
             self._pools[lane] = pool
         variables = dict.fromkeys(THREAD_VARIABLES, str(self.threads))
-        with _environment(variables), hidden_main(), _without_interrupts():
+        with _environment(variables), hidden_main(), without_interrupts():
             return pool.submit(function, *arguments)
 
     def renew(self, lane: int) -> None:
@@ -217,7 +217,7 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _without_interrupts() -> Iterator[None]:
+def without_interrupts() -> Iterator[None]:
     """Holds Ctrl-C back; processes that start meanwhile begin so, and are not interrupted while they import."""
     if sys.platform == "win32":
         yield

@@ -20,7 +20,7 @@ import pytest
 from plugins import write_codec
 
 import codecbench as cb
-from codecbench import cluster, registry, remote
+from codecbench import cluster, reaching, registry, remote
 from codecbench.errors import ClusterError, UsageError
 from codecbench.registry import CODECS
 
@@ -308,7 +308,7 @@ def test_a_worker_that_joins_later_helps_or_is_refused(tmp_path, shelf, monkeypa
     try:
         alone.start(join, tmp_path / "one")
         run = cb.run(
-            "slow:level=0..20",
+            "slow:level=0..14",
             "folder:pictures",
             out=tmp_path / "run",
             timing=False,
@@ -366,7 +366,7 @@ def test_a_scheduler_that_goes_away_ends_the_run_with_a_word(tmp_path, shelf):
 
 
 def test_no_scheduler_and_something_else_at_its_port(tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster, "CONNECT_S", 1.0)
+    monkeypatch.setattr(reaching, "CONNECT_S", 1.0)
     address = f"tcp://127.0.0.1:{free_port()}"
     with pytest.raises(ClusterError, match=f"no Dask scheduler answers at {address} within 1 s"):
         measure("none", tmp_path / "run", address)

@@ -94,8 +94,8 @@ STUCK = {
     "spins": Fault("decoding process gave no answer for 1 s (--task-timeout)", decode="while True: pass"),
     "holds": Fault("encoding process gave no answer for 1 s (--task-timeout)", "hold_everything()"),
     "stops": Fault("decoding process gave no answer", decode="os.kill(os.getpid(), signal.SIGSTOP)"),
-    "hoards": Fault("more than the limit of 500 MiB (--memory-limit)", "print('hungry'); hoard()", details="hungry"),
 }
+HOARDS = Fault("more than the limit of 500 MiB (--memory-limit)", "print('hungry'); hoard()", details="hungry")
 LITTERING = {
     "plain": {},
     "chatters": {
@@ -156,10 +156,10 @@ def run(faulty, folder):
 
 @pytest.fixture(scope="module")
 def stuck(faulty, folder):
-    """A run of what hangs or takes all memory."""
+    """A run of what hangs."""
     events = []
-    limits = {"task_timeout_s": 1, "memory_limit": 500 << 20}
-    return measure(f"{','.join(STUCK)},{GOOD}", folder / "stuck", workers=2, events=events, **limits), events
+    codecs = f"{','.join(STUCK)},{GOOD}"
+    return measure(codecs, folder / "stuck", workers=2, events=events, task_timeout_s=1), events
 
 
 def sidecar(run, name):
@@ -192,8 +192,16 @@ def test_a_codec_that_fails_is_tried_twice_and_recorded_with_the_reason(run, nam
 
 
 @pytest.mark.parametrize("name", STUCK)
-def test_a_codec_that_hangs_or_takes_all_memory_is_ended(stuck, name):
+def test_a_codec_that_hangs_is_ended(stuck, name):
     check(*stuck, name, STUCK[name])
+
+
+def test_a_codec_that_takes_all_memory_is_ended(tmp_path, shelf, alone):
+    write_codec(shelf, "hoards", HOARDS.encode, extra=EXTRA)
+    events = []
+    run = measure(f"hoards,{GOOD}", tmp_path / "run", events=events, memory_limit=500 << 20)
+    check(run, events, "hoards", HOARDS)
+    assert parts(run, {"none", "jpeg"}) == parts(alone, {"none", "jpeg"})
 
 
 @pytest.mark.parametrize("name", [name for name in LITTERING if name != "plain"])
