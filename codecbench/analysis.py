@@ -25,7 +25,8 @@ Columns of the summary, one row per dataset × codec × settings:
     estimated_bits                 mean bits an image by the entropy model, for codecs with one
     reason                         why images have no result
 
-Columns of times, of the rounds that ``codecbench.timing`` kept; empty where none were taken, or by an older version:
+Columns of times, of the rounds that the run kept (docs/measuring.md); empty where none were taken, or by an older
+version:
 
     encode_iqr_s, decode_iqr_s                        interquartile range over the rounds
     encode_min_s, decode_min_s                        the fastest round

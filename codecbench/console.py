@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from codecbench.learned.training import Progress
-    from codecbench.passes import Event
+    from codecbench.running.passes import Event
 
 PASSES = {"measured": "measuring", "timed": "timing"}
 

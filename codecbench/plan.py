@@ -107,6 +107,11 @@ class Plan:
     codec_fingerprints: dict[str, str]
     notes: list[str]
 
+    @property
+    def selections(self) -> dict[str, Selection]:
+        """The images chosen, by dataset label."""
+        return {source.selection.label: source.selection for source in self.sources}
+
 
 def choose_codecs(specs: str | Iterable[str], skip: Iterable[str] = ()) -> tuple[list[CodecChoice], list[str]]:
     """Resolves codec specs.

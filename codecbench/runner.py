@@ -11,16 +11,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codecbench import cluster, exhibits, manifests, passes, provenance, stamps
+from codecbench import exhibits, manifests, provenance
 from codecbench.datadir import data_root
 from codecbench.dataset import Dataset
-from codecbench.engines import LocalEngine
 from codecbench.errors import UsageError
-from codecbench.passes import Event, Watch
+from codecbench.folders import hold
+from codecbench.parts import original_name
 from codecbench.plan import CodecChoice, Plan, choose_codecs, choose_datasets, make_plan
 from codecbench.registry import CODECS, file_sha256
-from codecbench.store import RunFolder, hold, original_name
-from codecbench.workers import Place
+from codecbench.running import cluster, passes, stamps
+from codecbench.running.engines import LocalEngine
+from codecbench.running.passes import Event, Watch
+from codecbench.running.workers import Place
+from codecbench.store import RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -192,12 +195,7 @@ def run(
             another command measures into.
         StoreError: the folder cannot be written.
     """
-    for name, value in (("images", images), ("workers", workers), ("timing_threads", timing_threads)):
-        if value is not None and value < 1:
-            raise UsageError(f"{name}={value} is not allowed; allowed: 1 or more" + ", or all" * (name == "images"))
-    for name, limit in (("task_timeout_s", task_timeout_s), ("memory_limit", memory_limit)):
-        if limit is not None and limit <= 0:
-            raise UsageError(f"{name}={limit} is not allowed; allowed: more than 0, or none")
+    _check_numbers(images, workers, timing_threads, task_timeout_s, memory_limit)
     cluster.check_options(scheduler, workers, worker_data_dir, shared_out)
     root = data_root(data_dir)
     codecs, skip = ([codecs] if isinstance(codecs, str) else list(codecs)), sorted(skip)
@@ -223,19 +221,16 @@ def run(
         notes=notes + more,
         say=lambda line: watch(Event("note", line)),
     )
-    for note in plan.notes:
+    skips = [f"skipped: {skip.codec} on {skip.dataset} ({skip.images} images): {skip.reason}" for skip in plan.skips]
+    for note in plan.notes + skips:
         watch(Event("note", note))
-    for skipped in plan.skips:
-        where = f"{skipped.codec} on {skipped.dataset} ({skipped.images} images)"
-        watch(Event("note", f"skipped: {where}: {skipped.reason}"))
     threads = threads_for(count_workers) if scheduler in (None, cluster.LOCAL) else 1
     place = Place(root, path, target, threads, task_timeout_s, memory_limit, os.environ.get(CODECS.variable, ""))
     quiet = replace(place, threads=timing_threads)
     with hold(path), contextlib.ExitStack() as stack:
         store = RunFolder.for_writing(path, fresh)
-        selections = {source.selection.label: source.selection for source in plan.sources}
         logs = exhibits.logs_to_keep(store, plan.codec_fingerprints)
-        known = manifests.holds(store.manifest, selections, plan.codec_fingerprints)
+        known = manifests.holds(store.manifest, plan.selections, plan.codec_fingerprints)
         if known and not (_waiting(plan, store, quiet if timing else None) or logs or exhibits.requests(plan, store)):
             stamps.write(store, request, plan, timing_threads if timing else None)
             return _nothing_to_measure(path, len(plan.tasks), watch)
@@ -264,14 +259,7 @@ def run(
         }
         if elsewhere is not None:
             invocation |= {"cluster": elsewhere.record(), "workers": elsewhere.lanes}
-        planned: dict[str, dict[str, list[str]]] = {}
-        for task in plan.tasks:
-            planned.setdefault(task.dataset, {}).setdefault(task.codec.name, []).append(task.codec.settings_text)
-        described = {
-            choice.name: _describe(choice, plan) for choice in choices if choice.name in plan.codec_fingerprints
-        }
-        skipped_pairs = [asdict(skip) for skip in plan.skips]
-        store.join(manifests.Addition(selections, described, planned, skipped_pairs, invocation))
+        store.join(_addition(choices, plan, invocation))
         for source in plan.sources:
             originals = {index: source.images.read([index])[0] for index in source.selection.shown}
             store.write_samples(original_name(source.selection.label), originals)
@@ -286,6 +274,17 @@ def run(
         if not failed and times == timing:
             stamps.write(store, request, plan, timing_threads if timing else None)
     return Run(path, failed)
+
+
+def _check_numbers(
+    images: int | None, workers: int | None, timing_threads: int, task_timeout_s: float | None, memory_limit: int | None
+) -> None:
+    for name, value in (("images", images), ("workers", workers), ("timing_threads", timing_threads)):
+        if value is not None and value < 1:
+            raise UsageError(f"{name}={value} is not allowed; allowed: 1 or more" + ", or all" * (name == "images"))
+    for name, limit in (("task_timeout_s", task_timeout_s), ("memory_limit", memory_limit)):
+        if limit is not None and limit <= 0:
+            raise UsageError(f"{name}={limit} is not allowed; allowed: more than 0, or none")
 
 
 def _nothing_to_measure(path: Path, tasks: int, watch: Watch) -> Run:
@@ -310,6 +309,14 @@ def default_folder(datasets: Iterable[Dataset], images: int | None) -> Path:
     """``results/<datasets>-<images>``, with what file names do not take replaced by underscores."""
     labels = "+".join(re.sub(r"[^A-Za-z0-9.=-]+", "_", dataset.label) for dataset in datasets)
     return Path("results") / f"{labels}-{'all' if images is None else images}"
+
+
+def _addition(choices: Iterable[CodecChoice], plan: Plan, invocation: dict[str, Any]) -> manifests.Addition:
+    planned: dict[str, dict[str, list[str]]] = {}
+    for task in plan.tasks:
+        planned.setdefault(task.dataset, {}).setdefault(task.codec.name, []).append(task.codec.settings_text)
+    described = {choice.name: _describe(choice, plan) for choice in choices if choice.name in plan.codec_fingerprints}
+    return manifests.Addition(plan.selections, described, planned, [asdict(skip) for skip in plan.skips], invocation)
 
 
 def _describe(choice: CodecChoice, plan: Plan) -> dict[str, Any]:

@@ -16,12 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import hashlib
-import io
-import json
-import secrets
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,77 +26,16 @@ import numpy as np
 from codecbench import intact, manifests
 from codecbench.codec import Images
 from codecbench.errors import StoreError, UsageError
+from codecbench.files import dump_json, read_json, write_whole
+from codecbench.folders import check_usable, discard
 from codecbench.measure import Measurement
+from codecbench.parts import failure_files, original_name, pack_images, task_files
 from codecbench.records import ROUNDS, CodecSpec, Task, Timing, digest
-from codecbench.rows import COLUMNS, row_table
+from codecbench.rows import COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
-
-LOCK = ".lock"
-OWN = (
-    LOCK,
-    "run.json",
-    "stamp.json",
-    "summary.csv",
-    "report.html",
-    "figures",
-    "parts",
-    "timings",
-    "samples",
-    "latents",
-    "training",
-)
-"""Everything that codecbench writes into a run folder."""
-
-
-@contextlib.contextmanager
-def hold(path: Path) -> Iterator[None]:
-    """Keeps other commands from measuring into a run folder; makes the folder if it is not there.
-
-    The lock belongs to the process: it ends with it, however that ends.
-
-    Raises:
-        UsageError: another command measures into the folder; or it is none for runs, see ``RunFolder.for_writing``.
-        StoreError: the folder cannot be made or locked.
-    """
-    from filelock import FileLock, Timeout
-
-    check_usable(path)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path / LOCK, timeout=0)
-        lock.acquire()
-    except Timeout:
-        raise UsageError(
-            f"another codecbench command measures into {path}; wait until it has ended, or name another --out"
-        ) from None
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
-    except NotImplementedError as error:  # some network file systems
-        raise StoreError(f"cannot lock {path}: {error}; name an --out on another file system") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def check_usable(path: Path) -> None:
-    """Makes sure that a path can be a run folder, and that nothing of anybody else's lies there.
-
-    Raises:
-        UsageError: a file, or a folder that holds other things and no run.
-        StoreError: it cannot be read.
-    """
-    try:
-        if path.exists() and not path.is_dir():
-            raise UsageError(f"{path} is a file; a run needs a folder")
-        others = path.is_dir() and any(entry.name not in OWN for entry in path.iterdir() if entry.suffix != ".tmp")
-        if others and not (path / "run.json").is_file():
-            raise UsageError(f"{path} is not empty and holds no run; name another --out")
-    except OSError as error:
-        raise StoreError(f"cannot use {path}: {error.strerror or error}") from error
 
 
 class RunFolder:
@@ -145,7 +79,7 @@ class RunFolder:
         check_usable(path)
         if fresh:
             try:
-                _discard(path)
+                discard(path)
             except OSError as error:
                 raise StoreError(f"cannot use {path}: {error.strerror or error}") from error
         store = cls(path)
@@ -159,7 +93,7 @@ class RunFolder:
         file = self.path / "run.json"
         if not file.is_file():
             return manifests.empty()
-        found = _read_json(file)
+        found = read_json(file)
         schema = found.get("schema") if found else None
         if isinstance(schema, int) and schema > manifests.SCHEMA:
             known = f"schema {schema}, known {manifests.SCHEMA}"
@@ -180,7 +114,7 @@ class RunFolder:
             self.manifest = manifests.joined(present, addition)
         except UsageError as error:
             raise UsageError(f"{self.path} {error}; name another --out, or begin anew with --fresh") from None
-        _write(self.path / "run.json", _dump(self.manifest))
+        write_whole(self.path / "run.json", dump_json(self.manifest))
 
     @property
     def without_parts(self) -> bool:
@@ -235,7 +169,7 @@ class RunFolder:
             StoreError: the disk is full or the folder cannot be written.
         """
         for name, content in files.items():
-            _write(folder / name, content)
+            write_whole(folder / name, content)
 
     def finished(self) -> set[str]:
         """Identities of the tasks whose rows are stored whole."""
@@ -311,7 +245,7 @@ class RunFolder:
         for file in sorted((self.path / "parts").glob("*.json")):
             if not intact.TASK_ID.fullmatch(file.stem):
                 continue  # somebody else's
-            sidecar = _read_json(file)
+            sidecar = read_json(file)
             part = file.with_suffix(".parquet")
             if sidecar is None or sidecar.get("task_id") != file.stem or not intact.is_sidecar(sidecar):
                 self._set_aside(file)
@@ -330,7 +264,7 @@ class RunFolder:
 
     def write_samples(self, name: str, images: Mapping[int, Images]) -> None:
         """Keeps images to look at, losslessly, by index; large ones are cut to their middle 256×256 pixels."""
-        _write(self.path / "samples" / name, _pack(images))
+        write_whole(self.path / "samples" / name, pack_images(images))
 
     def samples(self, name: str) -> dict[int, Images]:
         """Images kept under a name, by index; empty where none are."""
@@ -382,11 +316,11 @@ class RunFolder:
             "protocol": manifests.TIMING_PROTOCOL,
         }
         file = self.timing_file(label, codec, fingerprint, timing.threads)
-        _write(file, _dump(record | dataclasses.asdict(timing)))
+        write_whole(file, dump_json(record | dataclasses.asdict(timing)))
 
     def timing(self, label: str, codec: CodecSpec, fingerprint: str, threads: int) -> Timing | None:
         """The times of a codec point on a dataset, as many rounds as there are; None where there are none."""
-        record = _read_json(self.timing_file(label, codec, fingerprint, threads))
+        record = read_json(self.timing_file(label, codec, fingerprint, threads))
         names = [field.name for field in dataclasses.fields(Timing)]
         if record is None or not intact.is_timing(record) or not record.keys() >= set(names):
             return None
@@ -407,7 +341,7 @@ class RunFolder:
         for file in sorted((self.path / "timings").glob("*.json")):
             if not intact.TASK_ID.fullmatch(file.stem):
                 continue  # somebody else's
-            record = _read_json(file)
+            record = read_json(file)
             if record is None or not intact.is_timing(record):
                 self._set_aside(file)
                 continue
@@ -434,131 +368,10 @@ class RunFolder:
             StoreError: the disk is full or the folder cannot be written.
         """
         file = self.path / name
-        _write(file, content)
+        write_whole(file, content)
         return file
-
-
-def task_files(task: Task, measurement: Measurement, seconds: float, first_attempt: str = "") -> dict[str, bytes]:
-    """The files of a finished task, by path in the run folder, in the order in which they must be written.
-
-    Args:
-        task: the task.
-        measurement: what it gave.
-        seconds: how long it took.
-        first_attempt: why it did not succeed at once.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    buffer = pa.BufferOutputStream()
-    names = ["dataset", "codec", "settings"]  # the other columns repeat little; nothing is ever searched in a part
-    pq.write_table(
-        row_table(task, measurement), buffer, compression="zstd", use_dictionary=names, write_statistics=False
-    )
-    content = buffer.getvalue().to_pybytes()
-    sidecar = _describe_task(task) | {
-        "lossless": bool(measurement.lossless),
-        "failed": "",
-        "first_attempt": first_attempt,
-        "seconds": round(seconds, 6),
-        "num_bytes": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
-    samples = {f"samples/{task.id}.npz": _pack(measurement.shown)} if measurement.shown else {}
-    return samples | {f"parts/{task.id}.parquet": content, f"parts/{task.id}.json": _dump(sidecar)}
-
-
-def failure_files(task: Task, reason: str, details: str, seconds: float, attempts: int = 1) -> dict[str, bytes]:
-    """The file that records a failed task, by path in the run folder.
-
-    Args:
-        task: the task.
-        reason: why it failed, in one line.
-        details: a traceback, or the end of what the codec's process wrote.
-        seconds: how long it took, with all attempts.
-        attempts: how often it was tried.
-    """
-    sidecar = _describe_task(task) | {
-        "failed": reason,
-        "details": details,
-        "attempts": attempts,
-        "seconds": round(seconds, 6),
-    }
-    return {f"parts/{task.id}.json": _dump(sidecar)}
-
-
-def original_name(label: str) -> str:
-    """The name under which the originals of a dataset's shown images are kept."""
-    return f"original-{digest(label)}.npz"
-
-
-def _write(file: Path, content: bytes) -> None:
-    temporary = file.with_name(f"{file.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(file)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise StoreError(_why_not_written(file, error)) from error
-
-
-def _why_not_written(file: Path, error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"no space left to write {file}; what was measured is kept, make room and run the same command again"
-    return f"cannot write {file}: {error.strerror or error}"
-
-
-def _pack(images: Mapping[int, Images]) -> bytes:
-    buffer = io.BytesIO()
-    arrays: dict[str, Any] = {str(index): _middle(image) for index, image in images.items()}
-    np.savez_compressed(buffer, **arrays)
-    return buffer.getvalue()
-
-
-def _middle(image: Images, side: int = 256) -> Images:
-    top, left = max(0, (image.shape[0] - side) // 2), max(0, (image.shape[1] - side) // 2)
-    return image[top : top + side, left : left + side]
-
-
-def _dump(content: Mapping[str, Any]) -> bytes:
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    return text.encode("utf-8", "backslashreplace")  # half a character, as in some file names, is JSON once escaped
 
 
 def _is_whole(timing: Mapping[str, Any]) -> bool:
     """Whether times have all their rounds; those of protocol 1 were written at the end only."""
     return bool(timing["failed"]) or "protocol" not in timing or len(timing["encode_s"]) >= ROUNDS
-
-
-def _read_json(file: Path) -> dict[str, Any] | None:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
-def _describe_task(task: Task) -> dict[str, Any]:
-    return {
-        "task_id": task.id,
-        "dataset": task.dataset,
-        "codec": task.codec.name,
-        "settings": task.codec.settings_text,
-        "images": len(task.indices),
-        "shape": list(task.shape),
-        "codec_fingerprint": task.codec_fingerprint,
-        "data_fingerprint": task.data_fingerprint,
-    }
-
-
-def _discard(path: Path) -> None:
-    for name in OWN:
-        entry = path / name
-        if name == LOCK:
-            continue  # held by whoever throws away
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink(missing_ok=True)

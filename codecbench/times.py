@@ -1,4 +1,4 @@
-"""Columns of a summary that tell how long a codec takes, from the records of ``codecbench.timing``.
+"""Columns of a summary that tell how long a codec takes, from the records of ``codecbench.running.timing``.
 
 Records of schema 1 hold the wall times of one batch only; what they do not tell stays empty.
 """

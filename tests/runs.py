@@ -11,9 +11,10 @@ import numpy as np
 from codecbench.codec import Images
 from codecbench.manifests import Addition
 from codecbench.measure import Measurement
+from codecbench.parts import original_name
 from codecbench.records import CodecSpec, Selection, Shape, Task, Timing
 from codecbench.settings import Value
-from codecbench.store import RunFolder, original_name
+from codecbench.store import RunFolder
 
 INVOCATION = {
     "command": "codecbench run --codecs all",

@@ -13,14 +13,15 @@ import pytest
 from plugins import write_codec
 
 import codecbench as cb
-from codecbench import exhibition, exhibits, passes, workers
+from codecbench import exhibition, exhibits
 from codecbench.analysis import summarise
 from codecbench.curves import mark_points
 from codecbench.errors import one_line
-from codecbench.hosts import HostError
 from codecbench.plan import open_dataset
 from codecbench.projection import principal_plane
 from codecbench.registry import CODECS
+from codecbench.running import passes, workers
+from codecbench.running.hosts import HostError
 from codecbench.store import RunFolder
 
 LATENTS = """

@@ -11,7 +11,8 @@ from PIL import Image
 from plugins import write_codec
 
 import codecbench as cb
-from codecbench import runner, stamps
+from codecbench import runner
+from codecbench.running import stamps
 
 
 @pytest.fixture

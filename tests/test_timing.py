@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from codecbench import timing
 from codecbench.errors import ContractError
-from codecbench.hosts import Host
 from codecbench.records import CodecSpec
 from codecbench.registry import CODECS, codec_fingerprint
+from codecbench.running import timing
+from codecbench.running.hosts import Host
 
 NONE = CodecSpec.of("none", {})
 

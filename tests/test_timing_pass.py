@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codecbench import timing, timing_pass
-from codecbench.hosts import HostError
 from codecbench.records import ROUNDS, CodecSpec, Task, Timing
-from codecbench.timing_pass import Point, groups, time_group
-from codecbench.workers import Place
+from codecbench.running import timing, timing_pass
+from codecbench.running.hosts import HostError
+from codecbench.running.timing_pass import Point, groups, time_group
+from codecbench.running.workers import Place
 
 PLACE = Place(Path(), None, "cpu", threads=3)
 IMAGES = np.zeros((12, 8, 8, 1), np.uint8)

@@ -1,8 +1,8 @@
 """Jobs as they run in worker processes: rates and distortions of tasks, and what is kept of learned codecs.
 
-A worker never runs a codec itself. It has two hosts (``codecbench.hosts``), one that encodes and one that decodes, both
-for one codec at a time: the decoding one gets specs and bytes, and has never seen an image. Whatever a codec does, a
-crash, a call of exit, a hang, too much memory, costs its own task only.
+A worker never runs a codec itself. It has two hosts (``codecbench.running.hosts``), one that encodes and one that
+decodes, both for one codec at a time: the decoding one gets specs and bytes, and has never seen an image. Whatever a
+codec does, a crash, a call of exit, a hang, too much memory, costs its own task only.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from codecbench import measure
 from codecbench.codec import Images
 from codecbench.dataset import Dataset, ImageSet, fingerprint_pixels
 from codecbench.errors import DatasetError, PluginError, one_line
-from codecbench.hosts import Host, HostError, describe, kill_all
+from codecbench.parts import failure_files, task_files
 from codecbench.provenance import device_name
 from codecbench.records import Task
 from codecbench.registry import CODECS, codec_fingerprint
-from codecbench.store import RunFolder, failure_files, task_files
+from codecbench.running.hosts import Host, HostError, describe, kill_all
+from codecbench.store import RunFolder
 
 if TYPE_CHECKING:
     from codecbench.exhibits import Request
@@ -324,7 +325,7 @@ def check_codec(name: str, fingerprint: str, device: str, threads: int) -> None:
 
 def begin_worker() -> None:
     """Leaves Ctrl-C to the parent, which ends its workers in order; ends the hosts with the worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # held back until here, see codecbench.engines
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # held back until here, see codecbench.running.engines
     signal.signal(signal.SIGTERM, _end)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -12,11 +12,11 @@ import random
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from codecbench import timing
 from codecbench.codec import Images
-from codecbench.hosts import Host, HostError
 from codecbench.records import ROUNDS, Shape, Task, Timing
-from codecbench.workers import Place
+from codecbench.running import timing
+from codecbench.running.hosts import Host, HostError
+from codecbench.running.workers import Place
 
 GROUP = 8
 """Codecs that have processes at the same time."""

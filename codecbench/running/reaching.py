@@ -12,8 +12,8 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
-from codecbench.engines import hidden_main, without_interrupts
 from codecbench.errors import ClusterError, CodecbenchError, StoreError, one_line
+from codecbench.running.engines import hidden_main, without_interrupts
 
 CONNECT_S = 10.0
 """How long the scheduler may take to answer, in seconds."""

@@ -1,8 +1,8 @@
 """What a cluster's workers do: show that they are what a run needs, do its jobs, time, and forget it.
 
-A worker process may have several threads, each with a pair of hosts of its own (``codecbench.workers``), and may work
-for several runs at once. It does the jobs of a run only after it was introduced to it: after the caller sent it the
-run's :class:`Request`, and it found the same versions, codecs and images as the caller has.
+A worker process may have several threads, each with a pair of hosts of its own (``codecbench.running.workers``), and
+may work for several runs at once. It does the jobs of a run only after it was introduced to it: after the caller sent
+it the run's :class:`Request`, and it found the same versions, codecs and images as the caller has.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from codecbench import __version__, provenance, timing_pass, workers
+from codecbench import __version__, provenance
 from codecbench.datadir import VARIABLE
 from codecbench.dataset import Dataset
 from codecbench.errors import one_line
-from codecbench.hosts import Host, HostError
 from codecbench.records import Timing, digest
 from codecbench.registry import CODECS, MEASURING, codec_fingerprint, file_sha256
+from codecbench.running import timing_pass, workers
+from codecbench.running.hosts import Host, HostError
+from codecbench.running.workers import Done, Place
 from codecbench.store import RunFolder
-from codecbench.workers import Done, Place
 
 LIBRARIES = ("numpy", "scipy", "pyarrow")
 """Libraries beside the codecs' own that rows are made with."""
@@ -109,7 +110,7 @@ class _Run:
 
 
 def _own_sources() -> str:
-    sources = sorted(Path(__file__).parent.glob("*.py"))
+    sources = sorted(Path(__file__).parents[1].rglob("*.py"))
     return digest([file_sha256(file) for file in sources])[:12]
 
 

@@ -21,8 +21,8 @@ from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
 
-from codecbench.hosts import THREAD_VARIABLES
-from codecbench.workers import begin_worker
+from codecbench.running.hosts import THREAD_VARIABLES
+from codecbench.running.workers import begin_worker
 
 MOST_WORKERS = 61 if sys.platform == "win32" else sys.maxsize
 """Windows cannot wait for more processes at once."""

@@ -10,14 +10,15 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from codecbench import exhibits, provenance, timing_pass
-from codecbench.engines import Engine, Entry, LocalEngine, drain
+from codecbench import exhibits, provenance
 from codecbench.plan import Plan
 from codecbench.records import ROUNDS, CodecSpec, Task, Timing
 from codecbench.registry import CODECS
-from codecbench.remote import time_points
+from codecbench.running import timing_pass
+from codecbench.running.engines import Engine, Entry, LocalEngine, drain
+from codecbench.running.remote import time_points
+from codecbench.running.workers import Done, Job, Place, exhibit, work
 from codecbench.store import RunFolder
-from codecbench.workers import Done, Job, Place, exhibit, work
 
 WORKER_DIED = "the worker process died (killed, or out of memory), twice"
 

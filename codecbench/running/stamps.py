@@ -58,16 +58,13 @@ def write(store: RunFolder, request: Mapping[str, Any], plan: Plan, timing_threa
 
 
 def _files(store: RunFolder, plan: Plan, timing_threads: int | None) -> dict[str, str]:
-    """What must be there beside the parts: what was kept of learned codecs with its checksum, and times of every point.
-
-    A file of times has none: it is written whole, and again by other commands.
-    """
+    """What must be there beside the parts, with checksums: what was kept of learned codecs, and times of every point."""
     kept = [file for name in ("latents", "training") for file in (store.path / name).glob("*")]
     found = {f"{file.parent.name}/{file.name}": file_sha256(file) for file in kept}
     if timing_threads is not None:
         points = {(task.dataset, task.codec): task.codec_fingerprint for task in plan.tasks}
         times = [store.timing_file(*point, fingerprint, timing_threads) for point, fingerprint in points.items()]
-        found |= {f"timings/{file.name}": "" for file in times}
+        found |= {f"timings/{file.name}": file_sha256(file) for file in times}
     return found
 
 
@@ -100,9 +97,8 @@ def holds(path: Path, request: Mapping[str, Any], datasets: Sequence[Dataset], d
     store = RunFolder(path)
     if not set(stamp["tasks"]) <= store.finished():
         return 0
-    for name, sha in stamp["files"].items():
-        if not (path / name).is_file() or (sha and file_sha256(path / name) != sha):
-            return 0
+    if any(file_sha256(path / name) != sha for name, sha in stamp["files"].items()):
+        return 0
     for dataset in datasets:
         images = dataset.load(data_dir)
         selection = select(dataset, images, request["images"], request["seed"])
@@ -114,7 +110,7 @@ def holds(path: Path, request: Mapping[str, Any], datasets: Sequence[Dataset], d
 
 def surroundings() -> str:
     """Digest of all sources of codecbench and of the plugins on the shelves, and of all packages' versions."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     sources = {str(file) for file in package.rglob("*.py")}
     for shelf in (CODECS, DATASETS):
         for folder in importlib.import_module(shelf.package).__path__:

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from codecbench.errors import one_line, printable
-from codecbench.messages import PlainUnpickler, receive, send
+from codecbench.running.messages import PlainUnpickler, receive, send
 
 if TYPE_CHECKING:
     import psutil
@@ -40,7 +40,7 @@ _LOOK_MS = 250
 WATCH_S = 0.1
 """How often a host's time and memory are looked at, in seconds."""
 _START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from codecbench.hosts import serve; "
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from codecbench.running.hosts import serve; "
     "serve(int(sys.argv[2]))"
 )
 _live: set[Host] = set()

@@ -1,8 +1,8 @@
 """A run on a cluster: Dask's scheduler and workers, through Dask's own executor (``codecbench run --scheduler``).
 
 Jobs are those of a local run. Every worker is looked at before it gets one: its versions, its codecs and the first
-images of each dataset must be the caller's (``codecbench.remote``). A worker that joins later is looked at when it
-joins. One that dies costs the jobs that it had, which Dask gives to others.
+images of each dataset must be the caller's (``codecbench.running.remote``). A worker that joins later is looked at when
+it joins. One that dies costs the jobs that it had, which Dask gives to others.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from codecbench import passes, reaching, remote
-from codecbench.engines import SharedEngine
 from codecbench.errors import ClusterError, CodecbenchError, UsageError, one_line
-from codecbench.passes import Event, Watch
 from codecbench.plan import Plan
-from codecbench.reaching import TIMING
+from codecbench.running import passes, reaching, remote
+from codecbench.running.engines import SharedEngine
+from codecbench.running.passes import Event, Watch
+from codecbench.running.reaching import TIMING
+from codecbench.running.workers import Place
 from codecbench.store import RunFolder
-from codecbench.workers import Place
 
 LOCAL = "local"
 ADDRESS = r"(tcp|tls|ws|wss)://[^/\s]+:\d+/?"

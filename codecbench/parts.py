@@ -1,0 +1,96 @@
+"""What a task leaves in a run folder, as the content of files: its rows, its record, the images to look at."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from codecbench.codec import Images
+from codecbench.files import dump_json
+from codecbench.measure import Measurement
+from codecbench.records import Task, digest
+from codecbench.rows import row_table
+
+
+def task_files(task: Task, measurement: Measurement, seconds: float, first_attempt: str = "") -> dict[str, bytes]:
+    """The files of a finished task, by path in the run folder, in the order in which they must be written.
+
+    Args:
+        task: the task.
+        measurement: what it gave.
+        seconds: how long it took.
+        first_attempt: why it did not succeed at once.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = pa.BufferOutputStream()
+    names = ["dataset", "codec", "settings"]  # the other columns repeat little; nothing is ever searched in a part
+    pq.write_table(
+        row_table(task, measurement), buffer, compression="zstd", use_dictionary=names, write_statistics=False
+    )
+    content = buffer.getvalue().to_pybytes()
+    sidecar = _describe_task(task) | {
+        "lossless": bool(measurement.lossless),
+        "failed": "",
+        "first_attempt": first_attempt,
+        "seconds": round(seconds, 6),
+        "num_bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    samples = {f"samples/{task.id}.npz": pack_images(measurement.shown)} if measurement.shown else {}
+    return samples | {f"parts/{task.id}.parquet": content, f"parts/{task.id}.json": dump_json(sidecar)}
+
+
+def failure_files(task: Task, reason: str, details: str, seconds: float, attempts: int = 1) -> dict[str, bytes]:
+    """The file that records a failed task, by path in the run folder.
+
+    Args:
+        task: the task.
+        reason: why it failed, in one line.
+        details: a traceback, or the end of what the codec's process wrote.
+        seconds: how long it took, with all attempts.
+        attempts: how often it was tried.
+    """
+    sidecar = _describe_task(task) | {
+        "failed": reason,
+        "details": details,
+        "attempts": attempts,
+        "seconds": round(seconds, 6),
+    }
+    return {f"parts/{task.id}.json": dump_json(sidecar)}
+
+
+def original_name(label: str) -> str:
+    """The name under which the originals of a dataset's shown images are kept."""
+    return f"original-{digest(label)}.npz"
+
+
+def pack_images(images: Mapping[int, Images]) -> bytes:
+    """Images by index as the content of an ``npz`` file; large ones are cut to their middle 256×256 pixels."""
+    buffer = io.BytesIO()
+    arrays: dict[str, Any] = {str(index): _middle(image) for index, image in images.items()}
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _middle(image: Images, side: int = 256) -> Images:
+    top, left = max(0, (image.shape[0] - side) // 2), max(0, (image.shape[1] - side) // 2)
+    return image[top : top + side, left : left + side]
+
+
+def _describe_task(task: Task) -> dict[str, Any]:
+    return {
+        "task_id": task.id,
+        "dataset": task.dataset,
+        "codec": task.codec.name,
+        "settings": task.codec.settings_text,
+        "images": len(task.indices),
+        "shape": list(task.shape),
+        "codec_fingerprint": task.codec_fingerprint,
+        "data_fingerprint": task.data_fingerprint,
+    }
