@@ -28,7 +28,7 @@ def test_a_run_from_command_to_report(tmp_path):
     assert done.returncode == 0, done.stderr
     assert f"report  {out / 'report.html'}" in done.stdout
     assert "measuring 11/11" in done.stdout
-    assert "timing 11/11" in done.stdout
+    assert "timing 55/55" in done.stdout
     table = pd.read_csv(out / "summary.csv", keep_default_na=False)
     assert len(table) == 11
     assert set(table["failed"]) == {0}

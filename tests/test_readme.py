@@ -39,7 +39,8 @@ def commands() -> list[tuple[str, str]]:
     found = []
     for page in PAGES:
         for block in re.findall(r"^```sh\n(.*?)^```$", text(page), re.MULTILINE | re.DOTALL):
-            found += [(page.name, line) for line in block.replace("\\\n", " ").splitlines() if "codecbench " in line]
+            lines = block.replace("\\\n", " ").splitlines()
+            found += [(page.name, line) for line in lines if "codecbench " in line.partition(" #")[0]]
     return found
 
 

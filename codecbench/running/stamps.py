@@ -58,7 +58,7 @@ def write(store: RunFolder, request: Mapping[str, Any], plan: Plan, timing_threa
 
 
 def _files(store: RunFolder, plan: Plan, timing_threads: int | None) -> dict[str, str]:
-    """What must be there beside the parts, with checksums: what was kept of learned codecs, and times of every point."""
+    """What must be there beside the parts, with checksums: what is kept of learned codecs, and times of every point."""
     kept = [file for name in ("latents", "training") for file in (store.path / name).glob("*")]
     found = {f"{file.parent.name}/{file.name}": file_sha256(file) for file in kept}
     if timing_threads is not None:
