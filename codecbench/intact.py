@@ -73,6 +73,7 @@ def is_timing(record: Mapping[str, Any]) -> bool:
             isinstance(value, _NUMBER) for values in record.values() if isinstance(values, list) for value in values
         )
         and len(record.get("shape", (0, 0, 0))) == 3
+        and bool(record["failed"] or "protocol" in record or (record["encode_s"] and record["decode_s"]))
     )
 
 

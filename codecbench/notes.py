@@ -33,6 +33,7 @@ def all_notes(
     points: pd.DataFrame,
     failures: Sequence[Mapping[str, Any]],
     damaged: Sequence[str],
+    timings: Sequence[Mapping[str, Any]] = (),
 ) -> list[Note]:
     """Everything worth a note about a run.
 
@@ -41,12 +42,14 @@ def all_notes(
         points: marked points, see ``codecbench.curves.mark_points``.
         failures: the sidecars of failed tasks.
         damaged: names of the parts that were set aside.
+        timings: the records of the times, of which those that failed are told.
 
     Returns:
         Notes with at least one line each, the gravest first.
     """
     notes = [
         Note("Failed", _failed(failures), grave=True),
+        Note("Not timed", _not_timed(timings), grave=True),
         Note("Damaged", _damaged(damaged), grave=True),
         Note("Not measured (yet)", _missing(manifest, points), grave=True),
         Note("Choice of data and codecs", _recorded(manifest)),
@@ -73,6 +76,17 @@ def _failed(failures: Sequence[Mapping[str, Any]]) -> list[str]:
         images = sum(member["images"] for member in members)
         lines.append(f"{codec}{where} on {dataset}, {count(images, 'image')} without a result: {reason}")
     return sorted(lines)
+
+
+def _not_timed(timings: Sequence[Mapping[str, Any]]) -> list[str]:
+    groups: dict[tuple[str, str, str], int] = {}
+    for record in timings:
+        if record["failed"]:
+            key = record["codec"], record["dataset"], record["failed"]
+            groups[key] = groups.get(key, 0) + 1
+    return sorted(
+        f"{codec} on {dataset}, {count(number, 'point')}: {why}" for (codec, dataset, why), number in groups.items()
+    )
 
 
 def _damaged(names: Sequence[str]) -> list[str]:

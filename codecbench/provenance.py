@@ -36,17 +36,18 @@ OPTIONAL_LIBRARIES = ("imagecodecs", "distributed")
 """Told where they are installed; codecbench does without them."""
 PILLOW_LIBRARIES = ("libjpeg_turbo", "mozjpeg", "jpg", "jpg_2000", "webp", "avif", "zlib", "zlib_ng")
 """Libraries inside Pillow that write or read streams, by its own names; libavif's AV1 codecs are told beside them."""
-THREAD_VARIABLES = (
+THREAD_COUNTS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
-    "OMP_PROC_BIND",
-    "OMP_WAIT_POLICY",
-    "GOMP_CPU_AFFINITY",
-    "KMP_AFFINITY",
+    "RAYON_NUM_THREADS",
 )
-"""Environment variables that decide how many threads libraries use, and where these run."""
+"""Environment variables that decide how many threads libraries use; set in every process that a run starts."""
+THREAD_VARIABLES = (*THREAD_COUNTS, "OMP_PROC_BIND", "OMP_WAIT_POLICY", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")
+"""The same, and those that decide where threads run and how they wait."""
 CPUS = Path("/sys/devices/system/cpu")
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 

@@ -105,6 +105,7 @@ class Timing:
         threads: threads that the codec could use.
         device: ``cpu`` or the accelerator's name.
         failed: the reason in one line, or empty.
+        details: of a failure, a traceback or the end of what the codec's process wrote.
         batch: images in one call; 1 for codecs that work image by image.
         encode_cpu_s: CPU seconds an image, of all threads and child processes, in the same calls as ``encode_s``.
         decode_cpu_s: the same for decoding.
@@ -113,8 +114,8 @@ class Timing:
         cold_encode_s: seconds of the first call in a fresh process, with the import of the plugin, the loading of
             weights and the compiling of kernels; taken on one point of a codec and dataset, None on the others.
         cold_decode_s: the same for decoding.
-        encode_peak_bytes: peak resident memory of the process that encoded, and did nothing else, with this codec on
-            this dataset, libraries included; None where the system does not tell.
+        encode_peak_bytes: peak resident memory, up to the last round, of the process that encoded, and did nothing
+            else, with this codec on this dataset, libraries included; None where the system does not tell.
         decode_peak_bytes: the same for decoding.
         device_peak_bytes: peak memory allocated on the accelerator, the larger of encoding and decoding.
         transfer_s: seconds an image to move the pixels to the accelerator and back, which the times include.
@@ -143,6 +144,7 @@ class Timing:
     shape: Shape = (0, 0, 0)
     seed: int = 0
     host: str = ""
+    details: str = ""
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,7 @@ CODECS: Shelf[Codec] = Shelf("codec")
 DATASETS: Shelf[Dataset] = Shelf("dataset")
 
 
-MEASURING = ("arrays.py", "codec.py", "measure.py", "metrics.py", "similarity.py")
+MEASURING = ("arrays.py", "codec.py", "measure.py", "metrics.py", "rows.py", "similarity.py")
 """Files of codecbench, beside the plugin's own, that decide what a row says."""
 
 

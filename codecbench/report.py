@@ -93,7 +93,7 @@ class _Report:
         if drawn:
             self._save("rate-distortion", figures.rate_distortion(self.points, drawn[:4], styles=self.styles))
         training = self._training()
-        notes = all_notes(manifest, self.points, self.failures, self.store.damaged())
+        notes = all_notes(manifest, self.points, self.failures, self.store.damaged(), self.store.timings())
         notes += exhibition.notes(self.store)
         html = (
             _environment()

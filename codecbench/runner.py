@@ -259,6 +259,7 @@ def run(
         }
         if elsewhere is not None:
             invocation |= {"cluster": elsewhere.record(), "workers": elsewhere.lanes}
+        stamps.remove(store)
         store.join(_addition(choices, plan, invocation))
         for source in plan.sources:
             originals = {index: source.images.read([index])[0] for index in source.selection.shown}

@@ -17,6 +17,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -271,8 +273,13 @@ class RunFolder:
         file = self.path / "samples" / name
         if not file.is_file():
             return {}
-        with np.load(file, allow_pickle=False) as archive:
-            return {int(key): archive[key] for key in archive.files}
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                return {int(key): archive[key] for key in archive.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+            with contextlib.suppress(OSError):
+                file.replace(file.with_name(file.name + ".damaged"))
+            return {}
 
     def originals(self, label: str) -> dict[int, Images]:
         """The originals of a dataset's shown images, by index."""

@@ -48,7 +48,7 @@ def pair(tmp_path: Path, a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[Ru
 def timed(run: MadeUpRun, seconds: Any = ROUNDS, settings: Any = None, codec: str = "c", **more: Any) -> None:
     """Gives a point times, by default on one host."""
     record = {"threads": 1, "device": "cpu", "host": "aaaaaaaa"} | more
-    timing = Timing(8, tuple(seconds), ROUNDS[: len(seconds)], **record)
+    timing = Timing(record.pop("images", 8), tuple(seconds), ROUNDS[: len(seconds)], **record)
     run.store.write_timing(LABEL, CodecSpec.of(codec, settings or {"q": 1}), f"print-{codec}", timing)
 
 
@@ -559,6 +559,27 @@ def test_wrong_requests(options: dict[str, Any], message: str, tmp_path: Path) -
     with pytest.raises(UsageError) as caught:
         compare(a, b, **options)
     assert str(caught.value).startswith(message)
+
+
+def test_a_point_that_fails_in_the_other_run_alone_fails_every_threshold(tmp_path: Path) -> None:
+    a, b = made_up(tmp_path / "a"), MadeUpRun(tmp_path / "b", {LABEL: (28, 28, 1)}, ["c"])
+    for run in (a, b):
+        run.point(LABEL, "c", {"q": 2})
+    a.point(LABEL, "c", {"q": 3})
+    b.failure(LABEL, "c", "ValueError: no luck", {"q": 1})
+    found = compare(a.store, b.store, fail_above={"bits": 50.0})
+    assert found.failures == [f"c:q=1 on {LABEL}: failed in B: ValueError: no luck"]
+    assert found.passed_over == [f"c:q=3 on {LABEL}: not in B"]
+    assert compare(b.store, a.store, fail_above={"bits": 50.0}).failures == []
+
+
+def test_times_of_other_images_never_fail(tmp_path: Path) -> None:
+    a, b = made_up(tmp_path / "a"), made_up(tmp_path / "b")
+    timed(a, images=8)
+    timed(b, [2.0 * seconds for seconds in ROUNDS], images=4)
+    found = compare(a.store, b.store, fail_above={"encode_s": 1.0})
+    assert not found.failures
+    assert any("other timed images (8 and 4)" in line for line in found.warnings)
 
 
 def test_thresholds_need_a_point_in_common(tmp_path: Path) -> None:

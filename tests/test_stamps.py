@@ -107,6 +107,18 @@ def test_a_run_with_failures_leaves_no_stamp(tmp_path, folder, monkeypatch):
     assert not (done.path / stamps.FILE).exists()
 
 
+def test_a_command_that_changes_the_folder_forgets_the_stamp(tmp_path, folder, planned):
+    done = run(tmp_path / "run", f"folder:{folder}")
+    assert (done.path / stamps.FILE).exists()
+    run(tmp_path / "run", f"folder:{folder}", codecs="png:compress_level=1", memory_limit=1)
+    assert not (done.path / stamps.FILE).exists()
+
+
+def test_plugins_of_others_leave_no_stamp(tmp_path, folder, shelf):
+    write_codec(shelf, "mine")
+    assert not (run(tmp_path / "run", f"folder:{folder}", codecs="mine").path / stamps.FILE).exists()
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
 def test_a_damaged_stamp_is_none(tmp_path, folder, planned, content):
     done = run(tmp_path / "run", f"folder:{folder}")

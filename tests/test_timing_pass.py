@@ -1,5 +1,6 @@
 """The order of the timing pass, and what it makes of what its hosts say; no codec is timed here."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ class Hosts:
     """Stands for the hosts of a test: keeps what they are asked, and answers with made-up times."""
 
     def __init__(self):
-        self.asked, self.open, self.started = [], 0, []
+        self.asked, self.open, self.started, self.batches = [], 0, [], []
 
     def __call__(self, role, threads, *limits):
         hosts = self
@@ -41,10 +42,14 @@ class Hosts:
                     cold, self.cold = (9.0 if self.cold else None), False
                     image_s = 0.3 if spec.settings.get("level") == SLOW and role == "decoding" else 1e-4
                     return timing.First(cold, image_s, [b"x"] * len(arguments[2]))
+                hosts.batches.append((str(spec), arguments[2]))
                 return timing.Block(float(len(hosts.asked)), 0.5, 7)
 
             def close(self):
                 hosts.open -= 1
+
+            def stderr_tail(self):
+                return "its last words"
 
         return Host()
 
@@ -63,7 +68,7 @@ def point(name="jpeg", level=0, batched=False, dataset="digits", rounds=0):
     task = Task(dataset, CodecSpec.of(name, {"level": level}), tuple(range(12)), (8, 8, 1), (), "print")
     times = tuple(float(number) for number in range(rounds))
     found = Timing(12 if rounds else 0, times, times, 3, "cpu", encode_cpu_s=times, decode_cpu_s=times)
-    return Point(task, batched, False, found)
+    return Point(task, batched, False, level == 0, found)
 
 
 def run(points, seed=0):
@@ -89,7 +94,7 @@ def test_rounds_go_through_all_points_in_an_order_by_seed(hosts, monkeypatch):
 def test_what_a_point_has_at_the_end(hosts):
     single, batched = point("jpeg"), point("svd", batched=True)
     steps = run([single, batched])
-    assert [step.rounds for step in steps] == [1] * 2 * ROUNDS + [0, 0]
+    assert [step.rounds for step in steps] == [1] * 2 * ROUNDS
     for found in (single.found, batched.found):
         assert [len(times) for times in (found.encode_s, found.decode_s, found.encode_cpu_s)] == [ROUNDS] * 3
         assert (found.encode_peak_bytes, found.decode_peak_bytes) == (1_000, 2_000)
@@ -105,10 +110,12 @@ def test_only_the_first_planned_point_of_a_codec_is_cold(hosts):
 
 
 def test_rounds_that_are_there_are_not_taken_again(hosts):
-    begun, fresh, done = point(level=1, rounds=2), point(level=2), point(level=3, rounds=ROUNDS)
+    begun, fresh, done = point(level=0, rounds=2), point(level=2), point(level=3, rounds=ROUNDS)
+    begun.found = replace(begun.found, cold_encode_s=5.0)
     run([begun, fresh, done])
+    assert begun.found.cold_encode_s == 5.0, "taken once"
     assert begun.found.encode_s[:2] == (0.0, 1.0)
-    assert hosts.order().count("jpeg:level=1") == ROUNDS - 2
+    assert hosts.order().count("jpeg:level=0") == ROUNDS - 2
     assert hosts.order().count("jpeg:level=3") == 0
     assert len(begun.found.encode_s) == len(fresh.found.encode_s) == ROUNDS
 
@@ -120,10 +127,31 @@ def test_codecs_that_decode_slowly_are_timed_on_fewer_images_in_both_directions(
     assert len(slow.bitstreams) == 3
 
 
+def test_rounds_of_another_number_of_images_are_not_mixed(hosts):
+    slow = point(level=SLOW, rounds=2)
+    slow.found = replace(slow.found, images=2)
+    run([slow])
+    assert slow.found.images == 2, "as many as the rounds that are there"
+    assert slow.found.encode_s[:2] == (0.0, 1.0)
+    fewer = point(level=1, rounds=2)
+    fewer.found = replace(fewer.found, images=40)
+    run([fewer])
+    assert fewer.found.images == 12
+    assert len(fewer.found.encode_s) == ROUNDS
+    assert fewer.found.encode_s[0] != 0.0, "begun anew"
+
+
+def test_codecs_that_work_image_by_image_are_called_so(hosts):
+    run([point("jpeg"), point("svd", batched=True)])
+    assert {batch for spec, batch in hosts.batches if spec.startswith("jpeg")} == {1}
+    assert {batch for spec, batch in hosts.batches if spec.startswith("svd")} == {12, 1}
+
+
 def test_a_point_that_fails_is_tried_once_more_and_costs_no_other(hosts):
     bad, good = point(level=FAILING), point(level=1)
     steps = run([bad, good])
     assert bad.found.failed == "no luck"
+    assert "its last words" in bad.found.details
     assert hosts.asked.count(("encoding", "first_encoding", f"jpeg:level={FAILING}")) == 2
     assert len(good.found.encode_s) == ROUNDS
     assert sum(step.rounds for step in steps) == 2 * ROUNDS
@@ -145,8 +173,28 @@ def test_groups_bound_how_many_processes_live_at_once():
     for group in found:
         assert len({one.task.dataset for one in group}) == 1
         assert len({one.task.codec.name for one in group}) <= timing_pass.GROUP
+    assert max(len({one.task.codec.name for one in group}) for group in groups(points, 1, "cuda")) == 2
     assert [one.task for group in groups(points, 1) for one in group] == [one.task for g in found for one in g]
     assert [one.task for group in groups(points, 2) for one in group] != [one.task for g in found for one in g]
+
+
+def test_points_on_other_images_are_timed_apart():
+    small, large = point("jpeg"), point("png")
+    large.task = replace(large.task, shape=(16, 16, 3))
+    other = point("webp")
+    other.task = replace(other.task, indices=tuple(range(5, 12)))
+    assert sorted(len(group) for group in groups([small, point("avif"), large, other], 0)) == [1, 1, 2]
+
+
+def test_one_process_of_a_machine_takes_times_at_once():
+    with timing_pass.alone(), pytest.raises(KeyError, match="waits"), timing_pass.alone(wait):
+        raise AssertionError("two at once")
+    with timing_pass.alone(wait):
+        pass
+
+
+def wait():
+    raise KeyError("waits")
 
 
 def test_fewer_large_images_are_timed():

@@ -103,7 +103,7 @@ def run(
     if done.failed_tasks:
         tasks = "1 task" if done.failed_tasks == 1 else f"{done.failed_tasks} tasks"
         click.echo(
-            f"{tasks} failed; the table and the report say which and why, {done.path / 'parts'} holds tracebacks",
+            f"{tasks} failed; the report says which and why, the details are in parts/ and timings/ of {done.path}",
             err=True,
         )
     click.echo(f"table   {done.path / 'summary.csv'}\nreport  {done.path / 'report.html'}")

@@ -10,7 +10,8 @@ were restored exactly have an error of 0 and no PSNR: PSNR is compared over the 
 Times are ratios of medians over rounds, tested with Mann and Whitney's U. The tests of one codec in one direction are
 corrected together for the number of its points, so with 5 rounds each a change at one point of many is not significant,
 and one at most of a codec's points is. No test sees that one machine is faster than another, or was busier: a time
-counts against a threshold only where both were taken on the same host, with the same threads, on the same device.
+counts against a threshold only where both were taken on the same host, with the same threads, on the same device, of
+the same images. A point that fails in the other run alone is beyond any threshold.
 
 The columns of the tables are described in :mod:`codecbench.comparing.contrasts`, the thresholds in
 :mod:`codecbench.comparing.thresholds`.
@@ -117,11 +118,18 @@ def compare(
     a, b = Side("A", store_a), Side("B", store_b)
     chosen = _chosen(a, b, dataset, codecs)
     common = [point for point in chosen if point in a.points and point in b.points]
-    if limits and not common:
+    failed = [point for point in chosen if point in a.points and point in b.failed and point not in a.failed]
+    if limits and not (common or failed):
         raise UsageError(f"nothing to judge: {store_a.path} and {store_b.path} have no point in common")
     rates, notes = _rates(common, a, b, confidence)
     times = _times(common, a, b, 1.0 - confidence)
     judgement = thresholds.judge([*rates, *times], limits)
+    if limits:
+        judgement.failures.extend(f"{_named(point)}: failed in B: {b.failed[point]}" for point in failed)
+        gone = [point for point in chosen if point in a.points and point not in b.points and point not in failed]
+        judgement.passed_over.extend(f"{_named(point)}: not in B" for point in gone[:NAMED])
+        if len(gone) > NAMED:
+            judgement.passed_over.append(f"{len(gone) - NAMED:,} more points of A are not in B")
     return Comparison(
         a=str(store_a.path),
         b=str(store_b.path),
@@ -149,6 +157,11 @@ def _chosen(a: Side, b: Side, dataset: str | None, codecs: str | Iterable[str] |
     table = pd.DataFrame(points, columns=["dataset", "codec", "settings"]).assign(images=1)
     wanted = {place for spec in split_specs(codecs) for place in select(table, spec).index}
     return [point for place, point in enumerate(points) if place in wanted]
+
+
+def _named(point: Point) -> str:
+    label, codec, settings = point
+    return f"{codec}:{settings} on {label}" if settings else f"{codec} on {label}"
 
 
 def _only(points: Sequence[Point], side: Side, other: Side) -> list[str]:
@@ -207,7 +220,8 @@ def _times(points: Sequence[Point], a: Side, b: Side, level: float) -> list[Row]
         if ours and theirs:
             pairs = [(one, other) for one in ours for other in theirs]
             alike = [pair for pair in pairs if not contrasts.not_alike(*pair)]
-            rows += contrasts.of_times(point, *(alike or pairs)[0])
+            same = differing.same_images(a.manifest["datasets"], b.manifest["datasets"], point[0])
+            rows += contrasts.of_times(point, *(alike or pairs)[0], "" if same else "other images")
         else:
             rows += contrasts.of_medians(point, a.medians(point), b.medians(point), NO_PARTS)
     contrasts.settle(rows, level)

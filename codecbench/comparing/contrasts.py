@@ -180,15 +180,16 @@ def _direction(measure: str, difference: float) -> str:
 # ---- times ----------------------------------------------------------------------------------------------------------
 
 
-def of_times(point: Point, a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Row]:
+def of_times(point: Point, a: Mapping[str, Any], b: Mapping[str, Any], why_not: str = "") -> list[Row]:
     """Times of a point by two records of ``timings/``; not corrected yet, see :func:`settle`.
 
     Args:
         point: the point.
         a: the baseline's record, of schema 1 or newer.
         b: the other run's.
+        why_not: why the times say nothing about the codec, where that is known already.
     """
-    why_not = not_alike(a, b)
+    why_not = why_not or not_alike(a, b)
     rows = []
     for measure in TIMES:
         ours, theirs = a.get(measure, ()), b.get(measure, ())
@@ -244,6 +245,9 @@ def not_alike(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
         return "other host"
     if a["threads"] != b["threads"]:
         return f"other threads ({a['threads']} and {b['threads']})"
+    for name in ("images", "batch", "shape"):
+        if a.get(name) != b.get(name):
+            return f"other timed {name} ({a.get(name)} and {b.get(name)})"
     return "" if a["device"] == b["device"] else f"other device ({a['device']} and {b['device']})"
 
 

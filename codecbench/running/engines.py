@@ -21,7 +21,7 @@ from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
 
-from codecbench.running.hosts import THREAD_VARIABLES
+from codecbench.provenance import THREAD_COUNTS
 from codecbench.running.workers import begin_worker
 
 MOST_WORKERS = 61 if sys.platform == "win32" else sys.maxsize
@@ -85,7 +85,7 @@ class LocalEngine:
         if pool is None:
             pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=begin_worker)
             self._pools[lane] = pool
-        variables = dict.fromkeys(THREAD_VARIABLES, str(self.threads))
+        variables = dict.fromkeys(THREAD_COUNTS, str(self.threads))
         with _environment(variables), hidden_main(), without_interrupts():
             return pool.submit(function, *arguments)
 

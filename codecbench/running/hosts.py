@@ -9,28 +9,24 @@ plugin started there ends with it.
 from __future__ import annotations
 
 import contextlib
-import faulthandler
-import io
 import json
 import os
-import queue
 import select
 import signal
 import subprocess
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from codecbench.errors import one_line, printable
+from codecbench.provenance import THREAD_COUNTS
 from codecbench.running.messages import PlainUnpickler, receive, send
 
 if TYPE_CHECKING:
     import psutil
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 TAIL_BYTES = 4_000
 """How much of a host's standard error is kept."""
 START_S = 30.0
@@ -40,7 +36,7 @@ _LOOK_MS = 250
 WATCH_S = 0.1
 """How often a host's time and memory are looked at, in seconds."""
 _START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from codecbench.running.hosts import serve; "
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from codecbench.running.serving import serve; "
     "serve(int(sys.argv[2]))"
 )
 _live: set[Host] = set()
@@ -86,6 +82,7 @@ class Host:
         self.role, self.timeout_s, self.memory_limit = role, timeout_s, memory_limit
         self._killed_because = ""
         self._deadline: float | None = None
+        self._asked, self._streams = False, False
         self._ended = threading.Event()
         self._tail, self._start_s = b"", START_S
         path = json.dumps([part for part in sys.path if part])
@@ -100,7 +97,7 @@ class Host:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)) | (environment or {}),
+                env=os.environ | dict.fromkeys(THREAD_COUNTS, str(threads)) | (environment or {}),
                 bufsize=0,
                 **apart,
             )
@@ -124,7 +121,7 @@ class Host:
             HostError: the host died.
         """
         self._deadline = None if self.timeout_s is None else time.monotonic() + self.timeout_s + self._start_s
-        self._start_s = 0.0
+        self._start_s, self._asked, self._streams = 0.0, True, False
         try:
             assert self._process.stdin is not None
             send(self._process.stdin, (function, arguments))
@@ -153,6 +150,7 @@ class Host:
             HostError: it raised, or the host died.
         """
         self.begin(function, *arguments)
+        self._streams = True
         while True:
             kind, value = self._receive()
             if kind == "end":
@@ -188,6 +186,7 @@ class Host:
             raise HostError(f"the {self.role} process sent no plain result: {one_line(error)}") from None
         finally:
             self._deadline = None
+        self._asked = kind == "value" and self._streams
         if kind == "error":
             raise HostError(*content)
         return kind, content[0] if content else None
@@ -225,9 +224,14 @@ class Host:
 
     def _watch(self) -> None:
         while not self._ended.wait(WATCH_S):
-            if self._deadline is not None and time.monotonic() > self._deadline:
+            deadline = self._deadline  # once: the other thread may set it to None in between
+            if deadline is not None and time.monotonic() > deadline:
                 self._killed_because = f"gave no answer for {self.timeout_s:g} s (--task-timeout) and was killed"
-            elif self.memory_limit is not None and (used := _resident_bytes(self._process.pid)) > self.memory_limit:
+            elif (
+                self._asked
+                and self.memory_limit is not None
+                and (used := _resident_bytes(self._process.pid)) > self.memory_limit
+            ):
                 limit = f"{self.memory_limit / 2**20:,.0f} MiB (--memory-limit)"
                 self._killed_because = f"used {used / 2**20:,.0f} MiB, more than the limit of {limit}, and was killed"
             if self._killed_because:
@@ -295,103 +299,3 @@ def _family(pid: int) -> list[psutil.Process]:
         return [process, *process.children(recursive=True)]
     except Exception:  # it has ended; or this is a signal's handler, in the middle of that import
         return []
-
-
-# ---- in the host ----------------------------------------------------------------------------------------------------
-
-
-def serve(lifeline: int) -> None:
-    """Runs what is asked for until the asking process closes the connection or ends.
-
-    Args:
-        lifeline: a pipe whose other end the asking process holds.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    faulthandler.enable()  # a crash in a codec's library says where
-    with contextlib.suppress(OSError, AttributeError, ImportError):
-        _die_with(lifeline)
-    try:
-        _serve()
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(1)  # whatever threads a plugin left
-
-
-def _die_with(lifeline: int) -> None:
-    """Lets the system kill this process and what it started once the pipe closes, even where C code holds the GIL.
-
-    Raises:
-        AttributeError, ImportError: the system cannot; the end of the requests then ends the process.
-    """
-    import fcntl
-
-    set_signal: int = fcntl.F_SETSIG  # type: ignore[attr-defined,unused-ignore]
-    fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
-    fcntl.fcntl(lifeline, set_signal, signal.SIGKILL)
-    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
-
-
-def _serve() -> None:
-    requests, answers = os.fdopen(os.dup(0), "rb", buffering=0), os.fdopen(os.dup(1), "wb", buffering=0)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.dup2(2, 1)  # what plugins print is no answer
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # so that it is there when the process dies
-    waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    threading.Thread(target=_read_requests, args=(requests, waiting), daemon=True).start()
-    while True:
-        function, arguments = waiting.get()
-        try:
-            result = function(*arguments)
-            if isinstance(result, Iterator):
-                for item in result:
-                    send(answers, ("value", item))
-                send(answers, ("end",))
-            else:
-                send(answers, ("value", result))
-        except BrokenPipeError:
-            os._exit(1)
-        except BaseException as error:  # whatever a plugin raises, SystemExit included
-            _flush()
-            send(answers, ("error", _reason(error), describe(error)))
-
-
-def _read_requests(pipe: BinaryIO, waiting: queue.SimpleQueue[Any]) -> None:
-    """Hands requests to the main thread; ends the process once nobody can ask any more."""
-    while True:
-        try:
-            waiting.put(receive(pipe))
-        except (EOFError, OSError):
-            if sys.platform != "win32" and os.getpgrp() == os.getpid():
-                os.killpg(0, signal.SIGKILL)  # with whatever a plugin started
-            os._exit(0)
-        except Exception as error:  # a dataset's plugin that cannot be imported here, for example
-            waiting.put((_raise, (error,)))
-
-
-def _raise(error: Exception) -> None:
-    raise error
-
-
-def _flush() -> None:
-    """What a plugin printed is on its way before the failure is."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
-
-
-def _reason(error: BaseException) -> str:
-    try:
-        return one_line(error)
-    except BaseException:  # an exception that cannot even be printed
-        return type(error).__name__
-
-
-def describe(error: BaseException) -> str:
-    """An exception's traceback as text."""
-    try:
-        return printable("".join(traceback.format_exception(error)))
-    except BaseException:
-        return _reason(error)

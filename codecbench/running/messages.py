@@ -25,7 +25,7 @@ def _write(pipe: Any, content: bytes | memoryview) -> None:
 
 
 class PlainUnpickler(pickle.Unpickler):
-    """Takes plain data only: nothing that a host sends brings a plugin's code into this process."""
+    """Takes plain data only: no plugin's module is imported for what a host sends."""
 
     def find_class(self, module: str, name: str) -> Any:
         """Looks a class or function up, or refuses it."""

@@ -177,10 +177,19 @@ def time_all(plan: Plan, store: RunFolder, place: Place, seed: int, watch: Watch
     progress = _Progress("timed", total, total - missing, watch)
     images = {source.selection.label: source.images for source in plan.sources}
     failed = 0
-    for group in timing_pass.groups(waiting, seed):
+    said = False
+
+    def wait() -> None:
+        nonlocal said
+        if not said:
+            watch(Event("note", "another process takes times on this machine; waiting for it to end"))
+        said = True
+
+    for group in timing_pass.groups(waiting, seed, place.device):
         task = group[0].task
         pixels = images[task.dataset].read(task.indices[: timing_pass.timed_count(task.shape)])
-        with closing(timing_pass.time_group(group, pixels, place, seed)) as steps:  # its processes end here
+        # The processes of a group end with its steps, also where these are left.
+        with timing_pass.alone(wait), closing(timing_pass.time_group(group, pixels, place, seed)) as steps:
             for step in steps:
                 failed += keep_step(store, step, progress, watch)
     return failed
@@ -218,7 +227,7 @@ def time_elsewhere(
 
     entries = [
         Entry(group, f"group {number}", time_points, (group, datasets[group[0].task.dataset], seed, place))
-        for number, group in enumerate(timing_pass.groups(waiting, seed))
+        for number, group in enumerate(timing_pass.groups(waiting, seed, place.device))
     ]
     for entry in _twice(entries, engine, place, finish):
         died = [(point.task, replace(point.found, failed=WORKER_DIED)) for point in entry.name]
@@ -246,6 +255,7 @@ def timing_points(
     finished = store.finished()
     host = provenance.host_id(provenance.machine(place.device)) if host is None else host
     points: dict[tuple[str, CodecSpec], timing_pass.Point] = {}
+    begun: set[tuple[str, str]] = set()
     for task in plan.tasks:
         if task.id not in finished or (task.dataset, task.codec) in points:
             continue
@@ -255,7 +265,10 @@ def timing_points(
         done = found is not None and timing_pass.is_complete(found)
         if found is None or found.failed or not (done or found.host == host):  # rounds of one machine alone
             found = Timing(0, (), (), place.threads, device, shape=task.shape, seed=seed, host=host)
-        points[task.dataset, task.codec] = timing_pass.Point(task, cls.batched, cls.uses_device, found)
+        points[task.dataset, task.codec] = timing_pass.Point(
+            task, cls.batched, cls.uses_device, (task.dataset, cls.name) not in begun, found
+        )
+        begun.add((task.dataset, cls.name))
     return list(points.values())
 
 

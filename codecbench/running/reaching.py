@@ -75,7 +75,7 @@ def local_cluster(workers: int) -> Iterator[str]:
 @contextlib.contextmanager
 def token_in(folder: Path, run: str) -> Iterator[str]:
     """A file by which workers see that a folder is the caller's."""
-    file = folder / f"{run}.tmp"
+    file = folder / f"token.{run[:8]}.tmp"
     try:
         file.write_text(run, encoding="utf-8")
     except OSError as error:

@@ -11,7 +11,6 @@ import contextlib
 import os
 import pickle
 import platform
-import tempfile
 import threading
 import time
 import uuid
@@ -208,7 +207,7 @@ def _folder_problems(request: Request) -> Iterator[str]:
         if (request.folder / request.token).read_text(encoding="utf-8") != request.run:
             yield f"{request.folder} is another folder there (--shared-out)"
             return
-        trial = request.folder / f"{uuid.uuid4().hex}.tmp"
+        trial = request.folder / f"trial.{uuid.uuid4().hex[:8]}.tmp"
         trial.write_bytes(b"")
         trial.unlink()
     except FileNotFoundError:
@@ -329,28 +328,11 @@ def time_points(points: list[timing_pass.Point], dataset: Dataset, seed: int, pl
             point.found = Timing(0, (), (), place.threads, device, shape=point.task.shape, seed=seed, host=host)
     steps = []
     pixels = images[: timing_pass.timed_count(task.shape)]
-    with _alone(), contextlib.closing(timing_pass.time_group(points, pixels, place, seed)) as found:
+    with (
+        timing_pass.alone(workers.check_stopped),
+        contextlib.closing(timing_pass.time_group(points, pixels, place, seed)) as found,
+    ):
         for step in found:
             workers.check_stopped()
             steps.append(step)
     return steps
-
-
-@contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """Keeps two workers of one machine from timing at once, however they were declared."""
-    from filelock import FileLock, Timeout
-
-    user = os.getuid() if hasattr(os, "getuid") else 0
-    lock = FileLock(Path(tempfile.gettempdir()) / f"codecbench-timing-{user}.lock")
-    while True:
-        workers.check_stopped()
-        try:
-            lock.acquire(timeout=1.0)
-            break
-        except Timeout:
-            continue
-    try:
-        yield
-    finally:
-        lock.release()

@@ -14,6 +14,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,9 @@ def write(store: RunFolder, request: Mapping[str, Any], plan: Plan, timing_threa
         StoreError: the folder cannot be written.
     """
     classes = [CODECS.get(name) for name in plan.codec_fingerprints]
-    if not all(cls.__module__.startswith(f"{CODECS.package}.") for cls in classes):
-        return  # a package's plugin may be made of anything
+    shelf = Path(__file__).parents[2] / "codecs", Path(__file__).parents[1] / "codecs"
+    if not all(Path(str(sys.modules[cls.__module__].__file__)).parent in shelf for cls in classes):
+        return  # other people's plugins may be made of anything
     if exhibits.failures(store):
         return  # the same command tries again
     weights = {Path(file) for cls in classes for file in cls.weight_files()}
@@ -55,6 +57,11 @@ def write(store: RunFolder, request: Mapping[str, Any], plan: Plan, timing_threa
         "files": _files(store, plan, timing_threads),
     }
     store.write_file(FILE, json.dumps(stamp).encode())
+
+
+def remove(store: RunFolder) -> None:
+    """Forgets the stamp of a run folder that is about to change."""
+    (store.path / FILE).unlink(missing_ok=True)
 
 
 def _files(store: RunFolder, plan: Plan, timing_threads: int | None) -> dict[str, str]:
@@ -118,7 +125,9 @@ def surroundings() -> str:
     sha = hashlib.sha256()
     for file in sorted(sources):
         sha.update(f"{file}\n".encode("utf-8", "surrogateescape") + Path(file).read_bytes())
-    return digest([platform.python_version(), _packages(), os.environ.get(CODECS.variable, ""), sha.hexdigest()])
+    devices = sorted(str(file) for file in Path("/dev").glob("nvidia[0-9]*"))
+    variables = [os.environ.get(name, "") for name in (CODECS.variable, DATASETS.variable, "CUDA_VISIBLE_DEVICES")]
+    return digest([platform.python_version(), _packages(), variables, devices, sha.hexdigest()])
 
 
 def _packages() -> list[str]:

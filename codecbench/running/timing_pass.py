@@ -1,4 +1,4 @@
-"""The pass that takes timings: one block at a time, in rounds over all points, each codec in processes of its own.
+"""The pass that takes timings: one block at a time, in rounds, each codec in processes of its own.
 
 The codecs of a dataset are taken in groups of a few, in an order by seed. A group's codecs have two hosts each, one
 that encodes and one that decodes, which live as long as the group. In each of ``records.ROUNDS`` rounds every point of
@@ -8,9 +8,14 @@ What a round gave is stored at once: a run that was stopped goes on with the rou
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import os
 import random
-from collections.abc import Generator, Iterable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from codecbench.codec import Images
 from codecbench.records import ROUNDS, Shape, Task, Timing
@@ -20,6 +25,9 @@ from codecbench.running.workers import Place
 
 GROUP = 8
 """Codecs that have processes at the same time."""
+GPU_GROUP = 2
+"""The same where a GPU computes: each process holds memory of it."""
+ROLES = ("encoding", "decoding")
 TIMED_IMAGES = 32
 TIMED_PIXELS = 1 << 21
 LATENCY_IMAGES = 8
@@ -47,6 +55,7 @@ class Point:
         task: a finished task of this point.
         batched: the codec works on batches.
         uses_device: the codec computes on the device.
+        first: it is the codec's first planned point on this dataset, on which the cold call is taken.
         found: the times so far.
         bitstreams: of the timed images, once they are known.
         failures: how often it failed.
@@ -55,6 +64,7 @@ class Point:
     task: Task
     batched: bool
     uses_device: bool
+    first: bool
     found: Timing
     bitstreams: list[bytes] = field(default_factory=list)
     failures: int = 0
@@ -75,38 +85,66 @@ class Step:
     rounds: int
 
 
-def groups(points: Iterable[Point], seed: int) -> Iterator[list[Point]]:
-    """Points of one dataset and of at most :data:`GROUP` codecs, in an order by seed."""
-    by_dataset: dict[str, dict[str, list[Point]]] = {}
+def groups(points: Iterable[Point], seed: int, device: str = "cpu") -> Iterator[list[Point]]:
+    """Points on the same images, and of as many codecs as have processes at the same time, in an order by seed."""
+    size = GROUP if device == "cpu" else GPU_GROUP
+    alike: dict[tuple[object, ...], dict[str, list[Point]]] = {}
     for point in points:
-        by_dataset.setdefault(point.task.dataset, {}).setdefault(point.task.codec.name, []).append(point)
-    for label, codecs in by_dataset.items():
+        task = point.task
+        images = task.dataset, task.shape, task.indices[: timed_count(task.shape)]
+        alike.setdefault(images, {}).setdefault(task.codec.name, []).append(point)
+    for (label, *_), codecs in alike.items():
         names = sorted(codecs)
         random.Random(f"{seed} {label}").shuffle(names)
-        for start in range(0, len(names), GROUP):
-            yield [point for name in names[start : start + GROUP] for point in codecs[name]]
+        for start in range(0, len(names), size):
+            yield [point for name in names[start : start + size] for point in codecs[name]]
+
+
+@contextlib.contextmanager
+def alone(wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Keeps two processes of one machine, and of one user, from timing at once.
+
+    Args:
+        wait: called every second while another one does; may raise.
+    """
+    from filelock import FileLock, Timeout
+
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    lock = FileLock(Path(tempfile.gettempdir()) / f"codecbench-timing-{user}.lock")
+    while True:
+        try:
+            lock.acquire(timeout=1.0)
+            break
+        except Timeout:
+            wait()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def time_group(group: Sequence[Point], images: Images, place: Place, seed: int) -> Generator[Step, None, None]:
     """Times a group's points, round by round.
 
     Args:
-        group: the points, all on one dataset; their times so far are changed.
+        group: the points, all on the same images; their times so far are changed.
         images: the images to time, uint8 (N, H, W, C), those of :func:`timed_count`.
         place: device, threads and limits.
         seed: of the order.
 
     Yields:
-        A step whenever a point has had its turn, and once more each when the memory is known.
+        A step whenever a point has had its turn.
     """
     hosts: dict[tuple[str, str], Host] = {}
     try:
-        for number in range(ROUNDS):
-            turn = [point for point in group if len(point.found.encode_s) <= number and not point.found.failed]
-            order = random.Random(f"{seed} {number}")
-            order.shuffle(turn)
-            if number == 0 or not hosts:  # cold is what comes first: the codec's first point
-                turn.sort(key=lambda point: point is not _first_of(group, point))
+        for number in itertools.count():
+            waiting = [point for point in group if not (is_complete(point.found) or point.found.failed)]
+            if not waiting:
+                break
+            turn = [point for point in waiting if len(point.found.encode_s) <= number]
+            random.Random(f"{seed} {number}").shuffle(turn)
+            if number == 0:  # cold is what comes first in a process
+                turn.sort(key=lambda point: not point.first)
             for point in turn:
                 had, failures = len(point.found.encode_s), point.failures
                 _take_turn(point, images, place, hosts)
@@ -115,19 +153,9 @@ def time_group(group: Sequence[Point], images: Images, place: Place, seed: int) 
                         if other is not point and other.task.codec.name == point.task.codec.name:
                             other.bitstreams = []
                 yield Step(point.task, point.found, ROUNDS - had if point.found.failed else 1)
-        usage = {key: _usage(host) for key, host in hosts.items()}
     finally:
         for host in hosts.values():
             host.close()
-    for point in group:
-        if not point.found.failed:
-            encoding, decoding = (usage.get((point.task.codec.name, role)) for role in ("encoding", "decoding"))
-            point.found = _with_memory(point.found, encoding, decoding)
-            yield Step(point.task, point.found, 0)
-
-
-def _first_of(group: Sequence[Point], point: Point) -> Point:
-    return next(other for other in group if other.task.codec.name == point.task.codec.name)
 
 
 def _take_turn(point: Point, images: Images, place: Place, hosts: dict[tuple[str, str], Host]) -> None:
@@ -135,59 +163,71 @@ def _take_turn(point: Point, images: Images, place: Place, hosts: dict[tuple[str
     name = point.task.codec.name
     while True:
         try:
-            _time_once(point, images, place, hosts)
+            point.found = _timed_once(point, images, place, hosts)
             return
         except HostError as error:
-            for role in ("encoding", "decoding"):
+            wrote = []
+            for role in ROLES:
                 if (host := hosts.pop((name, role), None)) is not None:
                     host.close()
+                    wrote += [host.stderr_tail()]
             point.failures += 1
             point.bitstreams = []
             if point.failures >= ATTEMPTS:
-                point.found = replace(point.found, failed=error.reason)
+                details = "\n\n".join(dict.fromkeys(text for text in (error.details, *wrote) if text))
+                point.found = replace(point.found, failed=error.reason, details=details)
                 return
 
 
-def _time_once(point: Point, images: Images, place: Place, hosts: dict[tuple[str, str], Host]) -> None:
-    task, found = point.task, point.found
-    encoder, decoder = (_host(hosts, task.codec.name, role, place) for role in ("encoding", "decoding"))
-    if not point.bitstreams:
-        common = (task.codec, task.codec_fingerprint)
-        first = encoder.call(timing.first_encoding, *common, images, place.device, place.threads, MOST_S)
-        back = decoder.call(timing.first_decoding, *common, first.output, place.device, place.threads)
-        count = min(len(first.output), max(1, int(MOST_S / max(back.image_s, 1e-9))))
-        if found.images not in (0, count):  # rounds of an earlier command are of as many images
-            count = min(found.images, len(first.output))
-        point.bitstreams = first.output[:count]
-        found = replace(
-            found,
-            images=count,
-            batch=count if point.batched else 1,
-            cold_encode_s=found.cold_encode_s if first.cold_s is None else first.cold_s,
-            cold_decode_s=found.cold_decode_s if back.cold_s is None else back.cold_s,
-        )
-        if point.uses_device and place.device != "cpu":
-            found = replace(found, transfer_s=encoder.call(timing.time_transfer, images[:count]))
-    bitstreams, spec = point.bitstreams, task.codec
-    pixels, batch = images[: len(bitstreams)], len(bitstreams)
-    encoding = encoder.call(timing.time_encoding, spec, pixels, batch, place.device)
-    decoding = decoder.call(timing.time_decoding, spec, bitstreams, batch, place.device)
+def _timed_once(point: Point, images: Images, place: Place, hosts: dict[tuple[str, str], Host]) -> Timing:
+    encoder, decoder = (_host(hosts, point.task.codec.name, role, place) for role in ROLES)
+    found = point.found if point.bitstreams else _begun(point, images, place, encoder, decoder)
+    spec, bitstreams, pixels = point.task.codec, point.bitstreams, images[: len(point.bitstreams)]
+    encoding = encoder.call(timing.time_encoding, spec, pixels, found.batch, place.device)
+    decoding = decoder.call(timing.time_decoding, spec, bitstreams, found.batch, place.device)
     if point.batched:
-        one_by_one = pixels[:LATENCY_IMAGES], bitstreams[:LATENCY_IMAGES]
-        alone = encoder.call(timing.time_encoding, spec, one_by_one[0], 1, place.device)
-        back_alone = decoder.call(timing.time_decoding, spec, one_by_one[1], 1, place.device)
+        few = LATENCY_IMAGES
+        alone = encoder.call(timing.time_encoding, spec, pixels[:few], 1, place.device)
+        back_alone = decoder.call(timing.time_decoding, spec, bitstreams[:few], 1, place.device)
         found = replace(
             found,
             encode_latency_s=(*found.encode_latency_s, alone.wall_s),
             decode_latency_s=(*found.decode_latency_s, back_alone.wall_s),
         )
-    point.found = replace(
+    (encode_peak, encode_device), (decode_peak, decode_device) = encoder.call(timing.usage), decoder.call(timing.usage)
+    return replace(
         found,
         encode_s=(*found.encode_s, encoding.wall_s),
         decode_s=(*found.decode_s, decoding.wall_s),
         encode_cpu_s=(*found.encode_cpu_s, encoding.cpu_s),
         decode_cpu_s=(*found.decode_cpu_s, decoding.cpu_s),
+        encode_peak_bytes=_largest(found.encode_peak_bytes, encode_peak),
+        decode_peak_bytes=_largest(found.decode_peak_bytes, decode_peak),
+        device_peak_bytes=_largest(found.device_peak_bytes, encode_device, decode_device),
     )
+
+
+def _begun(point: Point, images: Images, place: Place, encoder: Host, decoder: Host) -> Timing:
+    """The first calls at a point in a process: the bitstreams, how many images are timed, and what was cold."""
+    found, common = point.found, (point.task.codec, point.task.codec_fingerprint)
+    first = encoder.call(timing.first_encoding, *common, images, place.device, place.threads, MOST_S)
+    back = decoder.call(timing.first_decoding, *common, first.output, place.device, place.threads)
+    count = min(len(first.output), max(1, int(MOST_S / max(back.image_s, 1e-9))))
+    if count != found.images and len(first.output) >= found.images > 0:
+        count = found.images  # the rounds of an earlier command are of as many
+    point.bitstreams = first.output[:count]
+    if count != found.images:
+        found = Timing(count, (), (), found.threads, found.device, shape=found.shape, seed=found.seed, host=found.host)
+    if point.first and found.cold_encode_s is None:
+        found = replace(found, cold_encode_s=first.cold_s, cold_decode_s=back.cold_s)
+    if point.uses_device and place.device != "cpu":
+        found = replace(found, transfer_s=encoder.call(timing.time_transfer, images[:count]))
+    return replace(found, batch=count if point.batched else 1)
+
+
+def _largest(*values: int | None) -> int | None:
+    known = [value for value in values if value is not None]
+    return max(known) if known else None
 
 
 def _host(hosts: dict[tuple[str, str], Host], name: str, role: str, place: Place) -> Host:
@@ -195,24 +235,3 @@ def _host(hosts: dict[tuple[str, str], Host], name: str, role: str, place: Place
         environment = {"CODECBENCH_CODEC_PATH": place.codec_path}
         hosts[name, role] = Host(role, place.threads, place.timeout_s, place.memory_limit, environment)
     return hosts[name, role]
-
-
-def _usage(host: Host) -> tuple[int | None, int | None]:
-    try:
-        memory: tuple[int | None, int | None] = host.call(timing.usage)
-    except HostError:
-        return None, None
-    return memory
-
-
-def _with_memory(
-    found: Timing, encoding: tuple[int | None, int | None] | None, decoding: tuple[int | None, int | None] | None
-) -> Timing:
-    encoding, decoding = encoding or (None, None), decoding or (None, None)
-    device = [memory for memory in (encoding[1], decoding[1]) if memory is not None]
-    return replace(
-        found,
-        encode_peak_bytes=encoding[0],
-        decode_peak_bytes=decoding[0],
-        device_peak_bytes=max(device) if device else None,
-    )

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import parent_process
 from pathlib import Path
@@ -27,7 +27,8 @@ from codecbench.parts import failure_files, task_files
 from codecbench.provenance import device_name
 from codecbench.records import Task
 from codecbench.registry import CODECS, codec_fingerprint
-from codecbench.running.hosts import Host, HostError, describe, kill_all
+from codecbench.running.hosts import Host, HostError, kill_all
+from codecbench.running.serving import describe
 from codecbench.store import RunFolder
 
 if TYPE_CHECKING:
@@ -107,13 +108,18 @@ def work(job: Job, place: Place) -> list[Done]:
             for task in job.tasks
         ]
     done: list[Done] = []
+    failures: list[HostError] = []
     if len(job.tasks) > 1:
         try:
             for task, files in _measured_together(job.tasks, images, place):
                 done.append(_finish(place, task, files))
-        except HostError:  # whom it concerns is found out one by one
+        except HostError as error:  # the first attempt of the task that was due; the others are measured one by one
+            failures.append(error)
             _close_pair()
-    return done + [_measured_alone(task, images, place) for task in job.tasks[len(done) :]]
+    for task in job.tasks[len(done) :]:
+        done.append(_measured_alone(task, images, place, failures))
+        failures = []
+    return done
 
 
 def _measured_together(
@@ -133,9 +139,10 @@ def _measured_together(
         began = time.perf_counter()
 
 
-def _measured_alone(task: Task, images: Images, place: Place) -> Done:
+def _measured_alone(task: Task, images: Images, place: Place, before: Sequence[HostError] = ()) -> Done:
+    """Measures one task, however often it may still fail after the attempts before."""
     began = time.perf_counter()
-    failures: list[HostError] = []
+    failures, wrote = list(before), list[str]()
     while len(failures) < ATTEMPTS:
         first = failures[0].reason if failures else ""
         try:
