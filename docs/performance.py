@@ -1,6 +1,8 @@
 """Makes results/reference/PERFORMANCE.md from the benchmarks' own record, so that no number in it is typed by hand.
 
-pytest tests/benchmarks --benchmark-enable --benchmark-json=FILE && python docs/performance.py FILE [--write]
+pytest tests/benchmarks --benchmark-enable --benchmark-json=FILE && python docs/performance.py FILE... [--write]
+
+Of several files, a benchmark's last record counts: one that something else disturbed can be taken again by itself.
 """
 
 from __future__ import annotations
@@ -22,12 +24,13 @@ Machine: {cpu}, {cores} cores, Python {python}; commit {commit}.
 """
 
 
-def page(record: dict[str, Any]) -> str:
+def page(records: list[dict[str, Any]]) -> str:
     """The page.
 
     Args:
-        record: what pytest-benchmark wrote.
+        records: what pytest-benchmark wrote; the last one of each benchmark counts.
     """
+    record = records[-1]
     machine = record["machine_info"]
     commit = record["commit_info"]
     parts = [
@@ -38,7 +41,8 @@ def page(record: dict[str, Any]) -> str:
             commit=str(commit.get("id", "unknown"))[:12] + " with changes" * bool(commit.get("dirty")),
         )
     ]
-    for number, found in enumerate(sorted(record["benchmarks"], key=lambda found: found["fullname"])):
+    benchmarks = {found["fullname"]: found for one in records for found in one["benchmarks"]}
+    for number, (_, found) in enumerate(sorted(benchmarks.items())):
         facts = {"median time of what is measured (s)": f"{found['stats']['median']:.4g}"}
         facts |= {name.replace("_", " "): _text(value) for name, value in found["extra_info"].items()}
         title, about = _told(found["fullname"])
@@ -65,7 +69,10 @@ def _told(fullname: str) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    text = page(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    files = [Path(name) for name in sys.argv[1:] if name != "--write"]
+    if not files:
+        sys.exit(__doc__)
+    text = page([json.loads(file.read_text(encoding="utf-8")) for file in files])
     if "--write" in sys.argv:
         PAGE.write_text(text, encoding="utf-8")
     else:

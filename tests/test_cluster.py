@@ -92,7 +92,7 @@ class Nodes:
     def hosts(self):
         """Processes below the workers that run a codec's code."""
         below = [child for process in self.processes for child in psutil.Process(process.pid).children(recursive=True)]
-        return [child for child in below if "codecbench.running.hosts" in command(child)]
+        return [child for child in below if "codecbench.running.serving" in command(child)]
 
     def close(self):
         for process in reversed(self.processes):
@@ -201,7 +201,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing_but_time(tmp_path, nodes, s
     def watch(event):
         if event.kind == "measured" and event.done >= 2 and not killed:
             victim = max(nodes.workers(), key=lambda worker: len(worker.children()))
-            hosts = [child for child in victim.children() if "codecbench.running.hosts" in command(child)]
+            hosts = [child for child in victim.children() if "codecbench.running.serving" in command(child)]
             assert hosts
             os.kill(victim.pid, signal.SIGKILL)
             killed.extend([victim, *hosts])

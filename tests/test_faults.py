@@ -239,7 +239,7 @@ def test_what_a_codec_started_ends_with_its_process(run, folder):
     assert len(pids) == 6, "one an image, of two codecs"
     wait_until(lambda: not any(is_running(pid) for pid in pids))
     family = psutil.Process().children(recursive=True)
-    assert [child for child in family if "codecbench.running.hosts" in " ".join(child.cmdline())] == []
+    assert [child for child in family if "codecbench.running.serving" in " ".join(child.cmdline())] == []
 
 
 def is_running(pid):

@@ -69,7 +69,7 @@ class Command:
                 line = " ".join(member.cmdline())
             except psutil.Error:
                 continue
-            kind = "host" if "codecbench.running.hosts" in line else "worker" if "spawn_main" in line else ""
+            kind = "host" if "codecbench.running.serving" in line else "worker" if "spawn_main" in line else ""
             kinds.setdefault(kind, []).append(member)
         return kinds
 
