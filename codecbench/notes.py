@@ -11,6 +11,8 @@ import pandas as pd
 
 NOISY = 0.25
 """Spread (interquartile range over median) above which a time is called unsteady."""
+BUSY = 0.9
+"""CPU time over wall time of one thread below which the machine was busy with something else."""
 
 
 @dataclass(frozen=True)
@@ -161,8 +163,9 @@ def _speed(manifest: Mapping[str, Any], points: pd.DataFrame) -> list[str]:
     noisy = int(timed["unsteady"].sum())
     if noisy:
         lines.append(
-            f"{noisy} of {count(len(timed), 'timed point')} spread by more than {NOISY:.0%} between repeats "
-            "(interquartile range over median): the machine was not quiet. Those times are marked ~."
+            f"{noisy} of {count(len(timed), 'timed point')} spread by more than {NOISY:.0%} between rounds "
+            f"(interquartile range over median), or had the processor for less than {BUSY:.0%} of the time: the "
+            "machine was not quiet. Those times are marked ~."
         )
     return lines + _machines(manifest, timed)
 

@@ -15,11 +15,11 @@ from codecbench import exhibits, manifests, provenance
 from codecbench.datadir import data_root
 from codecbench.dataset import Dataset
 from codecbench.errors import UsageError
-from codecbench.folders import hold
+from codecbench.folders import check_usable, hold
 from codecbench.parts import original_name
 from codecbench.plan import CodecChoice, Plan, choose_codecs, choose_datasets, make_plan
 from codecbench.registry import CODECS, file_sha256
-from codecbench.running import cluster, passes, stamps
+from codecbench.running import cluster, passes, reaching, stamps
 from codecbench.running.engines import LocalEngine
 from codecbench.running.passes import Event, Watch
 from codecbench.running.workers import Place
@@ -196,11 +196,12 @@ def run(
         StoreError: the folder cannot be written.
     """
     _check_numbers(images, workers, timing_threads, task_timeout_s, memory_limit)
-    cluster.check_options(scheduler, workers, worker_data_dir, shared_out)
+    reaching.check_options(scheduler, workers, worker_data_dir, shared_out)
     root = data_root(data_dir)
     codecs, skip = ([codecs] if isinstance(codecs, str) else list(codecs)), sorted(skip)
     chosen_datasets, more = choose_datasets(datasets, root)
     path = Path(out) if out is not None else default_folder(chosen_datasets, images)
+    check_usable(path)  # before images are read, which can take a while
     asked = [codecs, skip, [dataset.label for dataset in chosen_datasets], device, timing_threads if timing else None]
     request = {"asked": asked, "images": images, "seed": seed}
     if not fresh and (count := stamps.holds(path, request, chosen_datasets, root)):
@@ -224,7 +225,7 @@ def run(
     skips = [f"skipped: {skip.codec} on {skip.dataset} ({skip.images} images): {skip.reason}" for skip in plan.skips]
     for note in plan.notes + skips:
         watch(Event("note", note))
-    threads = threads_for(count_workers) if scheduler in (None, cluster.LOCAL) else 1
+    threads = threads_for(count_workers) if scheduler in (None, reaching.LOCAL) else 1
     place = Place(root, path, target, threads, task_timeout_s, memory_limit, os.environ.get(CODECS.variable, ""))
     quiet = replace(place, threads=timing_threads)
     with hold(path), contextlib.ExitStack() as stack:

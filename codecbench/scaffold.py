@@ -45,7 +45,9 @@ def write_new_codec(name: str, kind: str, folder: str | os.PathLike[str]) -> Pat
         with file.open("x", encoding="utf-8") as opened:
             opened.write(source)
     except FileExistsError as error:
-        raise UsageError(f"{error.filename or file} is there already, and is left as it is") from error
+        at_fault = Path(error.filename or file)
+        what = "is there already, and is left as it is" if at_fault == file else "is no folder"
+        raise UsageError(f"{at_fault} {what}") from error
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {one_line(error)}") from error
     return file

@@ -19,6 +19,7 @@ import dataclasses
 import hashlib
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -339,25 +340,30 @@ class RunFolder:
     def timings(self) -> list[dict[str, Any]]:
         """The times that count, one record a codec point; those with a reason under ``failed`` could not be taken.
 
-        Where a point was timed with several numbers of threads, the record is that of the last command that took times.
+        Where a point was timed with several numbers of threads, the record is of the number with which most points were
+        timed, so that they can be compared; of several such numbers, that of the last command that took times.
         """
         known = manifests.fingerprints_of(self.manifest)
         threads = [call.get("timing_threads") for call in self.manifest["invocations"]]
         wanted = next((number for number in reversed(threads) if number is not None), None)
-        current: dict[tuple[str, str, str], tuple[tuple[int, bool], dict[str, Any]]] = {}
+        found: list[dict[str, Any]] = []
         for file in sorted((self.path / "timings").glob("*.json")):
             if not intact.TASK_ID.fullmatch(file.stem):
                 continue  # somebody else's
             record = read_json(file)
             if record is None or not intact.is_timing(record):
                 self._set_aside(file)
-                continue
-            if known.get(record["codec"]) == record["codec_fingerprint"] and _is_whole(record):
-                key = record["dataset"], record["codec"], record["settings"]
-                rank = record.get("protocol", 1), record["threads"] == wanted
-                if key not in current or rank > current[key][0]:
-                    current[key] = rank, record
-        return [record for _, record in current.values()]
+            elif known.get(record["codec"]) == record["codec_fingerprint"] and _is_whole(record):
+                found.append(record)
+        often = Counter(record["threads"] for record in found)
+
+        def rank(record: Mapping[str, Any]) -> tuple[int, int, bool]:
+            return record.get("protocol", 1), often[record["threads"]], record["threads"] == wanted
+
+        current: dict[tuple[str, str, str], dict[str, Any]] = {}
+        for record in sorted(found, key=rank):
+            current[record["dataset"], record["codec"], record["settings"]] = record
+        return list(current.values())
 
     # ---- writing ------------------------------------------------------------------------------------------------
 

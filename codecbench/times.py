@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from codecbench.aggregation import POINT
-from codecbench.notes import NOISY
+from codecbench.notes import BUSY, NOISY
 
 WAYS = ("encode", "decode")
 TEXTS = ("device", "timed_on")
@@ -110,10 +110,18 @@ def median(seconds: Sequence[float]) -> float:
 
 
 def unsteady(table: pd.DataFrame) -> pd.Series[bool]:
-    """Which points have a time that spread much between the rounds; False where none was taken.
+    """Which points have a time that says more of the machine than of the codec; False where none was taken.
+
+    The rounds spread much, or the processor was elsewhere: one thread on a CPU that computes all the time takes as much
+    CPU time as wall time.
 
     Args:
-        table: with ``encode_s``, ``encode_iqr_s`` and the same for decoding.
+        table: with ``encode_s``, ``encode_iqr_s`` and the same for decoding; with ``encode_cpu_s``, ``decode_cpu_s``,
+            ``threads`` and ``device`` where they are known.
     """
-    spreads = [table[f"{way}_iqr_s"].astype(float) / table[f"{way}_s"].astype(float) for way in WAYS]
-    return pd.concat(spreads, axis=1).max(axis=1) > NOISY
+    seconds = {way: table[f"{way}_s"].astype(float) for way in WAYS}
+    marks = [table[f"{way}_iqr_s"].astype(float) / seconds[way] > NOISY for way in WAYS]
+    if "encode_cpu_s" in table:
+        alone = (table["threads"].astype(float) == 1.0) & (table["device"] == "cpu")
+        marks += [alone & (table[f"{way}_cpu_s"].astype(float) / seconds[way] < BUSY) for way in WAYS]
+    return pd.concat(marks, axis=1).any(axis=1)

@@ -44,7 +44,7 @@ def page(records: list[dict[str, Any]]) -> str:
     benchmarks = {found["fullname"]: found for one in records for found in one["benchmarks"]}
     for number, (_, found) in enumerate(sorted(benchmarks.items())):
         facts = {"median time of what is measured (s)": f"{found['stats']['median']:.4g}"}
-        facts |= {name.replace("_", " "): _text(value) for name, value in found["extra_info"].items()}
+        facts |= {_name(name): _text(value) for name, value in found["extra_info"].items()}
         title, about = _told(found["fullname"])
         command = f"pytest '{found['fullname']}' --benchmark-enable"
         rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
@@ -52,8 +52,14 @@ def page(records: list[dict[str, Any]]) -> str:
     return "\n".join(parts)
 
 
+def _name(key: str) -> str:
+    return (f"{key[:-2]} (s)" if key.endswith("_s") else key).replace("_", " ")
+
+
 def _text(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _told(fullname: str) -> tuple[str, str]:
@@ -63,7 +69,7 @@ def _told(fullname: str) -> tuple[str, str]:
     module = ast.parse((ROOT / file).read_text(encoding="utf-8"))
     documented = [node for node in module.body if isinstance(node, ast.FunctionDef) and node.name == function]
     text = ast.get_docstring(documented[0]) if documented else None
-    about = " ".join((text or ast.get_docstring(module) or "").partition("\n\n")[0].split())
+    about = " ".join((text or ast.get_docstring(module) or "").partition("\n\n")[0].split()).replace("``", "`")
     title = function.removeprefix("test_").replace("_", " ").capitalize()
     return title + (f" ({case.removesuffix(']')})" if case else ""), about
 

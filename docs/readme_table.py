@@ -16,6 +16,8 @@ SUMMARY = ROOT / "results" / "reference" / "summary.csv"
 README = ROOT / "README.md"
 BEGIN, END = "<!-- reference-numbers -->", "<!-- /reference-numbers -->"
 TARGET_DB = 30.0
+UNSTEADY = 0.25
+"""As in codecbench/notes.py, which this script does without."""
 
 Row = dict[str, str]
 
@@ -65,6 +67,9 @@ def table(rows: list[Row]) -> str:
         heads += ["MSE", "MSE before rounding", "PSNR (dB)", "SSIM", "Encode (ms)", "Decode (ms)"]
         lines = [f"`{dataset}`, {images:,} test images:", "", _line(heads), _line([":--", ":--", *["--:"] * 10])]
         parts.append("\n".join([*lines, *(_line(_cells(row, why)) for row, why in points)]))
+    parts.append(
+        "A `~` marks times whose rounds spread by more than a quarter of the median: the machine was not quiet."
+    )
     return "\n\n".join([*parts, two_means(rows), nearly_lossless(rows), labels(rows)])
 
 
@@ -161,9 +166,16 @@ def _cells(row: Row, why: str) -> list[str]:
         _number(row["mse_float"], ".3g"),
         "exact" if row["lossless"] == "True" else _number(row["psnr_db"], ".2f"),
         _number(row["ssim"], ".4f"),
-        _number(row["encode_s"], ".3g", 1000.0),
-        _number(row["decode_s"], ".3g", 1000.0),
+        _time(row, "encode"),
+        _time(row, "decode"),
     ]
+
+
+def _time(row: Row, way: str) -> str:
+    """Milliseconds; marked as in the report where they are unsteady."""
+    seconds, spread = row[f"{way}_s"], row.get(f"{way}_iqr_s", "")
+    unsteady = bool(seconds and spread) and float(spread) > UNSTEADY * float(seconds)
+    return "~ " * unsteady + _number(seconds, ".3g", 1000.0)
 
 
 def _number(text: str, form: str, factor: float = 1.0) -> str:

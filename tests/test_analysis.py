@@ -271,7 +271,7 @@ def test_columns_of_times_by_hand(tmp_path: Path) -> None:
     record = {
         "batch": 16,
         "encode_cpu_s": (0.5, 0.1, 0.2, 0.3, 0.4),
-        "decode_cpu_s": (0.2,) * 5,
+        "decode_cpu_s": (0.45,) * 5,
         "encode_latency_s": (3.0, 1.0, 2.0, 5.0, 4.0),
         "decode_latency_s": (0.7,) * 5,
         "cold_encode_s": 9.0,
@@ -294,6 +294,15 @@ def test_columns_of_times_by_hand(tmp_path: Path) -> None:
     assert (row["encode_peak_bytes"], row["decode_peak_bytes"], row["device_peak_bytes"]) == (2**40 + 1, 1000, 77)
     assert (row["batch"], row["timed_on"], row["timed_images"]) == (16, "a1b2c3d4", 8)
     assert not row["unsteady"], "spreads of exactly a quarter are not above it"
+
+
+@pytest.mark.parametrize(("cpu_s", "unsteady"), [(0.2, False), (0.185, False), (0.17, True)])
+def test_a_thread_that_did_not_have_the_processor_is_marked(tmp_path: Path, cpu_s: float, unsteady: bool) -> None:
+    run = MadeUpRun(tmp_path, {"a": (100, 200, 3)}, ["c"])
+    times = (0.2,) * 5
+    record = {"encode_cpu_s": times, "decode_cpu_s": (cpu_s,) * 5}
+    run.point("a", "c", encode_s=times, decode_s=times, timing=record)
+    assert only(summarise(run.store))["unsteady"] == unsteady
 
 
 def test_a_single_image_takes_as_long_where_a_codec_works_image_by_image(tmp_path: Path) -> None:

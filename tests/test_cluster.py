@@ -387,7 +387,7 @@ def test_requests_that_cannot_be_carried_out(tmp_path, monkeypatch):
     for option in ({"shared_out": True}, {"worker_data_dir": "/data"}):
         with pytest.raises(UsageError, match="is for a cluster's workers; name its scheduler"):
             measure("none", tmp_path / "run", **option)
-    monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(reaching.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=re.escape("a run on a cluster needs Dask: pip install 'codecbench[cluster]'")):
         measure("none", tmp_path / "run", "local")
     assert not (tmp_path / "run").exists()

@@ -85,7 +85,7 @@ def test_no_file_is_written_over(tmp_path):
     with pytest.raises(UsageError, match=r"mine\.py is there already, and is left as it is"):
         scaffold.write_new_codec("mine", "per-image", tmp_path)
     assert (tmp_path / "mine.py").read_text(encoding="utf-8") == "precious"
-    with pytest.raises(UsageError, match=r"mine\.py is there already"):
+    with pytest.raises(UsageError, match=r"mine\.py is no folder"):
         scaffold.write_new_codec("other", "per-image", tmp_path / "mine.py")
 
 

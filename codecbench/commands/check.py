@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 
 import click
 
 from codecbench.commands.options import codec_folders
+from codecbench.errors import UsageError
 
 COLOURS = {"failed": "red", "warning": "yellow", "passed": "green"}
 
@@ -16,7 +18,7 @@ COLOURS = {"failed": "red", "warning": "yellow", "passed": "green"}
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides images and damages.")
 @click.option(
     "--damages",
-    type=click.IntRange(0),
+    type=click.IntRange(1),
     default=100,
     show_default=True,
     help="Damaged streams that are decoded at each point.",
@@ -39,6 +41,8 @@ def check(spec: str, seed: int, damages: int, time_limit: float, as_json: bool) 
     """
     from codecbench.testing.isolated import check_plugin
 
+    if math.isnan(time_limit):
+        raise UsageError("time limit nan is not allowed; allowed: seconds from 1 to 86400")
     report = check_plugin(spec, seed, damages, time_limit)
     if as_json:
         click.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))

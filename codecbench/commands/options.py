@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+LEAST_MEMORY = 64 << 20
+"""Bytes; Python with NumPy takes half of it."""
 FOLDER_OPTIONS = ("--data-dir", "--out", "--codec-dir", "--worker-data-dir", "--scheduler")
 
 
@@ -93,6 +95,9 @@ class Memory(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Turns the text into bytes."""
         found = re.fullmatch(r"([0-9]{1,15})([KMGT]?)", str(value).upper())
-        if found is None or int(found[1]) == 0:
-            self.fail(f"{value!r} is not allowed; allowed: bytes, or a number with K, M, G or T, such as 500M or 4G")
-        return int(found[1]) << {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}[found[2]]
+        size = int(found[1]) << {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}[found[2]] if found else 0
+        if size < LEAST_MEMORY:
+            self.fail(
+                f"{value!r} is not allowed; allowed: 64M or more, in bytes or with K, M, G or T, such as 500M or 4G"
+            )
+        return size

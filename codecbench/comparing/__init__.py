@@ -190,7 +190,7 @@ def _rates(points: Sequence[Point], a: Side, b: Side, confidence: float) -> tupl
     warnings = []
     if without := [f"{side.name} ({side.store.path})" for side in (a, b) if side.store.without_parts]:
         warnings.append(
-            f"{' and '.join(without)} has no rows by image, only summary.csv: means are compared, and nothing is tested"
+            f"no rows by image in {' and '.join(without)}, only summary.csv: means are compared, and nothing is tested"
         )
     apart = {
         label: not differing.same_images(a.manifest["datasets"], b.manifest["datasets"], label)
@@ -259,7 +259,7 @@ def _time_warnings(points: Sequence[Point], rows: Sequence[Row], a: Side, b: Sid
             reasons[why] = reasons.get(why, 0) + 1
     for why, number in reasons.items():
         which = "all times" if number == len(rows) else f"{number:,} of {count(len(rows), 'time')}"
-        warnings.append(f"{which}: {why}; differences there say nothing about the codecs, and never fail")
+        warnings.append(f"{which}: {why}; they say nothing about the codecs, are shown, and never fail")
     if noisy := sum("unsteady" in row["note"] for row in rows):
         warnings.append(
             f"{noisy:,} of {count(len(rows), 'time')} spread by more than {NOISY:.0%} between rounds in a run "

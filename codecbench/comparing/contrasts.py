@@ -29,7 +29,7 @@ import numpy.typing as npt
 
 from codecbench.comparing import paired
 from codecbench.metrics import psnr_db
-from codecbench.notes import NOISY, count
+from codecbench.notes import BUSY, NOISY, count
 
 SAME = "identical"
 BETTER = "better"
@@ -248,7 +248,21 @@ def not_alike(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
     for name in ("images", "batch", "shape"):
         if a.get(name) != b.get(name):
             return f"other timed {name} ({a.get(name)} and {b.get(name)})"
-    return "" if a["device"] == b["device"] else f"other device ({a['device']} and {b['device']})"
+    if a["device"] != b["device"]:
+        return f"other device ({a['device']} and {b['device']})"
+    busy = [name for name, record in (("A", a), ("B", b)) if _busy(record)]
+    return f"the machine was busy in {' and '.join(busy)}" if busy else ""
+
+
+def _busy(record: Mapping[str, Any]) -> bool:
+    """Whether something else had the processor while one thread was timed."""
+    if record["threads"] != 1 or record["device"] != "cpu":
+        return False
+    for way in ("encode", "decode"):
+        cpu, wall = record.get(f"{way}_cpu_s", ()), record.get(f"{way}_s", ())
+        if cpu and wall and np.median(cpu) < BUSY * np.median(wall):
+            return True
+    return False
 
 
 def _unsteady(seconds: Sequence[float]) -> bool:

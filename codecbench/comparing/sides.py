@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,7 +65,7 @@ class Side:
                     self._parts.setdefault(_point(sidecar), []).append(sidecar)
         order = {label: number for number, label in enumerate(self.manifest["datasets"])}
         found = self._summary or self._parts
-        self.points = dict.fromkeys(sorted(found, key=lambda point: (order.get(point[0], len(order)), *point[1:])))
+        self.points = dict.fromkeys(sorted(found, key=lambda point: _in_order(point, order)))
         self._timings: dict[Point, list[Mapping[str, Any]]] = {}
         for record in store.timings():
             if not record["failed"]:
@@ -126,3 +127,14 @@ def _number(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):  # absent, or pandas' NA
         return math.nan
+
+
+def _in_order(point: Point, order: Mapping[str, int]) -> tuple[int, str, list[tuple[str, float]]]:
+    """Datasets as in the run, and numbers in settings as numbers."""
+    label, codec, settings = point
+    parts = re.split(r"([0-9]+(?:\.[0-9]+)?)", settings)
+    return (
+        order.get(label, len(order)),
+        codec,
+        [(text, 0.0) if n % 2 == 0 else ("", float(text)) for n, text in enumerate(parts)],
+    )

@@ -96,7 +96,8 @@ def judge(rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float]) -> Jud
             if row["verdict"] == WORSE and row["counts"]:
                 judgement.failures.append(f"{describe(row)}, beyond {written(key, limit)}")
             else:
-                why = row["verdict"] if row["verdict"] == UNCLEAR and row["counts"] else row["note"] or row["verdict"]
+                settled = row["verdict"] == UNCLEAR and row["counts"]
+                why = row["verdict"] if settled else row["note"].partition(";")[0] or row["verdict"]
                 reasons[why] = reasons.get(why, 0) + 1
         judgement.passed_over.extend(
             f"{key}: {count(number, 'point')} of {len(members):,} beyond {written(key, limit)}, not counted: {why}"

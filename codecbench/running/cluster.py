@@ -8,11 +8,9 @@ it joins. One that dies costs the jobs that it had, which Dask gives to others.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import logging
 import os
 import pickle
-import re
 import threading
 import time
 import uuid
@@ -24,40 +22,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from codecbench.errors import ClusterError, CodecbenchError, UsageError, one_line
+from codecbench.errors import ClusterError, CodecbenchError, one_line
 from codecbench.plan import Plan
 from codecbench.running import passes, reaching, remote
 from codecbench.running.engines import SharedEngine
 from codecbench.running.passes import Event, Watch
-from codecbench.running.reaching import TIMING
+from codecbench.running.reaching import LOCAL, TIMING
 from codecbench.running.workers import Place
 from codecbench.store import RunFolder
 
-LOCAL = "local"
-ADDRESS = r"(tcp|tls|ws|wss)://[^/\s]+:\d+/?"
 WORKERS_S = 60.0
 """How long a run waits for a worker where there is none, in seconds."""
 LOOK_S = 1.0
 """How often the workers are looked at, in seconds."""
-
-
-def check_options(scheduler: str | None, workers: int | None, worker_data_dir: object, shared_out: bool) -> None:
-    """Makes sure that what was asked for can be carried out here.
-
-    Raises:
-        UsageError: no address, options that do not go together, or Dask is not installed.
-    """
-    if scheduler is None:
-        for name, given in (("worker_data_dir", worker_data_dir), ("shared_out", shared_out)):
-            if given:
-                raise UsageError(f"{name} is for a cluster's workers; name its scheduler (--scheduler) too")
-        return
-    if scheduler != LOCAL and not re.fullmatch(ADDRESS, scheduler):
-        raise UsageError(f"scheduler={scheduler} is not allowed; allowed: local, tcp://HOST:PORT, tls://HOST:PORT")
-    if scheduler != LOCAL and workers is not None:
-        raise UsageError(f"workers={workers} counts processes of this machine; {scheduler} has workers of its own")
-    if importlib.util.find_spec("distributed") is None:
-        raise UsageError("a run on a cluster needs Dask: pip install 'codecbench[cluster]'")
 
 
 @dataclass(frozen=True)

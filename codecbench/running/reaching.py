@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -12,9 +14,11 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
-from codecbench.errors import ClusterError, CodecbenchError, StoreError, one_line
+from codecbench.errors import ClusterError, CodecbenchError, StoreError, UsageError, one_line
 from codecbench.running.engines import hidden_main, without_interrupts
 
+LOCAL = "local"
+ADDRESS = r"(tcp|tls|ws|wss)://[^/\s]+:(?P<port>\d{1,5})/?"
 CONNECT_S = 10.0
 """How long the scheduler may take to answer, in seconds."""
 TIMING = "timing"
@@ -47,6 +51,26 @@ def close(client: Any) -> None:
     """Disconnects, whatever has become of the scheduler."""
     with contextlib.suppress(Exception):
         bounded(partial(client.close, timeout=2), 4.0, "it")
+
+
+def check_options(scheduler: str | None, workers: int | None, worker_data_dir: object, shared_out: bool) -> None:
+    """Makes sure that what was asked for can be carried out here.
+
+    Raises:
+        UsageError: no address, options that do not go together, or Dask is not installed.
+    """
+    if scheduler is None:
+        for name, given in (("worker_data_dir", worker_data_dir), ("shared_out", shared_out)):
+            if given:
+                raise UsageError(f"{name} is for a cluster's workers; name its scheduler (--scheduler) too")
+        return
+    found = re.fullmatch(ADDRESS, scheduler)
+    if scheduler != LOCAL and not (found and int(found["port"]) <= 65_535):
+        raise UsageError(f"scheduler={scheduler} is not allowed; allowed: local, tcp://HOST:PORT, tls://HOST:PORT")
+    if scheduler != LOCAL and workers is not None:
+        raise UsageError(f"workers={workers} counts processes of this machine; {scheduler} has workers of its own")
+    if importlib.util.find_spec("distributed") is None:
+        raise UsageError("a run on a cluster needs Dask: pip install 'codecbench[cluster]'")
 
 
 @contextlib.contextmanager
