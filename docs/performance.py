@@ -32,13 +32,18 @@ def page(records: list[dict[str, Any]]) -> str:
     """
     record = records[-1]
     machine = record["machine_info"]
-    commit = record["commit_info"]
+    commits = [one["commit_info"] for one in records]
     parts = [
         HEAD.format(
             cpu=machine["cpu"].get("brand_raw", "unknown processor"),
             cores=machine["cpu"].get("count", "unknown"),
             python=machine["python_version"],
-            commit=str(commit.get("id", "unknown"))[:12] + " with changes" * bool(commit.get("dirty")),
+            commit=" and ".join(
+                dict.fromkeys(
+                    str(commit.get("id", "unknown"))[:12] + " with changes" * bool(commit.get("dirty"))
+                    for commit in commits
+                )
+            ),
         )
     ]
     benchmarks = {found["fullname"]: found for one in records for found in one["benchmarks"]}
