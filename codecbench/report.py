@@ -28,7 +28,7 @@ from codecbench.curves import (
     telling_settings,
 )
 from codecbench.errors import StoreError
-from codecbench.notes import NOISY, all_notes, count
+from codecbench.notes import BUSY, NOISY, all_notes, count
 from codecbench.records import digest
 from codecbench.store import RunFolder
 
@@ -342,5 +342,6 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= wording.FILTERS
     environment.filters |= {"data_uri": pictures.data_uri, "zoom": pictures.zoom, "caption": pictures.caption}
+    environment.globals["busy_share"] = BUSY
     environment.tests["number"] = lambda value: not wording.absent(value)
     return environment

@@ -7,14 +7,13 @@ import io
 import json
 import math
 import shutil
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from plugins import write_codec
+from plugins import forget, write_codec
 from runs import MadeUpRun, usual_run
 from scipy import stats
 
@@ -613,32 +612,6 @@ def test_datasets_and_codecs_narrow(tmp_path: Path) -> None:
 
 
 # ---- the command line, with real runs -------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder of plugins that is on the codec shelf for one test."""
-    import codecbench.codecs
-    from codecbench.registry import CODECS
-
-    before = list(codecbench.codecs.__path__)
-    monkeypatch.setenv("CODECBENCH_CODEC_PATH", "")
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    folder = tmp_path / "shelf"
-    folder.mkdir()
-    CODECS.add_folder(folder)
-    yield folder
-    codecbench.codecs.__path__[:] = before
-    for file in folder.glob("*.py"):
-        forget(file.stem)
-
-
-def forget(name: str) -> None:
-    """Lets an edited plugin be imported again, as a new process would."""
-    from codecbench import registry
-
-    sys.modules.pop(f"codecbench.codecs.{name}", None)
-    registry._registered.pop(f"codecbench.codecs.{name}", None)
 
 
 def measure(codecs: str, out: Path, **options: Any) -> Path:

@@ -19,7 +19,6 @@ from codecbench.curves import mark_points
 from codecbench.errors import one_line
 from codecbench.plan import open_dataset
 from codecbench.projection import principal_plane
-from codecbench.registry import CODECS
 from codecbench.running import passes, workers
 from codecbench.running.hosts import HostError
 from codecbench.store import RunFolder
@@ -35,23 +34,6 @@ WEIGHTS = """
         from pathlib import Path
         return (str(Path(__file__).parent / "weights" / "seen.safetensors"),)
 """
-
-
-@pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A folder of plugins that is on the codec shelf for one test."""
-    import codecbench.codecs
-
-    folder = tmp_path / "shelf"
-    folder.mkdir()
-    before = list(codecbench.codecs.__path__)
-    monkeypatch.setenv("CODECBENCH_CODEC_PATH", "")
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    CODECS.add_folder(folder)
-    yield folder
-    codecbench.codecs.__path__[:] = before
-    for file in folder.glob("*.py"):
-        forget(file.stem)
 
 
 @pytest.fixture
