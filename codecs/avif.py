@@ -1,49 +1,101 @@
-"""AVIF through Pillow, as libavif and libaom write it."""
+"""AVIF through Pillow, as libavif and libaom write it; lossy and lossless."""
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 from PIL import AvifImagePlugin, ImageFile
 
 from codecbench.codec import Images
-from codecbench.errors import BitstreamError
+from codecbench.errors import BitstreamError, PluginError, UnsupportedImageError
+from codecbench.records import Shape
 from codecbench.registry import register_codec
-from codecbench.settings import setting
+from codecbench.settings import Value, setting
 
 from ._boxes import Box, only_box, read_boxes
-from ._pillow import Layout, PillowCodec
+from ._format import Layout
+from ._imagecodecs import library, named_version
+from ._pillow import PillowCodec
 
 _SEQUENCE_HEADER = 1  # OBU types of the AV1 specification, section 6.2.2
 _TEMPORAL_DELIMITER = 2
+_EXACT = 100  # the quality at which libavif quantises nothing
 _FULL_BOX = 4  # version and flags before the boxes inside "meta"
 
 
 @register_codec
 @dataclass(frozen=True)
 class Avif(PillowCodec):
-    """AVIF (AV1 Image File Format): a key frame of AV1 in an ISO base media file, always lossy here.
+    """AVIF (AV1 Image File Format): a key frame of AV1 in an ISO base media file.
 
     Gray images are stored as AV1's monochrome (4:0:0), of which the file's ``av1C`` box tells the
-    decoder. Quality 100 is near-lossless at best: Pillow offers no way to code RGB without a rounding
-    conversion to YCbCr. One thread encodes and one decodes.
+    decoder. One thread encodes and one decodes.
+
+    In lossless mode ``quality`` and ``subsampling`` mean nothing: nothing is quantised, and green, blue and red
+    themselves are coded, at full resolution. Pillow has no way to ask for that (its quality 100 still converts RGB to
+    YCbCr, which rounds), so RGB images are then written by the libavif of imagecodecs, and refused where that is not
+    installed. Pillow decodes all of them.
     """
 
     plugin: ClassVar[type[ImageFile.ImageFile]] = AvifImagePlugin.AvifImageFile
     libraries: ClassVar[tuple[str, ...]] = ("avif",)
     max_side: ClassVar[int] = 32768  # libavif's default limit for decoding
 
-    quality: int = setting(
-        60, low=0, high=100, sweep=(10, 20, 30, 40, 50, 60, 70, 80, 90, 97), help="libavif's quality scale"
-    )
+    mode: str = setting("lossy", choices=("lossy", "lossless"), help="lossless codes RGB itself, not YCbCr")
+    quality: int = setting(60, low=0, high=100, help="libavif's quality scale")
     subsampling: str = setting("4:2:0", choices=("4:4:4", "4:2:2", "4:2:0"), help="chroma subsampling of RGB images")
     speed: int = setting(6, low=0, high=10, help="effort: 0 is slow and small, 10 is fast")
+
+    @property
+    def lossless(self) -> bool:
+        """True in lossless mode."""
+        return self.mode == "lossless"
+
+    @classmethod
+    def default_points(cls, shape: Shape) -> list[dict[str, Value]]:
+        """Ten lossy qualities, for RGB images with chroma at half resolution and at full, and lossless."""
+        curves: list[dict[str, Value]] = [
+            {"mode": "lossy", "quality": quality, "subsampling": subsampling}
+            for subsampling in (("4:2:0", "4:4:4") if shape[2] == 3 else ("4:2:0",))
+            for quality in (10, 20, 30, 40, 50, 60, 70, 80, 90, 97)
+        ]
+        return [*curves, {"mode": "lossless"}]
 
     def options(self, gray: bool) -> dict[str, Any]:
         """What ``Image.save`` is told."""
         subsampling = "4:0:0" if gray else self.subsampling
-        return {"quality": self.quality, "subsampling": subsampling, "speed": self.speed, "max_threads": 1}
+        quality = 100 if self.lossless else self.quality
+        return {"quality": quality, "subsampling": subsampling, "speed": self.speed, "max_threads": 1}
+
+    def check_shape(self, shape: Shape) -> None:
+        """Refuses lossless RGB images where imagecodecs is not installed.
+
+        Raises:
+            UnsupportedImageError: those; also images that are neither gray nor RGB, or too large.
+        """
+        super().check_shape(shape)
+        if self.lossless and shape[2] == 3:
+            try:
+                library("AVIF")
+            except PluginError as error:
+                raise UnsupportedImageError(f"{self.name}: no lossless RGB images: {error}") from error
+
+    def encode_image(self, image: Images) -> bytes:
+        """Compresses one uint8 image (H, W, C) with C = 1 or 3.
+
+        Raises:
+            UnsupportedImageError: see :meth:`check_shape`.
+        """
+        height, width, channels = image.shape
+        if not self.lossless or channels != 3:
+            return super().encode_image(image)
+        self.check_shape((height, width, channels))
+        avif = library("AVIF")
+        asked = {"level": _EXACT, "pixelformat": "444", "matrix": avif.AVIF.MATRIX_COEFFICIENTS.IDENTITY}
+        return bytes(avif.avif_encode(np.ascontiguousarray(image), speed=self.speed, numthreads=1, **asked))
 
     def decode_image(self, bitstream: bytes) -> Images:
         """Restores one uint8 image (H, W, C).
@@ -108,6 +160,10 @@ class Avif(PillowCodec):
 
     @classmethod
     def versions(cls) -> dict[str, str]:
-        """Versions of Pillow, libavif, and the AV1 encoder and decoder inside it."""
+        """Versions of Pillow, libavif, and the AV1 encoder and decoder inside it; also of imagecodecs' libavif."""
+        imagecodecs: dict[str, str] = {}
+        with contextlib.suppress(PluginError):  # for lossless RGB images alone
+            libraries = named_version(library("AVIF").avif_version())
+            imagecodecs = {"imagecodecs": str(library("AVIF").__version__), **libraries}
         found = {codec: AvifImagePlugin.get_codec_version(codec) for codec in ("aom", "dav1d", "rav1e", "svt")}
-        return {**super().versions(), **{codec: version for codec, version in found.items() if version}}
+        return {**super().versions(), **imagecodecs, **{codec: version for codec, version in found.items() if version}}

@@ -11,10 +11,12 @@ from PIL import Image, ImageFile, JpegImagePlugin
 
 from codecbench.codec import Images
 from codecbench.errors import BitstreamError
+from codecbench.records import Shape
 from codecbench.registry import register_codec
-from codecbench.settings import setting
+from codecbench.settings import Value, setting
 
-from ._pillow import Layout, PillowCodec
+from ._format import Layout
+from ._pillow import PillowCodec
 
 # libjpeg's own progressive script has ten; thousands of scans are a known way to hang a decoder.
 _MAX_SCANS = 64
@@ -48,6 +50,12 @@ class Jpeg(PillowCodec):
     subsampling: str = setting("4:2:0", choices=("4:4:4", "4:2:2", "4:2:0"), help="chroma subsampling of RGB images")
     optimize: bool = setting(True, help="compute Huffman tables for each image")
     progressive: bool = setting(False, help="progressive scans instead of a baseline one (implies optimize)")
+
+    @classmethod
+    def default_points(cls, shape: Shape) -> list[dict[str, Value]]:
+        """Eleven qualities, for RGB images with chroma at half resolution and at full."""
+        points = super().default_points(shape)
+        return [*points, *({**point, "subsampling": "4:4:4"} for point in points)] if shape[2] == 3 else points
 
     def options(self, gray: bool) -> dict[str, Any]:
         """What ``Image.save`` is told."""

@@ -14,7 +14,8 @@ from codecbench.registry import register_codec
 from codecbench.settings import Value, setting
 
 from ._boxes import only_box, read_boxes
-from ._pillow import Layout, PillowCodec
+from ._format import Layout
+from ._pillow import PillowCodec
 
 _SIGNATURE = b"\x00\x00\x00\x0cjP  \x0d\x0a\x87\x0a"
 _SOC, _SIZ, _COD, _QCD, _COM = b"\xff\x4f", b"\xff\x51", b"\xff\x52", b"\xff\x5c", b"\xff\x64"

@@ -12,7 +12,8 @@ from codecbench.errors import BitstreamError
 from codecbench.registry import register_codec
 from codecbench.settings import setting
 
-from ._pillow import Layout, PillowCodec
+from ._format import Layout
+from ._pillow import PillowCodec
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _STRATEGIES = ("default", "filtered", "huffman", "rle", "fixed")  # in the order of zlib's constants

@@ -18,6 +18,7 @@ from codecbench.settings import Value, setting
 
 from ._shape import pack_shape, unpack_shape
 
+_EVERY_RANK = 96  # a photograph has hundreds, and no curve needs them all
 _SLICE_SAMPLES = 1 << 24  # at most this many samples are decomposed at once: 64 MiB of float32
 
 
@@ -61,8 +62,12 @@ class Svd(FloatCodec):
 
     @classmethod
     def default_points(cls, shape: Shape) -> list[dict[str, Value]]:
-        """Every rank from 0 to the full rank, min(H, W)."""
-        return [{"rank": rank} for rank in range(min(shape[:2]) + 1)]
+        """Every rank from 0 to the full rank, min(H, W); beyond 96 about forty, ever farther apart."""
+        full = min(shape[:2])
+        if full <= _EVERY_RANK:
+            return [{"rank": rank} for rank in range(full + 1)]
+        ranks = {0, full, *(round(rank) for rank in np.geomspace(1, full, 40))}
+        return [{"rank": rank} for rank in sorted(ranks)]
 
     def encode(self, images: Images) -> list[bytes]:
         """Decomposes a batch of uint8 images (N, H, W, C).

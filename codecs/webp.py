@@ -13,7 +13,8 @@ from codecbench.records import Shape
 from codecbench.registry import register_codec
 from codecbench.settings import Value, setting
 
-from ._pillow import Layout, PillowCodec
+from ._format import Layout
+from ._pillow import PillowCodec
 
 _GRAY = b"L"  # cannot be mistaken for a WebP file, which begins with "RIFF"
 

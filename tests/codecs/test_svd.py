@@ -66,6 +66,10 @@ def test_rank_0_is_black():
 def test_all_ranks_are_swept():
     assert Svd.default_points((28, 28, 1)) == [{"rank": rank} for rank in range(29)]
     assert len(Svd.default_points((64, 64, 3))) == 65
+    ranks = [point["rank"] for point in Svd.default_points((768, 512, 3))]
+    assert (ranks[0], ranks[1], ranks[-1]) == (0, 1, 512)
+    assert ranks == sorted(set(ranks))
+    assert len(ranks) < 50
 
 
 def test_ranks_that_an_image_does_not_have():

@@ -1,0 +1,151 @@
+"""JPEG XL through imagecodecs, as libjxl writes it; lossy and lossless."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from codecbench.errors import BitstreamError
+from codecbench.records import Shape
+from codecbench.registry import register_codec
+from codecbench.settings import Value, setting
+
+from ._format import Layout
+from ._imagecodecs import ImagecodecsCodec, Samples, library
+
+_SIGNATURE = b"\xff\x0a"
+_HEADER_BYTES = 64  # no header that this codec writes takes half as many
+_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))  # width to height
+_SIDE = ((9, 1), (13, 1), (18, 1), (30, 1))  # bits, and what is added
+_ENUM = ((0, 0), (0, 1), (4, 2), (6, 18))
+_GRAY, _CUSTOM = 1, 2  # colour space; white point or primaries given as numbers
+
+library("JPEGXL")
+
+
+@register_codec
+@dataclass(frozen=True)
+class Jxl(ImagecodecsCodec):
+    """JPEG XL (ISO/IEC 18181): a DCT of varied block sizes in the XYB colour space, or modular coding for lossless.
+
+    Lossy images are quantised for ``distance``, the encoder's measure of visible difference (Butteraugli; 1.0 is meant
+    to be barely seen); ``effort`` says how long it searches. In lossless mode ``distance`` means nothing. Streams are
+    bare codestreams, without boxes. One thread encodes and one decodes.
+    """
+
+    part: ClassVar[str] = "JPEGXL"
+    max_side: ClassVar[int] = 1 << 18  # level 5 of the codestream, ISO/IEC 18181-1, annex M
+
+    mode: str = setting("lossy", choices=("lossy", "lossless"), help="VarDCT or modular")
+    distance: float = setting(1.0, low=0.01, high=25, help="Butteraugli distance of lossy images; small is good")
+    effort: int = setting(7, low=1, high=10, help="1 is fast, 10 is small")
+
+    @property
+    def lossless(self) -> bool:
+        """True in lossless mode."""
+        return self.mode == "lossless"
+
+    @classmethod
+    def default_points(cls, shape: Shape) -> list[dict[str, Value]]:
+        """Eleven distances from 16 down to 0.2, and lossless; from 20 on libjxl takes twice as long."""
+        distances = (16.0, 12.0, 9.0, 7.0, 5.0, 3.5, 2.4, 1.6, 1.0, 0.5, 0.2)
+        curve: list[dict[str, Value]] = [{"mode": "lossy", "distance": distance} for distance in distances]
+        return [*curve, {"mode": "lossless"}]
+
+    def write(self, image: Samples) -> bytes:
+        """Compresses one image (H, W) or (H, W, 3)."""
+        target: dict[str, Any] = {"lossless": True} if self.lossless else {"distance": self.distance}
+        return bytes(self.call("encode", image, effort=self.effort, numthreads=1, **target))
+
+    def inspect(self, bitstream: bytes) -> Layout:
+        """Reads the image's header, bit by bit, up to the first frame; it is what counts as container.
+
+        The frames' own headers, tables of contents and entropy codes count as data: they are packed by the bit, and
+        for the most part entropy-coded themselves.
+
+        Raises:
+            BitstreamError: another header than of a plain still image of 8-bit gray or RGB.
+        """
+        if not bitstream.startswith(_SIGNATURE):
+            raise BitstreamError(f"{self.name}: the stream does not begin with the signature of JPEG XL")
+        header = _Bits(bitstream[2:_HEADER_BYTES])
+        width, height = _size(header)
+        gray = header.take(1) == 0 and self._gray(header)
+        default_transform = header.take(1)
+        padding = header.take(-header.position % 8)
+        if not default_transform or padding:
+            raise BitstreamError(f"{self.name}: the image's header is none that this codec writes")
+        start = len(_SIGNATURE) + header.position // 8
+        if start >= len(bitstream):
+            raise BitstreamError(f"{self.name}: the stream ends within its header")
+        return Layout(width, height, start, gray)
+
+    def _gray(self, header: _Bits) -> bool:
+        """Reads image metadata that are not the default ones (ISO/IEC 18181-1, annex D); True for gray images."""
+        # Orientation, preview, animation; floating point; bits a sample; buffers of any width; extra channels.
+        extra, floating, depth, _, channels = (header.take(count) for count in (1, 1, 2, 1, 2))
+        if extra or floating or depth or channels:
+            raise BitstreamError(f"{self.name}: the image is not a plain one of 8 bits")
+        header.take(1)  # XYB or not
+        gray = False
+        if not header.take(1):
+            profile, space = header.take(1), header.number(_ENUM)
+            gray = space == _GRAY
+            if profile or space > _GRAY or header.number(_ENUM) == _CUSTOM:
+                raise BitstreamError(f"{self.name}: the image's colours are none that this codec writes")
+            if not gray and header.number(_ENUM) == _CUSTOM:
+                raise BitstreamError(f"{self.name}: the image's colours are none that this codec writes")
+            if header.take(1):
+                header.take(24)  # gamma
+            else:
+                header.number(_ENUM)  # transfer function
+            header.number(_ENUM)  # rendering intent
+        if header.take(2):
+            raise BitstreamError(f"{self.name}: the image's header has extensions")
+        return gray
+
+    def read(self, data: bytes, layout: Layout) -> Any:
+        """Decodes with libjxl, in this thread: uint8 (H, W, C).
+
+        Raises:
+            Exception: whatever imagecodecs raises.
+        """
+        return self.samples(self.call("decode", data, numthreads=1), layout)
+
+
+class _Bits:
+    """Reads numbers of some bits, the lowest bit of each byte first; zeros behind the end.
+
+    Attributes:
+        position: bits read so far.
+    """
+
+    def __init__(self, data: bytes):
+        self._value = int.from_bytes(data, "little")
+        self.position = 0
+
+    def take(self, count: int) -> int:
+        """The next ``count`` bits."""
+        value = self._value >> self.position & (1 << count) - 1
+        self.position += count
+        return value
+
+    def number(self, kinds: tuple[tuple[int, int], ...]) -> int:
+        """A number of one of four kinds, as two bits say: bits of its own, and what is added."""
+        count, base = kinds[self.take(2)]
+        return base + self.take(count)
+
+
+def _size(header: _Bits) -> tuple[int, int]:
+    """Width and height, in pixels (ISO/IEC 18181-1, annex D.2)."""
+    small = header.take(1)
+
+    def side() -> int:
+        return 8 * (header.take(5) + 1) if small else header.number(_SIDE)
+
+    height = side()
+    ratio = header.take(3)
+    if not ratio:
+        return side(), height
+    across, down = _RATIOS[ratio - 1]
+    return height * across // down, height

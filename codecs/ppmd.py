@@ -1,0 +1,78 @@
+"""PPMd through pyppmd, on raw pixels."""
+
+from __future__ import annotations
+
+import binascii
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pyppmd
+
+from codecbench.registry import register_codec
+from codecbench.settings import Value, setting
+
+from ._filters import FILTERS
+from ._general import SWEPT_FILTERS, GeneralCodec
+
+_CHECKSUM_BYTES = 2
+_PIECE_BYTES = 512
+_PADDING_BYTES = 64
+
+
+@register_codec
+@dataclass(frozen=True)
+class Ppmd(GeneralCodec):
+    """PPMd variant I (D. Shkarin, PPM: one step to practicality, DCC 2002), as in ZIP: context mixing by escapes.
+
+    It is the only coder here that matches nothing: each byte is coded under a model of the bytes before it, up to
+    ``order`` of them. Zeros at the end are left out. The stream has no end mark; a checksum of two bytes stands before
+    it and counts, for a stream that was cut short or altered would otherwise decode to something.
+    """
+
+    strongest: ClassVar[dict[str, Value]] = {"order": 4, "memory_mb": 64}
+
+    order: int = setting(4, low=2, high=64, sweep=(2, 4), help="bytes of context")
+    memory_mb: int = setting(16, low=1, high=1024, help="memory of the model, which starts anew once it is full (MiB)")
+    filter: str = setting("none", choices=FILTERS, sweep=SWEPT_FILTERS, help="PNG's filters of rows before it")
+
+    @classmethod
+    def versions(cls) -> dict[str, str]:
+        """The library's version."""
+        return {"pyppmd": pyppmd.__version__}
+
+    def compress(self, data: bytes) -> bytes:
+        """Checksum and stream."""
+        # pyppmd 1.3 drops bytes where one call fills its 32 KiB of output within a symbol: no call may get so far.
+        # It also keeps some 8 KiB for good of every encoder, which peak memory shows after many images.
+        encoder = pyppmd.Ppmd8Encoder(self.order, self.memory_mb << 20, pyppmd.PPMD8_RESTORE_METHOD_RESTART)
+        pieces = [encoder.encode(data[at : at + _PIECE_BYTES]) for at in range(0, len(data), _PIECE_BYTES)]
+        stream: bytes = (b"".join(pieces) + encoder.flush(endmark=False)).rstrip(b"\0")
+        return _checksum(stream, len(data)) + stream
+
+    def decompress(self, packed: bytes, size: int) -> bytes:
+        """Reads what :meth:`compress` wrote.
+
+        Raises:
+            BitstreamError: the checksum says that it is something else.
+        """
+        stream = packed[_CHECKSUM_BYTES:]
+        if packed[:_CHECKSUM_BYTES] != _checksum(stream, size) or stream.startswith(b"\xff\xff\xff\xff"):
+            raise self.damaged("the stream does not match its checksum")
+        # Where it runs out of input, pyppmd 1.3 goes on in a thread and writes where it must not: zeros keep it fed.
+        fed = stream + bytes(_PADDING_BYTES + size // 8)
+        decoder = pyppmd.Ppmd8Decoder(self.order, self.memory_mb << 20, pyppmd.PPMD8_RESTORE_METHOD_RESTART)
+        try:
+            data: bytes = decoder.decode(fed, size)
+        except (ValueError, SystemError, pyppmd.PpmdError) as error:
+            raise self.damaged(error) from error
+        return data
+
+    def framing_bytes(self, packed: bytes) -> int:
+        """The checksum."""
+        return _CHECKSUM_BYTES
+
+
+def _checksum(stream: bytes, size: int) -> bytes:
+    """CRC-16 (CCITT) of the stream and the number of bytes that it stands for."""
+    value = binascii.crc_hqx(size.to_bytes(8, "little"), 0xFFFF)
+    return binascii.crc_hqx(stream, value).to_bytes(_CHECKSUM_BYTES, "little")

@@ -1,0 +1,100 @@
+"""The row filters of PNG: against values worked out by hand, against Pillow's decoder, and there and back."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from codecbench.codecs._filters import FILTERS, TYPES, apply_filter, filtered_size, undo_filter
+
+SHAPES = [(1, 1, 1), (1, 9, 3), (9, 1, 1), (2, 3, 1), (28, 28, 1), (17, 31, 3), (31, 17, 3), (5, 40, 1)]
+
+
+def images_of(shape, count=3, seed=0):
+    """Noise, a slope and one level, so that the adaptive filter has a choice to make."""
+    rng = np.random.default_rng(seed)
+    noise = rng.integers(0, 256, (count, *shape), dtype=np.uint8)
+    slope = np.broadcast_to(np.arange(shape[1], dtype=np.uint8)[None, :, None] * 3, shape)
+    return np.concatenate([noise, slope[None], (slope // 2 + rng.integers(0, 3, shape, dtype=np.uint8))[None]])
+
+
+@pytest.mark.parametrize("kind", FILTERS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_there_and_back(kind, shape):
+    images = images_of(shape)
+    filtered = apply_filter(images, kind).reshape(len(images), -1)
+    assert filtered.shape[1] == filtered_size(shape, kind)
+    assert np.array_equal(undo_filter(filtered, shape, kind), images)
+
+
+@pytest.mark.parametrize("kind", FILTERS)
+def test_an_image_is_filtered_by_itself(kind):
+    images = images_of((12, 20, 3), count=30)  # more than a block
+    together = apply_filter(images, kind)
+    assert all(np.array_equal(apply_filter(images[i : i + 1], kind)[0], together[i]) for i in range(len(images)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("sub", [[10, 20, 10], [50, 206, 60]]),
+        ("up", [[10, 30, 40], [40, 226, 20]]),
+        ("average", [[10, 25, 25], [45, 216, 40]]),
+        ("paeth", [[10, 20, 10], [40, 206, 60]]),
+    ],
+)
+def test_values_worked_out_by_hand(kind, expected):
+    image = np.array([[10, 30, 40], [50, 0, 60]], np.uint8).reshape(1, 2, 3, 1)
+    assert apply_filter(image, kind)[0].tolist() == expected
+
+
+def test_ties_of_paeth_go_left_then_up():
+    image = np.array([[7, 5], [5, 9]], np.uint8).reshape(1, 2, 2, 1)  # left 5, up 5, corner 7: 3 is nearest to 5
+    assert apply_filter(image, "paeth")[0, 1, 1] == 4
+    image = np.array([[4, 6], [8, 1]], np.uint8).reshape(1, 2, 2, 1)  # left 8, up 6, corner 4: 10 is nearest to 8
+    assert apply_filter(image, "paeth")[0, 1, 1] == (1 - 8) % 256
+
+
+def png_of(filtered, shape):
+    """A PNG with rows that are filtered already."""
+    height, width, channels = shape
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 0 if channels == 1 else 2, 0, 0, 0)
+    body = zlib.compress(filtered.tobytes())
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("kind", FILTERS)
+@pytest.mark.parametrize("shape", [(20, 33, 3), (33, 20, 1)], ids=str)
+def test_libpng_undoes_the_same(kind, shape):
+    images = images_of(shape)
+    for image, filtered in zip(images, apply_filter(images, kind), strict=True):
+        if kind != "adaptive":
+            filtered = np.insert(filtered, 0, TYPES.index(kind), axis=1)
+        read = np.asarray(Image.open(io.BytesIO(png_of(filtered, shape)))).reshape(shape)
+        assert np.array_equal(read, image)
+
+
+def test_adaptive_takes_the_smallest_sum_of_absolute_differences():
+    images = images_of((24, 19, 3))
+    adapted = apply_filter(images, "adaptive")
+    every = np.stack([apply_filter(images, kind) for kind in TYPES]).view(np.int8).astype(int)
+    costs = np.abs(every).sum(axis=-1)
+    assert np.array_equal(adapted[:, :, 0], costs.argmin(axis=0))
+    assert np.array_equal(np.abs(adapted[:, :, 1:].view(np.int8).astype(int)).sum(axis=-1), costs.min(axis=0))
+    assert len(np.unique(adapted[:, :, 0])) >= 3, "the images give it a choice"
+
+
+def test_an_unknown_type_is_refused():
+    filtered = apply_filter(images_of((4, 4, 1)), "adaptive").copy()
+    filtered[1, 2, 0] = 5
+    with pytest.raises(ValueError, match="type 5"):
+        undo_filter(filtered.reshape(len(filtered), -1), (4, 4, 1), "adaptive")

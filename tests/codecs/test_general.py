@@ -1,0 +1,193 @@
+"""General-purpose compressors: what they leave out of their formats, bounded decoding, set mode."""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import sys
+import zlib
+from pathlib import Path
+
+import brotli
+import numpy as np
+import pytest
+import zstandard
+
+import codecbench as cb
+from codecbench.codecs import ppmd
+from codecbench.codecs._general import GeneralCodec
+from codecbench.codecs._shape import pack_shape
+from codecbench.registry import CODECS
+from codecbench.testing import check_damage, check_truncation, sample_images
+from codecbench.varint import pack_numbers
+
+NAMES = ("deflate", "zstd", "brotli", "lzma", "bz2", "ppmd")
+SHAPE = (17, 31, 3)
+
+
+@pytest.fixture(params=NAMES)
+def name(request):
+    return request.param
+
+
+def test_the_standard_library_is_not_shadowed():
+    for module in (bz2, lzma):
+        assert "codecbench" not in str(module.__file__)
+        assert sys.modules[f"codecbench.codecs.{CODECS.get(module.__name__).name}"] is not module
+    shelf = Path(ppmd.__file__).parent
+    assert shelf not in [Path(part or ".").resolve() for part in sys.path]
+
+
+def test_the_sweep_has_levels_and_one_filter(name):
+    points = CODECS.get(name).default_points(SHAPE)
+    assert 2 <= len(points) <= 4
+    assert [point["filter"] for point in points] == ["none"] * (len(points) - 1) + ["adaptive"]
+    assert points[-1] == points[-2] | {"filter": "adaptive"}
+
+
+def foreign(name, data):
+    """What other tools write for a string of bytes, and what of it the codec leaves out at the front."""
+    if name == "deflate":
+        packer = zlib.compressobj(9, zlib.DEFLATED, -15, 9)
+        return packer.compress(data) + packer.flush(), b""
+    if name == "zstd":
+        params = zstandard.ZstdCompressionParameters.from_level(3, source_size=len(data), write_content_size=0)
+        return zstandard.ZstdCompressor(compression_params=params).compress(data), b"\x28\xb5\x2f\xfd\x00"
+    if name == "brotli":
+        return brotli.compress(data, quality=9, lgwin=16), b""
+    if name == "bz2":
+        return bz2.compress(data), b"BZh9"
+    chain = [{"id": lzma.FILTER_LZMA1, "preset": 6, "dict_size": 1 << 12}]
+    return lzma.compress(data, lzma.FORMAT_RAW, filters=chain), b"\0"
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "ppmd"])
+def test_a_stream_is_the_shape_and_what_the_format_is_made_of(name):
+    image = sample_images(SHAPE)[2]
+    codec = cb.open_codec({"deflate": "deflate:level=9"}.get(name, name))
+    packed, left_out = foreign(name, image.tobytes())
+    assert packed.startswith(left_out)
+    assert codec.encode(image[None]) == [pack_shape(SHAPE) + packed.removeprefix(left_out)]
+
+
+@pytest.mark.parametrize(
+    ("spec", "framing"),
+    [("deflate", 0), ("brotli", 0), ("lzma", 0), ("ppmd", 2), ("bz2", 20), ("zstd", 1 + 3)],
+)
+def test_container_bytes(spec, framing):
+    codec = cb.open_codec(spec)
+    for stream in codec.encode(sample_images(SHAPE)):
+        assert codec.container_bytes(stream) == 3 + framing
+
+
+def test_each_block_of_zstandard_has_three_bytes_before_it():
+    codec = cb.open_codec("zstd:level=1")
+    image = np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8)
+    (stream,) = codec.encode(image[None])
+    assert codec.container_bytes(stream) == 5 + 1 + 3 * 4  # blocks of 128 KiB at most
+    assert len(stream) == codec.container_bytes(stream) + image.size
+
+
+@pytest.mark.parametrize("filter", ["none", "adaptive"])
+def test_damaged_streams(name, filter):
+    codec = cb.open_codec(f"{name}:filter={filter}")
+    check_truncation(codec, (12, 9, 3), cuts=10)
+    check_damage(codec, (12, 9, 3), trials=60)
+
+
+def bomb(name):
+    """A stream of a 3×3 image that would unpack to 5 MB."""
+    data = bytes(5_000_000)
+    codec = cb.open_codec(name)
+    assert isinstance(codec, GeneralCodec)
+    return codec, codec.compress(data)
+
+
+@pytest.mark.parametrize("name", ["deflate", "zstd", "brotli", "lzma", "bz2"])
+def test_a_stream_longer_than_the_shape_is_refused_unread(name, monkeypatch):
+    codec, packed = bomb(name)
+    longest = 0
+    decompress = type(codec).decompress
+
+    def watched(self, packed, size):
+        nonlocal longest
+        data = decompress(self, packed, size)
+        longest = max(longest, len(data))
+        return data
+
+    monkeypatch.setattr(type(codec), "decompress", watched)
+    with pytest.raises(cb.BitstreamError):
+        codec.decode([pack_shape((3, 3, 1)) + packed])
+    with pytest.raises(cb.BitstreamError):
+        codec.decode_set(pack_numbers((1, 3, 3, 1)) + packed)
+    assert longest < 100_000
+
+
+def test_streams_of_a_batch_have_one_shape(name):
+    codec = cb.open_codec(name)
+    streams = [codec.encode(np.zeros((1, *shape), np.uint8))[0] for shape in ((4, 4, 1), (4, 5, 1))]
+    with pytest.raises(cb.BitstreamError, match="different shapes"):
+        codec.decode(streams)
+
+
+@pytest.mark.parametrize("size", [511, 512, 513, 70_000])
+def test_ppmd_restores_what_its_library_alone_does_not(size):
+    codec = cb.open_codec("ppmd:order=16,memory_mb=1")
+    data = np.random.default_rng(size).integers(0, 200, size, dtype=np.uint8).tobytes() + bytes(size)
+    assert codec.decompress(codec.compress(data), len(data)) == data
+
+
+def test_ppmd_survives_damage_behind_a_right_checksum():
+    codec = cb.open_codec("ppmd")
+
+    def mend(stream):
+        if stream[:3] != pack_shape((12, 9, 3)):
+            return stream
+        return stream[:3] + ppmd._checksum(stream[5:], 12 * 9 * 3) + stream[5:]
+
+    check_damage(codec, (12, 9, 3), trials=200, mend=mend)
+
+
+# ---- set mode -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("filter", ["none", "paeth", "adaptive"])
+def test_a_set_is_one_stream(name, filter):
+    codec = cb.open_codec(f"{name}:filter={filter}")
+    images = np.concatenate([sample_images(SHAPE, seed) for seed in (0, 0, 1)])
+    stream = codec.encode_set(images)
+    assert stream.startswith(pack_numbers(images.shape))
+    assert np.array_equal(cb.open_codec(f"{name}:filter={filter}").decode_set(stream), images)
+
+
+@pytest.mark.parametrize("name", ["zstd", "brotli", "lzma", "bz2", "ppmd"])
+def test_images_of_a_set_learn_from_each_other(name):
+    image = np.random.default_rng(0).integers(0, 256, (40, 60, 1), dtype=np.uint8)
+    codec = cb.open_codec(name)
+    alone = len(codec.encode(image[None])[0])
+    assert len(codec.encode_set(np.stack([image] * 6))) < 2 * alone
+
+
+def test_points_of_sets_are_the_strongest_of_each_filter(name):
+    cls = CODECS.get(name)
+    points = cls.set_points(SHAPE)
+    assert [point["filter"] for point in points] == ["none", "adaptive"]
+    images = np.concatenate([sample_images(SHAPE, seed) for seed in range(4)])[:, :, :, :1]
+    strongest = len(cls(**points[0]).encode_set(images))
+    assert strongest <= min(len(cls(**point).encode_set(images)) for point in cls.default_points(SHAPE)[:-1]) * 1.02
+
+
+@pytest.mark.parametrize(
+    "header",
+    [(0, 4, 4, 1), (1, 4, 4, 2), (1, 0, 4, 1), (1 << 20, 1 << 8, 1 << 8, 3), (1, 1 << 14, 1 << 14, 1)],
+    ids=str,
+)
+def test_headers_of_sets_that_no_codec_writes(name, header):
+    with pytest.raises(cb.BitstreamError, match="header tells of"):
+        cb.open_codec(name).decode_set(pack_numbers(header) + b"rest")
+
+
+def test_too_large_a_set_is_refused(name):
+    images = np.broadcast_to(np.uint8(0), (1 << 10, 1 << 9, 1 << 10, 1))
+    with pytest.raises(cb.UnsupportedImageError, match="at most 268,435,456 samples"):
+        cb.open_codec(name).encode_set(images)
