@@ -8,7 +8,7 @@ whenever a codec is edited, and their order with them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from codecbench.metrics import psnr_db
+from codecbench.distortion import psnr_db
 from codecbench.records import Shape
 from codecbench.store import RunFolder
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 POINT = ["dataset", "codec", "settings"]
 MEANS = ("mse", "mse_float", "psnr_db", "ssim", "container_bytes", "estimated_bits")
-"""Columns whose mean is taken over the images that have a value."""
+"""Columns whose mean is taken over the images that have a value; so is that of every metric of the shelf."""
 READ = [
     "image",
     "num_bytes",
@@ -37,7 +37,7 @@ READ = [
     "exact_pixels",
     "ssim",
 ]
-"""The columns of a part that are read; what its sidecar tells as well is taken from there."""
+"""Columns of a part that are read, and the metrics of the shelf; what its sidecar tells is taken from there."""
 SHOWN = [*POINT, "image", "height", "width", "num_bytes", "mse"]
 """What is kept of single images."""
 
@@ -76,8 +76,9 @@ class Sums:
         max_abs_error: the largest of the images' largest differences; NaN where none has one.
         equal_pixels: of each part, pixels restored exactly in the images where that is known.
         known_equal: images where it is known.
-        totals: by column of ``MEANS``, the sum of each part over the images that have a value.
-        counts: by column of ``MEANS``, images that have one.
+        metrics: names of the metrics of the shelf in the run.
+        totals: by column of ``MEANS`` and metric, the sum of each part over the images that have a value.
+        counts: by column of ``MEANS`` and metric, images that have one.
     """
 
     images: int = 0
@@ -89,14 +90,20 @@ class Sums:
     max_abs_error: float = math.nan
     equal_pixels: list[float] = field(default_factory=list)
     known_equal: int = 0
-    totals: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in MEANS})
-    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MEANS, 0))
+    metrics: tuple[str, ...] = ()
+    totals: dict[str, list[float]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in (*MEANS, *self.metrics):
+            self.totals.setdefault(name, [])
+            self.counts.setdefault(name, 0)
 
     def add(self, table: pa.Table, shape: Shape, lossless: bool) -> None:
         """Adds the rows of a part.
 
         Args:
-            table: the columns ``READ`` of the part; those that it lacks count as missing.
+            table: the columns ``READ`` and the metrics of the part; those that it lacks count as missing.
             shape: height, width and channels of all its images.
             lossless: the codec claims to have restored every pixel of them.
         """
@@ -112,7 +119,7 @@ class Sums:
         shares, known = _total(_known(table, "exact_pixels"))
         self.equal_pixels.append(shares * pixels)
         self.known_equal += known
-        for name in MEANS:
+        for name in self.totals:
             total, count = _total(psnr_db(mse[mse > 0.0]) if name == "psnr_db" else _known(table, name))
             self.totals[name].append(total)
             self.counts[name] += count
@@ -130,9 +137,12 @@ class Sums:
             "equal_pixels": exact_sum(self.equal_pixels) if self.known_equal else math.nan,
         }
         means = {
-            name: exact_sum(self.totals[name]) / self.counts[name] if self.counts[name] else math.nan for name in MEANS
+            name: exact_sum(total) / self.counts[name] if self.counts[name] else math.nan
+            for name, total in self.totals.items()
         }
-        return row | means
+        all_told = self.images > 0 and self.counts["container_bytes"] == self.images
+        container_bits = 8.0 * exact_sum(self.totals["container_bytes"]) if all_told else math.nan
+        return row | {"payload_bits": row["bits"] - container_bits} | means
 
 
 def aggregate(store: RunFolder) -> Aggregate:
@@ -145,13 +155,14 @@ def aggregate(store: RunFolder) -> Aggregate:
         Sums by point, shapes by dataset, the rows of the images that are shown, and tasks by point.
     """
     sums: dict[Key, Sums] = {}
+    metrics = tuple(store.manifest["metrics"])
     shapes: dict[str, set[Shape]] = {}
     shown: list[tuple[Any, ...]] = []
     tasks: dict[Key, list[str]] = {}
-    for sidecar, table in store.tables(READ):
+    for sidecar, table in store.tables([*READ, *metrics]):
         key = (sidecar["dataset"], sidecar["codec"], sidecar["settings"])
         height, width, channels = sidecar["shape"]
-        sums.setdefault(key, Sums()).add(table, (height, width, channels), sidecar["lossless"])
+        sums.setdefault(key, Sums(metrics=metrics)).add(table, (height, width, channels), sidecar["lossless"])
         shapes.setdefault(key[0], set()).add((height, width, channels))
         tasks.setdefault(key, []).append(sidecar["task_id"])
         wanted = store.manifest["datasets"][key[0]].get("shown", ())
@@ -161,26 +172,30 @@ def aggregate(store: RunFolder) -> Aggregate:
                 shown.append((*key, int(images[place]), height, width, int(sizes[place]), float(errors[place])))
     rows = [dict(zip(POINT, key, strict=True)) | sums[key].row() for key in sorted(sums)]
     return Aggregate(
-        derive(pd.DataFrame(rows, columns=[*POINT, *Sums().row()])),
+        derive(pd.DataFrame(rows, columns=[*POINT, *Sums(metrics=metrics).row()]), metrics),
         {label: sorted(found) for label, found in shapes.items()},
         pd.DataFrame(shown, columns=SHOWN),
         tasks,
     )
 
 
-def derive(sums: pd.DataFrame) -> pd.DataFrame:
+def derive(sums: pd.DataFrame, metrics: Sequence[str] = ()) -> pd.DataFrame:
     """Adds the columns that follow from sums and means.
 
     Args:
         sums: one row a point with the columns ``POINT`` and those of :meth:`Sums.row`.
+        metrics: the metrics of the shelf among them.
 
     Returns:
         The same rows with the columns of a summary that follow from rows alone.
     """
-    table = sums.astype(dict.fromkeys(POINT, object) | dict.fromkeys(["bits", "equal_pixels", *MEANS], float))
+    numbers = ["bits", "payload_bits", "equal_pixels", *MEANS, *metrics]
+    table = sums.astype(dict.fromkeys(POINT, object) | dict.fromkeys(numbers, float))
     table["bits_per_image"] = table["bits"] / table["images"]
     table["exact_pixels"] = table["equal_pixels"] / table["pixels"]
     table["bits_per_pixel"] = table["bits"] / table["pixels"]
+    table["payload_bits_per_image"] = table["payload_bits"] / table["images"]
+    table["payload_bits_per_pixel"] = table["payload_bits"] / table["pixels"]
     table["compression_ratio"] = 8.0 * table["samples"] / table["bits"].replace(0.0, np.nan)
     table["compression_ratio_float32"] = 4.0 * table["compression_ratio"]
     table["psnr_of_mean_mse_db"] = psnr_db(table["mse"].where(table["mse"] > 0.0))

@@ -13,6 +13,8 @@ Columns of the summary, one row per dataset × codec × settings:
     psnr_db                        mean of the images' PSNR; images restored exactly have none and do not enter
     psnr_of_mean_mse_db            PSNR of the mean MSE, a different number
     ssim                           mean over the images
+    ms_ssim, psnr_y_db, ...        metrics of the shelf that the run measured (``run.json``), each the mean over the
+                                   images that have a value; ``psnr_y_db`` as ``psnr_db``
     max_abs_error                  largest difference over all images, in 8-bit levels
     lossless                       the codec claims to restore every pixel, and every image was checked
     encode_s, decode_s             median over the rounds, wall seconds an image, ``batch`` images a call
@@ -22,6 +24,8 @@ Columns of the summary, one row per dataset × codec × settings:
     out_of_domain                  a learned codec on data of another kind than it was trained on
     on_training_images             a learned codec on images of the split that it was trained on
     container_bytes                mean bytes of headers and tables, where the codec can tell
+    payload_bits_per_image         ``bits_per_image`` without ``container_bytes``; empty where the codec cannot tell
+    payload_bits_per_pixel         these for some image
     estimated_bits                 mean bits an image by the entropy model, for codecs with one
     reason                         why images have no result
 
@@ -58,7 +62,7 @@ import pandas as pd
 
 from codecbench import times
 from codecbench.aggregation import MEANS, POINT, Aggregate, aggregate, derive
-from codecbench.metrics import psnr_db
+from codecbench.distortion import psnr_db
 from codecbench.store import RunFolder
 
 COLUMNS = [
@@ -83,15 +87,24 @@ COLUMNS = [
     "out_of_domain",
     "on_training_images",
     "container_bytes",
+    "payload_bits_per_image",
+    "payload_bits_per_pixel",
     "estimated_bits",
     *(name for name in times.COLUMNS if name not in ("encode_s", "decode_s")),
     "reason",
 ]
+"""The columns of every summary."""
 TEXTS = {*POINT, *times.TEXTS, "reason"}
 FLAGS = {"lossless", "out_of_domain", "on_training_images", "unsteady"}
 COUNTS = {"images", "failed", "exact_images"}
 WHOLE = {"max_abs_error", *times.WHOLE}
 """Whole numbers that may be missing."""
+
+
+def columns(metrics: Sequence[str] = ()) -> list[str]:
+    """The columns of a summary, with metrics of the shelf behind ``ssim``."""
+    place = COLUMNS.index("ssim") + 1
+    return [*COLUMNS[:place], *metrics, *COLUMNS[place:]]
 
 
 def summarise(store: RunFolder, aggregated: Aggregate | None = None) -> pd.DataFrame:
@@ -118,12 +131,12 @@ def summarise(store: RunFolder, aggregated: Aggregate | None = None) -> pd.DataF
     order = {label: number for number, label in enumerate(manifest["datasets"])}
     summary["order"] = summary["dataset"].map(order)
     summary = summary.sort_values(["order", "codec", "bits_per_image", "settings"], kind="stable")
-    return _typed(summary[COLUMNS].reset_index(drop=True))
+    return _typed(summary[columns(list(manifest["metrics"]))].reset_index(drop=True))
 
 
 def _typed(summary: pd.DataFrame) -> pd.DataFrame:
     """Gives every column its type, whatever is missing from the run."""
-    for name in COLUMNS:
+    for name in summary.columns:
         column = summary[name]
         if name in TEXTS:
             summary[name] = column.astype(object).where(column.notna(), "").astype(str)
@@ -138,11 +151,12 @@ def _typed(summary: pd.DataFrame) -> pd.DataFrame:
     return summary
 
 
-def summarise_rows(rows: pd.DataFrame) -> pd.DataFrame:
+def summarise_rows(rows: pd.DataFrame, metrics: Sequence[str] = ()) -> pd.DataFrame:
     """Aggregates per-image rows that are in memory; a pure function of them.
 
     Args:
         rows: see ``RunFolder.rows``.
+        metrics: the metrics of the shelf among the columns.
 
     Returns:
         One row a point with the columns that follow from the rows alone.
@@ -156,6 +170,7 @@ def summarise_rows(rows: pd.DataFrame) -> pd.DataFrame:
     shares = frame["exact_pixels"].astype(float) if "exact_pixels" in frame else np.nan  # rows of version 0.1
     frame["equal_pixels"] = shares * frame["pixels"]
     frame["psnr_db"] = psnr_db(mse.where(mse > 0.0))
+    frame["payload_bits"] = frame["bits"] - 8.0 * frame["container_bytes"].astype(float)
     sums = frame.groupby(POINT, observed=True, sort=False).agg(
         images=("bits", "size"),
         bits=("bits", "sum"),
@@ -165,9 +180,10 @@ def summarise_rows(rows: pd.DataFrame) -> pd.DataFrame:
         lossless=("lossless", "all"),
         exact_images=("exact", "sum"),
         equal_pixels=("equal_pixels", lambda column: column.sum(min_count=1)),
-        **{name: (name, "mean") for name in MEANS},
+        payload_bits=("payload_bits", lambda column: column.sum(skipna=False)),
+        **{name: (name, "mean") for name in (*MEANS, *metrics)},
     )
-    return derive(sums.reset_index())
+    return derive(sums.reset_index(), metrics)
 
 
 def _failures(sidecars: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

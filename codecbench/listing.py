@@ -8,9 +8,9 @@ from typing import Any
 
 from codecbench.codec import Codec
 from codecbench.datadir import data_root
+from codecbench.distortion import METRICS as ALWAYS
 from codecbench.errors import PluginError
-from codecbench.metrics import METRICS
-from codecbench.registry import CODECS, DATASETS
+from codecbench.registry import CODECS, DATASETS, METRICS
 from codecbench.settings import Setting, format_settings, format_value, settings_of
 
 
@@ -27,9 +27,26 @@ def everything(data_dir: str | os.PathLike[str] | None = None) -> dict[str, Any]
     return {
         "codecs": [_codec(name) for name in CODECS.names()],
         "datasets": [_dataset(name, root) for name in DATASETS.names()],
-        "metrics": [{"name": name, **metric._asdict()} for name, metric in METRICS.items()],
+        "metrics": [_always(name) for name in ALWAYS] + [_metric(name) for name in METRICS.names()],
         "data_dir": str(root),
     }
+
+
+def _always(name: str) -> dict[str, Any]:
+    """A metric of every run."""
+    return {"name": name, **ALWAYS[name]._asdict(), "available": True, "reason": "", "measured": "always"}
+
+
+def _metric(name: str) -> dict[str, Any]:
+    """A metric of the shelf; measured ``by default`` or ``when asked for``."""
+    try:
+        metric = METRICS.get(name)
+    except PluginError as error:
+        blank = {"title": name, "unit": "", "better": "", "description": ""}
+        return {"name": name, **blank, "available": False, "reason": str(error), "measured": "when asked for"}
+    reason = metric.unavailable()
+    measured = "by default" if metric.default and name in METRICS.built_in() else "when asked for"
+    return {"name": name, **metric.record(), "available": not reason, "reason": reason, "measured": measured}
 
 
 def _codec(name: str) -> dict[str, Any]:

@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from codecbench import metrics
+from codecbench import distortion
 from codecbench.codec import Codec, FloatCodec, FloatImages, Images, format_shape, to_uint8
 from codecbench.errors import ContractError
 from codecbench.records import CodecSpec, Task
@@ -34,6 +34,8 @@ class Measurement:
         ssim: structural similarity, float64, (N,); NaN for images smaller than its window.
         lossless: the codec claims to be lossless at this point; every image was checked.
         shown: reconstructions kept for people to look at, uint8 (H, W, C), by image index.
+        metrics: values of the shelf's metrics by name, float64, (N,); NaN where one has no value.
+        metrics_failed: by name, why a metric of the shelf failed, in one line; all its values are NaN.
     """
 
     num_bytes: npt.NDArray[np.int64]
@@ -46,6 +48,8 @@ class Measurement:
     ssim: npt.NDArray[np.float64]
     lossless: bool
     shown: dict[int, Images] = field(default_factory=dict)
+    metrics: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    metrics_failed: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,14 @@ def decode(spec: CodecSpec, bitstreams: Sequence[bytes], device: str) -> npt.NDA
     return np.ascontiguousarray(output).view(np.ndarray)
 
 
-def score(task: Task, images: Images, encoded: Encoded, output: npt.NDArray[Any], device: str) -> Measurement:
+def score(
+    task: Task,
+    images: Images,
+    encoded: Encoded,
+    output: npt.NDArray[Any],
+    device: str,
+    meter: Callable[[Images, Images], tuple[dict[str, npt.NDArray[np.float64]], dict[str, str]]] | None = None,
+) -> Measurement:
     """Compares what was decoded with what was encoded.
 
     Args:
@@ -132,6 +143,7 @@ def score(task: Task, images: Images, encoded: Encoded, output: npt.NDArray[Any]
         encoded: see :func:`encode`.
         output: see :func:`decode`.
         device: where the metrics compute.
+        meter: measures the metrics of the shelf, see ``codecbench.running.metering``; None for none.
 
     Raises:
         ContractError: the wrong shape, values that are not finite, or pixels altered though the codec claims lossless.
@@ -145,7 +157,7 @@ def score(task: Task, images: Images, encoded: Encoded, output: npt.NDArray[Any]
     if floats is not None and not np.isfinite(floats).all():
         raise ContractError(f"{task.codec}: decode_float gives values that are not finite")
     decoded: Images = output if floats is None else to_uint8(floats)
-    found = metrics.measure(images, decoded, floats, device)
+    found = distortion.measure(images, decoded, floats, device)
     max_abs_error = found["max_abs_error"]
     if encoded.lossless and max_abs_error.any():
         first = int(np.flatnonzero(max_abs_error)[0])
@@ -153,6 +165,7 @@ def score(task: Task, images: Images, encoded: Encoded, output: npt.NDArray[Any]
             f"{task.codec} claims to be lossless, but {np.count_nonzero(max_abs_error)} of {len(images)} images "
             f"differ, the first of them image {task.indices[first]} by up to {max_abs_error[first]} levels"
         )
+    values, failed = meter(images, decoded) if meter else ({}, {})
     return Measurement(
         num_bytes=np.array([len(stream) for stream in encoded.bitstreams], dtype=np.int64),
         container_bytes=encoded.container_bytes,
@@ -164,6 +177,8 @@ def score(task: Task, images: Images, encoded: Encoded, output: npt.NDArray[Any]
         ssim=found["ssim"],
         lossless=encoded.lossless,
         shown={index: decoded[task.indices.index(index)] for index in task.shown},
+        metrics=values,
+        metrics_failed=failed,
     )
 
 

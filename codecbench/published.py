@@ -10,18 +10,20 @@ import pandas as pd
 from codecbench import analysis, times
 from codecbench.aggregation import POINT
 from codecbench.errors import StoreError, one_line
+from codecbench.files import read_json
 
 
 def read_summary(file: Path) -> pd.DataFrame:
     """Reads a ``summary.csv`` back as the table that it was written from, to the last digit.
 
     Columns that it does not have, since an older version wrote it, are empty; ``unsteady`` follows from the others.
+    Which metrics of the shelf have a column, ``run.json`` beside it tells.
 
     Args:
         file: a ``summary.csv``.
 
     Returns:
-        The columns of ``codecbench.analysis``, in their order and with their types.
+        The columns of ``codecbench.analysis``, in their order and with their types, metrics of the shelf among them.
 
     Raises:
         StoreError: it cannot be read, or lacks what every table has.
@@ -32,7 +34,10 @@ def read_summary(file: Path) -> pd.DataFrame:
         missing = [name for name in needed if name not in table]
         if missing:
             raise StoreError(f"{file} is no summary of a run: it has no column {', '.join(missing)}")
-        texts = {name: table[name] if name in table else pd.Series("", table.index) for name in analysis.COLUMNS}
+        manifest = read_json(file.parent / "run.json") or {}
+        metrics = [name for name in manifest.get("metrics", {}) if name in table and name not in analysis.COLUMNS]
+        names = analysis.columns(metrics)
+        texts = {name: table[name] if name in table else pd.Series("", table.index) for name in names}
         found = pd.DataFrame({name: _typed(name, column) for name, column in texts.items()})
         return found if "unsteady" in table else found.assign(unsteady=times.unsteady(found))
     except (OSError, ValueError) as error:

@@ -1,9 +1,9 @@
-"""Discovery of plugins: one mechanism for the shelf of codecs and the shelf of datasets.
+"""Discovery of plugins: one mechanism for the shelves of codecs, of datasets and of metrics.
 
 A plugin is one file; its stem is its name, so listing names imports nothing. Names are looked up on the built-in
 shelf, then in the user's folders (``--codec-dir``, ``CODECBENCH_CODEC_PATH``), then among the entry points of the
-group ``codecbench.codecs`` (likewise ``dataset`` for ``codec``). Files whose stem begins with an underscore are
-helpers and are skipped. Nothing is loaded from the current directory unasked.
+group ``codecbench.codecs`` (likewise ``dataset`` and ``metric`` for ``codec``). Files whose stem begins with an
+underscore are helpers and are skipped. Nothing is loaded from the current directory unasked.
 """
 
 from __future__ import annotations
@@ -11,24 +11,29 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.metadata
+import keyword
 import os
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from codecbench import __version__
+from codecbench.columns import COLUMNS
 from codecbench.errors import PluginError, UnknownNameError, UsageError, one_line
 from codecbench.records import CHUNK_BYTES, CHUNK_IMAGES, digest
 
 if TYPE_CHECKING:
-    from codecbench.codec import Codec
+    from codecbench.codec import Codec, Images
     from codecbench.dataset import Dataset
+    from codecbench.metric import Metric, Values
+    from codecbench.records import Shape
 
-P = TypeVar("P", bound="Codec | Dataset")
+P = TypeVar("P")
 C = TypeVar("C", bound="Codec")
 D = TypeVar("D", bound="Dataset")
-_registered: dict[str, list[type]] = {}
+_registered: dict[str, list[Any]] = {}
 
 
 def register_codec(cls: type[C]) -> type[C]:
@@ -37,8 +42,7 @@ def register_codec(cls: type[C]) -> type[C]:
     Raises:
         PluginError: not a frozen dataclass derived from ``Codec``.
     """
-    _register(cls, CODECS.base)
-    return cls
+    return _register(cls, CODECS.base)
 
 
 def register_dataset(cls: type[D]) -> type[D]:
@@ -47,14 +51,61 @@ def register_dataset(cls: type[D]) -> type[D]:
     Raises:
         PluginError: not a frozen dataclass derived from ``Dataset``.
     """
-    _register(cls, DATASETS.base)
-    return cls
+    return _register(cls, DATASETS.base)
 
 
-def _register(cls: Any, base: type) -> None:
+def register_metric(
+    *,
+    title: str,
+    unit: str = "",
+    better: str,
+    description: str = "",
+    default: bool = True,
+    variant: Callable[[Shape], str] | None = None,
+    missing: Callable[[], str] | None = None,
+    packages: tuple[str, ...] = (),
+) -> Callable[[Callable[[Images, Images], Values]], Metric]:
+    """Decorator of a function: puts the metric on the shelf under the stem of its file.
+
+    The function takes original and decoded images, uint8 (N, H, W, C) both, and gives float64 (N,), NaN where it has no
+    value.
+
+    Args:
+        title: what axes and tables call it.
+        unit: its unit, empty for a ratio.
+        better: ``"higher"`` or ``"lower"``.
+        description: one line for ``codecbench list``; by default the first line of the function's docstring.
+        default: a run measures it unless told otherwise; for metrics of codecbench's own shelf.
+        variant: tells for a shape (height, width, channels) what exactly is computed, where that depends on it.
+        missing: tells in one line what it lacks on this machine, empty where nothing.
+        packages: distributions whose versions decide its values.
+
+    Returns:
+        What makes a :class:`codecbench.metric.Metric` of the function; it can be called as the function can.
+
+    Raises:
+        PluginError: no function, no title, or another word for ``better``.
+    """
+
+    def put(function: Callable[[Images, Images], Values]) -> Metric:
+        from codecbench.metric import Metric, check
+
+        about = description or (getattr(function, "__doc__", None) or "").strip().partition("\n")[0]
+        module = str(getattr(function, "__module__", ""))
+        name = module.rpartition(".")[2]
+        metric = Metric(function, title, unit, better, about, default, variant, missing, tuple(packages), name)
+        check(metric)
+        _registered.setdefault(module, []).append(metric)
+        return metric
+
+    return put
+
+
+def _register(cls: type[P], base: type) -> type[P]:
     _check(cls, base)
-    cls.name = cls.__module__.rpartition(".")[2]
+    cls.name = cls.__module__.rpartition(".")[2]  # type: ignore[attr-defined]
     _registered.setdefault(cls.__module__, []).append(cls)
+    return cls
 
 
 def _check(cls: Any, base: type) -> None:
@@ -79,12 +130,15 @@ class Origin:
 
 
 class Shelf(Generic[P]):
-    """The plugins of one kind.
+    """The plugins of one kind, which are classes.
 
     Args:
         kind: ``"codec"`` or ``"dataset"``; the base class of the plugins is ``codecbench.codec.Codec`` or
             ``codecbench.dataset.Dataset``, imported when a plugin is, so that listing names stays quick.
     """
+
+    reserved = frozenset({"all"})
+    """Names that stand for something else."""
 
     def __init__(self, kind: str):
         self.kind = kind
@@ -92,9 +146,9 @@ class Shelf(Generic[P]):
         self.variable = f"CODECBENCH_{kind.upper()}_PATH"
 
     @property
-    def base(self) -> type[P]:
+    def base(self) -> type:
         """The class that every plugin derives from."""
-        base: type[P] = getattr(importlib.import_module(f"codecbench.{self.kind}"), self.kind.capitalize())
+        base: type = getattr(importlib.import_module(f"codecbench.{self.kind}"), self.kind.capitalize())
         return base
 
     def add_folder(self, folder: str | os.PathLike[str]) -> None:
@@ -134,8 +188,8 @@ class Shelf(Generic[P]):
         return dict(sorted(found.items()))
 
     def _add(self, found: dict[str, Origin], name: str, origin: Origin) -> None:
-        if name == "all":
-            raise PluginError(f"no {self.kind} may be called 'all'; rename {origin}")
+        if name in self.reserved:
+            raise PluginError(f"no {self.kind} may be called {name!r}; rename {origin}")
         if name in found:
             raise PluginError(f"two {self.kind}s are called {name!r}: {found[name]} and {origin}")
         found[name] = origin
@@ -144,8 +198,14 @@ class Shelf(Generic[P]):
         """The names of all plugins, sorted; imports no plugin."""
         return list(self.origins())
 
-    def get(self, name: str) -> type[P]:
-        """Imports a plugin and returns its class.
+    def built_in(self) -> list[str]:
+        """The names of codecbench's own plugins, sorted; imports no plugin."""
+        package = Path(__file__).parent / f"{self.kind}s"
+        shelves = {package.resolve(), (package.parents[1] / package.name).resolve()}
+        return [name for name, origin in self.origins().items() if origin.file and origin.file.parent in shelves]
+
+    def get(self, name: str) -> P:
+        """Imports a plugin and returns it: its class, or the metric.
 
         Raises:
             UnknownNameError: no plugin has that name.
@@ -166,37 +226,82 @@ class Shelf(Generic[P]):
             _registered.pop(f"{self.package}.{name}", None)
             raise PluginError(f"{self.kind} {name!r} cannot be imported from {origin}: {one_line(error)}") from error
         if origin.entry_point:
-            if not (isinstance(plugin, type) and issubclass(plugin, self.base)):
-                raise PluginError(f"{origin} is no {self.base.__name__} class")
-            _check(plugin, self.base)
-            plugin.name = name
-            return plugin
-        classes = [cls for cls in _registered.get(f"{self.package}.{name}", []) if issubclass(cls, self.base)]
-        if len(classes) != 1:
-            raise PluginError(f"{origin} registers {len(classes)} {self.kind}s; expected exactly one")
-        return classes[0]
+            if not self._is_plugin(plugin):
+                raise PluginError(f"{origin} is no {self._what()}")
+            return self._named(plugin, name)
+        plugins = [plugin for plugin in _registered.get(f"{self.package}.{name}", []) if self._is_plugin(plugin)]
+        if len(plugins) != 1:
+            raise PluginError(f"{origin} registers {len(plugins)} {self.kind}s; expected exactly one")
+        found: P = plugins[0]
+        return found
 
-    def source_fingerprint(self, cls: type) -> str:
+    def _is_plugin(self, found: Any) -> bool:
+        return isinstance(found, type) and issubclass(found, self.base)
+
+    def _what(self) -> str:
+        return f"{self.base.__name__} class"
+
+    def _named(self, plugin: Any, name: str) -> P:
+        """A plugin from an entry point, under the entry point's name."""
+        _check(plugin, self.base)
+        plugin.name = name
+        found: P = plugin
+        return found
+
+    def _modules(self, plugin: Any) -> list[str]:
+        """The modules that a plugin's own sources are in, that of the plugin first."""
+        top = plugin.__module__.partition(".")[0]
+        bases = [base.__module__ for base in plugin.__mro__]
+        return [*(name for name in bases if name.partition(".")[0] in ("codecbench", top))]
+
+    def source_fingerprint(self, plugin: P) -> str:
         """SHA-256 (24 hexadecimal digits) of the sources that a plugin is made of.
 
         These are the files of the class, of its base classes in codecbench and of the modules that ``made_of`` names,
         and beside a plugin on a shelf the helper files (``_*.py``); of a plugin from an entry point the whole package.
+        Of a metric it is the file of its function, likewise.
         """
-        shelf = f"{self.package}."
-        top = cls.__module__.partition(".")[0]
-        files = set()
-        for base in cls.__mro__:
-            if base.__module__.partition(".")[0] in ("codecbench", top):
-                files.add(_file_of(base.__module__))
-        files |= {_file_of(module) for module in getattr(cls, "made_of", ())}
-        if cls.__module__.startswith(shelf):
-            files |= {*_file_of(cls.__module__).parent.glob("_*.py")}
+        modules = self._modules(plugin)
+        home, top = modules[0], modules[0].partition(".")[0]
+        files = {_file_of(module) for module in modules}
+        files |= {_file_of(module) for module in getattr(plugin, "made_of", ())}
+        if home.startswith(f"{self.package}."):
+            files |= {*_file_of(home).parent.glob("_*.py")}
         elif (folder := _file_of(top)).name == "__init__.py":
             files |= {*folder.parent.rglob("*.py")}
         sha = hashlib.sha256()
         for file in sorted(files, key=lambda file: (file.name, str(file))):
             sha.update(file.read_bytes())
         return sha.hexdigest()[:24]
+
+
+class MetricShelf(Shelf["Metric"]):
+    """The metrics; a plugin is a :class:`codecbench.metric.Metric`, and its name a column of rows and tables."""
+
+    reserved = frozenset({"all", "none", "default"})
+
+    def __init__(self) -> None:
+        super().__init__("metric")
+
+    def _add(self, found: dict[str, Origin], name: str, origin: Origin) -> None:
+        if not name.isidentifier() or keyword.iskeyword(name):
+            raise PluginError(f"{name!r} is no name for a column, as that of a metric must be; rename {origin}")
+        if name in COLUMNS:
+            raise PluginError(f"a metric may not be called {name!r}, which is another column's name; rename {origin}")
+        super()._add(found, name, origin)
+
+    def _is_plugin(self, found: Any) -> bool:
+        return isinstance(found, self.base)
+
+    def _what(self) -> str:
+        return "metric made by register_metric"
+
+    def _named(self, plugin: Any, name: str) -> Metric:
+        named: Metric = replace(plugin, name=name)
+        return named
+
+    def _modules(self, plugin: Any) -> list[str]:
+        return [str(plugin.function.__module__)]
 
 
 def _file_of(module: str) -> Path:
@@ -206,11 +311,11 @@ def _file_of(module: str) -> Path:
     return Path(file)
 
 
-CODECS: Shelf[Codec] = Shelf("codec")
-DATASETS: Shelf[Dataset] = Shelf("dataset")
+CODECS: Shelf[type[Codec]] = Shelf("codec")
+DATASETS: Shelf[type[Dataset]] = Shelf("dataset")
+METRICS = MetricShelf()
 
-
-MEASURING = ("arrays.py", "codec.py", "measure.py", "metrics.py", "rows.py", "similarity.py")
+MEASURING = ("arrays.py", "codec.py", "distortion.py", "measure.py", "rows.py", "similarity.py")
 """Files of codecbench, beside the plugin's own, that decide what a row says."""
 
 

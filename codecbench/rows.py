@@ -34,7 +34,10 @@ COLUMNS: dict[str, Callable[[Any], Any]] = {
 
 
 def row_table(task: Task, measurement: Measurement) -> pa.Table:
-    """The rows of a finished task, one an image; NaN becomes null."""
+    """The rows of a finished task, one an image; NaN becomes null.
+
+    Behind ``COLUMNS`` stand the metrics of the shelf, float64, each under its name.
+    """
     import pyarrow as pa
 
     count = len(task.indices)
@@ -58,4 +61,5 @@ def row_table(task: Task, measurement: Measurement) -> pa.Table:
         "lossless": np.full(count, measurement.lossless),
     }
     arrays = [pa.array(values[name], type=kind(pa), from_pandas=True) for name, kind in COLUMNS.items()]
-    return pa.Table.from_arrays(arrays, names=list(COLUMNS))
+    arrays += [pa.array(found, type=pa.float64(), from_pandas=True) for found in measurement.metrics.values()]
+    return pa.Table.from_arrays(arrays, names=[*COLUMNS, *measurement.metrics])

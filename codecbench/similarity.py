@@ -37,24 +37,40 @@ def mean_ssim(x: Array, y: Array) -> npt.NDArray[np.float64]:
     Returns:
         float64, (N,), at most 1 (exactly 1 for equal images); NaN where a side is shorter than the window.
     """
+    means: npt.NDArray[np.float64] = channel_means(x, y).sum(1) / x.shape[3]
+    return means
+
+
+def channel_means(x: Array, y: Array, luminance: bool = True) -> npt.NDArray[np.float64]:
+    """SSIM of each channel, mean over the pixels whose window lies inside the image.
+
+    Args:
+        x: (N, H, W, C), levels from 0 to 255, uint8 or floating point.
+        y: the same shape and type.
+        luminance: with the factor that compares means; without it, contrast and structure alone are compared, as in
+            all scales but the last of multi-scale SSIM.
+
+    Returns:
+        float64, (N, C), at most 1 (exactly 1 for equal images); NaN where a side is shorter than the window.
+    """
     count, height, width, channels = x.shape
     out_height, out_width = height - _MARGIN, width - _MARGIN
     if min(out_height, out_width) < 1:
-        return np.full(count, np.nan)
+        return np.full((count, channels), np.nan)
     tile = _tile(x)
     # Large images are cut into square blocks, so that a block of one image fits the budget.
     span = max(1, (math.isqrt(arrays.budget(x) // (8 * channels)) - _MARGIN) // tile) * tile
-    sums = np.zeros(count)
+    sums = np.zeros((count, channels))
     for top, left in itertools.product(range(0, out_height, span), range(0, out_width, span)):
         bottom, right = min(top + span + _MARGIN, height), min(left + span + _MARGIN, width)
         for part in arrays.blocks(x, (bottom - top) * (right - left) * channels):
             block = part, slice(top, bottom), slice(left, right)
-            sums[part] += arrays.get(_map_sums(x[block], y[block])).reshape(-1, channels).sum(1)
-    sums /= out_height * out_width * channels
+            sums[part] += arrays.get(_map_sums(x[block], y[block], luminance)).reshape(-1, channels)
+    sums /= out_height * out_width
     return sums
 
 
-def _map_sums(x: Array, y: Array) -> Array:
+def _map_sums(x: Array, y: Array, luminance: bool) -> Array:
     """Sum of the SSIM map of each plane, (N·C,), for blocks (N, H, W, C).
 
     With s = x + y and d = x - y, and m for the Gaussian mean, four maps do:
@@ -67,9 +83,9 @@ def _map_sums(x: Array, y: Array) -> Array:
     count, height, width, channels = x.shape
     planes = count * channels
     maps = arrays.empty(x, 4, height, planes, width)
-    # Sums and differences are taken in 16 bits, which costs less than a second pass in 64.
-    turned = (height, planes, width)
-    x, y = (arrays.cast(arrays.turn(images, (1, 0, 3, 2)), "int16").reshape(turned) for images in (x, y))
+    # Sums and differences of bytes are taken in 16 bits, which costs less than a second pass in 64.
+    turned, kind = (height, planes, width), "int16" if x.dtype.itemsize == 1 else "float64"
+    x, y = (arrays.cast(arrays.turn(images, (1, 0, 3, 2)), kind).reshape(turned) for images in (x, y))
     maps[0], maps[1] = x + y, x - y
     arrays.home(x).multiply(maps[:2], maps[:2], out=maps[2:])
     mean_s, mean_d, var_s, var_d = _blur(maps)
@@ -77,14 +93,15 @@ def _map_sums(x: Array, y: Array) -> Array:
     mean_d *= mean_d
     var_s -= mean_s
     var_d -= mean_d
-    mean_s += 2 * _C1
     var_s += 2 * _C2
-    upper = mean_s - mean_d
-    mean_s += mean_d
-    upper *= var_s - var_d
+    upper = var_s - var_d
     var_s += var_d
-    mean_s *= var_s
-    upper /= mean_s
+    if luminance:
+        mean_s += 2 * _C1
+        upper *= mean_s - mean_d
+        mean_s += mean_d
+        var_s *= mean_s
+    upper /= var_s
     return upper.sum(0).sum(-1)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import structural_similarity
 
-from codecbench import arrays, metrics
+from codecbench import arrays, distortion
 from codecbench.errors import ContractError
 
 ON_TORCH = "cpu:0"
@@ -77,7 +77,7 @@ def pairs(shape, seed=0):
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_ssim_equals_scikit_image(shape):
     for kind, (original, decoded) in pairs(shape).items():
-        found = metrics.ssim(original, decoded)
+        found = distortion.ssim(original, decoded)
         assert found.dtype == np.float64
         np.testing.assert_allclose(
             found, reference_ssim(original, decoded), rtol=0, atol=1e-9, err_msg=f"{kind} {shape}"
@@ -97,14 +97,14 @@ def test_ssim_equals_scikit_image_anywhere(count, height, width, channels, sprea
     rng = np.random.default_rng(seed)
     original = rng.integers(0, 256, (count, height, width, channels), dtype=np.uint8)
     decoded = levels(original + rng.uniform(-spread, spread, original.shape))
-    found = metrics.ssim(original, decoded)
+    found = distortion.ssim(original, decoded)
     np.testing.assert_allclose(found, reference_ssim(original, decoded), rtol=0, atol=1e-9)
-    np.testing.assert_allclose(metrics.ssim(decoded, original), found, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(distortion.ssim(decoded, original), found, rtol=0, atol=1e-12)
 
 
 def test_ssim_of_equal_images_is_exactly_one():
     for original, _ in pairs((5, 40, 35, 3)).values():
-        assert (metrics.ssim(original, original) == 1.0).all()
+        assert (distortion.ssim(original, original) == 1.0).all()
 
 
 def test_ssim_by_its_definition():
@@ -125,7 +125,7 @@ def test_ssim_by_its_definition():
             values.append(
                 (2 * mean_x * mean_y + c1) * (2 * covariance + c2) / ((mean_x**2 + mean_y**2 + c1) * (variances + c2))
             )
-    found = metrics.ssim(original.astype(np.uint8), decoded.astype(np.uint8))
+    found = distortion.ssim(original.astype(np.uint8), decoded.astype(np.uint8))
     np.testing.assert_allclose(found, [np.mean(values)], rtol=0, atol=1e-12)
 
 
@@ -133,7 +133,7 @@ def test_ssim_by_its_definition():
 @pytest.mark.parametrize("device", ["cpu", ON_TORCH])
 def test_ssim_of_images_smaller_than_the_window_is_nan(shape, device):
     original, decoded = pairs(shape)["random"]
-    found = metrics.measure(original, decoded, device=device)
+    found = distortion.measure(original, decoded, device=device)
     assert np.isnan(found["ssim"]).all()
     assert len(found["ssim"]) == shape[0]
     assert (found["mse"] > 0).all()
@@ -147,10 +147,10 @@ def test_errors_by_their_definitions(shape, device):
         squares = (difference**2).reshape(shape[0], -1)
         size = squares.shape[1]
         expected = [int(total) / (255 * 255 * size) for total in squares.sum(1)]
-        mse = metrics.mse(original, decoded, device=device)
+        mse = distortion.mse(original, decoded, device=device)
         assert mse.dtype == np.float64
         assert mse.tolist() == expected  # not one bit of rounding before the division
-        worst = metrics.max_abs_error(original, decoded, device=device)
+        worst = distortion.max_abs_error(original, decoded, device=device)
         assert worst.dtype == np.int64
         assert worst.tolist() == abs(difference).reshape(shape[0], -1).max(1).tolist()
 
@@ -162,14 +162,14 @@ def test_mse_float_by_its_definition(device, dtype):
     original = rng.integers(0, 256, (9, 20, 21, 3), dtype=np.uint8)
     decoded = (original / 255 + rng.normal(0, 0.3, original.shape)).astype(dtype)  # leaves [0, 1]
     expected = ((original / 255.0 - decoded.astype(np.float64)) ** 2).mean((1, 2, 3))
-    np.testing.assert_allclose(metrics.mse_float(original, decoded, device=device), expected, rtol=1e-12)
+    np.testing.assert_allclose(distortion.mse_float(original, decoded, device=device), expected, rtol=1e-12)
 
 
 def test_mse_float_of_a_network_that_diverged():
     original = np.zeros((3, 4, 4, 1), np.uint8)
     decoded = np.zeros((3, 4, 4, 1))
     decoded[0, 0, 0, 0], decoded[1, 0, 0, 0] = np.nan, 1e300
-    found = metrics.mse_float(original, decoded)
+    found = distortion.mse_float(original, decoded)
     assert np.isnan(found[0])
     assert found[1] == np.inf
     assert found[2] == 0
@@ -177,15 +177,17 @@ def test_mse_float_of_a_network_that_diverged():
 
 def test_mse_float_of_8_bit_values_is_the_mse():
     original, decoded = pairs((4, 16, 16, 3))["natural, noisy"]
-    np.testing.assert_allclose(metrics.mse_float(original, decoded / 255.0), metrics.mse(original, decoded), rtol=1e-12)
+    np.testing.assert_allclose(
+        distortion.mse_float(original, decoded / 255.0), distortion.mse(original, decoded), rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_torch_equals_numpy(shape):
     for kind, (original, decoded) in pairs(shape, seed=1).items():
         floats = decoded / 255.0 + 0.001
-        here = metrics.measure(original, decoded, floats)
-        there = metrics.measure(original, decoded, floats, device=ON_TORCH)
+        here = distortion.measure(original, decoded, floats)
+        there = distortion.measure(original, decoded, floats, device=ON_TORCH)
         assert here.keys() == there.keys() == {"mse", "max_abs_error", "exact_pixels", "ssim", "mse_float"}
         for name, values in here.items():
             assert isinstance(there[name], np.ndarray)
@@ -197,42 +199,42 @@ def test_torch_equals_numpy(shape):
 @pytest.mark.parametrize("device", ["cpu", ON_TORCH])
 def test_the_cut_into_blocks_changes_nothing(monkeypatch, budget, device):
     original, decoded = pairs((5, 90, 133, 3))["natural, noisy"]
-    whole = metrics.measure(original, decoded, decoded / 254.0)
+    whole = distortion.measure(original, decoded, decoded / 254.0)
     monkeypatch.setattr(arrays, "budget", lambda images: budget)
-    cut = metrics.measure(original, decoded, decoded / 254.0, device=device)
+    cut = distortion.measure(original, decoded, decoded / 254.0, device=device)
     for name, values in whole.items():
         np.testing.assert_allclose(cut[name], values, rtol=0, atol=1e-12, err_msg=name)
 
 
 def test_measure_is_the_single_functions():
     original, decoded = pairs((6, 28, 28, 1))["natural, blurred"]
-    found = metrics.measure(original, decoded)
+    found = distortion.measure(original, decoded)
     assert found.keys() == {"mse", "max_abs_error", "exact_pixels", "ssim"}
-    np.testing.assert_array_equal(found["mse"], metrics.mse(original, decoded))
-    np.testing.assert_array_equal(found["max_abs_error"], metrics.max_abs_error(original, decoded))
-    np.testing.assert_array_equal(found["ssim"], metrics.ssim(original, decoded))
+    np.testing.assert_array_equal(found["mse"], distortion.mse(original, decoded))
+    np.testing.assert_array_equal(found["max_abs_error"], distortion.max_abs_error(original, decoded))
+    np.testing.assert_array_equal(found["ssim"], distortion.ssim(original, decoded))
 
 
 @pytest.mark.parametrize("device", ["cpu", ON_TORCH])
 def test_read_only_strided_and_empty_arrays(device):
     original, decoded = pairs((4, 24, 26, 3))["natural, noisy"]
-    expected = metrics.measure(original[::2, ::-1], decoded[::2, ::-1])
+    expected = distortion.measure(original[::2, ::-1], decoded[::2, ::-1])
     original.flags.writeable = decoded.flags.writeable = False
     before = original.copy(), decoded.copy()
-    found = metrics.measure(original[::2, ::-1], decoded[::2, ::-1], device=device)
+    found = distortion.measure(original[::2, ::-1], decoded[::2, ::-1], device=device)
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-12)
     np.testing.assert_array_equal(original, before[0])
     np.testing.assert_array_equal(decoded, before[1])
-    nothing = metrics.measure(original[:0], decoded[:0], decoded[:0] / 255.0, device=device)
+    nothing = distortion.measure(original[:0], decoded[:0], decoded[:0] / 255.0, device=device)
     assert all(values.shape == (0,) for values in nothing.values())
 
 
 def test_psnr():
-    found = metrics.psnr_db([1.0, 0.01, 0.0, np.nan, 1 / 65025])
+    found = distortion.psnr_db([1.0, 0.01, 0.0, np.nan, 1 / 65025])
     np.testing.assert_allclose(found, [0.0, 20.0, np.inf, np.nan, 48.13080360867910])
-    assert metrics.psnr_db(0.001).item() == pytest.approx(30.0)
-    assert metrics.psnr_db(np.empty((0,))).shape == (0,)
+    assert distortion.psnr_db(0.001).item() == pytest.approx(30.0)
+    assert distortion.psnr_db(np.empty((0,))).shape == (0,)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +249,7 @@ def test_psnr():
     ],
 )
 @pytest.mark.parametrize(
-    "metric", [metrics.mse, metrics.max_abs_error, metrics.exact_pixels, metrics.ssim, metrics.measure]
+    "metric", [distortion.mse, distortion.max_abs_error, distortion.exact_pixels, distortion.ssim, distortion.measure]
 )
 def test_wrong_shapes_and_types_are_refused(metric, original, decoded, said):
     with pytest.raises(ContractError, match=said):
@@ -257,9 +259,9 @@ def test_wrong_shapes_and_types_are_refused(metric, original, decoded, said):
 def test_mse_float_wants_floats():
     images = np.zeros((2, 4, 4, 1), np.uint8)
     with pytest.raises(ContractError, match="uint8"):
-        metrics.mse_float(images, images)
+        distortion.mse_float(images, images)
     with pytest.raises(ContractError, match="3×4×4×1"):
-        metrics.measure(images, images, np.zeros((3, 4, 4, 1)))
+        distortion.measure(images, images, np.zeros((3, 4, 4, 1)))
 
 
 @pytest.mark.parametrize("device", ["cpu", ON_TORCH])
@@ -269,14 +271,14 @@ def test_exact_pixels(device: str) -> None:
     decoded[1, 0, 0] = 9  # one pixel, in all of its channels
     decoded[2, 0, :, 1] = 1  # five pixels, in one channel each
     expected = [1.0, 0.9, 0.5]
-    assert metrics.exact_pixels(original, decoded, device).tolist() == pytest.approx(expected, abs=1e-15)
-    assert metrics.measure(original, decoded, None, device)["exact_pixels"].tolist() == pytest.approx(
+    assert distortion.exact_pixels(original, decoded, device).tolist() == pytest.approx(expected, abs=1e-15)
+    assert distortion.measure(original, decoded, None, device)["exact_pixels"].tolist() == pytest.approx(
         expected, abs=1e-15
     )
 
 
 def test_metrics_are_described():
-    assert list(metrics.METRICS) == [
+    assert list(distortion.METRICS) == [
         "mse",
         "mse_float",
         "psnr_db",
@@ -285,18 +287,18 @@ def test_metrics_are_described():
         "exact_pixels",
         "ssim",
     ]
-    for unit, description, better in metrics.METRICS.values():
+    for unit, description, better in distortion.METRICS.values():
         assert isinstance(unit, str)
         assert description
         assert better in ("lower", "higher")
     for constant in ("11x11", "1.5", "0.01", "0.03", "255", "Wang"):
-        assert constant in metrics.METRICS["ssim"].description
+        assert constant in distortion.METRICS["ssim"].description
 
 
 def test_numpy_path_never_loads_torch():
     code = (
-        "import sys, numpy as np; from codecbench import metrics; a = np.zeros((2, 12, 12, 1), np.uint8);"
-        "metrics.measure(a, a, a / 255.0); print('torch' in sys.modules)"
+        "import sys, numpy as np; from codecbench import distortion; a = np.zeros((2, 12, 12, 1), np.uint8);"
+        "distortion.measure(a, a, a / 255.0); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -1,0 +1,156 @@
+"""Metrics of the shelf as columns: of rows, of summaries, of tables read back, of matches; and which values count."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from runs import METRIC, MadeUpRun
+
+import codecbench as cb
+from codecbench import analysis, manifests
+from codecbench.aggregation import aggregate
+from codecbench.errors import UnknownNameError
+from codecbench.manifests import Addition
+from codecbench.published import read_summary
+from codecbench.store import RunFolder
+
+OLDER = Path(__file__).parents[1] / "data"
+METRICS = {"alike": METRIC, "apart": METRIC | {"better": "lower", "fingerprint": "another"}}
+
+
+@pytest.fixture
+def run(tmp_path):
+    made = MadeUpRun(tmp_path, {"a": (4, 4, 3)}, ["c", "d"], metrics=METRICS)
+    alike = [0.5, np.nan, 0.75, np.nan, 1.0, 0.25, 0.5, 0.0]
+    made.point("a", "c", {"q": 1}, num_bytes=20, container_bytes=4, metrics={"alike": alike, "apart": 2.0})
+    made.point("a", "c", {"q": 2}, num_bytes=40, container_bytes=[4.0] * 7 + [np.nan], metrics={"apart": 1.0})
+    made.point("a", "d", num_bytes=30, metrics={"alike": 0.7, "apart": 1.5})
+    return made
+
+
+def rejoin(run, codecs, metrics):
+    """Joins the folder as a command does that measures codecs with metrics."""
+    held = run.store.manifest["codecs"]
+    own = {name: str(record["fingerprint"]) for name, record in metrics.items()}
+    described = {name: held[name] | {"metrics": own} for name in codecs}
+    run.store.join(Addition({}, described, {}, [], {}, metrics))
+
+
+def test_means_are_over_the_images_that_have_a_value(run):
+    summary = cb.load_run(run.store.path).summary()
+    place = list(summary.columns).index("ssim")
+    assert list(summary.columns[place : place + 4]) == ["ssim", "alike", "apart", "max_abs_error"]
+    np.testing.assert_array_equal(summary["alike"], [0.5, np.nan, 0.7])
+    assert summary["apart"].tolist() == [2.0, 1.0, 1.5]
+    rows = cb.load_run(run.store.path).rows()
+    assert rows["alike"].notna().sum() == 6 + 8
+    again = analysis.summarise_rows(rows, list(METRICS)).set_index(["codec", "settings"])
+    there = aggregate(run.store).points.set_index(["codec", "settings"])
+    pd.testing.assert_frame_equal(there.sort_index(), again.sort_index()[there.columns], check_dtype=False)
+
+
+def test_payload_is_the_file_without_its_container_where_every_image_tells(run):
+    summary = cb.load_run(run.store.path).summary().set_index(["codec", "settings"])
+    whole = summary.loc[("c", "q=1")]
+    assert (whole["bits_per_image"], whole["payload_bits_per_image"]) == (160.0, 128.0)
+    assert whole["payload_bits_per_pixel"] == 8.0
+    partly = summary.loc[("c", "q=2")]
+    assert partly["container_bytes"] == 4.0
+    assert np.isnan(partly["payload_bits_per_image"])
+    assert np.isnan(partly["payload_bits_per_pixel"])
+    assert np.isnan(summary.loc[("d", ""), "payload_bits_per_image"])
+
+
+def test_a_table_is_read_back_with_the_metrics_that_run_json_tells_of(run):
+    summary = cb.load_run(run.store.path).summary()
+    file = run.store.path / "summary.csv"
+    summary.assign(of_a_later_version=1.0).to_csv(file, index=False)
+    pd.testing.assert_frame_equal(read_summary(file), summary)
+
+
+def test_runs_are_compared_by_the_metrics_that_are_the_same_in_both(run, tmp_path):
+    edited = METRICS | {"apart": METRICS["apart"] | {"fingerprint": "edited"}, "only": METRIC}
+    other = MadeUpRun(tmp_path / "other", {"a": (4, 4, 3)}, ["c", "d"], metrics=edited)
+    other.point("a", "d", num_bytes=30, metrics={"alike": np.linspace(0.7, 0.77, 8), "apart": 1.0, "only": 1.0})
+    other.point("a", "c", {"q": 1}, num_bytes=20, metrics={"alike": [0.4, 0.1, 0.7, 0.2, 0.9, 0.2, 0.4, np.nan]})
+    found = cb.load_run(run.store.path).compare(cb.load_run(other.store.path))
+    table = found.table.set_index(["codec", "measure"])
+    better, worse = table.loc[("d", "alike")], table.loc[("c", "alike")]
+    assert (better["verdict"], better["n"], better["difference"]) == ("better", 8, pytest.approx(0.035))
+    assert (worse["verdict"], worse["n"], worse["note"]) == ("worse", 5, "over the 5 images that have it in both")
+    assert not {"apart", "only"} & set(found.table["measure"])
+    assert "metric apart: source changed; not compared" in found.differences
+    assert "metric only: only in B" in found.differences
+
+
+def test_an_edited_metric_shows_no_value_of_before(run):
+    edited = METRICS | {"alike": METRIC | {"fingerprint": "edited"}}
+    rejoin(run, ["d"], edited)  # c was not measured since
+    store = RunFolder.existing(run.store.path)
+    assert manifests.outdated_metrics(store.manifest, "c") == ["alike"]
+    assert manifests.outdated_metrics(store.manifest, "d") == []
+    rows = store.rows()
+    assert set(rows["codec"]) == {"c"}  # those of d are of the metric as it was
+    assert "alike" not in rows or rows["alike"].isna().all()
+    assert rows["apart"].notna().all()
+    summary = analysis.summarise(store)
+    assert summary["alike"].isna().all()
+    assert summary["apart"].tolist() == [2.0, 1.0]
+    rejoin(run, ["d"], METRICS)  # and back again: nothing is lost
+    assert RunFolder.existing(run.store.path).rows()["alike"].notna().sum() == 6 + 8
+
+
+def test_a_manifest_forgets_metrics_that_no_codec_has_any_more(run):
+    rejoin(run, ["c"], {"alike": METRIC})
+    assert list(run.store.manifest["metrics"]) == ["alike", "apart"]
+    rejoin(run, ["d"], {})
+    assert list(run.store.manifest["metrics"]) == ["alike"]
+    fingerprints = manifests.fingerprints_of(run.store.manifest)
+    assert manifests.holds(run.store.manifest, {}, {"c": fingerprints["c"]}, {"alike": "print-of-metric"})
+    assert not manifests.holds(run.store.manifest, {}, {"c": fingerprints["c"]})
+    assert not manifests.holds(run.store.manifest, {}, fingerprints, {"alike": "print-of-metric"})
+
+
+def test_variants_of_other_datasets_are_kept_while_the_metric_is_the_same():
+    held = manifests.empty()
+    first = Addition({}, {"c": {"fingerprint": "f", "metrics": {"m": "1"}}}, {}, [], {}, {})
+    for label, made in (("a", "1"), ("b", "1"), ("c", "2")):
+        described = {"m": METRIC | {"fingerprint": made, "variants": {label: f"of {label}"}}}
+        codecs = {"c": {"fingerprint": "f", "metrics": {"m": made}}}
+        held = manifests.joined(held, Addition({}, codecs, {}, [], {}, described))
+        expected = {"a": {"a": "of a"}, "b": {"a": "of a", "b": "of b"}, "c": {"c": "of c"}}[label]
+        assert held["metrics"]["m"]["variants"] == expected
+    assert manifests.joined(held, first)["metrics"]["m"]["fingerprint"] == "2"
+
+
+@pytest.mark.parametrize("schema", [1, 2])
+def test_older_folders_have_no_metrics_and_are_read(tmp_path, schema):
+    with zipfile.ZipFile(OLDER / f"run-of-schema-{schema}.zip") as archive:
+        archive.extractall(tmp_path)
+    folder = next(tmp_path.rglob("run.json")).parent
+    assert "metrics" not in json.loads((folder / "run.json").read_text())
+    store = RunFolder.existing(folder)
+    assert store.manifest["metrics"] == {}
+    assert len(store.rows())
+    summary = analysis.summarise(store)
+    assert list(summary.columns) == analysis.COLUMNS
+    assert summary["ssim"].notna().any()
+
+
+def test_matching_takes_the_metrics_of_the_run(tmp_path):
+    made = MadeUpRun(tmp_path, {"a": (4, 4, 3)}, ["c", "d"], metrics=METRICS)
+    for quality, size, alike, apart in ((1, 20, 0.5, 3.0), (2, 40, 0.75, 2.0), (3, 80, 0.875, 1.0)):
+        made.point("a", "c", {"q": quality}, num_bytes=size, metrics={"alike": alike, "apart": apart})
+    made.point("a", "d", num_bytes=30, mse=0.002, metrics={"alike": 0.625, "apart": 2.5})
+    run = cb.load_run(tmp_path)
+    for by in ("alike", "apart"):
+        row = run.match("d", "c", by=by).iloc[0]
+        assert (row["status"], row["matched"], row[by]) == ("matched", 1.5, {"alike": 0.625, "apart": 2.5}[by])
+        assert row["against_bits_per_image"] == pytest.approx(8 * np.sqrt(20 * 40))
+    row = run.match("d", "c", by="alike", at="bytes").iloc[0]
+    assert 0.5 < row["against_alike"] < 0.75
+    with pytest.raises(UnknownNameError, match=r"unknown measure of error 'alik'; did you mean 'alike'\? known: alike"):
+        run.match("d", "c", by="alik")

@@ -1,0 +1,48 @@
+"""PSNR on luma beside JFIF's formula, and where it has no value."""
+
+import math
+
+import numpy as np
+import pytest
+
+from codecbench import distortion
+from codecbench.registry import METRICS
+
+PSNR_Y = METRICS.get("psnr_y_db")
+RNG = np.random.default_rng(3)
+
+
+def test_it_is_the_psnr_of_unrounded_luma():
+    original, decoded = RNG.integers(0, 256, (2, 130, 9, 7, 3), dtype=np.uint8)
+    luma = [0.299 * x[..., 0] + 0.587 * x[..., 1] + 0.114 * x[..., 2] for x in (original, decoded)]
+    expected = 10 * np.log10(255**2 / ((luma[0] - luma[1]) ** 2).mean((1, 2)))
+    np.testing.assert_allclose(PSNR_Y.measure(original, decoded), expected, rtol=1e-12)
+
+
+def test_on_gray_images_it_is_psnr():
+    original, decoded = RNG.integers(0, 256, (2, 5, 8, 8, 1), dtype=np.uint8)
+    expected = distortion.psnr_db(distortion.mse(original, decoded))
+    np.testing.assert_allclose(PSNR_Y.measure(original, decoded), expected, rtol=1e-13)
+
+
+def test_known_values():
+    original = np.zeros((3, 4, 4, 3), np.uint8)
+    decoded = original.copy()
+    decoded[0, ..., 1] = 10  # green alone counts 0.587
+    decoded[1, ..., 2] = 10
+    found = PSNR_Y.measure(original, decoded)
+    assert found[0] == pytest.approx(20 * math.log10(255 / 5.87))
+    assert found[1] == pytest.approx(20 * math.log10(255 / 1.14))
+    assert math.isnan(found[2])
+
+
+def test_luma_that_is_restored_exactly_has_none_whatever_the_colours():
+    original = np.full((1, 2, 2, 3), (200, 0, 0), np.uint8)
+    decoded = np.full((1, 2, 2, 3), (7, 55, 223), np.uint8)  # -193·299 + 55·587 + 223·114 = 0
+    assert np.isnan(PSNR_Y.measure(original, decoded)).all()
+    assert PSNR_Y.measure(original, decoded + np.uint8(1))[0] == pytest.approx(20 * math.log10(255))
+
+
+def test_other_numbers_of_channels_have_none():
+    images = np.zeros((2, 3, 3, 2), np.uint8)
+    assert np.isnan(PSNR_Y.measure(images, images + 1)).all()

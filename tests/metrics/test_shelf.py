@@ -1,0 +1,284 @@
+"""The contract of metrics, which are chosen, and what a run makes of those that fail."""
+
+import io
+import json
+import os
+import pickle
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import codecbench as cb
+from codecbench import analysis, columns, listing, metric, rows
+from codecbench.aggregation import Sums
+from codecbench.cli import main
+from codecbench.errors import ContractError, PluginError, UnknownNameError, UsageError
+from codecbench.registry import METRICS
+from codecbench.running import messages, remote, stamps
+from codecbench.running.metering import Meter, is_own
+from codecbench.running.workers import Place
+from codecbench.store import RunFolder
+
+ORIGINAL = np.zeros((3, 4, 4, 1), np.uint8)
+DECODED = ORIGINAL + np.uint8(2)
+DIFFERENCE = "return np.abs(original.astype(float) - decoded).mean((1, 2, 3))"
+
+
+def described(name):
+    return (name, metric.fingerprint(METRICS.get(name)))
+
+
+@pytest.fixture
+def meter():
+    made = []
+
+    def make(*names):
+        made.append(Meter(tuple(map(described, names)), os.environ[METRICS.variable], 1, 60.0))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+# ---- which there are ------------------------------------------------------------------------------------------------
+
+
+def test_a_plugin_is_a_function_with_a_description(put):
+    put("mine", '"""How far apart.\n\n    More.\n    """\n' + DIFFERENCE, 'title="Mine", unit="levels", better="lower"')
+    found = METRICS.get("mine")
+    assert (found.name, found.title, found.unit, found.better) == ("mine", "Mine", "levels", "lower")
+    assert found.description == "How far apart."
+    assert found(ORIGINAL, DECODED).tolist() == [2.0, 2.0, 2.0]
+    assert found.describe((4, 4, 1)) == "Mine"
+    assert "mine" not in METRICS.built_in()
+    assert "mine" in METRICS.names()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("not-a-name", "'not-a-name' is no name for a column"),
+        ("class", "'class' is no name for a column"),
+        ("ssim", "a metric may not be called 'ssim', which is another column's name"),
+        ("payload_bits_per_pixel", "which is another column's name"),
+        ("none", "no metric may be called 'none'"),
+        ("ms_ssim", "two metrics are called 'ms_ssim'"),
+    ],
+)
+def test_names_that_cannot_be_columns_are_refused(put, name, message):
+    put(name, DIFFERENCE)
+    with pytest.raises(PluginError, match=message):
+        METRICS.names()
+
+
+def test_every_column_there_is_is_taken():
+    taken = {*rows.COLUMNS, *analysis.COLUMNS, *Sums().row()}
+    assert taken <= columns.COLUMNS
+    assert set(metric.ALWAYS) <= columns.COLUMNS
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [('title="Mine", better="more"', "better='more' is not allowed"), ('title=" ", better="lower"', "needs a title")],
+)
+def test_what_is_not_described_as_it_must_be_is_refused(put, options, message):
+    put("mine", DIFFERENCE, options)
+    with pytest.raises(PluginError, match=message):
+        METRICS.get("mine")
+
+
+def test_a_file_with_two_metrics_or_none_is_refused(put):
+    two = put("two", DIFFERENCE)
+    two.write_text(two.read_text() + "\ncb.register_metric(title='b', better='lower')(mine.function)\n")
+    put("zero", DIFFERENCE).write_text("")
+    for name, count in (("two", 2), ("zero", 0)):
+        with pytest.raises(PluginError, match=f"registers {count} metrics; expected exactly one"):
+            METRICS.get(name)
+
+
+def test_a_metric_of_an_installed_package(put, tmp_path, monkeypatch):
+    site = put("elsewhere", DIFFERENCE).rename(tmp_path / "fake_metrics.py").parent
+    info = site / "fake_metrics-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fake-metrics\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[codecbench.metrics]\npacked = fake_metrics:mine\nwrong = fake_metrics:np\n"
+    )
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.delitem(sys.modules, "fake_metrics", raising=False)
+    packed = METRICS.get("packed")
+    assert packed.name == "packed"
+    assert packed.measure(ORIGINAL, DECODED).tolist() == [2.0] * 3
+    assert len(metric.fingerprint(packed)) == 24
+    assert "packed" not in METRICS.built_in()
+    with pytest.raises(PluginError, match="entry point fake_metrics:np is no metric made by register_metric"):
+        METRICS.get("wrong")
+
+
+def test_folders_that_are_not_there(tmp_path, put, monkeypatch):
+    with pytest.raises(UsageError, match="no folder of metrics at"):
+        METRICS.add_folder(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ("ms_sim", "error: unknown metric 'ms_sim'; did you mean 'ms_ssim'? known: lpips, ms_ssim, psnr_y_db\n"),
+        ("none,ms_ssim", "error: metrics 'none,ms_ssim' are not allowed; allowed: names with commas between, or none"),
+    ],
+)
+def test_a_wrong_name_ends_the_command_with_one_line(tmp_path, capsys, names, words):
+    arguments = ["run", "--codecs", "png", "--datasets", "digits", "--metrics", names, "--out", str(tmp_path / "run")]
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(words)
+    assert said.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_which_are_chosen(put):
+    put("mine", DIFFERENCE)
+    assert [one.name for one in metric.choose()] == ["ms_ssim", "psnr_y_db"]  # one's own only when asked for
+    assert [one.name for one in metric.choose("mine, ssim")] == ["mine"]
+    assert [one.name for one in metric.choose(["mine", "default"])] == ["mine", "ms_ssim", "psnr_y_db"]
+    assert metric.choose("none") == []
+    with pytest.raises(UnknownNameError, match=r"unknown metric 'ms_sim'; did you mean 'ms_ssim'\? known: lpips, mine"):
+        metric.choose("ms_sim")
+    for bad in ("none,mine", ""):
+        with pytest.raises(UsageError, match=r"allowed: names with commas between, or none alone"):
+            metric.choose(bad)
+
+
+def test_listing_tells_what_is_available(put, monkeypatch):
+    monkeypatch.setattr(listing.CODECS, "names", list)  # importing all of them takes seconds
+    put("broken", DIFFERENCE).write_text("import nowhere_to_be_found")
+    put("lacking", DIFFERENCE, 'title="L", better="lower", missing=lambda: "it needs a moon"')
+    found = {one["name"]: one for one in listing.everything()["metrics"]}
+    assert found["ssim"]["measured"] == "always"
+    assert (found["ms_ssim"]["measured"], found["ms_ssim"]["available"]) == ("by default", True)
+    assert found["lacking"]["reason"] == "it needs a moon"
+    assert "ModuleNotFoundError" in found["broken"]["reason"]
+    assert not found["broken"]["available"]
+    assert not found["lacking"]["available"]
+
+
+def test_an_edited_source_or_helper_or_package_is_another_fingerprint(put, monkeypatch):
+    file = put("mine", DIFFERENCE, 'title="Mine", better="lower", packages=("numpy", "not-there-at-all")')
+    mine = METRICS.get("mine")
+    seen = [metric.fingerprint(mine)]
+    assert mine.versions() == {"numpy": np.__version__, "not-there-at-all": "absent"}
+    file.write_text(file.read_text() + "# edited\n")
+    seen.append(metric.fingerprint(mine))
+    (file.parent / "_helper.py").write_text("FACTOR = 2\n")
+    seen.append(metric.fingerprint(mine))
+    monkeypatch.setattr(metric.importlib.metadata, "version", lambda package: "0")
+    seen.append(metric.fingerprint(mine))
+    assert len(set(seen)) == 4
+
+
+# ---- what they give -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("return 3.0", r"metric mine must give float64 \(3,\), not float"),
+        ("return np.zeros(3, np.float32)", r"must give float64 \(3,\), not float32"),
+        ("return np.zeros((3, 1))", r"must give float64 \(3,\), not float64 3×1"),
+        ("return np.array([1.0, np.inf, 2.0])", "it gave an infinity"),
+    ],
+)
+def test_what_is_no_number_an_image_breaks_the_contract(put, body, message):
+    put("mine", body)
+    with pytest.raises(ContractError, match=message):
+        METRICS.get("mine").measure(ORIGINAL, DECODED)
+
+
+def test_a_metric_that_fails_costs_its_own_values_only(put, meter):
+    put("calm", DIFFERENCE)
+    put("exits", "os._exit(3)")
+    put("raises", "raise ValueError('no such luck')")
+    put("shapeless", "return np.zeros((3, 2))")
+    assert is_own("psnr_y_db")
+    assert not is_own("calm")
+    names = ("exits", "calm", "raises", "shapeless", "psnr_y_db")
+    values, lacking = meter(*names).measure(ORIGINAL, DECODED)
+    assert values["calm"].tolist() == [2.0] * 3
+    assert np.isfinite(values["psnr_y_db"]).all()
+    assert all(np.isnan(values[name]).all() and len(values[name]) == 3 for name in ("exits", "raises", "shapeless"))
+    assert lacking["raises"] == "ValueError: no such luck"
+    assert lacking["shapeless"].startswith("ContractError: metric shapeless must give float64 (3,)")
+    assert "measuring process" in lacking["exits"]
+    assert lacking.keys() == {"exits", "raises", "shapeless"}
+
+
+def test_a_metric_edited_while_the_run_goes_on_gives_nothing(put, meter):
+    file = put("mine", DIFFERENCE)
+    measuring = meter("mine")
+    file.write_text(file.read_text().replace("abs", "square"))
+    values, lacking = measuring.measure(ORIGINAL, DECODED)
+    assert np.isnan(values["mine"]).all()
+    assert lacking["mine"] == "PluginError: the source of the metric mine changed while the run went on; run again"
+
+
+def test_a_clusters_worker_must_have_the_same_metrics(put):
+    file = put("mine", DIFFERENCE, 'title="Mine", better="lower", packages=("numpy",)')
+    here = remote.describe([], "cpu", ["mine"])
+    file.write_text(file.read_text().replace("abs", "square"))
+    there = remote.describe([], "cpu", ["mine"])
+    (line,) = remote.differences(there | {"metric mine: numpy": "1"}, here)[:1]
+    assert line.startswith("metric mine is ")
+    place = Place(Path(), None, "cpu", 1, metrics=(("mine", "print"),), metric_path="folder")
+    assert remote.metric_names(place) == ["mine"]
+
+
+def test_no_plugin_is_imported_for_what_a_host_sends(put):
+    file = put("mine", DIFFERENCE)
+    file.write_text(f"{file.read_text()}\n\nclass Thing:\n    pass\n")
+    METRICS.get("mine")
+    content = io.BytesIO()
+    messages.send(content, sys.modules["codecbench.metrics.mine"].Thing())
+    content.seek(0)
+    with pytest.raises(pickle.UnpicklingError, match=r"codecbench\.metrics\.mine\.Thing is no plain data"):
+        messages.receive(content, messages.PlainUnpickler)
+
+
+def test_an_edited_shelf_is_another_surrounding(put, monkeypatch):
+    before = stamps.surroundings()
+    put("mine", DIFFERENCE)
+    assert stamps.surroundings() != before
+
+
+def test_a_run_keeps_all_else_where_a_metric_fails(put, tmp_path):
+    put("calm", DIFFERENCE)
+    put("fails", "raise ValueError('no such luck')")
+    notes = []
+    run = cb.run(
+        "jpeg:quality=50", "digits", images=3, metrics="calm,fails,ms_ssim", timing=False, workers=1,
+        out=tmp_path / "run", keep_images=0, watch=lambda event: notes.append(event.text),
+    )  # fmt: skip
+    assert run.failed_tasks == 0
+    frame, summary = run.rows(), run.summary().iloc[0]
+    assert list(frame.columns[-3:]) == ["calm", "fails", "ms_ssim"]
+    assert frame["fails"].isna().all()
+    assert frame["calm"].gt(0).all()
+    assert summary["calm"] == pytest.approx(frame["calm"].mean())
+    assert summary["ms_ssim"] == pytest.approx(frame["ms_ssim"].mean())
+    assert np.isnan(summary["fails"])
+    assert np.isfinite(summary["ssim"])
+    store = RunFolder.existing(run.path)
+    assert [one["reason"] for one in store.metric_failures()] == ["ValueError: no such luck"]
+    assert [note for note in notes if note.startswith("no fails of jpeg:quality=50")]
+    told = json.loads((run.path / "run.json").read_text())["metrics"]
+    assert told["ms_ssim"]["variants"] == {"digits": "MS-SSIM, 2 scales, 11×11 window"}
+    assert told["calm"].keys() == {"title", "unit", "better", "description", "fingerprint", "versions", "variants"}
+    # Without metrics the task is another one, and neither its rows nor the manifest speak of any.
+    plain = cb.run(
+        "jpeg:quality=50", "digits", images=3, metrics="none", timing=False, workers=1, out=run.path, keep_images=0
+    )
+    assert "calm" not in plain.rows()
+    assert list(plain.summary().columns) == analysis.COLUMNS
+    assert len(list((run.path / "parts").glob("*.parquet"))) == 2
