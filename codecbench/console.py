@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from codecbench.learned.training import Progress
     from codecbench.running.passes import Event
+    from codecbench.shown import Shown
 
-PASSES = {"measured": "measuring", "timed": "timing"}
+PASSES = {"measured": "measuring", "packed": "coding whole sets", "timed": "timing"}
 
 
 class RunProgress:
@@ -166,8 +167,14 @@ def print_listing(content: dict[str, Any]) -> None:
     )
     show(
         "Metrics",
-        ["name", "unit", "better", "what"],
-        [[metric["name"], metric["unit"], metric["better"], metric["description"]] for metric in content["metrics"]],
+        ["name", "unit", "better", "measured", "what"],
+        [
+            [
+                *(metric[key] for key in ("name", "unit", "better", "measured")),
+                metric["description"] if metric["available"] else f"not available: {metric['reason']}",
+            ]
+            for metric in content["metrics"]
+        ],
     )
     click.echo("`codecbench list --json` tells every setting and every point that is swept.")
 
@@ -252,6 +259,59 @@ def print_matches(matches: pd.DataFrame, *, at: str, by: str) -> None:
     flat = matches["status"].isin({matching.ONE_POINT, matching.NOT_NUMERIC})
     if flat.any() and not matches["status"].isin(inline).any():
         click.echo(f"{theirs} has no curve to read here. The other way round: --codec {theirs} --against {ours}")
+
+
+def print_shown(found: Shown, short: bool = False) -> None:
+    """Prints a run in short.
+
+    Args:
+        found: what ``codecbench.shown`` tells of it.
+        short: only the best codecs, as at the end of a run.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from codecbench import shown
+
+    console = Console(width=None if sys.stdout.isatty() else 160)
+
+    def show(title: str, columns: Sequence[shown.Column], records: Sequence[Mapping[str, Any]]) -> None:
+        table = Table(title=Text(title), title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="bold")
+        for column in columns:
+            table.add_column(Text(column.title), justify="right" if column.numeric else "left", overflow="fold")
+        before = ""
+        for record in records:
+            cells = [column.write(record) for column in columns]
+            if columns is shown.BEST:  # a dataset's name stands once
+                before, cells[0] = cells[0], "" if cells[0] == before else cells[0]
+            table.add_row(*map(Text, cells))
+        console.print(table)
+        console.print()
+
+    if found.best:
+        show("Best codec", shown.BEST, found.best)
+        click.echo(shown.READ)
+    else:
+        click.echo("Nothing was measured that could be compared.")
+    if not short:
+        click.echo()
+        for label, images in found.datasets.items():
+            own = [record for record in found.codecs if record["dataset"] == label]
+            if own:
+                show(f"{label}, {images:,} image{'s' * (images != 1)}", shown.CODECS, own)
+        if found.sets:
+            show("Whole sets as one stream", shown.SETS, found.sets)
+    if any(record["unsteady"] for record in (found.best if short else [*found.best, *found.codecs])):
+        click.echo("~ the machine was not quiet while this was timed")
+    for line in [] if short else found.notes:
+        click.echo(line)
+    for note in found.grave:
+        for line in note.lines:
+            click.echo(f"{note.title.lower()}: {line}")
+    if not short:
+        runs = " ".join(found.runs)
+        click.echo(f"report  {found.report}" if found.report else f"no report yet; draw it: codecbench report {runs}")
 
 
 def _plain(value: Any) -> str:

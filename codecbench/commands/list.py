@@ -6,7 +6,7 @@ import json
 
 import click
 
-from codecbench.commands.options import codec_folders, data_folder
+from codecbench.commands.options import codec_folders, data_folder, metric_folders
 
 
 @click.command(name="list")
@@ -14,6 +14,7 @@ from codecbench.commands.options import codec_folders, data_folder
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON.")
 @data_folder
 @codec_folders
+@metric_folders
 def list_(names: bool, as_json: bool, data_dir: str | None) -> None:
     """Show codecs, datasets and metrics."""
     from codecbench.registry import CODECS

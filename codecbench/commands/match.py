@@ -15,10 +15,10 @@ import click
 )
 @click.option(
     "--by",
-    type=click.Choice(["mse", "mse_float", "psnr_db", "ssim"]),
+    metavar="MEASURE",
     default="mse",
     show_default=True,
-    help="The measure of error; mse_float is before clipping and rounding.",
+    help="mse, mse_float (before clipping and rounding), psnr_db, ssim, or a metric of the shelf in this run.",
 )
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, with every column and digit.")
 def match(folder: str, codec: str, against: str, dataset: str | None, at: str, by: str, as_csv: bool) -> None:
@@ -26,9 +26,9 @@ def match(folder: str, codec: str, against: str, dataset: str | None, at: str, b
 
     Reads the curves of --against between measured neighbours, and beyond its points says so. Measures nothing.
     """
-    from codecbench import runner
+    from codecbench import results
 
-    table = runner.load_run(folder).match(codec, against, dataset=dataset, at=at, by=by)
+    table = results.load_run(folder).match(codec, against, dataset=dataset, at=at, by=by)
     if as_csv:
         click.echo(table.to_csv(index=False, lineterminator="\n"), nl=False)
     else:

@@ -12,7 +12,7 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 LEAST_MEMORY = 64 << 20
 """Bytes; Python with NumPy takes half of it."""
-FOLDER_OPTIONS = ("--data-dir", "--out", "--codec-dir", "--worker-data-dir", "--scheduler")
+FOLDER_OPTIONS = ("--data-dir", "--out", "--codec-dir", "--metric-dir", "--worker-data-dir", "--scheduler")
 
 
 class Interrupted(click.ClickException):
@@ -33,23 +33,32 @@ def command_line() -> str:
 
 def codec_folders(command: F) -> F:
     """Adds ``--codec-dir`` to a command; the folders are put on the shelf before the command runs."""
+    return _folders("codec")(command)
 
+
+def metric_folders(command: F) -> F:
+    """Adds ``--metric-dir`` to a command, likewise."""
+    return _folders("metric")(command)
+
+
+def _folders(kind: str) -> Callable[[F], F]:
     def put_on_shelf(context: click.Context, parameter: click.Parameter, folders: tuple[str, ...]) -> None:
         if folders:
-            from codecbench.registry import CODECS
+            from codecbench import registry
 
+            shelf: registry.Shelf[Any] = getattr(registry, f"{kind.upper()}S")
             for folder in folders:
-                CODECS.add_folder(folder)
+                shelf.add_folder(folder)
 
     return click.option(
-        "--codec-dir",
-        "codec_dirs",
+        f"--{kind}-dir",
+        f"{kind}_dirs",
         multiple=True,
         metavar="DIR",
         expose_value=False,
         callback=put_on_shelf,
-        help="Also take codecs from this folder of plugin files (repeatable; or $CODECBENCH_CODEC_PATH).",
-    )(command)
+        help=f"Also take {kind}s from this folder of plugin files (repeatable; or $CODECBENCH_{kind.upper()}_PATH).",
+    )
 
 
 data_folder = click.option(

@@ -1,0 +1,415 @@
+"""Files of compressed images: what they hold, that every damage is found, and that nothing foreign is believed."""
+
+import io
+import re
+import struct
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from plugins import forget, write_codec
+
+from codecbench import container
+from codecbench.cli import main
+from codecbench.codec import MAX_PIXELS
+from codecbench.container import Contents, pack, read, unpack, write
+from codecbench.errors import (
+    BitstreamError,
+    CodecbenchError,
+    CodecError,
+    ContractError,
+    PluginError,
+    UnsupportedImageError,
+    UsageError,
+    WeightsError,
+)
+from codecbench.imagewriting import FORMATS
+from codecbench.opening import open_codec
+from codecbench.registry import CODECS
+
+GRAY = np.add.outer(np.arange(9), np.arange(7)).astype(np.uint8)[..., np.newaxis] * 9
+RGB = np.random.default_rng(1).integers(0, 256, (12, 10, 3), dtype=np.uint8)
+
+
+def forged(**changes):
+    """A file whose checksum holds, and whose content is as told."""
+    fields = {"spec": "none", "shape": (1, 1, 1), "weights": b"", "maker": b"abcd", "pixels": 0, "stream": b"x"}
+    return write(Contents(**fields | changes))
+
+
+def one_line(error):
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+# ---- what a file holds ----------------------------------------------------------------------------------------------
+
+
+def test_the_layout_is_as_the_documentation_says():
+    codec = open_codec("webp:quality=50")
+    content = pack(RGB, codec).content
+    assert content[:4] == b"\xcbCB\n"
+    assert content[4] == 1
+    (length,) = struct.unpack(">I", content[5:9])
+    assert len(content) == 9 + length + 4
+    assert struct.unpack(">I", content[-4:])[0] == zlib.crc32(content[:-4])
+    body = content[9:-4]
+    height, width, channels, spec_bytes, weights_bytes = body[:5]  # each below 128: one byte
+    assert (height, width, channels, weights_bytes) == (12, 10, 3, 0)
+    spec = body[5 : 5 + spec_bytes].decode()
+    assert spec == str(codec.spec)
+    assert "quality=50" in spec
+    stream = body[5 + spec_bytes + 4 + 4 :]
+    decoded = codec.decode([stream])[0]
+    assert np.array_equal(np.array(Image.open(io.BytesIO(stream)).convert("RGB")), decoded), "the codec's bytes, bare"
+    assert struct.unpack(">I", body[5 + spec_bytes + 4 :][:4])[0] == zlib.crc32(decoded.tobytes())
+
+
+@pytest.mark.parametrize("image", [GRAY, RGB], ids=["gray", "rgb"])
+@pytest.mark.parametrize("spec", ["none", "png", "jpeg:quality=30", "svd:rank=3", "avif:quality=40", "jpeg2000"])
+def test_a_file_alone_gives_the_image_back(spec, image):
+    codec = open_codec(spec)
+    packed = pack(image, codec)
+    done = unpack(packed.content)
+    assert np.array_equal(done.image, packed.image)
+    assert np.array_equal(done.image, codec.decode(codec.encode(image[np.newaxis]))[0])
+    assert (done.spec, done.notes, done.stream_bytes) == (str(codec.spec), (), packed.stream_bytes)
+    assert len(packed.content) - packed.stream_bytes == len(forged(spec=str(codec.spec))) - 1
+
+
+def test_settings_of_every_kind_survive(shelf):
+    extra = """
+    share: float = cb.setting(0.5, low=0.0, high=1.0)
+    odd: bool = cb.setting(False)
+    words: str = cb.setting("plain")
+"""
+    file = write_codec(shelf, "kinds")
+    source = file.read_text()
+    file.write_text(source.replace("    level: int", extra.strip("\n") + "\n    level: int"))
+    codec = CODECS.get("kinds")(level=7, share=1e-07, odd=True, words=r"a,b/c=d:e\f 1..2 µ")
+    done = unpack(pack(GRAY, codec).content)
+    assert done.spec == str(codec.spec)
+    assert np.array_equal(done.image, GRAY)
+
+
+def test_a_learned_codec_comes_back_and_names_its_weights(monkeypatch):
+    codec = open_codec("lossy_ae")
+    image = np.zeros((28, 28, 1), np.uint8)
+    content = pack(image, codec).content
+    assert len(read(content).weights) == 8
+    assert unpack(content).image.shape == (28, 28, 1)
+    monkeypatch.setattr(container, "file_sha256", lambda path: "another")
+    with pytest.raises(
+        WeightsError, match=r"photo\.cb needs lossy_ae with the weights [0-9a-f]{16}; here are"
+    ) as error:
+        unpack(content, name="photo.cb")
+    assert ".safetensors" in one_line(error)
+    assert read(content).weights.hex() in str(error.value)
+
+
+def test_the_example_in_the_documentation_works():
+    text = (Path(__file__).parents[1] / "docs" / "files.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names = {}
+    exec(compile(example, "docs/files.md", "exec"), names)
+    assert names["restored"].shape == names["image"].shape
+    assert np.array_equal(names["restored"], names["packed"].image)
+
+
+# ---- damage ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_changed_byte_every_cut_and_every_byte_too_many_is_found():
+    content = pack(GRAY, open_codec("png")).content
+    assert read(content)
+    for place in range(len(content)):
+        for change in range(1, 256):
+            damaged = bytearray(content)
+            damaged[place] ^= change
+            with pytest.raises(CodecbenchError) as error:
+                read(bytes(damaged))
+            expected = UsageError if place < 4 else BitstreamError  # another magic: not ours
+            assert type(error.value) is expected, (place, change)
+    for length in range(len(content)):
+        with pytest.raises(CodecbenchError, match="cut short" if length else "is empty"):
+            read(content[:length])
+    for extra in (1, 5, 300):
+        with pytest.raises(BitstreamError, match=f"has {extra} byte.* behind its end; its first {len(content)} bytes"):
+            read(content + bytes(extra))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"\x89PNG\r\n\x1a\n....", "but a PNG image; `codecbench encode` takes those"),
+        (b"\xff\xd8\xff\xe0", "but a JPEG image"),
+        (b"hello", "is not a file that `codecbench encode` wrote"),
+    ],
+)
+def test_foreign_files_are_told_from_damaged_ones(content, words):
+    with pytest.raises(UsageError, match=words) as error:
+        unpack(content, name="x.cb")
+    assert one_line(error).startswith("x.cb ")
+
+
+def test_a_newer_version_is_no_damage():
+    content = bytearray(forged())
+    content[4] = 2
+    content[-4:] = struct.pack(">I", zlib.crc32(bytes(content[:-4])))
+    with pytest.raises(UsageError, match=r"x\.cb needs a newer codecbench: .* version 2, known here is 1"):
+        unpack(bytes(content), name="x.cb")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"shape": (0, 1, 1)},
+        {"shape": (1, 1, 2)},
+        {"shape": (MAX_PIXELS, 2, 1)},
+        {"spec": ""},
+        {"spec": "x" * 10_001},
+        {"weights": b"abc"},
+        {"spec": "png,jpeg"},
+        {"spec": "quality=5"},
+        {"spec": ","},
+    ],
+    ids=str,
+)
+def test_a_forged_header_is_refused(changes):
+    with pytest.raises(BitstreamError) as error:
+        unpack(forged(**changes), name="x.cb")
+    assert one_line(error).startswith("x.cb ")
+
+
+def test_a_header_that_is_no_text_or_too_short_is_refused():
+    for body in (b"", b"\x01", b"\x01\x01\x01\x04\x00none", b"\x01\x01\x01\x02\x00\xff\xfe" + bytes(8), b"\x80" * 20):
+        content = struct.pack(">4sBI", b"\xcbCB\n", 1, len(body)) + body
+        with pytest.raises(BitstreamError, match="though its checksum holds"):
+            read(content + struct.pack(">I", zlib.crc32(content)))
+
+
+# ---- what it needs --------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_codec_is_named():
+    with pytest.raises(UsageError, match=r"x\.cb needs the codec 'mystery', which is not here .*--codec-dir") as error:
+        unpack(forged(spec="mystery:level=3"), name="x.cb")
+    assert "jpeg" in one_line(error)
+
+
+@pytest.mark.parametrize("spec", ["../evil", "os", "codecbench.cli", "_pillow", "all", "/tmp/evil.py"])
+def test_a_file_can_name_nothing_but_a_codec_of_the_shelves(spec, tmp_path):
+    before = set(sys.modules)
+    with pytest.raises(UsageError, match="needs the codec"):
+        unpack(forged(spec=spec))
+    assert not {name for name in set(sys.modules) - before if "evil" in name}
+
+
+@pytest.mark.parametrize("settings", ["quality=101", "quality=5/6", "qualty=5", "quality=1..9", "quality"])
+def test_settings_that_the_codec_does_not_take(settings):
+    with pytest.raises(
+        UsageError, match=rf"x\.cb needs jpeg:{re.escape(settings)}, which the jpeg here does not take: "
+    ):
+        unpack(forged(spec=f"jpeg:{settings}"), name="x.cb")
+
+
+def test_a_codec_that_cannot_be_imported_is_an_error_that_names_the_file(shelf):
+    (shelf / "absent.py").write_text("import no_such_library\n")
+    with pytest.raises(PluginError, match=r"x\.cb needs the codec 'absent': .*no_such_library"):
+        unpack(forged(spec="absent"), name="x.cb")
+
+
+def test_a_codec_with_a_path_has_no_files(shelf):
+    file = write_codec(shelf, "pathed")
+    file.write_text(file.read_text().replace("level: int", 'model: str = cb.setting("", literal=True)\n    level: int'))
+    with pytest.raises(UsageError, match="its setting model is a path"):
+        pack(GRAY, CODECS.get("pathed")())
+    with pytest.raises(UsageError, match="its setting model is a path"):
+        unpack(forged(spec="pathed:model=/etc/passwd"))
+
+
+def test_an_edited_decoder_is_told(shelf):
+    write_codec(shelf, "mine")
+    content = pack(GRAY, CODECS.get("mine")()).content
+    assert unpack(content).notes == ()
+    forget("mine")
+    write_codec(shelf, "mine", decode="return 255 - unpack(stream)")
+    done = unpack(content, name="x.cb")
+    assert done.notes == (
+        "x.cb decodes to other pixels here than where it was written; the source or the libraries of mine are others",
+    )
+    forget("mine")
+    write_codec(shelf, "mine", decode="return 255 - unpack(stream)", lossless=True)
+    with pytest.raises(ContractError, match="is lossless, but gives other pixels than were packed"):
+        unpack(content)
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "words"),
+    [
+        ({"encode": "raise ValueError('no luck')"}, CodecError, "cannot encode this image: ValueError: no luck"),
+        ({"decode": "raise KeyError('gone')"}, CodecError, "cannot decode it: KeyError: 'gone'"),
+        (
+            {"decode": "return unpack(stream)[:-1]"},
+            ContractError,
+            "gave uint8 of 1×8×7×1, not one uint8 image of 9×7×1",
+        ),
+        ({"encode": "return 'text'"}, ContractError, "encode must give"),
+        ({"decode": "return 255 - unpack(stream)", "lossless": True}, ContractError, "does not restore this image"),
+    ],
+)
+def test_a_codec_that_breaks_its_contract_leaves_no_file(shelf, how, error, words):
+    write_codec(shelf, "bad", **how)
+    with pytest.raises(error, match=words):
+        pack(GRAY, CODECS.get("bad")())
+
+
+def test_what_is_packed_is_an_image_of_bytes():
+    for wrong in (GRAY[..., 0], GRAY.astype(float), GRAY[:0], np.zeros((2, 2, 3), np.int64)):
+        with pytest.raises(UsageError, match="must be uint8 of shape"):
+            pack(wrong, open_codec("png"))
+    with pytest.raises(UnsupportedImageError, match="not 9×7×1"):
+        pack(GRAY, open_codec("stl10_ae"))
+
+
+# ---- the commands ---------------------------------------------------------------------------------------------------
+
+
+def save(path, image):
+    Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(path)
+    return path
+
+
+def call(capsys, *arguments):
+    code = main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.mark.parametrize("suffix", sorted(FORMATS))
+def test_there_and_back_in_every_format(suffix, tmp_path, capsys):
+    image = GRAY if suffix == ".pgm" else RGB
+    source, packed, back = save(tmp_path / "in.png", image), tmp_path / "out.cb", tmp_path / f"back{suffix}"
+    code, out, err = call(capsys, "encode", source, "-c", "jpeg:quality=90", "-o", packed)
+    assert (code, err) == (0, "")
+    contents = read(packed.read_bytes())
+    bits = 8 * len(contents.stream) / (image.shape[0] * image.shape[1])
+    assert f"{packed.stat().st_size:,} bytes, {len(contents.stream):,} of the codec" in out
+    assert f"{bits:.3f} bits per pixel" in out
+    assert re.search(r"PSNR \d+\.\d\d dB", out)
+    assert call(capsys, "decode", packed, "-o", back)[0] == 0
+    pixels = np.array(Image.open(back)).reshape(image.shape)
+    assert np.array_equal(pixels, unpack(packed.read_bytes()).image)
+
+
+def test_lossless_says_so_and_replaces_what_was_there(tmp_path, capsys):
+    source, packed, back = save(tmp_path / "in.png", RGB), tmp_path / "out.cb", tmp_path / "back.png"
+    packed.write_bytes(b"old")
+    target = tmp_path / "target.png"
+    target.write_bytes(b"old")
+    back.symlink_to(target)
+    _, out, _ = call(capsys, "encode", source, "-c", "png", "-o", packed)
+    assert "every pixel restored" in out
+    assert call(capsys, "decode", packed, "-o", back)[0] == 0
+    assert back.is_symlink(), "what a link points at is replaced, not the link"
+    assert np.array_equal(np.array(Image.open(target)), RGB)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["back.png", "in.png", "out.cb", "target.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("encode {in} -c jpeg:quality=5/6 -o {tmp}/x.cb", "stands for several codecs"),
+        ("encode {in} -c jpeg,png -o {tmp}/x.cb", "stands for several codecs"),
+        ("encode {in} -c jepg -o {tmp}/x.cb", "did you mean 'jpeg'"),
+        ("encode {in} -c jpeg:quality=0 -o {tmp}/x.cb", "allowed: a whole number from 1 to 100"),
+        ("encode {in} -c stl10_ae:latent=int8,tiles=false -o {tmp}/x.cb", "not 9×7×1"),
+        ("encode {in} -c png -o {tmp}", "is a folder; name a file"),
+        ("encode {in} -c png -o {tmp}/none/x.cb", "there is no folder"),
+        ("encode {text} -c png -o {text}", "is the file that is read"),
+        ("encode {in} -c png -o {tmp}/x.JPG", "x.JPG: what is written is no .JPG image; name it x.cb"),
+        ("encode {in} -c png -o /dev/null", "is no regular file; `-o -` writes to standard output"),
+        ("encode {in} -c png", "Missing option '-o'"),
+        ("encode {in} -o {tmp}/x.cb", "Missing option '-c'"),
+        ("encode {tmp}/none.png -c png -o {tmp}/x.cb", "no image at"),
+        ("encode {tmp} -c png -o {tmp}/x.cb", "is a folder"),
+        ("encode {text} -c png -o {tmp}/x.cb", "is damaged or no image; formats read: "),
+        ("encode {alpha} -c png -o {tmp}/x.cb", "has an alpha channel; --alpha drop, --alpha white or --alpha black"),
+        ("encode {deep} -c png -o {tmp}/x.cb", "has more than 8 bits a sample; --depth16 scale"),
+        ("encode {in} -c png -o {tmp}/x.cb --device tpu", "'tpu' is not one of"),
+        ("encode {in} -c png -o {tmp}/x.cb --codec-dir {tmp}/none", "no folder of codecs"),
+        ("decode {in} -o {tmp}/x.png", "but a PNG image; `codecbench encode` takes those"),
+        ("decode {tmp} -o {tmp}/x.png", "is a folder; expected a file that `codecbench encode` wrote"),
+        ("decode {tmp}/none.cb -o {tmp}/x.png", "cannot read {tmp}/none.cb: No such file"),
+        ("decode {text} -o {tmp}/x.jpg", "written without loss, so not as .jpg; allowed: .bmp, .pgm, .png"),
+        ("decode {text} -o {tmp}/x", "so not as a file without suffix"),
+        ("decode {text} -o {tmp}/x.png", "is not a file that `codecbench encode` wrote"),
+        ("decode {cb} -o {tmp}/x.ppm", "the image is 9×7×1, and .ppm holds RGB alone; .pnm takes both"),
+    ],
+)
+def test_bad_input_gets_one_line_and_leaves_nothing(arguments, words, tmp_path, capsys):
+    names = {"tmp": tmp_path, "in": save(tmp_path / "in.png", GRAY), "text": tmp_path / "text.txt"}
+    names["text"].write_text("no image")
+    names |= {"alpha": tmp_path / "alpha.png", "deep": tmp_path / "deep.png", "cb": tmp_path / "good.cb"}
+    Image.new("RGBA", (3, 3)).save(names["alpha"])
+    Image.fromarray(np.full((3, 3), 300, np.uint16)).save(names["deep"])
+    names["cb"].write_bytes(pack(GRAY, open_codec("png")).content)
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    code, out, err = call(capsys, *(part.format(**names) for part in arguments.split()))
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert words.format(**names) in err
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_a_damaged_file_ends_with_exit_code_1_and_no_image(tmp_path, capsys):
+    damaged = tmp_path / "x.cb"
+    damaged.write_bytes(pack(GRAY, open_codec("png")).content[:-1] + b"?")
+    code, _, err = call(capsys, "decode", damaged, "-o", tmp_path / "x.png")
+    assert (code, err) == (1, f"error: {damaged} is damaged: its checksum does not hold\n")
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_alpha_and_depth_as_asked_for(tmp_path, capsys):
+    Image.new("RGBA", (4, 3), (10, 20, 30, 0)).save(tmp_path / "alpha.png")
+    Image.fromarray(np.full((3, 4), 257 * 9, np.uint16)).save(tmp_path / "deep.png")
+    assert (
+        call(capsys, "encode", tmp_path / "alpha.png", "-c", "png", "-o", tmp_path / "a.cb", "--alpha", "white")[0] == 0
+    )
+    assert (unpack((tmp_path / "a.cb").read_bytes()).image == 255).all()
+    assert (
+        call(capsys, "encode", tmp_path / "deep.png", "-c", "png", "-o", tmp_path / "d.cb", "--depth16", "scale")[0]
+        == 0
+    )
+    assert (unpack((tmp_path / "d.cb").read_bytes()).image == 9).all()
+
+
+def test_through_pipes_and_with_a_plugin_of_ones_own(tmp_path, capsysbinary, monkeypatch):
+    class Input:
+        def __init__(self, content):
+            self.buffer = io.BytesIO(content)
+
+    buffer = io.BytesIO()
+    Image.fromarray(RGB).save(buffer, format="PNG")
+    write_codec(tmp_path / "plugins", "piped")
+    monkeypatch.setenv("CODECBENCH_CODEC_PATH", "")
+    import codecbench.codecs
+
+    monkeypatch.setattr(codecbench.codecs, "__path__", list(codecbench.codecs.__path__))
+    monkeypatch.setattr(sys, "stdin", Input(buffer.getvalue()))
+    assert main(["encode", "-", "-c", "piped", "-o", "-", "--codec-dir", str(tmp_path / "plugins")]) == 0
+    packed = capsysbinary.readouterr()
+    assert read(packed.out).spec == "piped:level=0"
+    assert packed.err.startswith(b"standard output: ")
+    monkeypatch.setattr(sys, "stdin", Input(packed.out))
+    assert main(["decode", "-", "-o", "-"]) == 0
+    assert np.array_equal(np.array(Image.open(io.BytesIO(capsysbinary.readouterr().out))), RGB)
+    monkeypatch.setattr(sys, "stdin", Input(packed.out[:-1]))
+    assert main(["decode", "-", "-o", "-"]) == 1
+    assert b"standard input is cut short" in capsysbinary.readouterr().err
+    forget("piped")

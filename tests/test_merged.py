@@ -1,0 +1,392 @@
+"""Several runs read as one: what merges, what is told apart, and that the runs stay as they are."""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from runs import METRIC, MadeUpRun
+
+from codecbench import analysis, exhibits, merged
+from codecbench.cli import main
+from codecbench.errors import StoreError, UsageError
+from codecbench.exhibits import Exhibit
+from codecbench.files import dump_json, read_json
+from codecbench.merged import MergedRuns, opened
+from codecbench.merging import choose, distinct_names
+from codecbench.results import load_run
+from codecbench.store import RunFolder
+
+DATA = Path(__file__).parent / "data"
+GRAY = (28, 28, 1)
+
+
+class OtherRun(MadeUpRun):
+    """A run whose codecs or images have other fingerprints, though the same names."""
+
+    def __init__(self, path, datasets, codecs=(), other=(), **more):
+        self.other = set(other)
+        super().__init__(path, datasets, codecs, **more)
+        for key in ("codecs", "datasets"):
+            for name, record in self.store.manifest[key].items():
+                record["fingerprint"] += "-other" * (name in self.other)
+        (path / "run.json").write_bytes(dump_json(self.store.manifest))
+
+    def task(self, *arguments):
+        task = super().task(*arguments)
+        return dataclasses.replace(
+            task,
+            codec_fingerprint=task.codec_fingerprint + "-other" * (task.codec.name in self.other),
+            data_fingerprint=task.data_fingerprint + "-other" * (task.dataset in self.other),
+        )
+
+
+def existing(*runs):
+    return [RunFolder.existing(run.store.path if isinstance(run, MadeUpRun) else run) for run in runs]
+
+
+def by_point(table):
+    return table.set_index(["dataset", "codec", "settings"])
+
+
+def contents(folder):
+    return {file: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.fixture
+def two(tmp_path):
+    """Run a has lossy at two points and only there; run b has one of them with other bytes, one more, and exact."""
+    a = MadeUpRun(tmp_path / "a", {"mnist": GRAY}, ["lossy"])
+    a.point("mnist", "lossy", {"quality": 10}, num_bytes=20, mse=0.01, encode_s=(1e-5,) * 5, timing={"host": "one"})
+    a.point("mnist", "lossy", {"quality": 50}, num_bytes=40, mse=0.001)
+    b = MadeUpRun(tmp_path / "b", {"mnist": GRAY}, ["lossy", "exact"])
+    b.point("mnist", "lossy", {"quality": 10}, num_bytes=999, mse=0.02, indices=range(8), encode_s=(9e-5,) * 5)
+    b.point("mnist", "lossy", {"quality": 90}, num_bytes=80, mse=0.0001)
+    b.point("mnist", "exact", num_bytes=120, mse=0.0, lossless=True, encode_s=(1e-6,) * 5, timing={"host": "two"})
+    return a, b
+
+
+def test_the_same_codec_and_images_stand_together_and_the_first_run_wins(two):
+    view = MergedRuns(existing(*two))
+    table = by_point(view.summary())
+    assert list(table.index.get_level_values("settings")) == ["", "quality=10", "quality=50", "quality=90"]
+    assert table.loc[("mnist", "lossy", "quality=10"), "bits_per_image"] == 160
+    assert table.loc[("mnist", "lossy", "quality=10"), "encode_s"] == 1e-5
+    assert table.loc[("mnist", "lossy", "quality=90"), "bits_per_image"] == 640
+    assert list(view.manifest["codecs"]) == ["lossy", "exact"]
+    rows = view.rows()
+    assert len(rows) == 4 * 8
+    assert set(rows[rows["settings"] == "quality=10"]["num_bytes"]) == {20}
+    assert len(view.finished()) == 4
+
+
+def test_times_of_two_machines_stay_apart(two):
+    table = by_point(MergedRuns(existing(*two)).summary())
+    assert table.loc[("mnist", "lossy", "quality=10"), "timed_on"] == "one"
+    assert table.loc[("mnist", "exact", ""), "timed_on"] == "two"
+
+
+def test_the_table_is_the_same_from_tables_and_from_rows(two):
+    view = MergedRuns(existing(*two))
+    pd.testing.assert_frame_equal(view.summary(), analysis.summarise(view))
+    swapped = MergedRuns(existing(*reversed(two)))
+    pd.testing.assert_frame_equal(swapped.summary(), analysis.summarise(swapped))
+    assert by_point(swapped.summary()).loc[("mnist", "lossy", "quality=10"), "bits_per_image"] == 8 * 999
+
+
+def test_a_point_is_taken_from_the_run_with_more_images(tmp_path):
+    a = MadeUpRun(tmp_path / "a", {"mnist": GRAY}, ["lossy"])
+    a.point("mnist", "lossy", {"quality": 10}, num_bytes=20, indices=range(4))
+    a.failure("mnist", "lossy", "ValueError: no luck", {"quality": 20})
+    a.failure("mnist", "lossy", "ValueError: never", {"quality": 30})
+    b = MadeUpRun(tmp_path / "b", {"mnist": GRAY}, ["lossy"])
+    b.point("mnist", "lossy", {"quality": 10}, num_bytes=30)
+    b.point("mnist", "lossy", {"quality": 20}, num_bytes=35)
+    view = MergedRuns(existing(a, b))
+    for table in (by_point(view.summary()), by_point(analysis.summarise(view))):
+        assert table.loc[("mnist", "lossy", "quality=10"), ["images", "bits_per_image"]].tolist() == [8, 240]
+        assert table.loc[("mnist", "lossy", "quality=20"), ["images", "failed"]].tolist() == [8, 0]
+        assert table.loc[("mnist", "lossy", "quality=30"), ["images", "failed"]].tolist() == [0, 8]
+    assert [failure["settings"] for failure in view.failures()] == ["quality=30"]
+
+
+def test_times_come_from_another_run_where_the_points_own_run_took_none(tmp_path):
+    a = MadeUpRun(tmp_path / "a", {"mnist": GRAY}, ["lossy"])
+    a.point("mnist", "lossy", {"quality": 10}, num_bytes=20)
+    b = MadeUpRun(tmp_path / "b", {"mnist": GRAY}, ["lossy"])
+    b.point("mnist", "lossy", {"quality": 10}, num_bytes=20, encode_s=(3e-5,) * 5)
+    (record,) = MergedRuns(existing(a, b)).timings()
+    assert record["encode_s"][0] == 3e-5
+
+
+def test_another_codec_of_the_same_name_stands_apart(tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    first = MadeUpRun(a, {"mnist": GRAY}, ["lossy", "exact"])
+    second = OtherRun(b, {"mnist": GRAY}, ["lossy", "exact"], other=["lossy"])
+    for run, size in ((first, 20), (second, 30)):
+        run.point("mnist", "lossy", {"quality": 10}, num_bytes=size, mse=0.01, encode_s=(size * 1e-6,) * 5)
+        run.point("mnist", "exact", num_bytes=120, mse=0.0, lossless=True)
+    view = MergedRuns(existing(a, b))
+    assert list(view.manifest["codecs"]) == ["lossy (a)", "exact", "lossy (b)"]
+    for table in (by_point(view.summary()), by_point(analysis.summarise(view))):
+        assert table.loc[
+            ("mnist", "lossy (a)", "quality=10"), ["bits_per_image", "encode_s"]
+        ].tolist() == pytest.approx([160, 2e-5])
+        assert table.loc[
+            ("mnist", "lossy (b)", "quality=10"), ["bits_per_image", "encode_s"]
+        ].tolist() == pytest.approx([240, 3e-5])
+        assert len(table) == 3
+    assert set(view.rows()["codec"]) == {"lossy (a)", "lossy (b)", "exact"}
+    assert set(view.reconstructions("mnist", "lossy (b)", "quality=10")) == {0, 1}
+    assert view.reconstructions("mnist", "lossy", "quality=10") == {}
+    assert any("lossy stands as lossy (a) and lossy (b)" in note for note in view.notes)
+    assert view.manifest["invocations"][0]["notes"][: len(view.notes)] == view.notes
+
+
+def test_other_images_of_the_same_label_stand_apart(tmp_path):
+    a = MadeUpRun(tmp_path / "a", {"mnist": GRAY}, ["lossy"])
+    b = OtherRun(tmp_path / "b", {"mnist": GRAY}, ["lossy"], other=["mnist"])
+    for run, size in ((a, 20), (b, 30)):
+        run.point("mnist", "lossy", {"quality": 10}, num_bytes=size, mse=0.01)
+    view = MergedRuns(existing(a, b))
+    assert list(view.manifest["datasets"]) == ["mnist (a)", "mnist (b)"]
+    assert by_point(analysis.summarise(view))["bits_per_image"].tolist() == [160, 240]
+    assert set(view.originals("mnist (b)")) == {0, 1}
+    assert np.array_equal(view.originals("mnist (b)")[0], b.store.originals("mnist")[0])
+    assert view.originals("mnist") == {}
+    assert any("nothing" in note or "no images in common" in note for note in view.notes)
+    part = next(table for sidecar, table in view.tables(["dataset", "num_bytes"]) if sidecar["dataset"] == "mnist (b)")
+    assert set(part.column("dataset").to_pylist()) == {"mnist (b)"}
+
+
+def test_three_runs_two_of_which_agree(tmp_path):
+    for name in "abc":
+        run = OtherRun(tmp_path / name, {"mnist": GRAY}, ["lossy"], other=["lossy"] if name == "b" else [])
+        run.point("mnist", "lossy", {"quality": ord(name)}, num_bytes=20, mse=0.01)
+    view = MergedRuns(existing(*(tmp_path / name for name in "abc")))
+    assert list(view.manifest["codecs"]) == ["lossy (a+c)", "lossy (b)"]
+    assert len(view.summary()) == 3
+
+
+def test_runs_with_nothing_in_common_stand_side_by_side(tmp_path):
+    a, b = MadeUpRun(tmp_path / "a", {"mnist": GRAY}, ["lossy"]), MadeUpRun(tmp_path / "b", {"stl10": GRAY}, ["exact"])
+    a.point("mnist", "lossy")
+    b.point("stl10", "exact", mse=0.0, lossless=True)
+    view = MergedRuns(existing(a, b))
+    assert len(view.summary()) == 2
+    assert "The runs have no images in common: codecs compare within one data set only, never across two." in view.notes
+
+
+def test_what_was_skipped_and_planned_is_told_once(tmp_path):
+    skip = {"dataset": "mnist", "codec": "lossy:quality=1", "images": 8, "reason": "too small"}
+    a = MadeUpRun(tmp_path / "a", {"mnist": GRAY}, ["lossy"], skipped=[skip], absent=["lossy"])
+    b = OtherRun(tmp_path / "b", {"mnist": GRAY}, ["lossy"], skipped=[skip], absent=["lossy"])
+    assert len(MergedRuns(existing(a, b)).manifest["skipped"]) == 1
+    c = OtherRun(tmp_path / "c", {"mnist": GRAY}, ["lossy"], other=["lossy"], skipped=[skip], absent=["lossy"])
+    manifest = MergedRuns(existing(a, c)).manifest
+    assert [skip["codec"] for skip in manifest["skipped"]] == ["lossy (a):quality=1", "lossy (c):quality=1"]
+    assert manifest["planned"] == {"mnist": {"lossy (a)": [""], "lossy (c)": [""]}}
+
+
+def test_a_damaged_part_is_named_and_the_others_are_read(two):
+    a, b = two
+    task = b.point("mnist", "exact", {"level": 1}, num_bytes=10)
+    (b.store.path / "parts" / f"{task.id}.parquet").write_bytes(b"x" * 7)
+    view = MergedRuns(existing(a, b))
+    assert len(analysis.summarise(view)) == 4
+    assert view.damaged() == [f"{task.id}.json.damaged", f"{task.id}.parquet.damaged"]
+
+
+def test_wrong_requests(tmp_path, two):
+    a, b = existing(*two)
+    with pytest.raises(UsageError, match="a is given twice"):
+        MergedRuns([a, b, a])
+    with pytest.raises(UsageError, match="1 run given"):
+        MergedRuns([a])
+    view = MergedRuns([a, b])
+    for write in (lambda: view.write_file("x", b""), lambda: view.join(None)):
+        with pytest.raises(StoreError, match="cannot be written into"):
+            write()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "letter.txt").write_text("dear")
+    shutil.rmtree(shutil.copytree(b.path, tmp_path / "published") / "parts")
+    (tmp_path / "published" / "summary.csv").write_text("dataset\n")
+    cases = [
+        ([a.path, tmp_path / "none"], {}, UsageError, "no run at"),
+        ([a.path, a.path / "parts" / ".."], {}, UsageError, "given twice"),
+        ([a.path, b.path], {"out": a.path}, UsageError, "is one of the runs"),
+        ([a.path], {"out": b.path}, UsageError, "holds another run"),
+        ([a.path, b.path], {"out": tmp_path / "other"}, UsageError, "is not empty and holds no run"),
+        ([a.path, b.path], {"out": tmp_path / "other" / "letter.txt"}, UsageError, "is a file"),
+        ([a.path, tmp_path / "published"], {"out": tmp_path / "out"}, StoreError, "`codecbench show` takes it"),
+        ([a.path, b.path], {"out": tmp_path / "out", "anchor": "losy"}, UsageError, "lossy"),
+    ]
+    for paths, options, error, words in cases:
+        with pytest.raises(error, match=words) as caught:
+            merged.report(paths, **options)
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out" / "report.html").exists()
+
+
+def test_without_out_the_report_lies_below_results(two, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("codecbench.report.write_report", lambda store, out, anchor: out / "report.html")
+    page = merged.report([run.store.path for run in two], anchor="lossy")
+    assert page == Path("results/a+b/report.html")
+    assert list(read_json(tmp_path / "results" / "a+b" / "run.json")["codecs"]) == ["lossy", "exact"]
+
+
+def test_metrics_that_differ_do_not_mix(tmp_path):
+    runs = []
+    for name, metrics in (("a", {"like": "1"}), ("b", {"like": "2", "other": "1"}), ("c", {"like": "1"})):
+        described = {metric: METRIC | {"fingerprint": made} for metric, made in metrics.items()}
+        run = MadeUpRun(tmp_path / name, {"mnist": GRAY}, ["lossy"], metrics=described)
+        run.point("mnist", "lossy", {"quality": ord(name)}, metrics=dict.fromkeys(metrics, 0.5))
+        runs.append(run)
+    view = MergedRuns(existing(*runs))
+    table = analysis.summarise(view)
+    pd.testing.assert_frame_equal(view.summary(), table)
+    assert table["codec"].tolist() == ["lossy (a+c)"] * 2 + ["lossy (b)"]
+    assert table["like"].tolist()[:2] == [0.5, 0.5]
+    assert np.isnan(table["like"].iloc[2])
+    assert table["other"].iloc[2] == 0.5
+    assert any(note.startswith("like: the runs computed this with different code") for note in view.notes)
+
+
+def test_names_tell_runs_apart():
+    assert distinct_names([Path("/r/one"), Path("/r/two")]) == ["one", "two"]
+    assert distinct_names([Path("/x/run"), Path("/y/run"), Path("/y/one")]) == ["x/run", "y/run", "y/one"]
+    assert distinct_names([Path("/x/a:1,2"), Path("/x/b")]) == ["a_1_2", "b"]
+
+
+def test_choosing_a_run():
+    points = [{("d", "c", "1"): 4, ("d", "c", "2"): 0}, {("d", "c", "1"): 4, ("d", "c", "2"): 1, ("d", "c", "3"): 0}]
+    assert choose(points) == {("d", "c", "1"): 0, ("d", "c", "2"): 1, ("d", "c", "3"): 1}
+
+
+def test_latents_and_training_logs_come_along_under_the_names_of_the_view(tmp_path):
+    for name in ("a", "b"):
+        run = OtherRun(tmp_path / name, {"mnist": GRAY}, trained_on={"net": ("mnist",)}, other=["net"] * (name == "b"))
+        run.point("mnist", "net", {"latent": "int8"}, num_bytes=32, mse=0.004)
+        record = run.store.manifest
+        about = {
+            **{"format": exhibits.FORMAT, "dataset": "mnist", "codec": "net", "settings": "latent=int8"},
+            "codec_fingerprint": record["codecs"]["net"]["fingerprint"],
+            "data_fingerprint": record["datasets"]["mnist"]["fingerprint"],
+        }
+        points = np.zeros((3, 2), np.float32)
+        exhibit = Exhibit("mnist", "net", "latent=int8", points, None, (0.5, 0.25), {0: np.ones(4, np.float32)}, {})
+        run.store.write_file(f"latents/{name}.npz", exhibits.pack(about, exhibit))
+        run.store.write_file(f"latents/{name * 24}.json", dump_json(about | {"failed": f"no luck in {name}"}))
+        run.store.write_file(f"training/{name}.csv", b"epoch\n1\n")
+        run.store.write_file("latents/damaged.npz", b"no archive")
+    with opened(existing(tmp_path / "a", tmp_path / "b")) as view:
+        assert [(found.dataset, found.codec) for found in exhibits.exhibits(view)] == [
+            ("mnist", "net (a)"),
+            ("mnist", "net (b)"),
+        ]
+        told = {record["codec"]: record["failed"] for record in exhibits.failures(view)}
+        assert told == {"net (a)": "no luck in a", "net (b)": "no luck in b"}
+        assert sorted(file.name for file in (view.path / "training").iterdir()) == ["a.csv", "b.csv"]
+        place = view.path
+    assert not place.exists()
+
+
+def test_worst_images_of_a_codec_are_those_of_one_run(tmp_path):
+    for name in ("a", "b"):
+        MadeUpRun(tmp_path / name, {"mnist": GRAY}, ["lossy"]).point("mnist", "lossy")
+        for key, worst_of in (("1", "lossy"), ("2", "other")):
+            about = {"dataset": "mnist", "codec": "lossy", "worst_of": worst_of, "from": name}
+            (tmp_path / name / "kept").mkdir(exist_ok=True)
+            np.savez(tmp_path / name / "kept" / f"{name}{key}.npz", about=np.array(json.dumps(about)))
+    (tmp_path / "a" / "kept" / "a2.npz").unlink()
+    with opened(existing(tmp_path / "a", tmp_path / "b")) as view:
+        assert sorted(file.name for file in (view.path / "kept").iterdir()) == ["a1.npz", "b2.npz"]
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """Two runs with another lossy, and their report; and what lay in them before."""
+    folder = tmp_path_factory.mktemp("drawn")
+    for name, other in (("a", []), ("b", ["lossy"])):
+        run = OtherRun(folder / name, {"mnist": (9, 9, 1)}, ["lossy"], other=other)
+        for quality in (10, 50, 90):
+            run.point("mnist", "lossy", {"quality": quality}, num_bytes=quality, mse=1 / quality**2, ssim=np.nan)
+    before = contents(folder)
+    page = merged.report([folder / "a", folder / "b"], folder / "out")
+    return folder, before, page
+
+
+def test_the_report_of_two_runs_is_a_published_run(drawn, capsys):
+    folder, before, page = drawn
+    assert page == folder / "out" / "report.html"
+    text = page.read_text(encoding="utf-8")
+    assert "lossy (a)" in text
+    assert "lossy (b)" in text
+    assert {file: digest for file, digest in contents(folder).items() if folder / "out" not in file.parents} == before
+    table = load_run(folder / "out").summary()
+    pd.testing.assert_frame_equal(table, MergedRuns(existing(folder / "a", folder / "b")).summary())
+    assert read_json(folder / "out" / "run.json")["merged"] == ["a", "b"]
+    assert main(["show", str(folder / "out")]) == 0
+    assert "lossy (b)" in capsys.readouterr().out
+    assert main(["report", str(folder / "out")]) == 1
+    assert "without the parts" in capsys.readouterr().err
+
+
+def test_it_can_be_drawn_again_to_the_same_bytes(drawn):
+    folder, _, _ = drawn
+    first = contents(folder / "out")
+    merged.report([folder / "a", folder / "b"], folder / "out")
+    assert contents(folder / "out") == first
+
+
+def test_one_run_can_be_drawn_elsewhere(drawn, capsys, monkeypatch):
+    folder, _, _ = drawn
+    asked = []
+
+    def write_report(store, **options):
+        asked.append((store.path, options))
+        return options["out"] / "report.html"
+
+    monkeypatch.setattr("codecbench.report.write_report", write_report)
+    arguments = ["report", str(folder / "b"), "--out", str(folder / "elsewhere"), "--anchor", "lossy"]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == f"report  {folder / 'elsewhere' / 'report.html'}\n"
+    assert asked == [(folder / "b", {"out": folder / "elsewhere", "anchor": "lossy"})]
+
+
+def test_runs_of_earlier_versions_merge(tmp_path):
+    for schema in (1, 2):
+        with zipfile.ZipFile(DATA / f"run-of-schema-{schema}.zip") as archive:
+            archive.extractall(tmp_path / f"schema{schema}")
+    paths = [next((tmp_path / f"schema{schema}").rglob("run.json")).parent for schema in (1, 2)]
+    view = MergedRuns(existing(*paths))
+    table = analysis.summarise(view)
+    assert len(table)
+    pd.testing.assert_frame_equal(view.summary(), table)
+    assert len(view.rows()) == table["images"].sum()
+
+
+def test_the_browser_is_asked_and_the_path_told_where_there_is_none(two, monkeypatch, capsys):
+    import webbrowser
+
+    run, page = two[0].store.path, two[0].store.path / "report.html"
+    opened_pages = []
+    monkeypatch.setattr(merged, "report", lambda paths, out, anchor: page)
+    monkeypatch.setattr(webbrowser, "open", lambda address: opened_pages.append(address) or True)
+    assert main(["report", str(run), "--open"]) == 0
+    assert opened_pages == [page.as_uri()]
+    assert capsys.readouterr().err == ""
+
+    def broken(address):
+        raise webbrowser.Error("could not locate runnable browser")
+
+    for there_is_none in (lambda address: False, broken):
+        monkeypatch.setattr(webbrowser, "open", there_is_none)
+        assert main(["report", str(run), "--open"]) == 0
+        assert capsys.readouterr().err == f"no browser could be started; open {page}\n"

@@ -1,0 +1,325 @@
+"""A run in short: which codec is best where, what failed, and the same as table, CSV, JSON and Markdown."""
+
+import json
+import math
+import re
+import shutil
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from runs import MadeUpRun, usual_run
+
+from codecbench import analysis, console, sets, shown
+from codecbench.cli import main
+from codecbench.errors import UnknownNameError
+from codecbench.files import dump_json
+from codecbench.report.context import Context
+from codecbench.results import Run
+from codecbench.store import RunFolder
+
+GRAY = (28, 28, 1)
+
+
+def content(path, dataset=None):
+    store = RunFolder.existing(path)
+    return shown.content(store, Run(path).summary(), dataset)
+
+
+def keyed(records, *names):
+    return {tuple(record[name] for name in names): record for record in records}
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory):
+    """The usual run: lossy has 20, 40 and 80 bytes at 20, 30 and 40 dB, exact has 120, and net is a learned one."""
+    path = tmp_path_factory.mktemp("usual") / "run"
+    usual_run(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def told(usual):
+    """What is told of it."""
+    return content(usual)
+
+
+# ---- what is told ---------------------------------------------------------------------------------------------------
+
+
+def test_the_fewest_bits_at_each_quality(told):
+    best = keyed(told.best, "dataset", "at")
+    assert [at for dataset, at in best if dataset == "mnist"] == ["25 dB", "30 dB", "35 dB", "40 dB", "lossless"]
+    between = best["mnist", "25 dB"]
+    assert between["codec"] == "lossy"
+    assert between["bits_per_image"] == pytest.approx(math.sqrt(160 * 320)), "half way, over log rate"
+    assert between["bits_per_pixel"] == pytest.approx(math.sqrt(160 * 320) / 784)
+    assert (between["next_codec"], between["offers"]) == ("exact", 2)
+    assert between["next_percent"] == pytest.approx(100 * (960 / math.sqrt(160 * 320) - 1))
+    assert best["mnist", "30 dB"]["bits_per_image"] == pytest.approx(320)
+    assert best["mnist", "30 dB"]["settings"] == "quality=50"
+    assert best["mnist", "30 dB"]["encode_s"] == 2e-5
+    assert best["mnist", "30 dB"]["unsteady"]
+    lossless = best["mnist", "lossless"]
+    assert (lossless["codec"], lossless["bits_per_image"], lossless["next_codec"]) == ("exact", 960, "")
+    assert math.isnan(lossless["next_percent"])
+
+
+def test_a_lossless_stream_that_is_smaller_wins_at_every_quality(tmp_path):
+    run = MadeUpRun(tmp_path / "run", {"mnist": GRAY}, ["lossy", "exact", "none"])
+    for quality, size, mse in ((10, 20, 0.01), (50, 40, 0.001), (90, 80, 0.0001)):
+        run.point("mnist", "lossy", {"quality": quality}, num_bytes=size, mse=mse)
+    run.point("mnist", "exact", num_bytes=30, mse=0.0, lossless=True)
+    run.point("mnist", "none", num_bytes=1, mse=0.0, lossless=True)
+    best = keyed(content(run.store.path).best, "at")
+    assert best["25 dB",]["codec"] == "lossy"
+    assert (best["30 dB",]["codec"], best["30 dB",]["bits_per_image"]) == ("exact", 240)
+    assert best["lossless",]["codec"] == "exact", "none measures the harness"
+
+
+def test_a_learned_codec_wins_at_home_only(tmp_path):
+    run = MadeUpRun(tmp_path / "run", {"mnist": GRAY, "stl10": GRAY}, ["lossy"], {"net": ("mnist",)})
+    for label in ("mnist", "stl10"):
+        for quality, size, mse in ((10, 20, 0.01), (50, 40, 0.001)):
+            run.point(label, "lossy", {"quality": quality}, num_bytes=size, mse=mse)
+        run.point(label, "net", num_bytes=2, mse=0.002)
+    found = content(run.store.path)
+    best = keyed(found.best, "dataset", "at")
+    assert (best["mnist", "25 dB"]["codec"], best["mnist", "25 dB"]["learned"]) == ("net", True)
+    assert best["stl10", "25 dB"]["codec"] == "lossy"
+    assert found.notes == ["net† was trained on other data than stl10: not compared there."]
+    assert "net (learned)" in found.markdown()
+
+
+def test_points_over_fewer_images_do_not_compare(tmp_path):
+    run = MadeUpRun(tmp_path / "run", {"mnist": GRAY}, ["lossy", "short"])
+    for codec, indices, size in (("lossy", range(8), 40), ("short", range(3), 4)):
+        for quality, mse in ((10, 0.01), (50, 0.001)):
+            run.point("mnist", codec, {"quality": quality}, num_bytes=size + quality, mse=mse, indices=indices)
+    run.point("mnist", "lossy", {"quality": 90}, num_bytes=1, mse=0.0001, indices=range(7))
+    found = content(run.store.path)
+    assert {record["codec"] for record in found.best} == {"lossy"}
+    assert keyed(found.best, "at")["30 dB",]["bits_per_image"] == pytest.approx(8 * 90)
+    assert found.notes == [
+        "lossy has results for fewer images of mnist than there are at 1 of 3 points: not compared there.",
+        "short has results for fewer images of mnist than there are: not compared there.",
+    ]
+
+
+def test_the_overview_has_every_codec(told):
+    codecs = keyed(told.codecs, "dataset", "codec")
+    assert len(codecs) == 6
+    lossy = codecs["mnist", "lossy"]
+    assert lossy["bits_per_pixel_at_30_db"] == pytest.approx(320 / 784)
+    assert (lossy["lowest_psnr_db"], lossy["highest_psnr_db"], lossy["points"]) == (20, 40, 3)
+    assert codecs["mnist", "exact"]["bits_per_pixel_lossless"] == pytest.approx(960 / 784)
+    assert math.isnan(codecs["mnist", "exact"]["bits_per_pixel_at_30_db"])
+
+
+def test_what_failed_or_is_missing_is_told_with_and_without_parts(tmp_path, capsys):
+    run = MadeUpRun(tmp_path / "run", {"mnist": GRAY}, ["lossy", "bad", "later"], absent=["later"])
+    run.point("mnist", "lossy", {"quality": 50}, num_bytes=40)
+    run.failure("mnist", "bad", "ValueError: no luck")
+    lines = [line for note in content(run.store.path).grave for line in note.lines]
+    assert "bad on mnist, 8 images without a result: ValueError: no luck" in lines
+    assert any(line.startswith("later on mnist: 1 point of 1 without results yet") for line in lines)
+    analysis.summarise(run.store).to_csv(run.store.path / "summary.csv", index=False)
+    shutil.rmtree(run.store.path / "parts")
+    published = content(run.store.path)
+    assert [line for note in published.grave for line in note.lines] == lines
+    assert main(["show", str(run.store.path)]) == 0
+    assert "failed: bad on mnist, 8 images without a result: ValueError: no luck" in capsys.readouterr().out
+
+
+def test_a_run_with_failures_only_is_shown(tmp_path, capsys):
+    run = MadeUpRun(tmp_path / "run", {"mnist": GRAY}, ["bad"])
+    run.failure("mnist", "bad", "ValueError: no luck")
+    found = content(run.store.path)
+    assert (found.best, found.codecs) == ([], [])
+    assert "Nothing was measured that could stand here." in found.markdown()
+    json.dumps(found.to_json(), allow_nan=False)
+    console.print_shown(found)
+    out = capsys.readouterr().out
+    assert "Nothing was measured that could be compared." in out
+    assert f"no report yet; draw it: codecbench report {run.store.path}" in out
+
+
+def test_one_dataset_alone(usual):
+    found = content(usual, "stl10")
+    assert set(found.summary["dataset"]) == {"stl10"}
+    assert {record["dataset"] for record in [*found.best, *found.codecs]} == {"stl10"}
+    assert list(found.datasets) == ["stl10"]
+    with pytest.raises(UnknownNameError, match="unknown dataset of this run 'mnits'; did you mean 'mnist'"):
+        content(usual, "mnits")
+
+
+def set_record(number, codec="exact", **fields):
+    name = f"{number:024x}"
+    record = {
+        **{"format": sets.FORMAT, "id": name, "dataset": "mnist", "codec": codec, "settings": f"level={number}"},
+        **{"codec_fingerprint": f"print-{codec}", "data_fingerprint": "pixels of mnist", "images": 8},
+        **{"shape": [28, 28, 1], "failed": "", "skipped": "", "set_bytes": 784, "encode_s": 0.5, "decode_s": 0.25},
+    }
+    return f"sets/{name}.json", dump_json(record | fields)
+
+
+def test_whole_sets_stand_in_a_table_of_their_own(tmp_path, capsys):
+    paths = [tmp_path / "a", tmp_path / "b"]
+    for number, path in enumerate(paths):
+        run = MadeUpRun(path, {"mnist": GRAY}, ["exact"])
+        run.point("mnist", "exact", {"level": number}, num_bytes=120, mse=0.0, lossless=True)
+        run.store.write_file(*set_record(number + 1))
+        run.store.write_file(*set_record(9, set_bytes=1568))
+    run.store.write_file(*set_record(7, failed="ValueError: no luck"))
+    found = content(paths[0])
+    assert [(record["settings"], record["bits_per_pixel"]) for record in found.sets] == [("level=1", 1), ("level=9", 2)]
+    assert "| mnist | exact | level=1 | 8 | 784 | 1.000 |  |" in found.markdown()
+    assert main(["show", *map(str, paths), "--format", "json"]) == 0
+    records = json.loads(capsys.readouterr().out)["sets"]
+    assert [record["settings"] for record in records] == ["level=1", "level=2", "level=9", "level=7"]
+    assert records[-1]["set_bytes"] is None
+    assert main(["show", str(paths[1])]) == 0
+    assert "failed: ValueError: no luck" in capsys.readouterr().out
+
+
+# ---- how it is written ----------------------------------------------------------------------------------------------
+
+
+def test_csv_is_the_summary(usual, told, tmp_path, capsys):
+    assert main(["show", str(usual), "--format", "csv"]) == 0
+    (tmp_path / "summary.csv").write_text(capsys.readouterr().out, encoding="utf-8")
+    table = pd.read_csv(tmp_path / "summary.csv", keep_default_na=False)
+    assert list(table) == list(told.summary)
+    assert len(table) == len(told.summary)
+
+
+def test_json_has_no_value_that_json_does_not_know(usual, capsys):
+    assert main(["show", str(usual), "--format", "json"]) == 0
+
+    def refuse(text):
+        raise AssertionError(text)
+
+    found = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    assert set(found) == {"runs", "report", "best", "codecs", "sets", "failed", "notes", "points"}
+    assert found["report"] is None
+    point = keyed(found["points"], "dataset", "codec", "settings")["mnist", "exact", ""]
+    assert point["psnr_db"] is None
+    assert point["exact_images"] == 8
+    assert point["lossless"] is True
+    assert keyed(found["best"], "dataset", "at")["mnist", "lossless"]["next_percent"] is None
+
+
+def test_values_become_plain():
+    values = {"nan": math.nan, "inf": -math.inf, "na": pd.NA, "flag": pd.Series([True])[0], "n": pd.Series([3])[0]}
+    plain = shown.plain(values)
+    assert plain == {"nan": None, "inf": None, "na": None, "flag": True, "n": 3}
+    assert type(plain["flag"]) is bool
+    assert type(plain["n"]) is int
+
+
+def columns_of(line):
+    return len(re.findall(r"(?<!\\)\|", line)) - 1
+
+
+def test_markdown_tables_hold_whatever_names_are(tmp_path):
+    evil = "folder:a|b`c`<script>*d*[e](f)"
+    run = MadeUpRun(tmp_path / "run", {evil: GRAY}, ["lossy"])
+    run.point(evil, "lossy", {"quality": 50}, num_bytes=40)
+    run.failure(evil, "lossy", "ValueError: <b>|\n`rm`", {"quality": 60})
+    text = content(run.store.path).markdown()
+    assert "<" not in text
+    blocks = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
+    assert len(blocks) == 2
+    for lines in blocks:
+        assert {columns_of(line) for line in lines} == {columns_of(lines[0])}
+        assert re.fullmatch(r"\|( :--| --:| \|)+", lines[1])
+    assert "\\|" in text
+    assert not re.search(r"(?<!\\)`c", text)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["show"], "Missing argument 'RUN...'"),
+        (["show", "{tmp}"], "no run at"),
+        (["show", "{run}", "{tmp}"], "no run at"),
+        (["show", "{run}", "{run}"], "is given twice"),
+        (["show", "{run}", "--format", "xml"], "'xml' is not one of 'table', 'csv', 'json', 'md'"),
+        (["show", "{run}", "--dataset", "mnits"], "did you mean 'mnist'"),
+        (["report"], "Missing argument 'RUN...'"),
+        (["report", "{tmp}"], "no run at"),
+        (["report", "{run}", "{run}"], "is given twice"),
+        (["report", "{run}", "--anchor", "jepg"], "lossy"),
+    ],
+)
+def test_wrong_requests_get_one_line(arguments, words, usual, tmp_path, capsys):
+    before = {file.name for file in usual.iterdir()}
+    assert main([part.format(tmp=tmp_path, run=usual) for part in arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert words in captured.err
+    assert {file.name for file in usual.iterdir()} == before
+
+
+def test_the_table_for_the_terminal(usual, capsys):
+    assert main(["show", str(usual)]) == 0
+    out = capsys.readouterr().out
+    rows = [line.split() for line in out.splitlines()]
+    assert [
+        "mnist",
+        "25",
+        "dB",
+        "lossy",
+        "0.289",
+        "226",
+        "exact",
+        "4.24",
+        "times",
+        "20",
+        "µs",
+        "~",
+        "20",
+        "µs",
+        "~",
+    ] in rows
+    assert "mnist, 8 images" in out
+    assert "~ the machine was not quiet while this was timed" in out
+    assert "net† was trained on other data than stl10: not compared there." in out
+
+
+def test_a_run_ends_with_the_table_and_what_failed(tmp_path, monkeypatch, capsys):
+    run = MadeUpRun(tmp_path / "run", {"mnist": GRAY}, ["lossy", "bad"])
+    run.point("mnist", "lossy", {"quality": 50}, num_bytes=40)
+    run.failure("mnist", "bad", "ValueError: no luck")
+    analysis.summarise(run.store).to_csv(run.store.path / "summary.csv", index=False)
+    done = Run(run.store.path, failed_tasks=1)
+    monkeypatch.setattr("codecbench.runner.run", lambda *arguments, **options: done)
+    monkeypatch.setattr(Run, "report", lambda self: self.path / "report.html")
+    assert main(["run"]) == 1
+    captured = capsys.readouterr()
+    assert re.search(r"mnist +30 dB +lossy", captured.out)
+    assert "failed: bad on mnist, 8 images without a result: ValueError: no luck" in captured.out
+    assert captured.out.endswith(f"report  {run.store.path / 'report.html'}\n")
+    assert "1 task failed" in captured.err
+
+
+# ---- report.md ------------------------------------------------------------------------------------------------------
+
+
+def test_report_md_is_made_of_the_sections_or_of_the_run_in_short(tmp_path, usual, told, monkeypatch):
+    from codecbench.report import page
+
+    context = Context(RunFolder.existing(usual), tmp_path / "out")
+    silent = SimpleNamespace(section=lambda context: None)
+    monkeypatch.setattr(page, "modules", lambda: [silent])
+    text = shown.write_markdown(context).read_text(encoding="utf-8")
+    assert text.startswith("# Image codecs on mnist and stl10\n\n3 codecs, 10 points measured")
+    assert told.markdown().strip() in text
+    assert "nan" not in text.lower()
+    speaking = [SimpleNamespace(markdown=lambda context, words=words: words) for words in ("## First\n", "", "## Last")]
+    monkeypatch.setattr(page, "modules", lambda: [silent, *speaking])
+    text = shown.write_markdown(context).read_text(encoding="utf-8")
+    assert "\n\n## First\n\n## Last\n\ncodecbench " in text
+    assert "fewest bits" not in text
