@@ -1,0 +1,198 @@
+"""The answer first: which codec to take for each dataset, by how much and at what speed, in a few sentences.
+
+Every sentence is written from a :class:`codecbench.report.claims.Claim`, and says no more than it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from codecbench import wording
+from codecbench.codec import format_shape
+from codecbench.curves import TARGET_DB
+from codecbench.notes import count
+from codecbench.report import claims, sentences
+from codecbench.report.claims import Claim
+from codecbench.report.context import Context
+from codecbench.report.section import Section
+from codecbench.report.sentences import SPACE, names, region, shown, size_of
+from codecbench.speedtable import HARNESS
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a reader should know of one dataset.
+
+    Attributes:
+        dataset: its label.
+        about: its images in a few words.
+        lead: what to take.
+        lines: why, and what else to know, a sentence or two each.
+        claims: what all of these are written from.
+    """
+
+    dataset: str
+    about: str
+    lead: str
+    lines: list[str] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
+
+
+def section(context: Context) -> Section | None:
+    """The first section of every page."""
+    html = context.render("answer.html.j2", answers=answers(context), method=METHOD)
+    return Section("answer", "The answer", html, style="words.css")
+
+
+def markdown(context: Context) -> str:
+    """The same in Markdown."""
+    lines = ["## The answer first", ""]
+    for answer in answers(context):
+        lines += [f"### {wording.markdown(answer.dataset)}", ""]
+        lines += [wording.markdown(answer.about), ""] if answer.about else []
+        lines += [wording.prose_markdown(answer.lead), ""]
+        lines += [f"- {wording.prose_markdown(line)}" for line in answer.lines] + [""]
+    return "\n".join([*lines, wording.prose_markdown(METHOD), ""])
+
+
+METHOD = (
+    "Codecs are compared by the bytes of whole files with which they reach at least a PSNR: "
+    f"{', '.join(f'{level:g}' for level in claims.LEVELS_DB[:-1])} and {claims.LEVELS_DB[-1]:g}{SPACE}dB, from coarse "
+    f"to fine. Where the 95{SPACE}% interval of a difference holds 0, or it is below {claims.LEAST_PERCENT:g}{SPACE}%, "
+    "two codecs are called level."
+)
+
+
+def answers(context: Context) -> list[Answer]:
+    """One answer a dataset, in the run's order; made once a context."""
+    known: dict[str, list[Answer]] = context.__dict__
+    if "_answers" not in known:
+        known["_answers"] = [answer(context, label) for label in context.datasets]
+    return known["_answers"]
+
+
+def answer(context: Context, dataset: str) -> Answer:
+    """What the numbers say of one dataset.
+
+    Args:
+        context: of the run.
+        dataset: its label.
+    """
+    points = context.of(dataset)
+    measured = points[points["images"] > 0]
+    about = _about(context, dataset)
+    if measured.empty:
+        failed = points["failed"].sum() > 0
+        why = "Every codec failed here" if failed else "Nothing was measured here yet"
+        return Answer(dataset, about, f"{why}: there is no answer.")
+    if set(measured["codec"]) == {HARNESS}:
+        return Answer(dataset, about, f"Only `{HARNESS}` was measured here, which compresses nothing.")
+    resampled = context.resampled
+    at_quality = claims.by_quality(dataset, points, context.anchor, resampled)
+    lossless = claims.lossless(dataset, points, context.anchor, resampled)
+    learned = claims.learned(dataset, points, resampled)
+    used = [*at_quality, *([lossless] if lossless else []), *learned]
+    groups = sentences.group_by_winners(at_quality)
+    instead = sentences.lossless_instead(groups)
+    lines = [
+        sentences.at_quality(group, points)
+        for group in (groups if len(set(claims.untrained(points)["codec"])) > 1 else [])
+        if not (instead and group[0].first.exact and lossless is not None and group[0].winners == lossless.winners)
+    ]
+    lines += instead
+    main = min((shown(group) for group in groups), key=lambda claim: abs(claim.quality_db - TARGET_DB), default=None)
+    lines += sentences.speed(points, main) if main is not None else []
+    lines += sentences.lossless(lossless, points)
+    lines += sentences.learned(context.manifest["codecs"], learned, points)
+    if main is not None and (both := claims.payload(dataset, points, resampled, main.quality_db)) is not None:
+        lines += sentences.headers(*both)
+        used += both
+    return Answer(dataset, about, lead(groups, lossless, measured), [*lines, *_left_out(measured)], used)
+
+
+def _about(context: Context, dataset: str) -> str:
+    record = context.manifest["datasets"][dataset]
+    shapes = [format_shape(shape) for shape in context.read.shapes.get(dataset, ())]
+    size = f", {wording.listed(shapes)} pixels" if 0 < len(shapes) <= 3 else ""
+    return count(record["images"], "image") + size
+
+
+def lead(groups: Sequence[Sequence[Claim]], lossless: Claim | None, measured: pd.DataFrame) -> str:
+    """What to take, in a sentence or two.
+
+    Args:
+        groups: claims at the qualities, see :func:`codecbench.report.sentences.group_by_winners`.
+        lossless: the claim about lossless codecs, if any.
+        measured: the marked points of the dataset that have results.
+    """
+    candidates = set(claims.untrained(measured)["codec"])
+    trained = set(claims.eligible(measured)["codec"]) - candidates
+    if not groups:
+        return _without_quality(lossless, candidates, trained)
+    every = [claim for group in groups for claim in group]
+    first = shown(groups[0])
+    if len(candidates) == 1:
+        return f"Only {names(sorted(candidates))} can be told of here: {size_of(first.first)} {region([first])}."
+    whom = f"of the {len(candidates)} codecs {'that need no training' if trained else 'here'}"
+    parts = [f"{region(group)} {_take(group)}" for group in groups]
+    if any(not claim.certain for claim in every):
+        some = "this one image" if first.images == 1 else f"these {first.images:,} images"
+        little = "So few images say" if claims.few(first.images) else "These numbers say"
+        return f"On {some}, smallest {whom}: **{', '.join(parts)}**. {little} nothing certain about others."
+    if all(len(claim.offers) == 1 for claim in every):
+        return f"{names(sorted({claim.first.codec for claim in every}))} alone reaches {_levels(every)}, {whom}."
+    always = set(every[0].winners).intersection(*(claim.winners for claim in every))
+    if len(always) == 1 and all(len(claim.winners) == 1 for claim in every):
+        kinds = "; ".join(f"{'lossless' if group[0].first.exact else 'lossy'} {region(group)}" for group in groups)
+        return f"**Take {names(sorted(always))}**, {kinds}: it needs the fewest bytes {whom}."
+    if len(groups) > 1 and always:
+        pick = max(sorted(always), key=lambda codec: sum(claim.winners[0] == codec for claim in every))
+        return f"**Take `{pick}`**: {region(every)} no other is certainly smaller, {whom}."
+    return f"**{'; '.join(_taken(group, place == 0) for place, group in enumerate(groups))}**: the fewest bytes {whom}."
+
+
+def _levels(found: Sequence[Claim]) -> str:
+    return wording.listed([f"{claim.quality_db:g}" for claim in found]) + f"{SPACE}dB"
+
+
+def _taken(group: Sequence[Claim], first: bool) -> str:
+    where = region(group)
+    return f"{where[0].upper() + where[1:]} take {_take(group)}" if first else f"{where} {_take(group)}"
+
+
+def _without_quality(lossless: Claim | None, candidates: set[str], trained: set[str]) -> str:
+    if lossless is not None:
+        if lossless.images and claims.few(lossless.images):
+            return f"On these few images {names(lossless.winners)} has the smallest lossless files."
+        if len(lossless.offers) == 1 and len(candidates | trained) == 1:
+            return f"Only {names(lossless.winners)} can be told of here, lossless: {size_of(lossless.first)}."
+        take = names(lossless.winners, "or") + (" (level)" if len(lossless.winners) > 1 else "")
+        return f"**Take {take}**, lossless: no lossy codec was measured over a range of quality here."
+    if candidates or trained:
+        return "No codec here can be compared with another at equal quality, so none is the best."
+    return "No codec here was measured on data that it may be judged by, so none is the best."
+
+
+def _take(group: Sequence[Claim]) -> str:
+    claim = group[0]
+    if len(claim.winners) > 1:
+        return names(claim.winners, "or") + " (level)"
+    return ("lossless " if claim.first.exact else "") + f"`{claim.winners[0]}`"
+
+
+def _left_out(measured: pd.DataFrame) -> list[str]:
+    """Codecs that may not win here, by name, and why."""
+    reasons = (
+        (measured["mark"] == "†", "†", "trained on other data"),
+        (measured["mark"] == "‡", "‡", "measured on its own training images"),
+        (claims.incomplete(measured), "", "with results for fewer images than the others"),
+    )
+    lines = []
+    for which, mark, why in reasons:
+        codecs = sorted(set(measured.loc[which, "codec"]))
+        if codecs:
+            lines.append(f"Left out of these answers: {names(codecs)}{mark}, {why}.")
+    return lines

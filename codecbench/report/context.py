@@ -1,0 +1,229 @@
+"""What every section of a report is made from: the run, its tables, one look a codec, and a place for figures."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from codecbench import aggregation, analysis, exhibition, looks, wording
+from codecbench.aggregation import Aggregate
+from codecbench.curves import TARGET_DB, mark_points, restored
+from codecbench.files import write_whole
+from codecbench.notes import BUSY, NOISY, Note, all_notes
+from codecbench.records import digest
+from codecbench.report import palette
+from codecbench.store import RunFolder
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TEMPLATES = Path(__file__).parent / "templates"
+STATIC = Path(__file__).parent / "static"
+MOST_STATIC_BYTES = 60_000
+"""Beyond, the page holds a figure as PNG."""
+PAGE_DPI, PAGE_COLOURS = 110, 96
+
+
+class Context:
+    """Everything that a section may want to know, and where it leaves its figures.
+
+    Attributes:
+        store: the run folder.
+        out: the folder to write into.
+        manifest: the run's ``run.json``.
+        read: what one pass over the run's rows left.
+        summary: one row a point, see ``codecbench.analysis``.
+        points: those with results or failures, marked by ``codecbench.curves.mark_points``.
+        styles: colour and Matplotlib marker by codec.
+        failures: the sidecars of the tasks that failed.
+        written: names of the files written into ``figures/``.
+    """
+
+    def __init__(self, store: RunFolder, out: Path | None = None, anchor: str | None = None):
+        self.store = store
+        self.out = store.path if out is None else Path(out)
+        self.manifest: dict[str, Any] = store.manifest
+        self.read: Aggregate = aggregation.aggregate(store)
+        self.summary = analysis.summarise(store, self.read)
+        tried = (self.summary["images"] > 0) | (self.summary["failed"] > 0)
+        self.points = mark_points(self.summary[tried].reset_index(drop=True), store.manifest)
+        self.styles = looks.codec_styles(store.manifest["codecs"])
+        self.failures = store.failures()
+        self.written: set[str] = set()
+        self._asked_anchor = anchor
+
+    @property
+    def datasets(self) -> list[str]:
+        """The datasets' labels, in the run's order."""
+        return [str(label) for label in self.manifest["datasets"]]
+
+    def of(self, dataset: str) -> pd.DataFrame:
+        """The points of a dataset."""
+        return self.points[self.points["dataset"] == dataset]
+
+    @functools.cached_property
+    def notes(self) -> list[Note]:
+        """What a reader should know before trusting a number; the grave ones stand on top of the page as well."""
+        store = self.store
+        found = all_notes(self.manifest, self.points, self.failures, store.damaged(), store.timings())
+        return found + exhibition.notes(store)
+
+    @functools.cached_property
+    def anchor(self) -> str:
+        """The codec that others are compared with; empty where no codec has a curve.
+
+        Raises:
+            UsageError: another was asked for, and the run has none of this name.
+        """
+        from codecbench.errors import UsageError
+
+        known = sorted(set(self.points["codec"]))
+        if self._asked_anchor is not None:
+            if self._asked_anchor not in known:
+                names = ", ".join(known) or "none"
+                raise UsageError(f"no codec {self._asked_anchor!r} in this run to compare with; it has: {names}")
+            return self._asked_anchor
+        try:
+            from codecbench.bdrate import default_anchor
+        except ImportError:
+            return "jpeg" if "jpeg" in known else ""
+        return str(default_anchor(self.points))
+
+    @functools.cached_property
+    def resampled(self) -> Any:
+        """The bootstrap over images, ``codecbench.resampling.Resampled``; None where there is nothing to draw from."""
+        try:
+            from codecbench.resampling import resample
+        except ImportError:
+            return None
+        if not (self.points["images"] > 1).any():
+            return None
+        return resample(self.store, self.points)
+
+    @functools.cached_property
+    def qualities(self) -> list[dict[str, Any]]:
+        """The measures of quality that some lossy point has: PSNR, SSIM, and the run's metrics from the shelf.
+
+        Each has ``name`` (a column of the points), ``title``, ``unit``, ``better`` (``higher`` or ``lower``) and
+        ``stretch``: whether it lives below 1 and near it, so that plots stretch its axis towards 1.
+        """
+        lossy = self.points[(self.points["images"] > 0) & ~restored(self.points)]
+        found: list[dict[str, Any]] = []
+        core: dict[str, dict[str, Any]] = {
+            "psnr_db": {"title": "PSNR", "unit": "dB"},
+            "ssim": {"title": "SSIM", "unit": ""},
+        }
+        shelf = {name: dict(record) for name, record in self.manifest.get("metrics", {}).items() if name not in core}
+        for name, record in (core | shelf).items():
+            if name not in lossy or not lossy[name].notna().any():
+                continue
+            better, unit = str(record.get("better") or "higher"), str(record.get("unit") or "")
+            stretch = better == "higher" and not unit and float(lossy[name].max()) <= 1.0
+            title = str(record.get("title") or name)
+            found.append({"name": name, "title": title, "unit": unit, "better": better, "stretch": stretch})
+        return found
+
+    @functools.cached_property
+    def looks(self) -> dict[str, dict[str, str]]:
+        """For scripts, by codec: ``light`` and ``dark`` colour, Plotly's ``symbol``, and its ``kind``.
+
+        A kind is ``learned``, ``lossless`` (each of its points restored every pixel) or ``classical``.
+        """
+        return palette.looks_for_scripts(self.styles, self.manifest, self.points)
+
+    def render(self, template: str, **values: Any) -> Markup:
+        """A template of the package with some values; texts are escaped.
+
+        Args:
+            template: its file name in ``codecbench/report/templates/``.
+            values: what it is given.
+        """
+        return Markup(environment().get_template(template).render(**values))
+
+    def drawing(self, name: str, figure: Figure, title: str) -> dict[str, str]:
+        """A static figure: as SVG and PNG in ``figures/``, and for the page.
+
+        Args:
+            name: of the files, without ending; made with :func:`safe_name`.
+            figure: what to draw.
+            title: what stands below it.
+
+        Returns:
+            ``title``, and ``src``, a ``data:`` URI.
+        """
+        content, kind = self.save(name, figure), "svg+xml"
+        if len(content) > MOST_STATIC_BYTES:
+            content, kind = _few_colours(looks.save_png(figure, PAGE_DPI)), "png"
+        return {"title": title, "src": f"data:image/{kind};base64," + base64.b64encode(content).decode()}
+
+    def save(self, name: str, figure: Figure) -> bytes:
+        """Writes a figure as SVG and PNG into ``figures/``.
+
+        Returns:
+            The SVG.
+        """
+        content = looks.save_svg(figure)
+        figure.set_layout_engine("none")  # laid out for the SVG, and not once more for each PNG
+        self.keep(f"{name}.svg", content)
+        self.keep(f"{name}.png", looks.save_png(figure))
+        return content
+
+    def keep(self, name: str, content: bytes) -> None:
+        """Writes a file into ``figures/``."""
+        self.write(f"figures/{name}", content)
+        self.written.add(name)
+
+    def write(self, name: str, content: bytes) -> Path:
+        """Writes a file whole into the folder of the report.
+
+        Args:
+            name: its path inside the folder.
+            content: its bytes.
+        """
+        file = self.out / name
+        write_whole(file, content)
+        return file
+
+
+def _few_colours(png: bytes) -> bytes:
+    """The same picture with a palette, a quarter of the size: of figures, whose colours are few."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(png)) as picture:
+        reduced = picture.convert("RGB").quantize(PAGE_COLOURS, dither=Image.Dither.NONE)
+    buffer = io.BytesIO()
+    reduced.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def safe_name(label: str) -> str:
+    """A dataset's label as part of a file name; labels that differ stay different."""
+    plain = re.sub(r"[^A-Za-z0-9.=-]+", "_", label).strip("_.")[:60]
+    return plain if plain and plain == label else f"{plain}-{digest(label)[:6]}"
+
+
+@functools.cache
+def environment() -> jinja2.Environment:
+    """The templates of the package, with the filters of ``codecbench.wording``."""
+    from codecbench import pictures
+
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES, encoding="utf-8"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    made.filters |= wording.FILTERS
+    made.filters |= {"data_uri": pictures.data_uri, "zoom": pictures.zoom, "caption": pictures.caption}
+    made.globals |= {"busy_share": BUSY, "noisy": NOISY, "target_db": TARGET_DB}
+    made.tests["number"] = lambda value: not wording.absent(value)
+    return made

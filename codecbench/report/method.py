@@ -1,0 +1,194 @@
+"""How it was measured: how to read the numbers, what they mean, what is missing and why, and how to do it again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from codecbench import wording
+from codecbench.curves import TARGET_DB, nearest_quality
+from codecbench.distortion import METRICS
+from codecbench.notes import NOISY
+from codecbench.report.context import Context
+from codecbench.report.section import Section
+from codecbench.report.sheets import Cell, Column, Row, Sheet, number, word
+
+FRAMING = "the image's shape, and the compressor's own framing where that is plain"
+HEADERS = {
+    "avif": "every box but the data of mdat",
+    "jpeg": "everything but the scans: markers, quantisation and Huffman tables",
+    "jpeg2000": "everything but the packets",
+    "htj2k": "everything but the packets",
+    "jpegls": "everything but the scan",
+    "jpegxr": "the file before its codestream, and that one's header",
+    "jxl": "the image's header, up to the first frame",
+    "none": "the image's shape",
+    "png": "everything but the data of the IDAT chunks",
+    "qoi": "the header and the end marker",
+    "svd": "the image's shape",
+    "webp": "everything but the data of the image's chunk",
+} | dict.fromkeys(("deflate", "zstd", "brotli", "lzma", "bz2", "ppmd"), FRAMING)
+"""What of a stream counts as headers, for codecs of the shelf; other codecs say so themselves."""
+
+
+def section(context: Context) -> Section | None:
+    """The last section of every page."""
+    html = context.render(
+        "method.html.j2",
+        notes=context.notes,
+        manifest=context.manifest,
+        reading=reading(context),
+        measuring=measuring(context.points),
+        metrics=metrics(context.manifest, context.points),
+        headers=headers(context),
+        measured_with=wording.measured_with(context.manifest["invocations"]),
+    )
+    return Section("method", "How it was measured", html, style="words.css")
+
+
+def markdown(context: Context) -> str:
+    """The same in Markdown, without the lists of versions, which ``run.json`` has."""
+    lines = ["## How it was measured", ""]
+    lines += [f"- {wording.prose_markdown(line)}" for line in reading(context)]
+    lines += ["", wording.markdown_marked(measuring(context.points)), ""]
+    for note in context.notes:
+        lines += [f"### {wording.markdown_marked(note.title)}", ""]
+        lines += [f"- {wording.markdown_marked(line)}" for line in note.lines] + [""]
+    lines += [metrics(context.manifest, context.points).markdown(3)]
+    if (table := headers(context)) is not None:
+        lines += [table.markdown(3)]
+    lines += ["### Commands", ""]
+    for group in wording.measured_with(context.manifest["invocations"]):
+        lines += [
+            f"- {wording.markdown_marked('`' + call['command'].replace('`', ' ') + '`')}" for call in group["commands"]
+        ]
+        facts = [f"{name} {thing}" for name, thing in group["facts"]]
+        lines += ["", wording.markdown("; ".join(facts)), ""]
+    return "\n".join(lines)
+
+
+def reading(context: Context) -> list[str]:
+    """How to read the page, in a few sentences."""
+    found = [
+        "A codec turns an image into bytes and back. **Rate** is what those bytes cost, every header and table "
+        "included; they were decoded again from the bytes alone. **PSNR** and **SSIM** say how near the decoded image "
+        "is to the original.",
+        "Compare codecs at equal quality or at equal rate, never at equal settings: the same number means different "
+        "things to different codecs.",
+        f"A value at {TARGET_DB:g} dB is read between two measured points. Nothing is extrapolated: a codec that does "
+        "not get there has no value.",
+        "An image whose every pixel is restored has no PSNR (it would be infinite) and enters no mean.",
+    ]
+    marks = set(context.points["mark"])
+    if "†" in marks:
+        found.append("**†** trained on data of another kind: drawn hollow, and dashed where there is a curve.")
+    if "‡" in marks:
+        found.append("**‡** measured on the very images that it was trained on, which flatters it.")
+    if bool(context.points["unsteady"].any()):
+        found.append(
+            f"**~** an unsteady time: something else had the processor, or the rounds spread by more than {NOISY:.0%} "
+            "of the median (interquartile range)."
+        )
+    return found
+
+
+def measuring(points: pd.DataFrame) -> str:
+    """How rates and times were taken, in a few sentences."""
+    in_rounds = bool(points["encode_cpu_s"].notna().any())
+    rounds = "rounds, in which the points of all codecs come in a shuffled order" if in_rounds else "repeats"
+    fresh = " and in a fresh process for each codec" if in_rounds else ""
+    times = (
+        f" Times are medians over {rounds}, after a warm-up: from 8-bit pixels in memory to bytes and back, one point "
+        f"at a time{fresh}, after the parallel part had ended."
+        if points["encode_s"].notna().any()
+        else " No times were taken."
+    )
+    return (
+        "Rates are the lengths of real bitstreams. Decoding sees those bytes in another process, which never saw the "
+        f"image. A codec that says it is lossless is checked on every pixel.{times} Intervals are of 95 %, from a "
+        "bootstrap over the images: the same images are drawn for all codecs, so that differences between codecs are "
+        "judged image by image."
+    )
+
+
+def metrics(manifest: dict[str, Any], points: pd.DataFrame) -> Sheet:
+    """The exact names and meanings of the metrics of a run."""
+    found = {
+        name: (metric.unit, metric.description, metric.better, "")
+        for name, metric in METRICS.items()
+        if name in points and points[name].notna().any()
+    }
+    for name, record in manifest.get("metrics", {}).items():
+        described = str(record.get("description", ""))
+        exactly = [
+            f"on {label}: {text}"
+            for label, text in record.get("variants", {}).items()
+            if text not in ("", record.get("title"))
+        ]
+        described += f" ({'; '.join(exactly)})" if exactly else ""
+        found[name] = (record.get("unit", ""), described, record.get("better", ""), record.get("title", ""))
+    rows = [
+        Row(name, (word(str(title or "–")), word(str(described)), word(str(unit) or "–"), word(f"{better} is better")))
+        for name, (unit, described, better, title) in found.items()
+    ]
+    columns = (
+        Column("Column", numeric=False),
+        *(Column(title, numeric=False) for title in ("Title", "Meaning", "Unit", "")),
+    )
+    if not any(title for *_, title in found.values()):
+        rows = [Row(row.head, row.cells[1:]) for row in rows]
+        columns = (columns[0], *columns[2:])
+    return Sheet("Metrics", columns, tuple(rows), open=False)
+
+
+def headers(context: Context) -> Sheet | None:
+    """What of each codec's files is headers, at its point nearest to 30 dB; None where no codec tells."""
+    points = context.points
+    known = points[(points["images"] > 0) & points["container_bytes"].notna() & (points["bits_per_image"] > 0)]
+    if known.empty:
+        return None
+    rows, lines = [], []
+    for dataset, members in known.groupby("dataset", sort=False):
+        spread = members.groupby("codec")["container_bytes"].agg(["min", "max"])
+        for _, point in nearest_quality(members).sort_values("codec").iterrows():
+            codec = str(point["codec"])
+            size = float(point["bits_per_image"]) / 8
+            share = float(point["container_bytes"]) / size
+            rows.append(
+                Row(
+                    codec,
+                    (
+                        word(str(dataset)),
+                        word(HEADERS.get(codec, "as the codec counts them")),
+                        number(point["container_bytes"], wording.significant),
+                        number(size, wording.significant),
+                        Cell(f"{100 * share:.0f}\N{NO-BREAK SPACE}%", share),
+                        number(spread.loc[codec, "min"], wording.significant),
+                        number(spread.loc[codec, "max"], wording.significant),
+                    ),
+                    mark=str(point["mark"]),
+                )
+            )
+    told = set(known["codec"])
+    silent = sorted(set(points.loc[points["images"] > 0, "codec"]) - told)
+    if silent:
+        lines.append(
+            "Not told by " + wording.listed([f"`{name}`" for name in silent]) + ": whole files are all there is."
+        )
+    columns = (
+        Column("Codec", numeric=False),
+        Column("Dataset", numeric=False),
+        Column("What counts", numeric=False),
+        Column("Headers, bytes", "mean bytes of headers and tables in a file"),
+        Column("File, bytes", "mean bytes of a whole file"),
+        Column("Share", "headers over the whole file"),
+        Column("Least", "fewest mean bytes of headers among the codec's points"),
+        Column("Most", "most mean bytes of headers among the codec's points"),
+    )
+    about = (
+        f"At each codec's point nearest to {TARGET_DB:g} dB, or its smallest lossless one. Headers are what a format "
+        "sets apart from image data, counted in every stream by the codec itself; **payload** is the rest. A learned "
+        "codec whose stream is nothing but coded numbers has none: its tables lie in the weights."
+    )
+    return Sheet("Headers and payload", columns, tuple(rows), about, lacking=tuple(lines), open=False)

@@ -1,0 +1,184 @@
+"""Assembles the page: sections, their data, scripts and styles, and a policy that lets in nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib
+import json
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from markupsafe import Markup
+
+from codecbench import __version__, report, sets, shown, wording
+from codecbench.notes import count
+from codecbench.report.context import STATIC, Context
+from codecbench.report.section import Section
+
+DIGITS = 6
+"""Significant digits of a number in the page's data; the tables beside the page have all of them."""
+ENDS_BLOCK = re.compile(r"</script|</style|<!--", re.IGNORECASE)
+"""What no script and no style may hold, because it would end the block that it stands in."""
+FIGURE_KINDS = (
+    "rate-distortion",
+    "rate-ssim",
+    "speed-encode",
+    "speed-decode",
+    "images",
+    "triples",
+    "latents",
+    "training",
+)
+"""How names of figures of a report begin, of this version and earlier ones."""
+
+
+def write(context: Context) -> Path:
+    """Writes a report: the tables, the figures and the page.
+
+    Returns:
+        The path of ``report.html``.
+
+    Raises:
+        StoreError: a file cannot be written.
+        UsageError: the run has no codec of the anchor's name.
+    """
+    _ = context.anchor  # an unknown one is refused before anything is written
+    context.write("summary.csv", context.summary.to_csv(index=False, lineterminator="\n").encode())
+    found = [section for module in modules() if (section := module.section(context)) is not None]
+    path = context.write("report.html", assemble(context, found).encode())
+    _write_others(context)
+    _remove_stale(context)
+    return path
+
+
+def modules() -> list[ModuleType]:
+    """The modules that make sections, in the page's order."""
+    return [importlib.import_module(f"{report.__name__}.{name}") for name in report.SECTIONS]
+
+
+def assemble(context: Context, sections: Sequence[Section]) -> str:
+    """The whole page.
+
+    Args:
+        context: of the run.
+        sections: in the page's order.
+    """
+    scripts = [static(name) for name in dict.fromkeys(section.script for section in sections if section.script)]
+    styles = [static(name) for name in dict.fromkeys(section.style for section in sections if section.style)]
+    scripts.insert(0, static("page.js"))
+    if any("Plotly." in text for text in scripts):
+        scripts.insert(0, plotly_bundle())
+    policy = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src " + " ".join(
+        f"'sha256-{fingerprint(text)}'" for text in [static("theme.js"), *scripts]
+    )
+    base = {"looks": context.looks, "datasets": context.datasets, "title": _title(context)}
+    return context.render(
+        "page.html.j2",
+        title=_title(context),
+        headline=headline(context),
+        grave=[note for note in context.notes if note.grave],
+        sections=sections,
+        blocks=[("codecbench-data", embedded(base))]
+        + [(f"{section.anchor}-data", embedded(section.data)) for section in sections if section.data is not None],
+        theme=Markup(static("theme.js")),
+        scripts=[Markup(text) for text in scripts],
+        styles=[Markup(text) for text in [static("page.css"), *styles]],
+        policy=policy,
+        version=__version__,
+    )
+
+
+def static(name: str) -> str:
+    """A script or a style of the package, as it stands in the page."""
+    text = (STATIC / name).read_text(encoding="utf-8")
+    assert not ENDS_BLOCK.search(text), name
+    return text
+
+
+def plotly_bundle() -> str:
+    """Plotly's script, as the plotly package carries it."""
+    from plotly.offline import get_plotlyjs
+
+    return str(get_plotlyjs()).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def fingerprint(text: str) -> str:
+    """The SHA-256 of an inline script in base64, as a Content-Security-Policy names it."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def embedded(data: Any) -> Markup:
+    """JSON that can stand in a script block whatever its texts are: no ``<``, ``>`` or ``&`` in it."""
+    text = json.dumps(compact(data), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)
+
+
+def compact(data: Any) -> Any:
+    """Plain JSON of what a section gives: numbers of six digits, whole ones without a point, null for no number.
+
+    Raises:
+        TypeError: it holds something that JSON does not know.
+    """
+    if data is None or isinstance(data, bool | str):
+        return data
+    if isinstance(data, dict):
+        return {str(key): compact(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [compact(value) for value in data]
+    if isinstance(data, int):
+        return data
+    if hasattr(data, "tolist"):  # arrays and scalars of NumPy
+        return compact(data.tolist())
+    if isinstance(data, float):
+        if not math.isfinite(data):
+            return None
+        short = float(f"{data:.{DIGITS}g}")
+        return int(short) if short.is_integer() and abs(short) < 2**53 else short
+    if wording.absent(data):
+        return None
+    raise TypeError(f"a section's data is plain JSON, not {type(data).__name__}")
+
+
+def _title(context: Context) -> str:
+    return "Image codecs on " + wording.listed(context.datasets)
+
+
+def headline(context: Context) -> list[str]:
+    """How much was measured, when and on what, in a few words each."""
+    points = context.points
+    codecs = points.loc[points["images"] > 0, "codec"].nunique()
+    parts = [f"{count(codecs, 'codec')}, {count(int((points['images'] > 0).sum()), 'point')} measured"]
+    calls = context.manifest["invocations"]
+    if calls:
+        days = sorted({str(call.get("started", ""))[:10] for call in calls} - {""})
+        machine = calls[-1].get("machine", {})
+        if days:
+            parts.append("on " + days[0] + (f" to {days[-1]}" if len(days) > 1 else ""))
+        if machine:
+            parts.append(f"{machine.get('cpu', 'unknown processor')}, {machine.get('cores', '?')} cores")
+        if calls[-1].get("device", "cpu") != "cpu":
+            parts.append(f"with {machine.get('device', 'an accelerator')}")
+    return parts
+
+
+def _write_others(context: Context) -> None:
+    """Tables beside the page: of whole sets, and the same in Markdown."""
+    whole_sets = sets.table(context.store)
+    if not whole_sets.empty:
+        context.write(sets.CSV, whole_sets.to_csv(index=False, lineterminator="\n").encode())
+    shown.write_markdown(context)
+
+
+def _remove_stale(context: Context) -> None:
+    """Removes figures of an earlier report that this one does not have."""
+    for file in (context.out / "figures").glob("*.*"):
+        ours = file.stem.startswith(FIGURE_KINDS) and file.suffix in (".svg", ".png")
+        if ours and file.name not in context.written:
+            file.unlink()

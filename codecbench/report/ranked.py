@@ -1,0 +1,327 @@
+"""The tables that rank codecs: at one quality, over a range of it, and against time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from codecbench import bdrate, pareto, ratelines, savings, wording
+from codecbench.curves import TARGET_DB, overview, restored
+from codecbench.report.sheets import Cell, Column, Row, Sheet, number, with_best, word
+from codecbench.report.tabling import with_short_settings
+from codecbench.resampling import Resampled
+
+MARKS = {"†": "trained on data of another kind", "‡": "these are its own training images", "": ""}
+UNSTEADY = "**~** an unsteady time: the machine was not quiet."
+MINUS = "\N{MINUS SIGN}"
+SIDES = {"whole": "whole files", "payload": "payload"}
+
+
+def signed(value: float) -> str:
+    """A percentage with its sign: ``−38.2 %``, ``+1,200 %``."""
+    digits = f"{abs(value):,.0f}" if abs(value) >= 99.95 else f"{abs(value):.1f}"
+    sign = "" if not float(digits.replace(",", "")) else "+" if value > 0 else MINUS
+    return f"{sign}{digits}\N{NO-BREAK SPACE}%"
+
+
+def marked_row(record: Any, cells: Sequence[Cell], note: str = "") -> Row:
+    """A row of a codec's line, with its mark."""
+    mark = str(record["mark"])
+    return Row(str(record["codec"]), tuple(cells), note, mark, MARKS[mark])
+
+
+def keys(rows: Sequence[Row]) -> tuple[str, ...]:
+    """What the signs in some rows mean."""
+    marks = {row.mark for row in rows}
+    found = [f"**{mark}** {text}; never marked as best." for mark, text in MARKS.items() if mark and mark in marks]
+    return (*found, *([UNSTEADY] if any(cell.unsteady for row in rows for cell in row.cells) else []))
+
+
+# ---- at one quality -------------------------------------------------------------------------------------------------
+
+
+def overview_sheet(points: pd.DataFrame) -> Sheet:
+    """One row a codec: its rate at 30 dB, its smallest lossless rate, and the measured point that stands for it.
+
+    Args:
+        points: marked points of one dataset, some of them with results.
+    """
+    meaning = wording.column_meanings()
+    table = with_short_settings(overview(points), points).assign(restored=lambda frame: restored(frame))
+    timed = bool(table["encode_s"].notna().any())
+    rows = []
+    for _, row in table.iterrows():
+        cells = [
+            number(row["points"], lambda value: f"{value:.0f}"),
+            number(row["rate_at_target"], wording.rate) if row["rate_at_target"] > 0 else word(*_why_no_rate(row)),
+            number(row["rate_lossless"], wording.rate),
+            word(str(row["short"]) or "–", str(row["settings"])),
+            number(row["bits_per_image"] / 8, wording.significant),
+            number(row["bits_per_pixel"], wording.rate),
+            word("exact") if row["restored"] else number(row["psnr_db"], "{:.2f}".format),
+            number(row["ssim"], wording.ssim),
+        ]
+        if timed:
+            unsteady = bool(row["unsteady"])
+            cells += [number(row[name], wording.seconds, unsteady=unsteady) for name in ("encode_s", "decode_s")]
+        rows.append(marked_row(row, cells))
+    for at in (1, 2):
+        rows = with_best(rows, at, among=lambda row: row.head != "none")
+    level = f"{TARGET_DB:g} dB"
+    columns = [
+        Column("Codec", numeric=False),
+        Column("Points", "settings measured"),
+        Column(f"bpp at {level}", "bits per pixel at this mean PSNR, on the line (over log rate) between two points"),
+        Column("bpp lossless", "smallest bits per pixel of a point that restored every pixel of every image"),
+        Column("Its point", "settings of the measured point that the columns behind are of", numeric=False),
+        Column("Bytes", "mean bytes of an image"),
+        Column("bpp", meaning["bits_per_pixel"]),
+        Column("PSNR dB", meaning["psnr_db"]),
+        Column("SSIM", meaning["ssim"]),
+    ]
+    columns += [Column("Encode", meaning["encode_s"]), Column("Decode", meaning["decode_s"])] if timed else []
+    about = (
+        f"Bits per pixel (bpp) at {level}, the smallest on top, and without loss. Behind them stands each codec's "
+        f"measured point nearest to {level}, or its smallest lossless one."
+    )
+    return Sheet("Overview", tuple(columns), tuple(rows), about, keys(rows))
+
+
+def _why_no_rate(row: pd.Series) -> tuple[str, str]:
+    if row["highest_psnr_db"] < TARGET_DB:
+        return "stays below", f"all its points have less than {TARGET_DB:g} dB"
+    if row["lowest_psnr_db"] > TARGET_DB:
+        return "stays above", f"all its lossy points have more than {TARGET_DB:g} dB"
+    return ("–", "") if math.isnan(row["lowest_psnr_db"]) else ("not between two points", "")
+
+
+def savings_sheet(points: pd.DataFrame, anchor: str) -> Sheet | None:
+    """Bytes at 30, 35 and 40 dB, and what they save against the anchor; None where no line reaches any."""
+    table = savings.table(points, anchor)
+    levels = sorted(set(table["quality_at"]))
+    rows, absent = [], {}
+    for (codec, curve), members in table.groupby(["codec", "curve"], sort=False):
+        at = members.set_index("quality_at")
+        if at["bytes_per_image"].isna().all():
+            absent[f"`{codec}`"] = str(at["status"].iloc[0]).removeprefix(ratelines.NOT_AVAILABLE)
+            continue
+        cells: list[Cell] = []
+        for level in levels:
+            row, why = at.loc[level], str(at.loc[level, "status"])
+            known = math.isfinite(row["bytes_per_image"])
+            cells.append(number(row["bytes_per_image"], wording.significant) if known else Cell(hint=why))
+            cells.append(
+                word("anchor") if why == "anchor" else replace(number(row["against_anchor_percent"], signed), hint=why)
+            )
+        rows.append(marked_row(members.iloc[0], cells, str(curve)))
+    if not rows:
+        return None
+    for place in range(len(levels)):
+        rows = with_best(rows, 2 * place)
+    columns = [Column("Codec", numeric=False)]
+    for level in levels:
+        columns.append(Column(f"Bytes at {level:g} dB", "mean bytes of a whole file, read between two measured points"))
+        columns.append(Column(f"against {anchor}", f"bytes over those of {anchor} at {level:g} dB, less 100 %"))
+    about = (
+        f"Bytes of an image at three levels of PSNR, since a mean over a range hides where curves cross; {MINUS}20 % "
+        f"is a fifth fewer bytes than `{anchor}`."
+    )
+    return Sheet(
+        f"Savings at {', '.join(f'{level:g}' for level in levels)} dB",
+        tuple(columns),
+        tuple(rows),
+        about,
+        keys(rows),
+        absent_lines(absent),
+    )
+
+
+def absent_lines(reasons: dict[str, str]) -> tuple[str, ...]:
+    """Who is not in a table, by reason."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        by_reason.setdefault(reason, []).append(name)
+    return tuple(f"Not here: {wording.listed(names)}, {reason}." for reason, names in by_reason.items())
+
+
+# ---- over a range ---------------------------------------------------------------------------------------------------
+
+
+def bd_sheets(points: pd.DataFrame, anchor: str, resampled: Resampled | None) -> list[Sheet]:
+    """BD-rates against the anchor over whole files and payload, and single points matched to its line.
+
+    Args:
+        points: marked points of one dataset.
+        anchor: the codec that the others are compared with.
+        resampled: replicated means for intervals, or None.
+
+    Returns:
+        The table of PSNR and SSIM; one of other measures where the run has some; one of codecs with a single point.
+    """
+    measures = [
+        name
+        for name in ratelines.known_qualities(points)
+        if points[name].notna().any() and name != "psnr_of_mean_mse_db"
+    ]
+    points = _slim(points, measures)
+    rates = ["whole"]
+    if "payload_bits_per_pixel" in points and points["payload_bits_per_pixel"].notna().any():
+        rates.append("payload")
+    tables = {
+        (quality, rate): bdrate.table(points, anchor, quality=quality, rate=rate, resampled=resampled)
+        for quality in measures
+        for rate in rates
+    }
+    main = [key for key in tables if key[0] in ("psnr_db", "ssim")]
+    others = [key for key in tables if key not in main]
+    found = [_bd_sheet(f"BD-rate against {anchor}", anchor, {key: tables[key] for key in main})]
+    if others:
+        found.append(
+            _bd_sheet(f"BD-rate on other measures against {anchor}", anchor, {key: tables[key] for key in others})
+        )
+        found[-1] = replace(found[-1], open=False)
+    single = _matched_sheet(anchor, {key: tables[key] for key in main})
+    return [sheet for sheet in [*found, single] if sheet is not None and (sheet.rows or sheet.lacking)]
+
+
+def _slim(points: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
+    """The columns that curves are made of: dozens of others would be copied for every line."""
+    needed = ["dataset", "codec", "settings", "images", "exact_images", "reason", *ratelines.MARKED, *measures]
+    needed += [f"{begin}bits_per_{unit}" for begin in ratelines.RATES.values() for unit in ("image", "pixel")]
+    return points[[name for name in dict.fromkeys(needed) if name in points]]
+
+
+def _bd_sheet(title: str, anchor: str, tables: dict[tuple[str, str], pd.DataFrame]) -> Sheet:
+    first = next(iter(tables.values()))
+    indexed = [table.set_index(["codec", "curve"]) for table in tables.values()]
+    rows, absent = [], {}
+    for _, record in first.iterrows():
+        key = (record["codec"], record["curve"])
+        if record["status"] == bdrate.ANCHOR:
+            continue
+        members = [table.loc[key] for table in indexed if key in table.index]
+        if all(math.isnan(member["bd_rate_percent"]) or member["single"] for member in members):
+            if not record["single"]:
+                absent[f"`{record['codec']}`"] = str(record["status"]).removeprefix(ratelines.NOT_AVAILABLE)
+            continue
+        cells = [_bd_cell(member) for member in members]
+        span = members[0]
+        reach = (
+            f"{ratelines.worded(span['from_quality'], span['quality'])} to "
+            f"{ratelines.worded(span['to_quality'], span['quality'])}"
+        )
+        rows.append(
+            marked_row(record, [*cells, word(reach if not math.isnan(span["from_quality"]) else "–")], record["curve"])
+        )
+    for place in range(len(tables)):
+        rows = with_best(rows, place)
+    rows.sort(key=lambda row: (not row.cells[0].has_value, row.cells[0].value if row.cells[0].has_value else 0.0))
+    columns = [Column("Codec", numeric=False)]
+    for quality, rate in tables:
+        columns.append(
+            Column(
+                f"{_measure(quality)}, {SIDES[rate]}",
+                f"bits over those of {anchor} at equal {_measure(quality)}, less 100 %",
+            )
+        )
+    columns.append(
+        Column(f"Over ({_measure(next(iter(tables))[0])})", "the qualities that both codecs reach", numeric=False)
+    )
+    base = f", the line {first['anchor_curve'].iloc[0]}" if len(first) and first["anchor_curve"].iloc[0] else ""
+    about = (
+        f"How many per cent fewer ({MINUS}) or more (+) bytes than `{anchor}`{base}, on the mean over the qualities "
+        "that both reach (Bjøntegaard delta rate: piecewise cubic Hermite interpolation, PCHIP, of log rate; of SSIM "
+        "in decibels). Behind it the 95 % interval of a bootstrap over images. Payload leaves headers out."
+    )
+    return Sheet(title, tuple(columns), tuple(rows), about, keys(rows), absent_lines(absent))
+
+
+def _measure(quality: str) -> str:
+    return {"psnr_db": "PSNR", "ssim": "SSIM"}.get(quality, quality.removesuffix("_db"))
+
+
+def _bd_cell(record: pd.Series, single: bool = False) -> Cell:
+    value = float(record["bd_rate_percent"])
+    if math.isnan(value) or bool(record["single"]) != single:
+        return Cell(hint=str(record["status"]))
+    text = signed(value)
+    if math.isfinite(record["low_percent"]):
+        text += f" [{_end(record['low_percent'])}, {_end(record['high_percent'])}]"
+    hint = "left out, since others of its points beat them: " + str(record["dropped"]) if record["dropped"] else ""
+    return Cell(text, value, hint=hint)
+
+
+def _end(value: float) -> str:
+    return signed(float(value)).removesuffix("\N{NO-BREAK SPACE}%")
+
+
+def _matched_sheet(anchor: str, tables: dict[tuple[str, str], pd.DataFrame]) -> Sheet | None:
+    """Codecs of a single point, at that point's quality."""
+    first = next(iter(tables.values()))
+    indexed = [table.set_index(["codec", "curve"]) for table in tables.values()]
+    rows: list[Row] = []
+    for _, record in first[first["single"] & (first["status"] != bdrate.ANCHOR)].iterrows():
+        key = (record["codec"], record["curve"])
+        cells = [_bd_cell(table.loc[key], single=True) if key in table.index else Cell() for table in indexed]
+        if any(cell.has_value for cell in cells):
+            at = number(record["from_quality"], "{:.1f}".format)
+            rows.append(marked_row(record, [at, *cells], str(record["curve"])))
+    if not rows:
+        return None
+    columns = [Column("Codec", numeric=False), Column("Its PSNR dB", "the mean PSNR of its only point")]
+    for quality, rate in tables:
+        hint = f"bytes over those of {anchor} at the point's own {_measure(quality)}, less 100 %"
+        columns.append(Column(f"{_measure(quality)}, {SIDES[rate]}", hint))
+    about = f"Lines of one point have no range: each is compared with `{anchor}` at the quality of that point."
+    return Sheet(
+        "Single points at matched distortion", tuple(columns), tuple(rows), about, keys(rows), open=len(rows) <= 6
+    )
+
+
+# ---- against time ---------------------------------------------------------------------------------------------------
+
+
+def pareto_sheets(points: pd.DataFrame) -> list[Sheet]:
+    """Rate at 30 dB against encoding and decoding time: who is dominated, and by whom; and the same without loss."""
+    sheets = []
+    for lossless in (False, True):
+        tables = [pareto.table(points, cost=cost, lossless=lossless) for cost in pareto.COSTS]
+        rows = []
+        for (_, encode), (_, decode) in zip(tables[0].iterrows(), tables[1].iterrows(), strict=True):
+            if encode["status"] and decode["status"]:
+                continue
+            cells = [number(encode["bits_per_pixel"], wording.rate)]
+            for record in (encode, decode):
+                cells.append(
+                    number(record["cost_s"], wording.seconds, str(record["settings"]), bool(record["unsteady"]))
+                )
+                cells.append(_standing(record))
+            rows.append(marked_row(encode, cells, str(encode["curve"])))
+        if len(rows) < 2:
+            continue
+        rows.sort(key=lambda row: row.cells[0].value)
+        columns = [Column("Codec", numeric=False), Column("bpp", "bits per pixel there")]
+        for title in ("Encode", "Decode"):
+            columns.append(Column(title, f"seconds an image to {title.lower()}, read between the same two points"))
+            columns.append(Column(f"{title}: beaten by", "a codec with no more bits and no more time", numeric=False))
+        where = "Without loss" if lossless else f"At {TARGET_DB:g} dB"
+        about = (
+            f"{where}: rate against time. **front**: no other codec is both smaller and faster. Otherwise the one that "
+            "is; in brackets where the times are nearer than their spread."
+        )
+        title = "Rate against time, " + ("lossless" if lossless else f"at {TARGET_DB:g} dB")
+        sheets.append(Sheet(title, tuple(columns), tuple(rows), about, keys(rows), open=False))
+    return sheets
+
+
+def _standing(record: pd.Series) -> Cell:
+    if record["status"]:
+        return Cell(hint=str(record["status"]))
+    if record["front"]:
+        return Cell("front", hint="nothing beats it in both", best=True)
+    name = str(record["dominated_by"])
+    return word(name if record["clear"] else f"({name})")

@@ -1,0 +1,174 @@
+"""Encode and decode times against rate at equal quality, and the table of speed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from codecbench import figures, pareto, speedtable, wording
+from codecbench.curves import TARGET_DB, nearest_quality, restored, short_settings, telling_settings
+from codecbench.report.context import Context, safe_name
+from codecbench.report.section import Section
+from codecbench.report.tabling import with_short_settings
+
+KINDS = (("speed-encode", "encode_s", "Encoding time"), ("speed-decode", "decode_s", "Decoding time"))
+LEVELS_DB = (20.0, 25.0, 30.0, 35.0, 40.0, 45.0)
+"""The levels of PSNR at which codecs may be compared; those that two lines reach are offered."""
+NEAR, LOSSLESS = "near", "lossless"
+
+
+def section(context: Context) -> Section | None:
+    """Plots and the table of every dataset; None where nothing was measured."""
+    if not (context.points["images"] > 0).any():
+        return None
+    datasets = []
+    for label in context.datasets:
+        points = context.of(label)
+        if (points["images"] > 0).any():
+            drawings, lacking = _drawings(context, label, points)
+            datasets.append({"label": label, "drawings": drawings, "lacking": lacking, "speed": _table(points)})
+    data = plot_data(context)
+    html = context.render(
+        "speed.html.j2", datasets=datasets, meaning=wording.column_meanings(), drawable=bool(data["datasets"])
+    )
+    return Section("speed", "Speed", html, data, "speed.js", "speed.css")
+
+
+def _drawings(context: Context, label: str, points: pd.DataFrame) -> tuple[list[dict[str, str]], list[str]]:
+    drawings, lacking = [], []
+    for kind, time, title in KINDS:
+        timed = points[points[time].notna() & (points[time] > 0) & (points["bits_per_pixel"] > 0)]
+        hosts = sorted(set(timed["timed_on"]))
+        for host in hosts:  # times of different machines do not stand in one plot
+            figure = figures.speed(context.points[context.points["timed_on"] == host], label, time, context.styles)
+            file, where = (f"-{safe_name(host)}", f", machine {host or 'unknown'}") if len(hosts) > 1 else ("", "")
+            name = f"{kind}-{safe_name(label)}{file}"
+            drawings.append(context.drawing(name, figure, f"{title} per image on {label}{where}"))
+        if len(hosts) > 1 and kind == "speed-encode":
+            lacking.append(f"Times here are from {len(hosts)} machines, and compare on one machine only.")
+        if not hosts:
+            lacking.append(f"{title} is not shown: no timings were taken here.")
+    return drawings, lacking
+
+
+def _table(points: pd.DataFrame) -> dict[str, Any] | None:
+    """The table of speed of a dataset; None without times."""
+    table = speedtable.speeds(points)
+    if table.empty:
+        return None
+    rows = with_short_settings(table, points)
+    fastest = rows[~rows["harness"] & ~rows["unsteady"].astype(bool)]
+    best = {
+        column: set(fastest.loc[fastest.groupby("timed_on")[column].idxmax().dropna()].index)
+        for column in ("encode_images_per_s", "decode_images_per_s")
+        if fastest[column].notna().any()
+    }
+    records = [
+        row | {"best": [column for column, places in best.items() if index in places]}
+        for index, row in zip(rows.index, rows.to_dict("records"), strict=True)
+    ]
+    return speedtable.about(table) | {"rows": records}
+
+
+def plot_data(context: Context) -> dict[str, Any]:
+    """What the script draws: rates and times of every codec, at levels of quality.
+
+    Returns:
+        ``levels`` (pairs of key and words, the first to be shown first), ``machines`` and ``datasets``: by label,
+        ``levels`` (by key and time the rows, of which those with a ``status`` cannot be drawn) and ``harness`` (by
+        time what ``none`` takes on each machine).
+    """
+    usable = context.points[(context.points["images"] > 0) & (context.points["bits_per_pixel"] > 0)]
+    timed = usable[(usable["encode_s"] > 0) | (usable["decode_s"] > 0)]
+    machines = sorted({_machine(row) for row in timed[["timed_on", "device", "threads"]].to_dict("records")})
+    codecs = usable[usable["codec"] != speedtable.HARNESS]
+    by_level = _by_level(codecs, machines) if machines else {}
+    levels = [key for key, found in by_level.items() if _reached(found) >= (1 if key == LOSSLESS else 2)]
+    decibels = sorted((key for key in levels if key != LOSSLESS), key=lambda key: abs(float(key) - TARGET_DB))
+    words = {key: "lossless" if key == LOSSLESS else f"{key} dB" for key in levels}
+    datasets = {}
+    for label in (label for label in context.datasets if (timed["dataset"] == label).any()):
+        harness = usable[(usable["dataset"] == label) & (usable["codec"] == speedtable.HARNESS)]
+        near = {time: _nearest(codecs[codecs["dataset"] == label], time, machines) for _, time, _ in KINDS}
+        datasets[label] = {
+            "levels": {key: {time: rows.get(label, []) for time, rows in by_level[key].items()} for key in levels}
+            | {NEAR: near},
+            "harness": {time: _harness(harness, time, machines) for _, time, _ in KINDS},
+        }
+    return {
+        "first": [*decibels, *levels, NEAR][0],
+        "levels": [*([key, words[key]] for key in levels), [NEAR, f"each nearest to {TARGET_DB:g} dB"]],
+        "machines": machines,
+        "datasets": datasets,
+    }
+
+
+def _by_level(codecs: pd.DataFrame, machines: list[str]) -> dict[str, dict[str, dict[str, list[dict[str, Any]]]]]:
+    """Rows for the script by level, time and dataset."""
+    found: dict[str, dict[str, dict[str, list[dict[str, Any]]]]] = {}
+    spans = codecs.groupby(["dataset", "codec", "curve"])["psnr_db"].agg(["min", "max"])
+    within = [level for level in LEVELS_DB if ((spans["min"] <= level) & (spans["max"] >= level)).sum() > 1]
+    for key in (*(f"{level:g}" for level in within), *([LOSSLESS] if restored(codecs).any() else [])):
+        for _, time, _ in KINDS:
+            if key == LOSSLESS:
+                table = pareto.table(codecs, cost=time, lossless=True)
+            else:
+                table = pareto.table(codecs, cost=time, quality_db=float(key))
+            found.setdefault(key, {})[time] = {
+                str(label): [_row(row, machines) for row in rows.to_dict("records")]
+                for label, rows in table.groupby("dataset", sort=False)
+            }
+    return found
+
+
+def _reached(found: Mapping[str, Mapping[str, list[dict[str, Any]]]]) -> int:
+    """How many lines have a time at a level, on the dataset where most have."""
+    tables = [rows for by_dataset in found.values() for rows in by_dataset.values()]
+    return max((sum("cost" in row for row in rows) for rows in tables), default=0)
+
+
+def _harness(rows: pd.DataFrame, time: str, machines: list[str]) -> list[list[float]]:
+    """What ``none`` takes: pairs of machine and seconds."""
+    timed = rows[rows[time] > 0]
+    return [[machines.index(_machine(row)), float(row[time])] for row in timed.to_dict("records")]
+
+
+def _machine(row: Any) -> str:
+    """What times must share to be compared, in words."""
+    threads = "" if wording.absent(row["threads"]) else f"{int(row['threads'])} thread" + "s" * (row["threads"] != 1)
+    return ", ".join(part for part in (row["timed_on"] or "one machine", str(row["device"] or ""), threads) if part)
+
+
+def _row(row: Mapping[Any, Any], machines: list[str]) -> dict[str, Any]:
+    """A row of a table of fronts for the script, without what is empty."""
+    name = f"{row['label']} {row['curve']}" if row["curve"] else str(row["label"])
+    about: dict[str, Any] = {"codec": row["codec"], "name": name}
+    if row["status"]:
+        return about | {"status": str(row["status"])}
+    about |= {"mark": row["mark"], "bpp": row["bits_per_pixel"], "cost": row["cost_s"], "iqr": row["cost_iqr_s"]}
+    about |= {"by": row["dominated_by"], "front": bool(row["front"]), "unsteady": bool(row["unsteady"])}
+    about |= {"settings": row["settings"], "machine": machines.index(_machine(row)), "clear": bool(row["clear"])}
+    return {key: value for key, value in about.items() if value not in ("", False) and not wording.absent(value)}
+
+
+def _nearest(points: pd.DataFrame, time: str, machines: list[str]) -> list[dict[str, Any]]:
+    """The measured points nearest to ``TARGET_DB``; without a front, since their qualities differ."""
+    found = []
+    keys = {codec: telling_settings(list(members["settings"])) for codec, members in points.groupby("codec")}
+    for row in nearest_quality(points).to_dict("records"):
+        about: dict[str, Any] = {"codec": row["codec"], "name": str(row["label"])}
+        if wording.absent(row[time]) or not row[time] > 0:
+            found.append(about | {"status": pareto.NO_TIME})
+            continue
+        about |= {"mark": row["mark"], "bpp": row["bits_per_pixel"], "cost": row[time], "psnr": row["psnr_db"]}
+        about |= {
+            "settings": short_settings(row["settings"], keys[row["codec"]]),
+            "machine": machines.index(_machine(row)),
+        }
+        about |= {"unsteady": bool(row["unsteady"])}
+        found.append(
+            {key: value for key, value in about.items() if value not in ("", False) and not wording.absent(value)}
+        )
+    return found

@@ -1,0 +1,102 @@
+"""Reports of made-up runs, and the browser that opens them: what the report's tests share."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+from runs import METRIC, MadeUpRun
+
+from codecbench import looks, report
+from codecbench.report import write_report
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 800}
+NASTY = "<img src=x onerror=alert(1)>\"&'</script>"
+"""What no page may take for markup, wherever it stands."""
+
+Opened = Callable[..., Page]
+
+
+def chromium() -> str | None:
+    """The browser's path; None where there is none."""
+    return next((found for name in NAMES if (found := shutil.which(name))), None)
+
+
+@contextmanager
+def figures_as_stubs() -> Iterator[None]:
+    """Static figures are drawn and not rendered: tests of the page need them little, and they take the longest."""
+    stub = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 4 3"/>'
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(looks, "_save", lambda figure, **how: stub)
+        yield
+
+
+def quick_report(run: MadeUpRun, sections: tuple[str, ...] = (), **options: Any) -> Path:
+    """A run's report, with stubs for its static figures, and with some of its sections only where they are named."""
+    with figures_as_stubs(), pytest.MonkeyPatch.context() as patch:
+        if sections:
+            patch.setattr(report, "SECTIONS", sections)
+        return write_report(run.store, **options)
+
+
+def large_run(path: Path, codecs: int = 30) -> MadeUpRun:
+    """Many codecs of eight points each on two datasets, with times and pictures: as large as a report should get."""
+    names = [f"codec_{number:02}" for number in range(codecs)]
+    run = MadeUpRun(path, {"digits": (28, 28, 1), "photos": (64, 64, 3)}, names)
+    for label, shape in run.datasets.items():
+        size = shape[0] * shape[1] * shape[2]
+        for number, name in enumerate(names):
+            for quality in range(8):
+                sizes = [round(size * (0.02 + 0.03 * quality) * (1 + number / 40)) + image for image in range(8)]
+                seconds = 1e-4 * (1 + number) * (1 + quality)
+                run.point(
+                    label,
+                    name,
+                    {"quality": 10 * quality + 5},
+                    num_bytes=sizes,
+                    mse=0.02 * 2.0**-quality * (1 + number / 60),
+                    ssim=1 - 0.2 * 2.0**-quality,
+                    encode_s=(seconds,) * 5,
+                    decode_s=(seconds / 2,) * 5,
+                )
+    return run
+
+
+def varied_run(path: Path) -> MadeUpRun:
+    """Two datasets and codecs of every kind: two curves of one codec, lossless ones, a learned one, unsteady times."""
+    run = MadeUpRun(
+        path,
+        {"mnist": (28, 28, 1), "stl10": (32, 32, 3)},
+        ["jpeg", "webp", "png", "none"],
+        {"net": ("mnist",)},
+        metrics={"likeness": METRIC},
+    )
+    steady, shaky = (1e-3,) * 5, (1e-5, 1e-5, 2e-5, 9e-5, 9e-5)
+    for label in run.datasets:
+        for chroma, more in (("4:2:0", 1.0), ("4:4:4", 1.3)):
+            for quality, size, mse in ((10, 60, 0.01), (50, 90, 0.001), (90, 150, 0.0001)):
+                sizes = [round(more * (size + image)) for image in range(8)]
+                settings = {"quality": quality, "subsampling": chroma}
+                run.point(label, "jpeg", settings, num_bytes=sizes, mse=mse, ssim=1 - 3 * mse, encode_s=steady)
+        for quality, size, mse in ((10, 50, 0.008), (50, 80, 0.0008), (90, 140, 0.00009)):
+            sizes = [size + 3 * image for image in range(8)]
+            run.point(label, "webp", {"quality": quality}, num_bytes=sizes, mse=mse, ssim=1 - 3 * mse, encode_s=shaky)
+        run.point(label, "png", num_bytes=300, mse=0.0, lossless=True, encode_s=(2e-3,) * 5)
+        run.point(label, "none", num_bytes=800, mse=0.0, lossless=True, encode_s=(1e-6,) * 5)
+        run.point(label, "net", {"latent": "int8"}, num_bytes=40, mse=0.004, ssim=0.95, encode_s=(5e-3,) * 5)
+    return run

@@ -1,0 +1,414 @@
+"""The image browser in a real browser: exact pixels, slider, presets, errors, keyboard, phone; and what it embeds."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from pages import PHONE, Opened, figures_as_stubs
+from PIL import Image
+from playwright.sync_api import Locator, Page
+from runs import MadeUpRun
+
+from codecbench import keeping, report
+from codecbench.codec import Images
+from codecbench.records import CodecSpec, Task
+from codecbench.report import look, strips
+from codecbench.report.context import Context
+
+SHAPES = {"gray": (12, 10, 1), "colour": (20, 24, 3)}
+JPEG = ((10, 40, 0.01), (50, 100, 0.002), (90, 300, 0.0002))
+WEBP = ((20, 30, 0.008), (60, 95, 0.0018), (95, 280, 0.0001))
+
+
+def altered(image: Images, seed: int) -> Images:
+    """A made-up reconstruction, with errors of up to 20 levels."""
+    random = np.random.default_rng(seed)
+    return (image.astype(int) + random.integers(-20, 21, image.shape)).clip(0, 255).astype(np.uint8)
+
+
+def picture_of(codec: str, quality: int, image: Images) -> Images:
+    return altered(image, quality + (1000 if codec == "webp" else 0))
+
+
+def look_run(path: Path) -> MadeUpRun:
+    """Two lossy codecs and one that restores everything; one image is webp's worst, kept with jpeg's of it."""
+    run = MadeUpRun(path, SHAPES, ["jpeg", "webp", "png"])
+    for label, shape in SHAPES.items():
+        for codec, points in (("jpeg", JPEG), ("webp", WEBP)):
+            for quality, size, mse in points:
+                task = run.point(label, codec, {"quality": quality}, num_bytes=size, mse=mse, ssim=1 - 10 * mse)
+                made = {i: picture_of(codec, quality, run.image(shape, i)) for i in (0, 1)}
+                run.store.write_samples(f"{task.id}.npz", made)
+        run.point(label, "png", num_bytes=500, mse=0.0, lossless=True)
+    worst_case(run, "colour", "webp", 60, 5)
+    worst_case(run, "colour", "jpeg", 50, 5, of="webp")
+    return run
+
+
+def worst_case(run: MadeUpRun, label: str, codec: str, quality: int, index: int, of: str | None = None) -> None:
+    """Keeps one image as a codec's worst."""
+    original = run.image(SHAPES[label], index)
+    spec = CodecSpec.of(codec, {"quality": quality})
+    task = Task(label, spec, (index,), SHAPES[label], (), f"print-{codec}")
+    key = f"{quality:024d}"
+    about = {
+        "format": keeping.FORMAT,
+        "dataset": label,
+        "codec": codec,
+        "settings": spec.settings_text,
+        "codec_fingerprint": task.codec_fingerprint,
+        "data_fingerprint": f"pixels of {label}",
+        "worst_of": of or codec,
+        "key": f"{60:024d}",
+    }
+    request = keeping.Request(task, (keeping.Wanted(index),), key, about)
+    kept = keeping.kept(keeping.Wanted(index), original, picture_of(codec, quality, original), 77)
+    keeping.write(run.store, request, [kept], {})
+
+
+def page_of(run: MadeUpRun) -> Path:
+    """The page with this section alone."""
+    with figures_as_stubs(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "SECTIONS", ("look",))
+        return report.write_report(run.store)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> MadeUpRun:
+    return look_run(tmp_path_factory.mktemp("look"))
+
+
+@pytest.fixture(scope="module")
+def written(run: MadeUpRun) -> Path:
+    return page_of(run)
+
+
+@pytest.fixture
+def page(written: Path, open_page: Opened) -> Page:
+    opened = open_page(written)
+    ready(opened)
+    return opened
+
+
+def ready(page: Page) -> None:
+    """Waits until what was chosen last is drawn."""
+    page.set_default_timeout(5_000)
+    page.wait_for_selector("#look[data-ready]")
+
+
+def field(page: Page, label: str) -> Locator:
+    own = page.locator("label.field").filter(has=page.get_by_text(label, exact=True))
+    return own.locator("select, input")
+
+
+def choose(page: Page, label: str, value: str) -> None:
+    field(page, label).select_option(value)
+    ready(page)
+
+
+def view(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+    ready(page)
+
+
+def canvas(page: Page, number: int = 0) -> Images:
+    """The pixels of a pane as the browser has them, one a pixel of the image at zoom 1: uint8 (H, W, 3)."""
+    uri = page.locator(".look-stage canvas").nth(number).evaluate("own => own.toDataURL('image/png')")
+    return pixels(uri.partition(",")[2])
+
+
+def zoomed_out(page: Page) -> None:
+    field(page, "Zoom").fill("1")
+    ready(page)
+
+
+def in_colour(image: Images) -> Images:
+    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+
+
+def point_texts(page: Page) -> list[str]:
+    fields = [field(page, f"{side}: point") for side in "AB"]
+    return [field.input_value() if field.count() else "" for field in fields]
+
+
+# ---- pixels ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("label", SHAPES)
+def test_the_slider_shows_a_on_the_left_and_b_on_the_right_exactly(page: Page, run: MadeUpRun, label: str) -> None:
+    page.get_by_role("button", name=label, exact=True).click()
+    for name, value in (
+        ("A: codec", "jpeg"),
+        ("A: point", "quality=10"),
+        ("B: codec", "webp"),
+        ("B: point", "quality=95"),
+    ):
+        choose(page, name, value)
+    zoomed_out(page)
+    first = run.image(SHAPES[label], 0)
+    a, b = (in_colour(picture_of(*point, first)) for point in (("jpeg", 10), ("webp", 95)))
+    slider = page.get_by_role("slider", name="How much of A")
+    slider.fill("100")
+    np.testing.assert_array_equal(canvas(page), a)
+    slider.fill("0")
+    np.testing.assert_array_equal(canvas(page), b)
+    slider.fill("50")
+    half = SHAPES[label][1] // 2
+    np.testing.assert_array_equal(canvas(page), np.concatenate([a[:, :half], b[:, half:]], axis=1))
+
+
+def test_the_slider_is_moved_by_keys_and_by_the_pointer(page: Page) -> None:
+    slider = page.get_by_role("slider", name="How much of A")
+    assert float(slider.input_value()) == 50
+    slider.focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowLeft")
+    assert float(slider.input_value()) == 40
+    before = canvas(page)
+    box = page.locator(".look-stage canvas").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + 40, steps=3)
+    page.mouse.up()
+    assert float(slider.input_value()) == pytest.approx(90, abs=1)
+    assert (canvas(page) != before).any()
+
+
+def test_zoom_keeps_pixels_crisp_and_the_picture_can_be_moved(page: Page, run: MadeUpRun) -> None:
+    choose(page, "B: codec", "original")
+    field(page, "Zoom").fill("3")
+    page.get_by_role("slider", name="How much of A").fill("0")
+    first = in_colour(run.image(SHAPES["gray"], 0))
+    np.testing.assert_array_equal(canvas(page), first.repeat(3, axis=0).repeat(3, axis=1))
+    page.set_viewport_size({"width": 390, "height": 500})
+    page.get_by_role("button", name="colour", exact=True).click()
+    field(page, "Zoom").fill("16")
+    ready(page)
+    assert page.locator(".look-stage.pans").count() == 1
+    before = canvas(page)
+    page.locator(".look-stage").focus()
+    page.keyboard.press("ArrowRight")
+    assert (canvas(page) != before).any()
+
+
+def test_errors_are_those_of_the_pixels_and_the_factor_is_said(page: Page, run: MadeUpRun) -> None:
+    page.get_by_role("button", name="colour", exact=True).click()
+    for name, value in (
+        ("A: codec", "jpeg"),
+        ("A: point", "quality=50"),
+        ("B: codec", "webp"),
+        ("B: point", "quality=60"),
+    ):
+        choose(page, name, value)
+    view(page, "Errors")
+    zoomed_out(page)
+    choose(page, "Amplified", "4")
+    first = run.image(SHAPES["colour"], 0)
+    for number, point in enumerate((("jpeg", 50), ("webp", 60))):
+        difference = np.abs(first.astype(int) - picture_of(*point, first))
+        np.testing.assert_array_equal(canvas(page, number), (4 * difference).clip(max=255))
+        caption = page.locator(".look-stage figcaption").nth(number).inner_text()
+        assert f"errors ×4, the largest {difference.max()} of 255" in caption
+    choose(page, "Amplified", "0")
+    assert "errors ×8" in page.locator(".look-stage figcaption").first.inner_text()  # 8 · 20 levels still fit
+
+
+# ---- choosing -------------------------------------------------------------------------------------------------------
+
+
+def test_presets_choose_the_nearest_point_of_this_image_and_say_how_near(page: Page) -> None:
+    choose(page, "A: codec", "jpeg")
+    choose(page, "B: codec", "webp")
+    choose(page, "A: point", "quality=50")
+    choose(page, "Match", "bytes")
+    assert point_texts(page) == ["quality=50", "quality=60"]  # 100 and 95 bytes
+    near = page.locator(".look-near")
+    assert near.inner_text().startswith("B has 5.0 % fewer bytes than A")
+    choose(page, "A: point", "quality=90")
+    assert point_texts(page) == ["quality=90", "quality=95"]
+    choose(page, "Match", "psnr")
+    choose(page, "A: point", "quality=10")
+    assert point_texts(page) == ["quality=10", "quality=20"]
+    assert "its PSNR is 0.97 dB higher" in near.inner_text()  # ten times the log of 0.01 / 0.008
+    target = field(page, "Both near (dB)")
+    target.fill("37.5")
+    target.press("Enter")
+    assert point_texts(page) == ["quality=90", "quality=95"]
+    choose(page, "B: codec", "png")
+    assert "B restores every pixel" in near.inner_text()
+    assert "No nearer point is in this page" in near.inner_text()
+
+
+def test_the_table_has_bytes_rate_psnr_and_ssim_of_the_image(page: Page) -> None:
+    choose(page, "A: codec", "jpeg")
+    choose(page, "A: point", "quality=50")
+    choose(page, "B: codec", "png")
+    cells = [row.inner_text().split("\t")[1:] for row in page.locator(".look-figures tbody tr").all()]
+    assert cells[1] == ["100", "500"]
+    assert cells[2] == [f"{8 * 100 / 120:.3f}", f"{8 * 500 / 120:.2f}"]
+    assert cells[3] == [f"{-10 * np.log10(0.002):.2f} dB", "every pixel restored"]
+    assert cells[4] == ["0.9800", "1.0000"]
+
+
+def test_thumbnails_change_the_image(page: Page, run: MadeUpRun) -> None:
+    choose(page, "B: codec", "original")
+    page.get_by_role("button", name="image 1", exact=True).click()
+    ready(page)
+    page.get_by_role("slider", name="How much of A").fill("0")
+    zoomed_out(page)
+    np.testing.assert_array_equal(canvas(page), in_colour(run.image(SHAPES["gray"], 1)))
+    assert "image 1, 10×12 pixels" in page.locator(".look-about").inner_text()
+
+
+def test_flicker_waits_where_motion_is_unwanted_and_keys_start_it(written: Path, open_page: Opened) -> None:
+    page = open_page(written, reduced_motion="reduce")
+    ready(page)
+    view(page, "Flicker")
+    before = canvas(page)
+    page.wait_for_timeout(750)
+    np.testing.assert_array_equal(canvas(page), before)
+    page.locator(".look-stage").focus()
+    page.keyboard.down("o")
+    original = canvas(page)
+    assert (original != before).any()
+    page.keyboard.up("o")
+    np.testing.assert_array_equal(canvas(page), before)
+    page.keyboard.press("f")
+    assert page.get_by_role("button", name="Stop the flicker").count() == 1
+    page.wait_for_function(
+        "() => document.querySelector('.look-stage figcaption').textContent.includes('now the original')"
+    )
+    np.testing.assert_array_equal(canvas(page), original)
+
+
+def test_a_worst_image_opens_against_the_codec_kept_with_it(page: Page, run: MadeUpRun) -> None:
+    page.get_by_role("button", name="colour", exact=True).click()
+    page.locator(".look-worst summary").click()
+    page.locator(".look-worst").get_by_role("button", name="image 5").click()
+    ready(page)
+    assert point_texts(page) == ["quality=60", "quality=50"]
+    zoomed_out(page)
+    page.get_by_role("slider", name="How much of A").fill("100")
+    np.testing.assert_array_equal(canvas(page), picture_of("webp", 60, run.image(SHAPES["colour"], 5)))
+
+
+def test_other_sections_and_links_open_it_and_it_says_what_it_lacks(written: Path, open_page: Opened) -> None:
+    page = open_page(written, "#look?dataset=colour&image=1&a=webp&as=quality%3D20&b=png&view=side")
+    ready(page)
+    assert "colour, image 1" in page.locator(".look-about").inner_text()
+    assert point_texts(page)[0] == "quality=20"
+    assert page.locator(".look-stage canvas").count() == 2
+    page.evaluate('codecbench.jump("look", {dataset: "colour", image: 5, a: "webp", b: "jpeg"})')
+    ready(page)
+    assert "image 5" in page.locator(".look-about").inner_text()
+    page.evaluate('codecbench.jump("look", {dataset: "gray", image: 7, a: "jpeg", b: "webp"})')
+    ready(page)
+    assert "Image 7 of gray is not in this page" in page.locator("#look [role=status]").inner_text()
+    assert "image=0" in page.evaluate("location.hash")
+
+
+def test_on_a_phone_everything_fits_and_panes_stand_below_one_another(written: Path, open_page: Opened) -> None:
+    page = open_page(written, viewport=PHONE, has_touch=True)
+    ready(page)
+    page.get_by_role("button", name="colour", exact=True).click()
+    view(page, "Side by side")
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    first, second = (page.locator(".look-stage canvas").nth(number).bounding_box() for number in (0, 1))
+    assert first is not None
+    assert second is not None
+    assert second["y"] >= first["y"] + first["height"]
+    assert first["x"] + first["width"] <= PHONE["width"]
+
+
+# ---- what the page holds --------------------------------------------------------------------------------------------
+
+
+def data_of(run: MadeUpRun, path: Path, **patches: Any) -> tuple[Any, str]:
+    with figures_as_stubs(), pytest.MonkeyPatch.context() as patch:
+        for name, value in patches.items():
+            patch.setattr(look, name, value)
+        found = look.section(Context(run.store, path))
+    assert found is not None
+    return found.data, str(found.html)
+
+
+def pixels(strip: str) -> Images:
+    """A picture in base64, uint8 (H, W, 3)."""
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(strip))).convert("RGB"))
+
+
+def test_strips_hold_every_pixel_and_what_is_restored_is_not_held_twice(run: MadeUpRun, tmp_path: Path) -> None:
+    data, _ = data_of(run, tmp_path)
+    gray = next(own for own in data["datasets"] if own["label"] == "gray")
+    originals = np.concatenate([run.image(SHAPES["gray"], i) for i in (0, 1)])
+    np.testing.assert_array_equal(pixels(data["strips"][gray["images"][0]["strip"]]), in_colour(originals))
+    codecs = {codec["name"]: codec["points"] for codec in gray["codecs"]}
+    assert [point["strip"] for point in codecs["png"]] == [None]
+    assert [point["cells"][0][0] for point in codecs["jpeg"]] == [40, 100, 300]
+
+
+def test_a_small_budget_is_kept_to_and_what_is_left_out_is_said(run: MadeUpRun, tmp_path: Path) -> None:
+    everything, _ = data_of(run, tmp_path)
+    data, html = data_of(run, tmp_path, BUDGET=9_000)
+    size = sum(len(strip) for strip in data["strips"])
+    assert size <= 9_000 < sum(len(strip) for strip in everything["strips"])
+    assert "So that the page stays small, it holds of colour" in html
+
+
+def test_other_sections_are_told_which_images_the_page_holds(run: MadeUpRun, tmp_path: Path) -> None:
+    context = Context(run.store, tmp_path)
+    assert look.images_in_page(context, "colour") == {0, 1}  # image 5 stands there through two codecs alone
+    assert look.images_in_page(context, "none of these") == set()
+
+
+def test_a_run_without_pictures_says_so(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"gray": (12, 10, 1)}, ["jpeg"])
+    for quality, size, mse in JPEG:
+        run.point("gray", "jpeg", {"quality": quality}, num_bytes=size, mse=mse, pictures=False)
+    data, html = data_of(run, tmp_path)
+    assert data is None
+    assert "No pictures can be shown: this run kept no reconstructions." in html
+
+
+def points_of(rates: Sequence[float], qualities: Sequence[float], codec: str) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "codec": codec,
+            "settings": [f"rank={number}" for number in range(len(rates))],
+            "bits_per_pixel": rates,
+            "psnr_db": qualities,
+            "images": 8,
+            "exact_images": 0,
+        }
+    )
+
+
+def test_points_are_near_rates_that_most_codecs_reach() -> None:
+    low = points_of([0.1, 0.4, 1.6, 6.4], [20, 26, 32, 38], "low")
+    high = points_of([1.6, 3.2, 6.4, 25.6], [24, 30, 36, 40], "high")
+    single = points_of([0.01], [10], "single")
+    found = strips.targets(pd.concat([low, high, single], ignore_index=True), 2)
+    assert found.rates == pytest.approx([0.1 * 256**0.25, 0.1 * 256**0.75])  # both spans, from 0.1 to 25.6
+    assert found.qualities_db == pytest.approx([25, 35])
+    assert strips.nearest_points(low, found) == ["rank=1", "rank=3"]
+    assert strips.nearest_points(high, found) == ["rank=0", "rank=2"]
+    assert strips.nearest_points(single, found) == ["rank=0"]
+    assert strips.targets(low[:0]) == strips.Targets()
+
+
+def test_images_of_several_sizes_and_one_in_gray_make_one_strip() -> None:
+    random = np.random.default_rng(0)
+    images = [random.integers(0, 256, shape, dtype=np.uint8) for shape in ((3, 5, 1), (4, 2, 3))]
+    strip = strips.stacked(images)
+    assert strip.shape == (7, 5, 3)
+    np.testing.assert_array_equal(strip[:3], np.repeat(images[0], 3, axis=2))
+    np.testing.assert_array_equal(strip[3:, :2], images[1])
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(strips.webp(strip)))), strip)
