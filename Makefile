@@ -34,11 +34,14 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Most tests wait for processes that they start, so a few at a time take little more than one.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
+
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
 test-all: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 benchmark: setup
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
         UsageError,
     )
     from codecbench.opening import open_codec, open_dataset
-    from codecbench.registry import register_codec, register_dataset
-    from codecbench.runner import Run, load_run, run
+    from codecbench.registry import register_codec, register_dataset, register_metric
+    from codecbench.results import Run, load_run
+    from codecbench.runner import run
+    from codecbench.setcodec import SetCodec
     from codecbench.settings import setting
 
 _HOMES = {
@@ -43,8 +45,10 @@ _HOMES = {
         "UsageError",
     ),
     "codecbench.opening": ("open_codec", "open_dataset"),
-    "codecbench.registry": ("register_codec", "register_dataset"),
-    "codecbench.runner": ("Run", "load_run", "run"),
+    "codecbench.registry": ("register_codec", "register_dataset", "register_metric"),
+    "codecbench.results": ("Run", "load_run"),
+    "codecbench.runner": ("run",),
+    "codecbench.setcodec": ("SetCodec",),
     "codecbench.settings": ("setting",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -62,6 +66,7 @@ __all__ = [
     "ImageSet",
     "PerImageCodec",
     "Run",
+    "SetCodec",
     "UnsupportedImageError",
     "UsageError",
     "__version__",
@@ -71,6 +76,7 @@ __all__ = [
     "open_dataset",
     "register_codec",
     "register_dataset",
+    "register_metric",
     "run",
     "setting",
 ]

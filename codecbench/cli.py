@@ -7,15 +7,19 @@ import sys
 import click
 
 from codecbench import __version__
+from codecbench.commands.bd import bd
 from codecbench.commands.check import check
 from codecbench.commands.compare import compare
 from codecbench.commands.data import data
+from codecbench.commands.decode import decode
+from codecbench.commands.encode import encode
 from codecbench.commands.list import list_
 from codecbench.commands.match import match
 from codecbench.commands.new import new
 from codecbench.commands.options import Interrupted
 from codecbench.commands.report import report
 from codecbench.commands.run import run
+from codecbench.commands.show import show
 from codecbench.commands.train import train
 from codecbench.errors import CodecbenchError, PluginError, UsageError
 
@@ -68,5 +72,5 @@ def cli() -> None:
     """
 
 
-for command in (run, report, match, compare, list_, new, check, data, train):
+for command in (run, show, report, match, bd, compare, list_, new, check, data, train, encode, decode):
     cli.add_command(command)

@@ -1,4 +1,4 @@
-"""What a report shows of learned codecs, from what ``codecbench.exhibits`` keeps in the run folder."""
+"""What a report shows of learned codecs, from what their runs kept: latents, and logs of their training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from codecbench import exhibits, figures
+from codecbench import exhibits, figures, weightfiles
 from codecbench.codec import Images, format_shape
 from codecbench.exhibits import Exhibit
 from codecbench.notes import Note, count
@@ -160,7 +160,7 @@ def training(store: RunFolder, codecs: Sequence[str]) -> Training:
     """The training logs in a run folder, of the weights of some codecs."""
     found = Training()
     for codec in sorted(codecs):
-        logs, lacking = exhibits.training_logs(store, [codec])
+        logs, lacking = weightfiles.training_logs(store, [codec])
         found.logs |= logs
         found.codecs |= dict.fromkeys(logs, codec)
         found.lacking += lacking

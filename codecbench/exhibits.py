@@ -1,9 +1,8 @@
-"""What a run keeps to show how learned codecs see images: latents, their map in the plane, and training logs.
+"""What a run keeps to show how learned codecs see images: latents, and their map in the plane.
 
     RUN/latents/KEY.npz              one codec point on one dataset: the latents of the shown images, and points in the
                                      principal plane of the latents of up to 2,000 of the run's images
     RUN/latents/KEY.json             why there are none
-    RUN/training/WEIGHTS-SHA.csv     the training log that lay beside a weight file with this checksum
 
 A key covers the codec with its settings and fingerprint, and the images' pixels. What was made with another codec,
 other weights or other images stays on disk and never shows. A codec takes part by a method ``latents(images)`` from
@@ -16,7 +15,7 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,15 +25,13 @@ import numpy.typing as npt
 
 from codecbench import manifests
 from codecbench.codec import Images, format_shape
-from codecbench.errors import ContractError, StoreError
+from codecbench.errors import ContractError
 from codecbench.projection import principal_plane
 from codecbench.records import CodecSpec, Task, digest
-from codecbench.registry import CODECS, file_sha256
+from codecbench.registry import CODECS
 from codecbench.store import RunFolder
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from codecbench.plan import Plan, Source
 
 FORMAT = 1
@@ -44,10 +41,6 @@ MOST_NUMBERS = 1 << 26
 """Numbers in all latents of a map at most; large latents are mapped for fewer images."""
 BLOCK_BYTES = 1 << 24
 """Bytes of images that go through a codec at once."""
-MOST_LOG_BYTES = 4_000_000
-WEIGHTS = ".safetensors"
-LOG_COLUMNS = ("epoch", "train_loss", "held_out_mse")
-"""Columns that a training log has at least."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +140,7 @@ def _request(tasks: Sequence[Task], source: Source) -> Request:
     every = sorted(index for task in tasks for index in task.indices)
     # Evenly from all of them: data sets are often sorted by difficulty, class or source.
     chosen = np.linspace(0, len(every) - 1, min(len(every), MOST_IMAGES)).round().astype(int)
-    shown = sorted(index for task in tasks for index in task.shown)[:MOST_SHOWN]
+    shown = [index for task in tasks for index in task.shown][:MOST_SHOWN]
     indices = tuple(every[at] for at in chosen)
     return Request(tasks[0], indices, tuple(shown), source.selection.fingerprint)
 
@@ -332,77 +325,3 @@ def _read(file: Path) -> tuple[dict[str, Any], Exhibit] | None:
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
     return about, exhibit
-
-
-# ---- training logs --------------------------------------------------------------------------------------------------
-
-
-def logs_to_keep(store: RunFolder, codecs: Iterable[str]) -> dict[str, Path]:
-    """Training logs that lie beside the weights of some codecs and not in the run folder yet.
-
-    Args:
-        store: the run folder.
-        codecs: names of codecs that were planned.
-
-    Returns:
-        Files beside the weights, by the path in the run folder where each is to lie.
-    """
-    found = {}
-    for name in codecs:
-        for weights in (Path(file) for file in CODECS.get(name).weight_files()):
-            log = weights.with_suffix(".csv")
-            if weights.suffix == WEIGHTS and log.is_file() and log.stat().st_size <= MOST_LOG_BYTES:
-                place = f"training/{_log_name(weights.name, file_sha256(weights))}"
-                if not (store.path / place).is_file():
-                    found[place] = log
-    return found
-
-
-def keep_logs(store: RunFolder, logs: Mapping[str, Path]) -> None:
-    """Copies training logs into the run folder.
-
-    Raises:
-        StoreError: the folder cannot be written, or a log not be read.
-    """
-    for place, log in logs.items():
-        try:
-            content = log.read_bytes()
-        except OSError as error:
-            raise StoreError(f"cannot read {log}: {error.strerror or error}") from error
-        store.write_file(place, content)
-
-
-def training_logs(store: RunFolder, codecs: Iterable[str]) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    """The training logs of the weights that some codecs were measured with.
-
-    Args:
-        store: the run folder.
-        codecs: their names.
-
-    Returns:
-        By weights (``NAME``, or ``NAME-VARIANT`` where a codec has several): one row an epoch, with the columns
-        ``epoch``, ``train_loss``, ``held_out_mse``, and others where they were logged. And the weights without a log
-        that can be read.
-    """
-    import pandas as pd
-
-    logs: dict[str, pd.DataFrame] = {}
-    lacking = []
-    for codec in codecs:
-        for file, sha256 in sorted(store.manifest["codecs"][codec].get("weights", {}).items()):
-            if Path(file).suffix != WEIGHTS:
-                continue
-            try:
-                log = pd.read_csv(store.path / "training" / _log_name(file, sha256))
-                usable = all(pd.api.types.is_numeric_dtype(log[column]) for column in LOG_COLUMNS)
-            except (OSError, ValueError, KeyError):
-                usable = False
-            if usable and log["held_out_mse"].notna().any():
-                logs[Path(file).stem] = log
-            else:
-                lacking.append(Path(file).stem)
-    return logs, lacking
-
-
-def _log_name(weights: str, sha256: str) -> str:
-    return f"{Path(weights).stem}-{sha256[:12]}.csv"

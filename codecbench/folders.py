@@ -16,12 +16,16 @@ OWN = (
     "stamp.json",
     "summary.csv",
     "report.html",
+    "report.md",
     "figures",
     "parts",
     "timings",
     "samples",
+    "kept",
     "latents",
     "training",
+    "sets",
+    "sets.csv",
 )
 """Everything that codecbench writes into a run folder."""
 

@@ -20,16 +20,27 @@ DPI = 120
 """Dots an inch of a PNG; figures of images are laid out on whole dots of this size."""
 SHELF = {
     "avif": ("#0072b2", "o"),
+    "brotli": ("#d55e00", "X"),
+    "bz2": ("#cc79a7", "p"),
     "cond_ae": ("#b3342e", "*"),
+    "deflate": ("#7f7f7f", "o"),
+    "htj2k": ("#1b2a4e", "^"),
     "jpeg": ("#d55e00", "s"),
     "jpeg2000": ("#009e73", "^"),
+    "jpegls": ("#00868b", "d"),
+    "jpegxr": ("#8c564b", "s"),
+    "jxl": ("#e31a5f", "h"),
     "lossless_ae": ("#cc79a7", "D"),
     "lossy_ae": ("#e69f00", "v"),
+    "lzma": ("#009e73", "P"),
     "none": ("#56b4e9", "P"),
     "png": ("#6a3d9a", "X"),
+    "ppmd": ("#e69f00", "*"),
+    "qoi": ("#4d7c0f", "8"),
     "stl10_ae": ("#8c564b", "<"),
     "svd": ("#7f7f7f", ">"),
     "webp": ("#a6a100", "p"),
+    "zstd": ("#0072b2", "D"),
 }
 """Colour and marker of the codecs that come with codecbench, the same in every run: Okabe and Ito's colours and a few
 that stay apart from them, told apart by the colour-blind with the markers."""

@@ -8,7 +8,8 @@ off such a line; it says how far apart two codecs are, and cannot be set.
 Columns of the table, one row per dataset × point of the codec × curve of the other:
 
     dataset, codec, settings       the codec's measured point
-    <by>                           its error by the measure asked for: mse, mse_float, psnr_db or ssim
+    <by>                           its error by the measure asked for: mse, mse_float, psnr_db, ssim, or a metric of the
+                                   shelf that the run measured
     psnr_db                        at equal bits: its mean PSNR
     bits_per_image                 its rate
     against, curve                 the other codec, and which of its curves where it has several
@@ -41,7 +42,7 @@ from codecbench.selection import one_spec, select
 from codecbench.specs import RawSpec
 
 MEASURES = ("mse", "mse_float", "psnr_db", "ssim")
-"""Measures of error that can be matched."""
+"""Measures of error that can be matched in every run; the metrics of the shelf that it measured can, too."""
 WAYS = ("error", "bytes")
 """What can be held equal."""
 
@@ -81,7 +82,7 @@ def match(
         against: the codec whose curves are read, written in the same way.
         dataset: label of one dataset of the run; None for all.
         at: ``"error"`` to match at equal error, ``"bytes"`` at equal rate.
-        by: the measure of error, one of ``MEASURES``.
+        by: the measure of error, one of ``MEASURES`` or a metric of the shelf that the run measured.
 
     Returns:
         The table described above, in the order of the summary. What cannot be matched has a row with its reason.
@@ -92,8 +93,11 @@ def match(
     """
     if at not in WAYS:
         raise UnknownNameError("way to match", at, WAYS)
-    if by not in MEASURES:
-        raise UnknownNameError("measure of error", by, MEASURES)
+    metrics = manifest.get("metrics", {})
+    measures = (*MEASURES, *metrics)
+    if by not in measures:
+        raise UnknownNameError("measure of error", by, measures)
+    up = by in HIGHER_IS_BETTER or metrics.get(by, {}).get("better") == "higher"
     table = summary.reset_index(drop=True)
     labels = list(manifest["datasets"])
     if dataset is not None and dataset not in labels:
@@ -105,7 +109,7 @@ def match(
         raise UsageError(f"{ours.name} against itself: {got}; allowed: two codecs, or settings that differ")
     chosen = labels if dataset is None else [dataset]
     for spec, found in ((ours, points), (theirs, others)):
-        _require_values(table, spec, found[found["dataset"].isin(chosen)], by, chosen)
+        _require_values(table, spec, found[found["dataset"].isin(chosen)], by, chosen, measures)
     points, others = mark_points(points, manifest), mark_points(others, manifest)
     records: list[dict[str, Any]] = []
     for label in chosen:
@@ -118,7 +122,7 @@ def match(
             records += [_point(row, at, by) | {"status": NO_RESULTS, "note": note} for _, row in here.iterrows()]
         else:
             for _, row in here.iterrows():
-                records += _matches(row, there, at, by)
+                records += _matches(row, there, at, by, up)
         for record in records:
             record["against"] = theirs.name
     return _typed(records, at, by)
@@ -148,12 +152,14 @@ def columns(at: str, by: str) -> list[str]:
 # ---- which points ---------------------------------------------------------------------------------------------------
 
 
-def _require_values(table: pd.DataFrame, spec: RawSpec, points: pd.DataFrame, by: str, labels: Sequence[str]) -> None:
+def _require_values(
+    table: pd.DataFrame, spec: RawSpec, points: pd.DataFrame, by: str, labels: Sequence[str], measures: Sequence[str]
+) -> None:
     if points.empty:
         why = "; ".join(f"{label}: {_why_none(table, spec.name, label)}" for label in labels)
         raise UsageError(f"{spec.text} has no results to match ({why})")
     lossy = points[~restored(points)]
-    with_values = [name for name in MEASURES if lossy[name].notna().any()]
+    with_values = [name for name in measures if lossy[name].notna().any()]
     if len(lossy) and by not in with_values:
         where = "" if len(labels) > 1 else f" on {labels[0]}"
         raise UsageError(f"{spec.text} has no {by}{where}; allowed for it: {', '.join(with_values)}")
@@ -168,8 +174,11 @@ def _why_none(table: pd.DataFrame, codec: str, label: str) -> str:
 # ---- one point against the curves of the other codec ----------------------------------------------------------------
 
 
-def _matches(point: pd.Series, others: pd.DataFrame, at: str, by: str) -> list[dict[str, Any]]:
-    """The rows of one measured point: one a curve of the other codec, or one that says why there is none."""
+def _matches(point: pd.Series, others: pd.DataFrame, at: str, by: str, up: bool) -> list[dict[str, Any]]:
+    """The rows of one measured point: one a curve of the other codec, or one that says why there is none.
+
+    ``up`` tells that more is better by the measure.
+    """
     base, name = _point(point, at, by), str(others["codec"].iloc[0])
     base["note"] = _join(base["note"], _marks(others))
     exact = others[restored(others)]
@@ -188,9 +197,9 @@ def _matches(point: pd.Series, others: pd.DataFrame, at: str, by: str) -> list[d
         return [base | {"status": NOT_NUMERIC, "note": _join(f"{name} varies in {keys}", base["note"])}]
     rows = []
     for curve, members in lossy.groupby("curve", sort=False):
-        found = _on_curve(point, _whole_curve(members, others, swept), swept, at, by)
+        found = _on_curve(point, _whole_curve(members, others, swept), swept, at, by, up)
         rows.append(base | {"curve": curve, "swept": swept} | found | {"note": _join(found["note"], base["note"])})
-    _mark_best(rows, at, by)
+    _mark_best(rows, at, by, up)
     return rows
 
 
@@ -240,7 +249,7 @@ def _whole_curve(members: pd.DataFrame, others: pd.DataFrame, swept: str) -> pd.
     return line.assign(value=values).sort_values("value", kind="stable")
 
 
-def _on_curve(point: pd.Series, line: pd.DataFrame, swept: str, at: str, by: str) -> dict[str, Any]:
+def _on_curve(point: pd.Series, line: pd.DataFrame, swept: str, at: str, by: str, up: bool) -> dict[str, Any]:
     """Where a curve has a point's error (or rate), and what it costs (or gives) there."""
     target, name = RATE if at == "bytes" else by, str(line["codec"].iloc[0])
     there = ~restored(line).to_numpy(bool)
@@ -255,9 +264,9 @@ def _on_curve(point: pd.Series, line: pd.DataFrame, swept: str, at: str, by: str
     values, wanted = np.where(there, line[target].to_numpy(float), np.nan), float(point[target])
     places = crossings(values, wanted, logarithmic=target in LOGARITHMIC)
     if not places:
-        return _why_not(line, values, wanted, target, swept)
+        return _why_not(line, values, wanted, target, swept, up)
     found = [_read(line, place, share, by) for place, share in places]
-    key, sign = (RATE, 1.0) if at == "error" else (by, -1.0 if by in HIGHER_IS_BETTER else 1.0)
+    key, sign = (RATE, 1.0) if at == "error" else (by, -1.0 if up else 1.0)
     best = min(found, key=lambda place: sign * place[key])
     several = "the one of fewest bits" if at == "error" else "the one of least error"
     notes = [f"{len(found)} settings match: {several}" if len(found) > 1 else ""]
@@ -322,7 +331,7 @@ def _read(line: pd.DataFrame, place: int, share: float, by: str) -> dict[str, An
     return read | {"below": left["value"], "above": right["value"], "images": images}
 
 
-def _why_not(line: pd.DataFrame, values: Values, wanted: float, target: str, swept: str) -> dict[str, Any]:
+def _why_not(line: pd.DataFrame, values: Values, wanted: float, target: str, swept: str, up: bool) -> dict[str, Any]:
     name = str(line["codec"].iloc[0])
     low, high = int(np.nanargmin(values)), int(np.nanargmax(values))
     if values[low] < wanted < values[high]:
@@ -332,7 +341,7 @@ def _why_not(line: pd.DataFrame, values: Values, wanted: float, target: str, swe
     which = words[0] if end == low else words[1]
     setting = f"{swept} {line['value'].iloc[end]:g}"
     note = f"{name}'s {which} {word(target)}: {number(values[end], target)}, at {setting}"
-    good_end = target != RATE and (end == high) == (target in HIGHER_IS_BETTER)
+    good_end = target != RATE and (end == high) == up
     exact = line.loc[restored(line), "value"]
     if good_end and len(exact):
         nearest = exact.loc[(exact - line["value"].iloc[end]).abs().idxmin()]
@@ -340,9 +349,9 @@ def _why_not(line: pd.DataFrame, values: Values, wanted: float, target: str, swe
     return {"status": OUTSIDE, "note": note}
 
 
-def _mark_best(rows: list[dict[str, Any]], at: str, by: str) -> None:
+def _mark_best(rows: list[dict[str, Any]], at: str, by: str, up: bool) -> None:
     key = "against_bits_per_image" if at == "error" else f"against_{by}"
-    sign = -1.0 if at == "bytes" and by in HIGHER_IS_BETTER else 1.0
+    sign = -1.0 if at == "bytes" and up else 1.0
     matched = [row for row in rows if row["status"] == MATCHED]
     if matched:
         min(matched, key=lambda row: sign * float(row[key]))["best"] = True
@@ -358,16 +367,20 @@ def _usable(value: Any, name: str) -> float:
 
 
 def word(name: str) -> str:
-    """A measure's name in words."""
+    """A measure's name in words; that of a metric of the shelf as it is."""
     words = {"mse": "MSE", "mse_float": "MSE before rounding", "psnr_db": "PSNR", "ssim": "SSIM", RATE: "bits"}
-    return words[name]
+    return words.get(name, name)
 
 
 def number(value: float, name: str) -> str:
     """A value of a measure, with its unit."""
     if name == RATE:
         return f"{value:,.0f}"
-    return {"psnr_db": f"{value:.2f} dB", "ssim": wording.ssim(value)}.get(name, f"{value:.3g}")
+    if name.endswith("_db"):
+        return f"{value:.2f} dB"
+    if name in LOGARITHMIC:
+        return f"{value:.3g}"
+    return wording.ssim(value) if name == "ssim" else f"{value:.4g}"
 
 
 def _join(*notes: str) -> str:

@@ -38,6 +38,7 @@ def task_files(task: Task, measurement: Measurement, seconds: float, first_attem
         "lossless": bool(measurement.lossless),
         "failed": "",
         "first_attempt": first_attempt,
+        "metrics_failed": measurement.metrics_failed,
         "seconds": round(seconds, 6),
         "num_bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
@@ -70,17 +71,29 @@ def original_name(label: str) -> str:
     return f"original-{digest(label)}.npz"
 
 
+WINDOW = 256
+"""Height and width of what is kept of a larger image, in pixels."""
+
+
 def pack_images(images: Mapping[int, Images]) -> bytes:
     """Images by index as the content of an ``npz`` file; large ones are cut to their middle 256×256 pixels."""
     buffer = io.BytesIO()
-    arrays: dict[str, Any] = {str(index): _middle(image) for index, image in images.items()}
+    arrays: dict[str, Any] = {}
+    for index, image in images.items():
+        height, width, _ = image.shape
+        arrays[str(index)] = cut_out(image, *middle(height, width))
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
 
 
-def _middle(image: Images, side: int = 256) -> Images:
-    top, left = max(0, (image.shape[0] - side) // 2), max(0, (image.shape[1] - side) // 2)
-    return image[top : top + side, left : left + side]
+def middle(height: int, width: int) -> tuple[int, int]:
+    """Top and left of the window that is kept of an image, where nothing asks for another one."""
+    return max(0, (height - WINDOW) // 2), max(0, (width - WINDOW) // 2)
+
+
+def cut_out(image: Images, top: int, left: int) -> Images:
+    """The window of an image (H, W, C) with its first pixel there; the whole of an image that is no larger."""
+    return image[top : top + WINDOW, left : left + WINDOW]
 
 
 def _describe_task(task: Task) -> dict[str, Any]:
@@ -93,4 +106,5 @@ def _describe_task(task: Task) -> dict[str, Any]:
         "shape": list(task.shape),
         "codec_fingerprint": task.codec_fingerprint,
         "data_fingerprint": task.data_fingerprint,
+        "metrics_fingerprint": task.metrics_fingerprint,
     }

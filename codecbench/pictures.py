@@ -17,13 +17,15 @@ from PIL import Image
 
 from codecbench.codec import Images
 from codecbench.curves import nearest_rate, short_settings, target_rate, telling_settings
+from codecbench.distortion import psnr_db
 from codecbench.looks import DPI, save_svg, styled
-from codecbench.metrics import psnr_db
 from codecbench.store import RunFolder
 
 FACTORS = (16, 8, 4, 2, 1)
 """How strongly errors may be amplified; a dataset's grid uses one of them throughout."""
 CELL_PIXELS = 120
+GRID_IMAGES = 6
+"""Images of a grid at most, however many are kept."""
 MAX_GRID_PIXELS = 6_000_000
 MAX_SVG_BYTES = 600_000
 
@@ -110,12 +112,12 @@ def image_grid(
     """
     points = points[points["dataset"] == dataset]
     rate, lossy = target_rate(points)
-    originals = store.originals(dataset)
+    originals = first_originals(store, dataset, GRID_IMAGES)
     if math.isnan(rate) or not originals:
         return None
     chosen = nearest_rate(points, rate)
     pixels = sum(image.size for image in originals.values()) / len(originals) * (1 + 2 * len(chosen))
-    originals = dict(sorted(originals.items())[: max(1, int(MAX_GRID_PIXELS // pixels))])
+    originals = dict(list(originals.items())[: max(1, int(MAX_GRID_PIXELS // pixels))])
     shown = rows[(rows["dataset"] == dataset) & rows["image"].isin(list(originals))]
     found = []
     columns = []
@@ -141,6 +143,13 @@ def image_grid(
     sizes = {int(row["image"]): (row["height"], row["width"]) for row in shown.to_dict("records")}
     cut = any(sizes.get(index, image.shape[:2]) != image.shape[:2] for index, image in originals.items())
     return ImageGrid(dataset, rate, lossy, factor, columns, originals, cells, cut)
+
+
+def first_originals(store: RunFolder, dataset: str, most: int) -> dict[int, Images]:
+    """The originals of a dataset's images that were chosen first among those shown, by ascending index."""
+    originals = store.originals(dataset)
+    order = [index for index in store.manifest["datasets"].get(dataset, {}).get("shown", ()) if index in originals]
+    return {index: originals[index] for index in sorted((order or sorted(originals))[:most])}
 
 
 def _difference(original: Images, image: Images) -> npt.NDArray[np.int64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,12 +21,14 @@ from codecbench.errors import (
     one_line,
     printable,
 )
+from codecbench.manifests import metrics_fingerprint
 from codecbench.records import CHUNK_BYTES, CHUNK_IMAGES, CodecSpec, Selection, Shape, Task, digest
 from codecbench.registry import CODECS, DATASETS, codec_fingerprint
 from codecbench.settings import Value, settings_of
 from codecbench.specs import expand, split_specs
 
-SHOWN_IMAGES = 6
+KEPT_IMAGES = 24
+"""Images of each dataset whose reconstructions are kept when nobody says otherwise."""
 DEFAULT_IMAGES = 1_000
 STAND_INS = {"mnist": "digits", "stl10": "photos"}
 """Datasets measured when nobody says otherwise, each with the embedded one that stands in while it is not on disk."""
@@ -99,6 +101,7 @@ class Plan:
         skips: what does not fit.
         codec_fingerprints: by codec name.
         notes: lines a person should read: stand-ins, plugins that are not available.
+        metrics: fingerprints of the metrics of the shelf, by name.
     """
 
     sources: list[Source]
@@ -106,6 +109,15 @@ class Plan:
     skips: list[Skip]
     codec_fingerprints: dict[str, str]
     notes: list[str]
+    metrics: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def shapes(self) -> dict[str, set[Shape]]:
+        """The shapes of the images that some codec takes, by dataset label."""
+        found: dict[str, set[Shape]] = {}
+        for task in self.tasks:
+            found.setdefault(task.dataset, set()).add(task.shape)
+        return found
 
     @property
     def selections(self) -> dict[str, Selection]:
@@ -201,7 +213,9 @@ def open_dataset(spec: str, data_dir: Path) -> ImageSet:
     return datasets[0].load(data_dir)
 
 
-def select(dataset: Dataset, images: ImageSet, count: int | None, seed: int) -> Selection:
+def select(
+    dataset: Dataset, images: ImageSet, count: int | None, seed: int, keep_images: int = KEPT_IMAGES
+) -> Selection:
     """Chooses images of a dataset by seed.
 
     Args:
@@ -209,6 +223,7 @@ def select(dataset: Dataset, images: ImageSet, count: int | None, seed: int) -> 
         images: the same, opened.
         count: how many, or None for all.
         seed: of the choice.
+        keep_images: of how many of them the reconstructions are kept; a smaller number takes some of a larger one's.
 
     Raises:
         UsageError: the dataset is empty.
@@ -218,10 +233,19 @@ def select(dataset: Dataset, images: ImageSet, count: int | None, seed: int) -> 
         raise UsageError(f"{dataset.label} holds no images")
     order = np.random.default_rng(seed).permutation(total)
     chosen = order[: total if count is None else count]
-    shown = tuple(sorted(int(index) for index in chosen[:SHOWN_IMAGES]))
+    shown = tuple(int(index) for index in chosen[:keep_images])
     indices = tuple(sorted(int(index) for index in chosen))
+    labels = getattr(images, "labels", None)
+    classes = () if labels is None else tuple((index, int(labels[index])) for index in shown)
     return Selection(
-        dataset.label, indices, total, seed, shown, family=dataset.family, training=dataset.is_training_data
+        dataset.label,
+        indices,
+        total,
+        seed,
+        shown,
+        family=dataset.family,
+        training=dataset.is_training_data,
+        classes=classes,
     )
 
 
@@ -244,7 +268,9 @@ def make_plan(
     count: int | None,
     seed: int,
     device_name: str,
+    keep_images: int = KEPT_IMAGES,
     notes: Iterable[str] = (),
+    metrics: Mapping[str, str] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Plan:
     """Lays out every task of a sweep.
@@ -256,7 +282,9 @@ def make_plan(
         count: images a dataset, or None for all.
         seed: of the choice of images.
         device_name: ``cpu`` or the accelerator's name; part of the identity of codecs that compute on it.
+        keep_images: of how many images of each dataset the reconstructions are kept.
         notes: lines to carry along.
+        metrics: fingerprints of the metrics of the shelf, by name.
         say: receives a line before the images are read, which can take a while.
 
     Raises:
@@ -264,14 +292,14 @@ def make_plan(
         PluginError: a codec that was named fails when it is asked for its versions, its sweep or the shapes it takes;
             one that ``all`` brought in is left out with a note.
     """
-    plan = Plan([], [], [], {}, list(notes))
+    plan = Plan([], [], [], {}, list(notes), dict(metrics or {}))
     for choice in choices:
         with _left_out(plan, choice):
             plan.codec_fingerprints[choice.name] = codec_fingerprint(choice.cls, device_name)
     for dataset in datasets:
         images = dataset.load(data_dir)
         plan.notes += [f"{dataset.label}: {printable(note)}" for note in images.notes]
-        selection = select(dataset, images, count, seed)
+        selection = select(dataset, images, count, seed, keep_images)
         if count is not None and count > len(selection.indices) and count != DEFAULT_IMAGES:
             plan.notes.append(f"{dataset.label} has only {len(images)} images; all of them are measured")
         plan.sources.append(Source(dataset, images, selection))
@@ -298,7 +326,14 @@ def _fingerprint_images(plan: Plan, say: Callable[[str], None]) -> None:
         found |= {(label, piece): fingerprint for piece, fingerprint in prints.items()}
         selection = replace(source.selection, fingerprint=digest(list(prints.values())))
         plan.sources[number] = replace(source, selection=selection)
-    plan.tasks[:] = [replace(task, data_fingerprint=found[task.dataset, task.indices]) for task in plan.tasks]
+    plan.tasks[:] = [
+        replace(
+            task,
+            data_fingerprint=found[task.dataset, task.indices],
+            metrics_fingerprint=metrics_fingerprint(plan.metrics),
+        )
+        for task in plan.tasks
+    ]
 
 
 def fingerprint_selection(images: ImageSet, selection: Selection) -> str:
@@ -335,7 +370,8 @@ def _plan_codec(
 ) -> None:
     refused: dict[tuple[str, str], int] = {}
     for shape, indices in pieces:
-        shown = tuple(index for index in selection.shown if index in set(indices))
+        members = set(indices)
+        shown = tuple(index for index in selection.shown if index in members)
         codecs = choice.codecs(shape)
         reasons: dict[str, str] = {}
         for codec in codecs:

@@ -63,9 +63,11 @@ class Task:
         codec: the codec and its settings.
         indices: which images of the dataset, all of one shape.
         shape: their height, width and channels.
-        shown: the indices among ``indices`` whose reconstructions are kept for people to look at.
+        shown: the indices among ``indices`` whose reconstructions are kept for people to look at; no part of the
+            task's identity, since pictures that are asked for later are made up for without measuring anything again.
         codec_fingerprint: identifies the plugin's source, weights, libraries and device.
         data_fingerprint: identifies the pixels of these images.
+        metrics_fingerprint: identifies the metrics of the shelf that are measured; empty for none.
     """
 
     dataset: str
@@ -75,6 +77,7 @@ class Task:
     shown: tuple[int, ...]
     codec_fingerprint: str
     data_fingerprint: str = ""
+    metrics_fingerprint: str = ""
 
     @functools.cached_property
     def id(self) -> str:
@@ -86,7 +89,7 @@ class Task:
             self.codec_fingerprint,
             self.data_fingerprint,
             images,
-            self.shown,
+            self.metrics_fingerprint,
         ]
         return digest(what)
 
@@ -156,7 +159,9 @@ class Selection:
         indices: the chosen images, ascending.
         total: how many images the dataset has.
         seed: the seed of the choice.
-        shown: images whose reconstructions are kept for people to look at.
+        shown: images whose reconstructions are kept for people to look at, in the order of the seeded choice: where
+            fewer are to be shown, they are the first of these.
+        classes: pairs of a shown image and its class number; empty where classes are not known.
         fingerprint: identifies the chosen images' pixels.
         family: what kind of data it is, for marking codecs trained on another kind.
         training: these are images that learned codecs of this family were trained on.
@@ -170,6 +175,7 @@ class Selection:
     fingerprint: str = ""
     family: str = ""
     training: bool = False
+    classes: tuple[tuple[int, int], ...] = ()
 
 
 def digest(value: object) -> str:

@@ -7,136 +7,29 @@ import os
 import re
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from codecbench import exhibits, manifests, provenance
+from codecbench import exhibits, manifests, metric, provenance, weightfiles
 from codecbench.datadir import data_root
 from codecbench.dataset import Dataset
 from codecbench.errors import UsageError
 from codecbench.folders import check_usable, hold
 from codecbench.parts import original_name
-from codecbench.plan import CodecChoice, Plan, choose_codecs, choose_datasets, make_plan
-from codecbench.registry import CODECS, file_sha256
-from codecbench.running import cluster, passes, reaching, stamps
+from codecbench.plan import KEPT_IMAGES, CodecChoice, Plan, Source, choose_codecs, choose_datasets, make_plan
+from codecbench.registry import CODECS, METRICS, file_sha256
+from codecbench.results import Run
+from codecbench.running import cluster, keeping_pass, passes, reaching, set_pass, stamps
 from codecbench.running.engines import LocalEngine
 from codecbench.running.passes import Event, Watch
 from codecbench.running.workers import Place
 from codecbench.store import RunFolder
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from codecbench.comparing import Comparison
-
 GPU_WORKERS = 2
 """Worker processes when nobody says otherwise and a GPU computes: each holds memory of it."""
 TASK_TIMEOUT_S = 3600.0
 """How long a codec may take to encode or decode one task when nobody says otherwise, in seconds."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run folder and what can be read from it.
-
-    Attributes:
-        path: the folder.
-        failed_tasks: tasks that this command could not measure.
-        changed: whether this command had anything to measure.
-    """
-
-    path: Path
-    failed_tasks: int = 0
-    changed: bool = True
-
-    def summary(self) -> pd.DataFrame:
-        """One row per dataset × codec × settings; the columns are described in ``codecbench.analysis``.
-
-        Made from the folder's parts; of a published run without them, read from its ``summary.csv``.
-
-        Raises:
-            StoreError: the folder is damaged.
-        """
-        from codecbench import analysis, published
-
-        store = RunFolder.existing(self.path)
-        if store.without_parts:
-            return published.read_summary(self.path / "summary.csv")
-        return analysis.summarise(store)
-
-    def rows(self) -> pd.DataFrame:
-        """One row per image and codec point; the columns are those of ``RunFolder.rows``."""
-        return RunFolder.existing(self.path).rows()
-
-    def match(
-        self, codec: str, against: str, *, dataset: str | None = None, at: str = "error", by: str = "mse"
-    ) -> pd.DataFrame:
-        """At which setting another codec has this one's error, and what each costs; or the same at equal bits.
-
-        Args:
-            codec: whose points are matched: a name, or a spec whose settings narrow to the points that agree.
-            against: the codec whose curves are read between measured neighbours; written in the same way.
-            dataset: label of one dataset of the run; None for all.
-            at: ``"error"`` to match at equal error, ``"bytes"`` at equal rate.
-            by: ``"mse"``, ``"mse_float"``, ``"psnr_db"`` or ``"ssim"``.
-
-        Returns:
-            One row per dataset × point × curve of the other; the columns are described in ``codecbench.matching``.
-
-        Raises:
-            UsageError: an unknown codec, dataset, setting or measure, points against themselves, or no values.
-            StoreError: the folder is damaged.
-        """
-        from codecbench import matching
-
-        manifest = RunFolder.existing(self.path).manifest
-        return matching.match(self.summary(), manifest, codec, against, dataset=dataset, at=at, by=by)
-
-    def compare(self, other: Run, **options: Any) -> Comparison:
-        """What changed from this run to another: what was measured with what, rates, distortions and times.
-
-        Args:
-            other: the run that is compared with this one, the baseline.
-            options: those of ``codecbench.comparing.compare``.
-
-        Raises:
-            UsageError: nothing in common, or a dataset, codec or threshold that is not known.
-            StoreError: a folder is damaged.
-        """
-        from codecbench.comparing import compare
-
-        return compare(RunFolder.existing(self.path), RunFolder.existing(other.path), **options)
-
-    def report(self) -> Path:
-        """Writes ``summary.csv``, ``figures/`` and ``report.html`` into the folder; measures nothing.
-
-        Returns:
-            The path of ``report.html``.
-        """
-        from codecbench.report import write_report
-
-        store = RunFolder.existing(self.path)
-        store.require_parts()
-        return write_report(store)
-
-    @property
-    def report_is_current(self) -> bool:
-        """Whether ``report.html`` was drawn after everything that lies in the folder was measured."""
-        page = self.path / "report.html"
-        names = ("run.json", "parts", "timings", "latents", "training")
-        sources = [self.path / name for name in names if (self.path / name).exists()]
-        return page.is_file() and page.stat().st_mtime >= max(source.stat().st_mtime for source in sources)
-
-
-def load_run(path: str | os.PathLike[str]) -> Run:
-    """Opens a run that was measured before.
-
-    Raises:
-        UsageError: there is none.
-        StoreError: it is damaged or of a newer version.
-    """
-    return Run(RunFolder.existing(Path(path)).path)
 
 
 def run(
@@ -146,12 +39,15 @@ def run(
     images: int | None = 1_000,
     out: str | os.PathLike[str] | None = None,
     skip: Iterable[str] = (),
+    metrics: str | Iterable[str] | None = None,
     workers: int | None = None,
     timing: bool = True,
     timing_threads: int = 1,
+    sets: bool = True,
     device: str = "auto",
     data_dir: str | os.PathLike[str] | None = None,
     seed: int = 0,
+    keep_images: int = KEPT_IMAGES,
     fresh: bool = False,
     task_timeout_s: float | None = TASK_TIMEOUT_S,
     memory_limit: int | None = None,
@@ -169,13 +65,18 @@ def run(
         images: images a dataset, chosen by ``seed``; None for all.
         out: the run folder; by default ``results/<datasets>-<images>`` below the current directory.
         skip: codecs to leave out.
+        metrics: names of metrics of the shelf, measured beside those of every run; ``"none"`` for none, None for those
+            of codecbench's own shelf that are meant for every run and available here.
         workers: worker processes, each with one that encodes and one that decodes; None for one a core, on a GPU at
             most two.
         timing: whether to take timings after the measurements.
         timing_threads: how many threads a codec may use while it is timed.
+        sets: whether codecs that can also code each dataset as one stream, for tables of its own.
         device: ``"auto"`` (a GPU where there is one), ``"cpu"`` or ``"cuda"``.
         data_dir: the data root; by default ``$CODECBENCH_DATA`` or a folder in the user's cache.
         seed: of the choice of images and the order of the timings.
+        keep_images: of how many images of each dataset every point's reconstructions are kept, to look at; 0 for none.
+            Another number measures nothing again: pictures that are missing are made, none are thrown away.
         fresh: first throw away what codecbench wrote into the folder.
         task_timeout_s: how long a codec may take to encode or decode one task; None for any.
         memory_limit: bytes of resident memory that a codec's process may use; None for any.
@@ -196,18 +97,23 @@ def run(
         StoreError: the folder cannot be written.
     """
     _check_numbers(images, workers, timing_threads, task_timeout_s, memory_limit)
+    if keep_images < 0:
+        raise UsageError(f"keep_images={keep_images} is not allowed; allowed: 0 or more")
     reaching.check_options(scheduler, workers, worker_data_dir, shared_out)
     root = data_root(data_dir)
     codecs, skip = ([codecs] if isinstance(codecs, str) else list(codecs)), sorted(skip)
+    metrics = metrics if metrics is None or isinstance(metrics, str) else ",".join(metrics) or metric.NONE
     chosen_datasets, more = choose_datasets(datasets, root)
     path = Path(out) if out is not None else default_folder(chosen_datasets, images)
     check_usable(path)  # before images are read, which can take a while
     asked = [codecs, skip, [dataset.label for dataset in chosen_datasets], device, timing_threads if timing else None]
-    request = {"asked": asked, "images": images, "seed": seed}
+    request = {"asked": asked, "metrics": metrics, "images": images, "seed": seed, "keep_images": keep_images}
+    request |= {"sets": sets}
     if not fresh and (count := stamps.holds(path, request, chosen_datasets, root)):
         for note in more:
             watch(Event("note", note))
         return _nothing_to_measure(path, count, watch)
+    chosen_metrics = metric.choose(metrics)
     choices, notes = choose_codecs(codecs, skip)
     target = provenance.resolve_device(device, any(choice.cls.uses_device for choice in choices))
     cores = provenance.available_cores()
@@ -219,20 +125,28 @@ def run(
         count=images,
         seed=seed,
         device_name=provenance.device_name(target),
+        keep_images=keep_images,
         notes=notes + more,
+        metrics={one.name: metric.fingerprint(one) for one in chosen_metrics},
         say=lambda line: watch(Event("note", line)),
     )
     skips = [f"skipped: {skip.codec} on {skip.dataset} ({skip.images} images): {skip.reason}" for skip in plan.skips]
     for note in plan.notes + skips:
         watch(Event("note", note))
     threads = threads_for(count_workers) if scheduler in (None, reaching.LOCAL) else 1
-    place = Place(root, path, target, threads, task_timeout_s, memory_limit, os.environ.get(CODECS.variable, ""))
+    described = metric.describe_all(chosen_metrics, plan.shapes)
+    folders = [os.environ.get(shelf.variable, "") for shelf in (CODECS, METRICS)]
+    measured = tuple(plan.metrics.items())
+    place = Place(root, path, target, threads, task_timeout_s, memory_limit, folders[0], measured, folders[1])
     quiet = replace(place, threads=timing_threads)
+    whole = set_pass.tasks(choices, plan) if sets else []
     with hold(path), contextlib.ExitStack() as stack:
         store = RunFolder.for_writing(path, fresh)
-        logs = exhibits.logs_to_keep(store, plan.codec_fingerprints)
-        known = manifests.holds(store.manifest, plan.selections, plan.codec_fingerprints)
-        if known and not (_waiting(plan, store, quiet if timing else None) or logs or exhibits.requests(plan, store)):
+        beside = weightfiles.to_keep(store, plan.codec_fingerprints)
+        known = manifests.holds(store.manifest, plan.selections, plan.codec_fingerprints, plan.metrics)
+        pictures = keeping_pass.is_complete(plan, store) and not exhibits.requests(plan, store)
+        left = _waiting(plan, store, quiet if timing else None) or set_pass.waiting(whole, store)
+        if known and pictures and not (left or beside):
             stamps.write(store, request, plan, timing_threads if timing else None)
             return _nothing_to_measure(path, len(plan.tasks), watch)
         elsewhere = None
@@ -261,14 +175,15 @@ def run(
         if elsewhere is not None:
             invocation |= {"cluster": elsewhere.record(), "workers": elsewhere.lanes}
         stamps.remove(store)
-        store.join(_addition(choices, plan, invocation))
+        store.join(_addition(choices, plan, invocation, described))
         for source in plan.sources:
-            originals = {index: source.images.read([index])[0] for index in source.selection.shown}
-            store.write_samples(original_name(source.selection.label), originals)
-        exhibits.keep_logs(store, logs)
+            _keep_originals(store, source)
+        weightfiles.keep(store, beside)
         with elsewhere.engine() if elsewhere else LocalEngine(count_workers, threads) as engine:
             failed = passes.measure_all(plan, store, engine, place, watch)
+            failed += set_pass.code_sets(whole, plan, store, engine, place, watch)
             passes.keep_latents(plan, store, engine, place, watch)
+            keeping_pass.keep_pictures(plan, store, engine, place, watch)
         if times and elsewhere is not None:
             failed += elsewhere.time_all(plan, store, quiet, seed, watch)
         elif times:
@@ -276,6 +191,15 @@ def run(
         if not failed and times == timing:
             stamps.write(store, request, plan, timing_threads if timing else None)
     return Run(path, failed)
+
+
+def _keep_originals(store: RunFolder, source: Source) -> None:
+    """Keeps the originals of all images that are shown of a dataset, those that earlier commands asked for included."""
+    label = source.selection.label
+    held = store.originals(label)
+    lacking = [index for index in store.manifest["datasets"][label]["shown"] if index not in held]
+    if lacking:
+        store.write_samples(original_name(label), held | {index: source.images.read([index])[0] for index in lacking})
 
 
 def _check_numbers(
@@ -313,21 +237,28 @@ def default_folder(datasets: Iterable[Dataset], images: int | None) -> Path:
     return Path("results") / f"{labels}-{'all' if images is None else images}"
 
 
-def _addition(choices: Iterable[CodecChoice], plan: Plan, invocation: dict[str, Any]) -> manifests.Addition:
+def _addition(
+    choices: Iterable[CodecChoice], plan: Plan, invocation: dict[str, Any], metrics: dict[str, dict[str, Any]]
+) -> manifests.Addition:
     planned: dict[str, dict[str, list[str]]] = {}
     for task in plan.tasks:
         planned.setdefault(task.dataset, {}).setdefault(task.codec.name, []).append(task.codec.settings_text)
     described = {choice.name: _describe(choice, plan) for choice in choices if choice.name in plan.codec_fingerprints}
-    return manifests.Addition(plan.selections, described, planned, [asdict(skip) for skip in plan.skips], invocation)
+    skips = [asdict(skip) for skip in plan.skips]
+    return manifests.Addition(plan.selections, described, planned, skips, invocation, metrics)
 
 
 def _describe(choice: CodecChoice, plan: Plan) -> dict[str, Any]:
     cls = choice.cls
+    points = dict.fromkeys(task.codec for task in plan.tasks if task.codec.name == choice.name)
     return {
         "fingerprint": plan.codec_fingerprints[choice.name],
+        "metrics": plan.metrics,
         "source": CODECS.source_fingerprint(cls),
         "versions": cls.versions(),
         "weights": {Path(file).name: file_sha256(Path(file)) for file in cls.weight_files()},
+        "weight_sizes": weightfiles.sizes(cls.weight_files()),
+        "weights_used": weightfiles.used(cls, points),
         "trained_on": list(cls.trained_on),
         "uses_device": cls.uses_device,
         "about": (cls.__doc__ or "").strip().partition("\n")[0],

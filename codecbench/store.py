@@ -5,8 +5,10 @@
       parts/ID.parquet      one row an image; written whole, then renamed
       parts/ID.json         the task and how it ended; written last, so a part without it does not count
       samples/ID.npz        reconstructions of the few images shown to people; samples/original-*.npz beside them
+      kept/                 what ``codecbench.keeping`` keeps of each codec's worst images
       timings/ID.json       times of one codec point on one dataset
       latents/, training/   what ``codecbench.exhibits`` keeps of learned codecs
+      sets/ID.json          what whole data sets take as one stream, see ``codecbench.sets``
 
 Rows count only while the codec's fingerprint in the sidecar equals the one in ``run.json``, so rows of an edited codec
 stay on disk but never show. A damaged part is renamed to ``*.damaged``, named, and measured again by the next run.
@@ -26,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from codecbench import intact, manifests
+from codecbench import intact, manifests, sets
 from codecbench.codec import Images
 from codecbench.errors import StoreError, UsageError
 from codecbench.files import dump_json, read_json, write_whole
@@ -101,9 +103,10 @@ class RunFolder:
         if isinstance(schema, int) and schema > manifests.SCHEMA:
             known = f"schema {schema}, known {manifests.SCHEMA}"
             raise StoreError(f"{self.path} was written by a newer codecbench ({known})")
-        if found is None or not manifests.empty().keys() <= found.keys():
+        complete = manifests.completed(found) if found is not None else None
+        if complete is None:
             raise StoreError(f"{file} is damaged; repair it, or measure anew with `codecbench run --fresh`")
-        return found
+        return complete
 
     def join(self, addition: manifests.Addition) -> None:
         """Records that a command measures into this folder.
@@ -140,7 +143,7 @@ class RunFolder:
 
     def remove_leftovers(self) -> None:
         """Removes what commands that were killed left half written; for whoever holds the folder."""
-        for folder in (".", "parts", "timings", "samples", "latents", "training"):
+        for folder in (".", "parts", "timings", "samples", "kept", "latents", "training", sets.FOLDER):
             for file in (self.path / folder).glob("*.tmp"):
                 if intact.LEFTOVER.search(file.name):
                     with contextlib.suppress(OSError):
@@ -181,10 +184,12 @@ class RunFolder:
     def sidecars(self) -> list[dict[str, Any]]:
         """The sidecars of all tasks that count: measured with the codecs as ``run.json`` knows them."""
         known = manifests.fingerprints_of(self.manifest)
+        metrics = manifests.metrics_fingerprints_of(self.manifest)
         return [
             sidecar
             for sidecar in self._sidecars()
             if known.get(sidecar["codec"]) == sidecar["codec_fingerprint"]
+            and metrics.get(sidecar["codec"]) == sidecar.get("metrics_fingerprint", "")
             and sidecar["dataset"] in self.manifest["datasets"]
         ]
 
@@ -198,35 +203,58 @@ class RunFolder:
         Yields:
             The task's sidecar and its rows, in the order of the parts' names.
         """
+        for sidecar in self.sidecars():
+            if not sidecar["failed"] and (table := self.part(sidecar, columns)) is not None:
+                yield sidecar, table
+
+    def part(self, sidecar: Mapping[str, Any], columns: Sequence[str] | None = None) -> pa.Table | None:
+        """The rows of one finished task.
+
+        Args:
+            sidecar: one of :meth:`sidecars` that did not fail.
+            columns: as for :meth:`tables`.
+
+        Returns:
+            Its rows; None where the part is damaged, which is set aside then.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        for sidecar in self.sidecars():
-            if sidecar["failed"]:
-                continue
-            file = self.path / "parts" / f"{sidecar['task_id']}.parquet"
-            content = file.read_bytes()
-            if hashlib.sha256(content).hexdigest() != sidecar["sha256"]:
-                self._set_aside(file)
-                continue
-            # Not pq.read_table: it takes twice as long for a part of usual size, most of it on threads and discovery.
-            yield sidecar, pq.ParquetFile(pa.BufferReader(content)).read(columns=columns, use_threads=False)
+        file = self.path / "parts" / f"{sidecar['task_id']}.parquet"
+        content = file.read_bytes()
+        if hashlib.sha256(content).hexdigest() != sidecar["sha256"]:
+            self._set_aside(file)
+            return None
+        # Not pq.read_table: it takes twice as long for a part of usual size, most of it on threads and discovery.
+        table = pq.ParquetFile(pa.BufferReader(content)).read(columns=columns, use_threads=False)
+        outdated = manifests.outdated_metrics(self.manifest, sidecar["codec"])
+        return table.drop_columns([name for name in outdated if name in table.column_names])
 
     def rows(self) -> pd.DataFrame:
         """One row an image and codec point, of the whole run at once; ``codecbench.aggregation`` reads large runs.
 
         Returns:
             Columns ``dataset, image, height, width, channels, codec, settings, num_bytes, container_bytes,
-            estimated_bits, mse, mse_float, max_abs_error, exact_pixels, ssim, lossless``.
+            estimated_bits, mse, mse_float, max_abs_error, exact_pixels, ssim, lossless``, and behind them the metrics
+            of the shelf that were measured.
         """
         import pandas as pd
         import pyarrow as pa
 
         tables = [table for _, table in self.tables()]
         if not tables:
-            return pd.DataFrame(columns=list(COLUMNS))
+            return pd.DataFrame(columns=[*COLUMNS, *self.manifest["metrics"]])
         frame: pd.DataFrame = pa.concat_tables(tables, promote_options="default").to_pandas()
         return frame
+
+    def metric_failures(self) -> list[dict[str, Any]]:
+        """Metrics of the shelf that failed on a task: ``dataset``, ``codec``, ``settings``, ``metric``, ``reason``."""
+        return [
+            {name: sidecar[name] for name in ("dataset", "codec", "settings")} | {"metric": metric, "reason": reason}
+            for sidecar in self.sidecars()
+            for metric, reason in sidecar.get("metrics_failed", {}).items()
+            if metric not in manifests.outdated_metrics(self.manifest, sidecar["codec"])
+        ]
 
     def failures(self) -> list[dict[str, Any]]:
         """The sidecars of tasks that failed and were not finished since."""
@@ -281,6 +309,14 @@ class RunFolder:
             with contextlib.suppress(OSError):
                 file.replace(file.with_name(file.name + ".damaged"))
             return {}
+
+    def sample_indices(self, name: str) -> set[int]:
+        """Indices of the images kept under a name, without reading their pixels."""
+        try:
+            with zipfile.ZipFile(self.path / "samples" / name) as archive:
+                return {int(Path(member).stem) for member in archive.namelist()}
+        except (OSError, ValueError, zipfile.BadZipFile):
+            return set()
 
     def originals(self, label: str) -> dict[int, Images]:
         """The originals of a dataset's shown images, by index."""
@@ -364,6 +400,12 @@ class RunFolder:
         for record in sorted(found, key=rank):
             current[record["dataset"], record["codec"], record["settings"]] = record
         return list(current.values())
+
+    # ---- whole sets ---------------------------------------------------------------------------------------------
+
+    def sets(self) -> list[dict[str, Any]]:
+        """The records of whole data sets coded as one stream that count; see ``codecbench.sets.records``."""
+        return sets.records(self.path, self.manifest)
 
     # ---- writing ------------------------------------------------------------------------------------------------
 

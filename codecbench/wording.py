@@ -13,6 +13,9 @@ from markupsafe import Markup, escape
 from codecbench import analysis
 
 CODE = re.compile(r"``([^`]+)``|`([^`]+)`")
+STRONG = re.compile(r"(?:\*\*|\0\0)(.+?)(?:\*\*|\0\0)")
+MARKUP = re.compile(r"[\\`*\[\]|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+"""What would be markup in the middle of a line of Markdown; an underscore inside a word is none."""
 COLUMN = re.compile(r" {4}(?P<names>\w+(?:, \w+)*)? {2,}(?P<text>\S.*)")
 """A line of the tables in the docstring of ``codecbench.analysis``: names of columns, if any, and what they mean."""
 CALL_FACTS = {
@@ -63,6 +66,14 @@ def memory(value: float) -> str:
     return f"{value / 2**30:.2f} GiB" if value >= 2**30 else f"{significant(value / 2**20)} MiB"
 
 
+def file_size(value: float) -> str:
+    """Bytes of a file in kB or MB, powers of ten."""
+    for unit, scale in (("MB", 1e6), ("kB", 1e3)):
+        if value >= scale:
+            return f"{significant(value / scale)} {unit}"
+    return f"{value:,.0f} bytes"
+
+
 def ssim(value: float) -> str:
     """Four decimals, or as many as it takes for a value below 1 not to read as 1."""
     for digits in (4, 5, 6):
@@ -91,6 +102,36 @@ def marked(text: object) -> Markup:
 def plain(text: object) -> str:
     """A text for where there is no code: without the backticks around it. Escaping is left to the template."""
     return CODE.sub(lambda found: found[1] or found[2], str(text))
+
+
+def prose(text: object) -> Markup:
+    """A sentence of ours for a page: escaped, with code between backticks and strong words between two asterisks."""
+    return Markup(STRONG.sub(r"<strong>\g<1></strong>", str(marked(text))))
+
+
+def prose_markdown(text: object) -> str:
+    """The same in Markdown."""
+    return STRONG.sub(r"**\g<1>**", markdown_marked(str(text).replace("**", "\0\0"))).replace("\0\0", "\\*\\*")
+
+
+def markdown(text: object) -> str:
+    """A text as it is, in Markdown: nothing in it is markup, ends a table's cell or begins a line of its own."""
+    return _literal(" ".join(str(text).split()))
+
+
+def markdown_marked(text: object) -> str:
+    """A text in Markdown, with what stands between backticks as code and the rest as it is."""
+    words, parts, end = " ".join(str(text).split()), [], 0
+    for found in CODE.finditer(words):
+        parts += [_literal(words[end : found.start()]), "`" + (found[1] or found[2]).replace("|", "\\|") + "`"]
+        end = found.end()
+    return "".join(parts) + _literal(words[end:])
+
+
+def _literal(text: str) -> str:
+    """Escapes what Markdown takes for markup; names and addresses are no mentions, and tags no tags."""
+    escaped = MARKUP.sub(r"\\\g<0>", text.replace("&", "&amp;"))
+    return escaped.replace("<", "&lt;").replace("@", "&#64;")
 
 
 def breakable(settings: object) -> Markup:
@@ -174,4 +215,4 @@ FILTERS: dict[str, Callable[[Any], str]] = {
         "memory": memory,
         "exactly": lambda value: repr(float(value)),
     }.items()
-} | {"marked": marked, "plain": plain, "breakable": breakable}
+} | {"marked": marked, "prose": prose, "plain": plain, "breakable": breakable}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from codecbench.codec import Images
-from codecbench.manifests import Addition
+from codecbench.manifests import Addition, metrics_fingerprint
 from codecbench.measure import Measurement
 from codecbench.parts import original_name
 from codecbench.records import CodecSpec, Selection, Shape, Task, Timing
@@ -26,6 +26,16 @@ INVOCATION = {
     "machine": {"system": "Linux x86_64", "cpu": "Test CPU", "cores": 2, "memory_gib": 8.0, "device": "cpu"},
     "versions": {"python": "3.11.0", "codecbench": "0.1.0"},
 }
+METRIC = {
+    "title": "Likeness",
+    "unit": "",
+    "better": "higher",
+    "description": "made up",
+    "fingerprint": "print-of-metric",
+    "versions": {},
+    "variants": {},
+}
+"""What ``run.json`` tells of a metric of the shelf."""
 
 
 class MadeUpRun:
@@ -40,6 +50,7 @@ class MadeUpRun:
         notes: as in ``run.json``.
         training: datasets that are the training images of the codecs trained on their family.
         absent: codecs of which a point is planned on every dataset and never measured.
+        metrics: metrics of the shelf that all codecs are measured with, as in ``run.json``; see ``METRIC``.
     """
 
     def __init__(
@@ -52,9 +63,11 @@ class MadeUpRun:
         notes: Sequence[str] = (),
         training: Sequence[str] = (),
         absent: Sequence[str] = (),
+        metrics: Mapping[str, Mapping[str, Any]] | None = None,
     ):
         self.store = RunFolder(path)
         self.datasets = datasets
+        self.metrics = {name: str(record["fingerprint"]) for name, record in (metrics or {}).items()}
         learned = trained_on or {}
         described = {
             name: {
@@ -62,6 +75,7 @@ class MadeUpRun:
                 "about": f"About {name}.",
                 "trained_on": list(learned.get(name, ())),
                 "versions": {"lib": "1.0"},
+                "metrics": self.metrics,
                 "weights": {},
             }
             for name in [*codecs, *learned]
@@ -74,7 +88,7 @@ class MadeUpRun:
         }
         planned = {label: {name: [""] for name in absent} for label in datasets}
         invocation = INVOCATION | {"notes": list(notes)}
-        self.store.join(Addition(selections, described, planned, list(skipped), invocation))
+        self.store.join(Addition(selections, described, planned, list(skipped), invocation, metrics or {}))
         for label, shape in datasets.items():
             self.store.write_samples(original_name(label), {i: self.image(shape, i) for i in (0, 1)})
 
@@ -98,6 +112,7 @@ class MadeUpRun:
             shown,
             f"print-{codec}",
             f"pixels of {dataset}",
+            metrics_fingerprint(self.metrics),
         )
 
     def point(
@@ -116,6 +131,8 @@ class MadeUpRun:
         encode_s: Sequence[float] = (),
         decode_s: Sequence[float] = (2e-5,) * 5,
         timing: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, float | Sequence[float]] | None = None,
+        container_bytes: float | Sequence[float] = np.nan,
     ) -> Task:
         """Writes a finished task, and its times where ``encode_s`` is given; ``timing`` are further fields of these."""
         task = self.task(dataset, codec, settings or {}, indices, shape)
@@ -127,7 +144,7 @@ class MadeUpRun:
         }
         measurement = Measurement(
             num_bytes=np.broadcast_to(np.asarray(num_bytes, dtype=np.int64), count).copy(),
-            container_bytes=np.full(count, np.nan),
+            container_bytes=np.broadcast_to(np.asarray(container_bytes, dtype=np.float64), count).copy(),
             estimated_bits=np.full(count, np.nan),
             mse=errors,
             mse_float=np.full(count, np.nan),
@@ -136,6 +153,10 @@ class MadeUpRun:
             ssim=np.where(errors > 0, ssim, np.nan if np.isnan(ssim) else 1.0),
             lossless=lossless,
             shown=shown if pictures else {},
+            metrics={
+                name: np.broadcast_to(np.asarray(value, dtype=np.float64), count).copy()
+                for name, value in (metrics or dict.fromkeys(self.metrics, 0.9)).items()
+            },
         )
         self.store.write_task(task, measurement, 0.5)
         if encode_s:

@@ -35,7 +35,8 @@ def command(*arguments, limit=None):
 
 
 def run_into(out, codecs, *options, limit=None):
-    common = ("--datasets", "digits", "--images", "400", "--workers", "1", "--out", str(out))
+    few = ("--images", "400", "--keep-images", "6", "--workers", "1")
+    common = ("--datasets", "digits", *few, "--out", str(out))
     return command("run", "--codecs", codecs, *common, *options, limit=limit)
 
 

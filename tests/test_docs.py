@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import shlex
@@ -20,6 +21,7 @@ from codecbench.testing import CHECKS, damage
 ROOT = Path(__file__).resolve().parents[1]
 CODEC_DOC = ROOT / "docs" / "adding-a-codec.md"
 DATASET_DOC = ROOT / "docs" / "adding-a-dataset.md"
+METRIC_DOC = ROOT / "docs" / "adding-a-metric.md"
 README = ROOT / "README.md"
 
 
@@ -70,6 +72,18 @@ def test_the_codec_runs_from_a_folder(tmp_path):
     assert exact["settings"].startswith("step=1,")
     assert float(exact["mse"]) == 0.0
     assert all(float(row["container_bytes"]) == 15 for row in rows)
+
+
+def test_the_metric_runs_from_a_folder(tmp_path):
+    write_example(tmp_path / "my_metrics", METRIC_DOC, "worst_block_mse.py")
+    chosen = ("--codecs", "jpeg:quality=50", "--metrics", "worst_block_mse", "--metric-dir", "my_metrics")
+    call(*RUN, *chosen, "--datasets", "digits", "--images", 5, "--out", "out", cwd=tmp_path)
+    (row,) = summary(tmp_path / "out")
+    assert float(row["worst_block_mse"]) > float(row["mse"]) > 0
+    assert "ms_ssim" not in row
+    (told,) = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))["metrics"].values()
+    assert told["description"] == "Largest mean squared error of any 8×8 block, levels scaled to [0, 1]."
+    assert told["variants"] == {"digits": "worst of 3×3 blocks"}
 
 
 def test_the_codec_passes_the_conformance_suite_as_the_page_says(tmp_path):

@@ -13,7 +13,7 @@ import pytest
 from plugins import write_codec
 
 import codecbench as cb
-from codecbench import exhibition, exhibits
+from codecbench import exhibition, exhibits, weightfiles
 from codecbench.analysis import summarise
 from codecbench.curves import mark_points
 from codecbench.errors import one_line
@@ -141,7 +141,7 @@ def test_a_run_keeps_latents_their_plane_and_labels(shelf: Path, here: None, tmp
     assert exhibit.labels is not None
     np.testing.assert_array_equal(exhibit.labels, digits.labels[chosen])
     shown = RunFolder.existing(done.path).originals("digits")
-    assert list(exhibit.latents) == sorted(shown)
+    assert list(exhibit.latents) == sorted(shown)[: exhibits.MOST_SHOWN]
     for index, latent in exhibit.latents.items():
         np.testing.assert_array_equal(latent, shown[index][::7, ::7, :].astype(np.float32) / 255)
         assert exhibit.shown_labels[index] == digits.labels[index]
@@ -151,7 +151,7 @@ def test_the_report_shows_them_and_the_parent_computes_nothing(shelf: Path, tmp_
     learned(shelf, begin="assert 'pytest' not in sys.modules")
     done, _ = run(tmp_path / "run")
     html = page(done.path)
-    assert "How the autoencoders see it" in html
+    assert "How the autoencoders see digits" in html
     assert "seen: images, their latents of 16 numbers (4×4), and the reconstructions" in html
     assert "seen: the latents of the 12 images, in the plane that holds" in html
     names = {file.name for file in (done.path / "figures").iterdir()}
@@ -339,11 +339,16 @@ def log() -> pd.DataFrame:
 
 def test_the_log_beside_the_weights_comes_into_the_run_and_its_report(shelf: Path, here: None, tmp_path: Path) -> None:
     write_weights(shelf, log=log())
+    (shelf / "weights" / "seen.json").write_text('{"best_epoch": 2}', encoding="utf-8")
     learned(shelf, extra=WEIGHTS)
     done, _ = run(tmp_path / "run", images=4)
-    (copy,) = (done.path / "training").iterdir()
+    card, copy = sorted((done.path / "training").iterdir(), key=lambda file: file.suffix == ".csv")
     assert copy.read_bytes() == (shelf / "weights" / "seen.csv").read_bytes()
-    logs, lacking = exhibits.training_logs(RunFolder.existing(done.path), ["seen"])
+    assert weightfiles.cards(RunFolder.existing(done.path), "seen") == {"seen.safetensors": {"best_epoch": 2}}
+    assert card.suffix == ".json"
+    record = RunFolder.existing(done.path).manifest["codecs"]["seen"]
+    assert record["weight_sizes"] == {"seen.safetensors": {"bytes": 7, "parameters": None}}
+    logs, lacking = weightfiles.training_logs(RunFolder.existing(done.path), ["seen"])
     assert lacking == []
     pd.testing.assert_frame_equal(logs["seen"], log())
     (shelf / "weights" / "seen.csv").unlink()  # the report is drawn from the folder alone
@@ -374,7 +379,7 @@ def test_a_log_that_comes_later_is_taken(shelf: Path, here: None, tmp_path: Path
     write_weights(shelf, log=log())
     again, _ = run(tmp_path / "run", images=4)
     assert again.changed
-    assert exhibits.training_logs(RunFolder.existing(done.path), ["seen"])[1] == []
+    assert weightfiles.training_logs(RunFolder.existing(done.path), ["seen"])[1] == []
 
 
 @pytest.mark.parametrize("content", ["", "epoch,loss\n1,2\n", "epoch,train_loss,held_out_mse\na,b,c\n", "\x00\xff" * 9])
@@ -384,4 +389,4 @@ def test_a_log_that_is_no_log_is_said(shelf: Path, here: None, tmp_path: Path, c
     done, _ = run(tmp_path / "run", images=4)
     (copy,) = (done.path / "training").iterdir()
     copy.write_text(content, encoding="latin-1")
-    assert exhibits.training_logs(RunFolder.existing(done.path), ["seen"]) == ({}, ["seen"])
+    assert weightfiles.training_logs(RunFolder.existing(done.path), ["seen"]) == ({}, ["seen"])

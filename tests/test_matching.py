@@ -509,7 +509,10 @@ def test_csv(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
             "{run} --codec net --against lossy --by mse_float",
             "net has no mse_float; allowed for it: mse, psnr_db, ssim",
         ),
-        ("{run} --codec net --against lossy --by vmaf", "'vmaf' is not one of"),
+        (
+            "{run} --codec net --against lossy --by vmaf",
+            "unknown measure of error 'vmaf'; known: mse, mse_float, psnr_db, ssim",
+        ),
         ("{run} --codec net --against lossy --at time", "'time' is not one of 'error', 'bytes'"),
         ("{run} --codec net", "Missing option '--against'"),
         ("{run}/none --codec net --against lossy", "no run at"),

@@ -201,12 +201,18 @@ def _rates(points: Sequence[Point], a: Side, b: Side, confidence: float) -> tupl
         for label, other in apart.items()
         if other and not without
     ]
+    metrics, others = a.manifest["metrics"], b.manifest["metrics"]
+    better = {
+        name: str(record["better"])
+        for name, record in metrics.items()
+        if name in others and others[name]["fingerprint"] == record["fingerprint"]
+    }
     for point in points:
         if without or apart[point[0]]:
             note = OTHER_IMAGES if apart[point[0]] else NO_PARTS
             rows += contrasts.of_means(point, a.means(point), b.means(point), note)
         else:
-            rows += contrasts.of_images(point, a.images(point), b.images(point), confidence)
+            rows += contrasts.of_images(point, a.images(point), b.images(point), confidence, better)
     return rows, warnings
 
 

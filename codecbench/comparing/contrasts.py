@@ -21,14 +21,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from codecbench.comparing import paired
-from codecbench.metrics import psnr_db
+from codecbench.distortion import psnr_db
 from codecbench.notes import BUSY, NOISY, count
 
 SAME = "identical"
@@ -60,16 +60,19 @@ class Images:
         bits: 8 × the length of the bitstream.
         mse: of the 8-bit output on the [0, 1] scale.
         ssim: structural similarity.
+        metrics: metrics of the shelf, by name.
     """
 
     index: npt.NDArray[np.int64]
     bits: paired.Values
     mse: paired.Values
     ssim: paired.Values
+    metrics: Mapping[str, paired.Values] = field(default_factory=dict)
 
     def of(self, places: npt.NDArray[np.intp]) -> Images:
         """Those at some places."""
-        return Images(self.index[places], self.bits[places], self.mse[places], self.ssim[places])
+        metrics = {name: values[places] for name, values in self.metrics.items()}
+        return Images(self.index[places], self.bits[places], self.mse[places], self.ssim[places], metrics)
 
     @property
     def means(self) -> dict[str, float]:
@@ -86,7 +89,9 @@ class Images:
         }
 
 
-def of_images(point: Point, a: Images, b: Images, confidence: float) -> list[Row]:
+def of_images(
+    point: Point, a: Images, b: Images, confidence: float, better: Mapping[str, str] | None = None
+) -> list[Row]:
     """Rates and distortions of a point, paired by image.
 
     Args:
@@ -94,6 +99,7 @@ def of_images(point: Point, a: Images, b: Images, confidence: float) -> list[Row
         a: its results in the baseline.
         b: its results in the other run, over the same dataset; images that only one run has are left out.
         confidence: of the intervals.
+        better: of the metrics of the shelf that are compared, whether ``"higher"`` or ``"lower"`` is better.
 
     Returns:
         One row a measure that both have.
@@ -118,6 +124,13 @@ def of_images(point: Point, a: Images, b: Images, confidence: float) -> list[Row
     known = ~(np.isnan(a.ssim) | np.isnan(b.ssim))
     if known.any():
         rows.append(_paired(point, "ssim", a.ssim[known], b.ssim[known], confidence, note))
+    for name, way in (better or {}).items():
+        if name in a.metrics and name in b.metrics:
+            ours, theirs = a.metrics[name], b.metrics[name]
+            known = ~(np.isnan(ours) | np.isnan(theirs))
+            if known.any():
+                which = note if known.all() else f"over the {count(int(known.sum()), 'image')} that have it in both"
+                rows.append(_paired(point, name, ours[known], theirs[known], confidence, which, way == "higher"))
     return rows
 
 
@@ -135,8 +148,16 @@ def of_means(point: Point, a: Mapping[str, float], b: Mapping[str, float], note:
     return [_row(point, name, images, a[name], b[name], UNTESTED, note, counts=False) for name in measures]
 
 
-def _paired(point: Point, measure: str, a: paired.Values, b: paired.Values, confidence: float, note: str) -> Row:
-    """The row of one measure of the images that both have, (N,) each."""
+def _paired(
+    point: Point,
+    measure: str,
+    a: paired.Values,
+    b: paired.Values,
+    confidence: float,
+    note: str,
+    up: bool | None = None,
+) -> Row:
+    """The row of one measure of the images that both have, (N,) each; ``up`` where it is known that more is better."""
     means = float(np.mean(a)), float(np.mean(b))
     if np.array_equal(a, b):
         return _row(point, measure, len(a), *means, SAME, note)
@@ -147,7 +168,8 @@ def _paired(point: Point, measure: str, a: paired.Values, b: paired.Values, conf
         return _row(point, measure, 1, *means, UNTESTED, _join("one image: no interval", note), counts=False)
     find = paired.relative_difference if measure in RELATIVE else paired.mean_difference
     found = find(a, b, confidence)
-    verdict = _direction(measure, found.value) if found.significant else UNCLEAR
+    up = measure in HIGHER_IS_BETTER if up is None else up
+    verdict = UNCLEAR if not found.significant else BETTER if (found.value > 0.0) == up else WORSE
     return _row(point, measure, len(a), *means, verdict, note) | {"low": found.low, "high": found.high}
 
 

@@ -50,6 +50,7 @@ def differences(a: Manifest, b: Manifest) -> list[str]:
     changed = _codecs(a["codecs"], b["codecs"])
     lines = [f"codec{'s' * (len(names) > 1)} {', '.join(names)}: {what}" for what, names in changed.items()]
     lines += _datasets(a["datasets"], b["datasets"])
+    lines += _metrics(a.get("metrics", {}), b.get("metrics", {}))
     untold: tuple[list[str], list[str]] = ([], [])
     for what, path in _facts(a, b).items():
         mine, others = _values(a, path), _values(b, path)
@@ -96,6 +97,18 @@ def _weights(a: Mapping[str, str], b: Mapping[str, str]) -> list[str]:
         if (file in a) != (file in b)
     ]
     return lines + [f"weights {file} changed" for file in a if file in b and a[file] != b[file]]
+
+
+def _metrics(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    """Metrics of the shelf that only one run has, or that were edited between them: these are not compared."""
+    lines = []
+    for name in dict.fromkeys([*a, *b]):
+        if name not in a or name not in b:
+            lines.append(f"metric {name}: only in {'A' if name in a else 'B'}")
+        elif a[name]["fingerprint"] != b[name]["fingerprint"]:
+            what = _libraries(a[name].get("versions", {}), b[name].get("versions", {}))
+            lines.append(f"metric {name}: {'; '.join(what) or 'source changed'}; not compared")
+    return lines
 
 
 def _datasets(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from codecbench.comparing.contrasts import TIMES, Images, Point
 from codecbench.errors import StoreError
+from codecbench.manifests import outdated_metrics
 from codecbench.store import RunFolder
 
 READ = ("image", "num_bytes", "mse", "ssim")
@@ -80,6 +81,7 @@ class Side:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        metrics = list(self.manifest["metrics"])
         tables = []
         for sidecar in self._parts[point]:
             file = self.store.path / "parts" / f"{sidecar['task_id']}.parquet"
@@ -89,11 +91,17 @@ class Side:
                 raise StoreError(f"cannot read {file}: {error.strerror or error}") from error
             if hashlib.sha256(content).hexdigest() != sidecar["sha256"]:
                 raise StoreError(f"{file} is damaged; measure it again with the command that made {self.store.path}")
-            tables.append(pq.ParquetFile(pa.BufferReader(content)).read(columns=list(READ), use_threads=False))
-        table = pa.concat_tables(tables)
+            tables.append(pq.ParquetFile(pa.BufferReader(content)).read(columns=[*READ, *metrics], use_threads=False))
+        table = pa.concat_tables(tables, promote_options="default")
         index, places = np.unique(table["image"].to_numpy(), return_index=True)
         columns = {name: table[name].to_numpy()[places].astype(np.float64) for name in READ[1:]}
-        return Images(index, 8.0 * columns["num_bytes"], columns["mse"], columns["ssim"])
+        outdated = outdated_metrics(self.manifest, point[1])
+        found = {
+            name: table[name].to_numpy()[places].astype(np.float64)
+            for name in metrics
+            if name in table.column_names and name not in outdated
+        }
+        return Images(index, 8.0 * columns["num_bytes"], columns["mse"], columns["ssim"], found)
 
     def means(self, point: Point) -> dict[str, float]:
         """Means of a point by measure, with its number of ``images``; NaN where there is none.

@@ -92,7 +92,7 @@ def reach(
             replace(place, folder=None, data_dir=place.data_dir.absolute()),
             str(data_dir or ""),
             tuple(plan.codec_fingerprints),
-            remote.LOADED | remote.describe(tuple(plan.codec_fingerprints), place.device),
+            remote.LOADED | remote.describe(tuple(plan.codec_fingerprints), place.device, remote.metric_names(place)),
             _pieces(plan),
             shared,
             token,

@@ -30,7 +30,7 @@ class PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Looks a class or function up, or refuses it."""
         top = module.partition(".")[0]
-        plugin = module.startswith(("codecbench.codecs.", "codecbench.datasets."))
+        plugin = module.startswith(("codecbench.codecs.", "codecbench.datasets.", "codecbench.metrics."))
         if top not in ("builtins", "collections", "numpy", "codecbench", "copyreg", "_codecs") or plugin:
             raise pickle.UnpicklingError(f"{module}.{name} is no plain data")
         return super().find_class(module, name)

@@ -28,7 +28,7 @@ class Event:
     """Something a watcher of a run may want to show.
 
     Attributes:
-        kind: ``note``, ``measured``, ``timed`` or ``failed``.
+        kind: ``note``, ``measured``, ``packed`` (whole sets), ``timed`` or ``failed``.
         text: the note, or the reason of a failure.
         dataset: the dataset's label, or empty.
         codec: the codec with its settings, or empty.
@@ -50,7 +50,7 @@ Watch = Callable[[Event], None]
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """Lets SIGTERM break a pass off as Ctrl-C does: in order, and with a word on how to go on."""
     ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     if ours:
@@ -66,7 +66,7 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-@_terminable()
+@terminable()
 def measure_all(plan: Plan, store: RunFolder, engine: Engine, place: Place, watch: Watch) -> int:
     """Measures every task of a plan that is not stored yet, in worker processes.
 
@@ -83,8 +83,9 @@ def measure_all(plan: Plan, store: RunFolder, engine: Engine, place: Place, watc
     for name in store.damaged():
         watch(Event("note", f"damaged and set aside: {store.path / 'parts' / name}"))
     waiting = [task for task in plan.tasks if task.id not in finished]
-    progress = _Progress("measured", len(plan.tasks), len(plan.tasks) - len(waiting), watch)
+    progress = Progress("measured", len(plan.tasks), len(plan.tasks) - len(waiting), watch)
     failed = 0
+    said: set[tuple[str, str, str]] = set()
 
     def finish(name: Job, done: list[Done]) -> None:
         nonlocal failed
@@ -95,10 +96,15 @@ def measure_all(plan: Plan, store: RunFolder, engine: Engine, place: Place, watc
                 watch(Event("failed", one.reason, one.task.dataset, str(one.task.codec)))
             elif one.first_attempt:
                 watch(Event("note", f"{one.task.codec} on {one.task.dataset} needed a second try: {one.first_attempt}"))
+            for metric, why in one.metrics_failed.items():
+                about = (metric, one.task.codec.name, one.task.dataset)
+                if about not in said:  # a codec may have many points
+                    said.add(about)
+                    watch(Event("note", f"no {metric} of {one.task.codec} on {one.task.dataset}: {why}"))
             progress.step(one.task.dataset, str(one.task.codec))
 
     entries = [Entry(job, job.tasks[0].codec.name, work, (job, place)) for job in jobs(plan, waiting)]
-    for entry in _twice(entries, engine, place, finish):
+    for entry in twice(entries, engine, place, finish):
         finished = store.finished()
         lost = [task for task in entry.name.tasks if task.id not in finished]
         for task in lost:
@@ -125,7 +131,7 @@ def jobs(plan: Plan, tasks: Iterable[Task]) -> list[Job]:
     return [Job(tuple(group), datasets[group[0].dataset]) for group in ordered]
 
 
-def _twice(entries: list[Entry], engine: Engine, place: Place, finish: Callable[[Any, Any], None]) -> list[Entry]:
+def twice(entries: list[Entry], engine: Engine, place: Place, finish: Callable[[Any, Any], None]) -> list[Entry]:
     """Runs jobs, and those whose worker died once more, each alone; gives those whose worker died again."""
     died = []
     for entry in drain(entries, engine, finish):
@@ -137,7 +143,7 @@ def _twice(entries: list[Entry], engine: Engine, place: Place, finish: Callable[
     return died
 
 
-@_terminable()
+@terminable()
 def keep_latents(plan: Plan, store: RunFolder, engine: Engine, place: Place, watch: Watch) -> None:
     """Keeps what a report shows of learned codecs' latents, computed in worker processes; a failure is but a note."""
     datasets = {source.selection.label: source.dataset for source in plan.sources}
@@ -154,14 +160,14 @@ def keep_latents(plan: Plan, store: RunFolder, engine: Engine, place: Place, wat
         Entry(request, request.task.codec.name, exhibit, (request, datasets[request.task.dataset], place))
         for request in exhibits.requests(plan, store)
     ]
-    for entry in _twice(entries, engine, place, finish):
+    for entry in twice(entries, engine, place, finish):
         finish(entry.name, (WORKER_DIED, b""))
 
 
 # ---- timings --------------------------------------------------------------------------------------------------------
 
 
-@_terminable()
+@terminable()
 def time_all(plan: Plan, store: RunFolder, place: Place, seed: int, watch: Watch) -> int:
     """Times every codec point of a plan that has rows and is not timed yet, on this machine.
 
@@ -174,7 +180,7 @@ def time_all(plan: Plan, store: RunFolder, place: Place, seed: int, watch: Watch
     waiting = [point for point in points if not timing_pass.is_complete(point.found)]
     total = len(points) * ROUNDS
     missing = sum(ROUNDS - len(point.found.encode_s) for point in waiting)
-    progress = _Progress("timed", total, total - missing, watch)
+    progress = Progress("timed", total, total - missing, watch)
     images = {source.selection.label: source.images for source in plan.sources}
     failed = 0
     said = False
@@ -195,7 +201,7 @@ def time_all(plan: Plan, store: RunFolder, place: Place, seed: int, watch: Watch
     return failed
 
 
-@_terminable()
+@terminable()
 def time_elsewhere(
     plan: Plan, store: RunFolder, engine: Engine, place: Place, seed: int, watch: Watch, host: str
 ) -> int:
@@ -216,7 +222,7 @@ def time_elsewhere(
     points = timing_points(plan, store, place, seed, host)
     waiting = [point for point in points if not timing_pass.is_complete(point.found)]
     total = len(points) * ROUNDS
-    progress = _Progress("timed", total, total - sum(ROUNDS - len(point.found.encode_s) for point in waiting), watch)
+    progress = Progress("timed", total, total - sum(ROUNDS - len(point.found.encode_s) for point in waiting), watch)
     datasets = {source.selection.label: source.dataset for source in plan.sources}
     failed = 0
 
@@ -229,13 +235,13 @@ def time_elsewhere(
         Entry(group, f"group {number}", time_points, (group, datasets[group[0].task.dataset], seed, place))
         for number, group in enumerate(timing_pass.groups(waiting, seed, place.device))
     ]
-    for entry in _twice(entries, engine, place, finish):
+    for entry in twice(entries, engine, place, finish):
         died = [(point.task, replace(point.found, failed=WORKER_DIED)) for point in entry.name]
         finish(entry.name, [timing_pass.Step(task, found, ROUNDS - len(found.encode_s)) for task, found in died])
     return failed
 
 
-def keep_step(store: RunFolder, step: timing_pass.Step, progress: _Progress, watch: Watch) -> int:
+def keep_step(store: RunFolder, step: timing_pass.Step, progress: Progress, watch: Watch) -> int:
     """Stores what a step of the timing pass gave; tells how many points failed with it: one or none."""
     store.write_timing(step.task.dataset, step.task.codec, step.task.codec_fingerprint, step.found)
     if step.rounds:
@@ -282,7 +288,7 @@ def untimed(plan: Plan, store: RunFolder, place: Place) -> bool:
     return False
 
 
-class _Progress:
+class Progress:
     """Counts finished steps and tells the time left from the pace of this command's own."""
 
     def __init__(self, kind: str, total: int, done: int, watch: Watch):
@@ -291,6 +297,7 @@ class _Progress:
         watch(Event(kind, done=done, total=total))
 
     def step(self, dataset: str, codec: str, steps: int = 1) -> None:
+        """Counts steps that were finished, and tells the watcher."""
         self.done += steps
         self.fresh += steps
         spent = time.perf_counter() - self.began

@@ -25,7 +25,7 @@ from codecbench.datadir import VARIABLE
 from codecbench.dataset import Dataset
 from codecbench.errors import one_line
 from codecbench.records import Timing, digest
-from codecbench.registry import CODECS, MEASURING, codec_fingerprint, file_sha256
+from codecbench.registry import CODECS, MEASURING, METRICS, codec_fingerprint, file_sha256
 from codecbench.running import timing_pass, workers
 from codecbench.running.hosts import Host, HostError
 from codecbench.running.workers import Done, Place
@@ -109,7 +109,9 @@ class _Run:
 
 
 def _own_sources() -> str:
-    sources = sorted(Path(__file__).parents[1].rglob("*.py"))
+    metrics = METRICS.origins()
+    own = [origin.file for name in METRICS.built_in() if (origin := metrics[name]).file]
+    sources = sorted({*Path(__file__).parents[1].rglob("*.py"), *own})
     return digest([file_sha256(file) for file in sources])[:12]
 
 
@@ -121,11 +123,11 @@ _busy: dict[int, str] = {}
 _lock = threading.Lock()
 
 
-def describe(codecs: Sequence[str], device: str) -> dict[str, str]:
+def describe(codecs: Sequence[str], device: str, metrics: Sequence[str] = ()) -> dict[str, str]:
     """Everything that decides rows and can differ between machines, by name; one line each.
 
     Raises:
-        PluginError: a codec cannot be imported.
+        PluginError: a codec or a metric cannot be imported.
     """
     found = {"codecbench": __version__, "Python": ".".join(platform.python_version_tuple()[:2])}
     found |= {name: metadata.version(name) for name in LIBRARIES}
@@ -136,7 +138,16 @@ def describe(codecs: Sequence[str], device: str) -> dict[str, str]:
         found[f"{name}: source"] = CODECS.source_fingerprint(cls)
         found |= {f"{name}: {Path(file).name}": file_sha256(Path(file))[:12] for file in cls.weight_files()}
         found[f"{name}: fingerprint"] = codec_fingerprint(cls, provenance.device_name(device))
+    for name in metrics:
+        metric = METRICS.get(name)
+        found[f"metric {name}"] = metric.unavailable() or METRICS.source_fingerprint(metric)
+        found |= {f"metric {name}: {package}": version for package, version in metric.versions().items()}
     return found
+
+
+def metric_names(place: Place) -> list[str]:
+    """The metrics of the shelf that a run measures."""
+    return [name for name, _ in place.metrics]
 
 
 def differences(there: dict[str, str], here: dict[str, str]) -> list[str]:
@@ -168,9 +179,10 @@ async def look(request: Request) -> Report:
 def _look(request: Request) -> Report:
     place = replace(request.place, data_dir=_data_dir(request))
     problems = list(_folder_problems(request))
-    host = Host("checking", 1, CHECK_S, None, {"CODECBENCH_CODEC_PATH": place.codec_path})
+    folders = {CODECS.variable: place.codec_path, METRICS.variable: place.metric_path}
+    host = Host("checking", 1, CHECK_S, None, folders)
     try:
-        there = LOADED | host.call(describe, request.codecs, place.device)
+        there = LOADED | host.call(describe, request.codecs, place.device, metric_names(place))
         problems += differences(there, request.expected)
         for piece in request.pieces:
             if host.call(fingerprint, piece, place.data_dir) != piece.fingerprint:

@@ -19,11 +19,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from codecbench import exhibits
+from codecbench import exhibits, keeping, sets
 from codecbench.dataset import Dataset
 from codecbench.plan import Plan, fingerprint_selection, select
 from codecbench.records import digest
-from codecbench.registry import CODECS, DATASETS, file_sha256
+from codecbench.registry import CODECS, DATASETS, METRICS, file_sha256
+from codecbench.running import metering
 from codecbench.store import RunFolder
 
 FILE = "stamp.json"
@@ -45,7 +46,9 @@ def write(store: RunFolder, request: Mapping[str, Any], plan: Plan, timing_threa
     shelf = Path(__file__).parents[2] / "codecs", Path(__file__).parents[1] / "codecs"
     if not all(Path(str(sys.modules[cls.__module__].__file__)).parent in shelf for cls in classes):
         return  # other people's plugins may be made of anything
-    if exhibits.failures(store):
+    if not all(metering.is_own(name) for name in plan.metrics):
+        return  # likewise
+    if exhibits.failures(store) or keeping.failures(store):
         return  # the same command tries again
     weights = {Path(file) for cls in classes for file in cls.weight_files()}
     logs = {file.with_suffix(".csv") for file in weights}
@@ -65,14 +68,23 @@ def remove(store: RunFolder) -> None:
 
 
 def _files(store: RunFolder, plan: Plan, timing_threads: int | None) -> dict[str, str]:
-    """What must be there beside the parts, with checksums: what is kept of learned codecs, and times of every point."""
-    kept = [file for name in ("latents", "training") for file in (store.path / name).glob("*")]
-    found = {f"{file.parent.name}/{file.name}": file_sha256(file) for file in kept}
+    """What must be there beside the parts, with checksums: what is kept, whole sets, and times of every point."""
+    folders = ("latents", "training", keeping.FOLDER, sets.FOLDER)
+    kept = [file for name in folders for file in (store.path / name).glob("*")]
+    kept += [file for task in plan.tasks if (file := store.path / "samples" / f"{task.id}.npz").is_file()]
+    found = {f"{file.parent.name}/{file.name}": _state(file) for file in kept}
     if timing_threads is not None:
         points = {(task.dataset, task.codec): task.codec_fingerprint for task in plan.tasks}
         times = [store.timing_file(*point, fingerprint, timing_threads) for point, fingerprint in points.items()]
         found |= {f"timings/{file.name}": file_sha256(file) for file in times}
     return found
+
+
+def _state(file: Path) -> str:
+    """What a file must still be: its checksum; of pictures, of which there may be gigabytes, the size."""
+    if file.parent.name == "samples":
+        return f"{file.stat().st_size} bytes" if file.is_file() else "missing"
+    return file_sha256(file)
 
 
 def holds(path: Path, request: Mapping[str, Any], datasets: Sequence[Dataset], data_dir: Path) -> int:
@@ -104,11 +116,11 @@ def holds(path: Path, request: Mapping[str, Any], datasets: Sequence[Dataset], d
     store = RunFolder(path)
     if not set(stamp["tasks"]) <= store.finished():
         return 0
-    if any(file_sha256(path / name) != sha for name, sha in stamp["files"].items()):
+    if any(_state(path / name) != state for name, state in stamp["files"].items()):
         return 0
     for dataset in datasets:
         images = dataset.load(data_dir)
-        selection = select(dataset, images, request["images"], request["seed"])
+        selection = select(dataset, images, request["images"], request["seed"], request["keep_images"])
         known = store.manifest["datasets"].get(dataset.label, {}).get("fingerprint")
         if fingerprint_selection(images, selection) != known:
             return 0
@@ -119,14 +131,15 @@ def surroundings() -> str:
     """Digest of all sources of codecbench and of the plugins on the shelves, and of all packages' versions."""
     package = Path(__file__).parents[1]
     sources = {str(file) for file in package.rglob("*.py")}
-    for shelf in (CODECS, DATASETS):
+    for shelf in (CODECS, DATASETS, METRICS):
         for folder in importlib.import_module(shelf.package).__path__:
             sources |= {str(file) for file in Path(folder).glob("*.py")}
     sha = hashlib.sha256()
     for file in sorted(sources):
         sha.update(f"{file}\n".encode("utf-8", "surrogateescape") + Path(file).read_bytes())
     devices = sorted(str(file) for file in Path("/dev").glob("nvidia[0-9]*"))
-    variables = [os.environ.get(name, "") for name in (CODECS.variable, DATASETS.variable, "CUDA_VISIBLE_DEVICES")]
+    shelves = (CODECS.variable, DATASETS.variable, METRICS.variable)
+    variables = [os.environ.get(name, "") for name in (*shelves, "CUDA_VISIBLE_DEVICES")]
     return digest([platform.python_version(), _packages(), variables, devices, sha.hexdigest()])
 
 

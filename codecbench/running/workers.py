@@ -28,6 +28,7 @@ from codecbench.provenance import device_name
 from codecbench.records import Task
 from codecbench.registry import CODECS, codec_fingerprint
 from codecbench.running.hosts import Host, HostError, kill_all
+from codecbench.running.metering import Meter
 from codecbench.running.serving import describe
 from codecbench.store import RunFolder
 
@@ -50,6 +51,8 @@ class Place:
         timeout_s: seconds that a codec may take to encode or decode one task; None for any.
         memory_limit: bytes of resident memory that an encoding or decoding process may use; None for any.
         codec_path: the folders of plugins, as ``$CODECBENCH_CODEC_PATH`` names them.
+        metrics: the metrics of the shelf that are measured: pairs of name and fingerprint.
+        metric_path: the folders of their plugins, as ``$CODECBENCH_METRIC_PATH`` names them.
     """
 
     data_dir: Path
@@ -59,6 +62,8 @@ class Place:
     timeout_s: float | None = None
     memory_limit: int | None = None
     codec_path: str = ""
+    metrics: tuple[tuple[str, str], ...] = ()
+    metric_path: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,7 @@ class Done:
         task: the task.
         reason: why it failed, in one line; empty where it did not.
         first_attempt: why the first attempt failed, where a second one did not.
+        metrics_failed: by name, why a metric of the shelf has no values.
         files: what is to be written, in this order, by name in the run folder; empty where the worker wrote it.
     """
 
@@ -89,6 +95,7 @@ class Done:
     reason: str = ""
     first_attempt: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
+    metrics_failed: dict[str, str] = field(default_factory=dict)
 
 
 def work(job: Job, place: Place) -> list[Done]:
@@ -111,8 +118,8 @@ def work(job: Job, place: Place) -> list[Done]:
     failures: list[HostError] = []
     if len(job.tasks) > 1:
         try:
-            for task, files in _measured_together(job.tasks, images, place):
-                done.append(_finish(place, task, files))
+            for task, files, lacking in _measured_together(job.tasks, images, place):
+                done.append(_finish(place, task, files, metrics_failed=lacking))
         except HostError as error:  # the first attempt of the task that was due; the others are measured one by one
             failures.append(error)
             _close_pair()
@@ -124,18 +131,19 @@ def work(job: Job, place: Place) -> list[Done]:
 
 def _measured_together(
     tasks: tuple[Task, ...], images: Images, place: Place, first_attempt: str = ""
-) -> Iterator[tuple[Task, dict[str, bytes]]]:
-    pair = _pair_for(tasks[0], place)
+) -> Iterator[tuple[Task, dict[str, bytes], dict[str, str]]]:
+    """Gives each task, its files, and why metrics of the shelf have no values in them."""
+    pair = pair_for(tasks[0], place)
     specs = [task.codec for task in tasks]
     began = time.perf_counter()
     for task, encoded in zip(tasks, pair.encoder.stream(measure.encode, specs, images, place.device), strict=True):
         output = pair.decoder.call(measure.decode, task.codec, encoded.bitstreams, place.device)
         try:
-            measurement = measure.score(task, images, encoded, output, place.device)
+            measurement = measure.score(task, images, encoded, output, place.device, pair.meter.measure)
             files = task_files(task, measurement, time.perf_counter() - began, first_attempt)
         except Exception as error:  # also of values that no codec should give
             raise HostError(one_line(error), describe(error)) from error
-        yield task, files
+        yield task, files, measurement.metrics_failed
         began = time.perf_counter()
 
 
@@ -146,27 +154,35 @@ def _measured_alone(task: Task, images: Images, place: Place, before: Sequence[H
     while len(failures) < ATTEMPTS:
         first = failures[0].reason if failures else ""
         try:
-            ((_, files),) = _measured_together((task,), images, place, first)
+            ((_, files, lacking),) = _measured_together((task,), images, place, first)
         except HostError as error:
             failures.append(error)
             wrote = _close_pair()
         else:
-            return _finish(place, task, files, first_attempt=first)
+            return _finish(place, task, files, first_attempt=first, metrics_failed=lacking)
     seconds = time.perf_counter() - began
     reason, details = failures[-1].reason, failures[-1].details
     details = "\n\n".join([details] * bool(details) + [text for text in wrote if not details.endswith(text)])
     return _finish(place, task, failure_files(task, reason, details, seconds, len(failures)), reason)
 
 
-def _finish(place: Place, task: Task, files: dict[str, bytes], reason: str = "", first_attempt: str = "") -> Done:
-    if place.folder is None:
-        return Done(task, reason, first_attempt, files)
-    RunFolder.write_into(place.folder, files)
-    return Done(task, reason, first_attempt)
+def _finish(
+    place: Place,
+    task: Task,
+    files: dict[str, bytes],
+    reason: str = "",
+    first_attempt: str = "",
+    metrics_failed: dict[str, str] | None = None,
+) -> Done:
+    if place.folder is not None:
+        RunFolder.write_into(place.folder, files)
+        files = {}
+    return Done(task, reason, first_attempt, files, metrics_failed or {})
 
 
 @functools.lru_cache(maxsize=4)
-def _open(dataset: Dataset, data_dir: Path) -> ImageSet:
+def open_images(dataset: Dataset, data_dir: Path) -> ImageSet:
+    """A dataset's images, opened once by a worker."""
     return dataset.load(data_dir)
 
 
@@ -177,7 +193,7 @@ def images_of(dataset: Dataset, data_dir: Path, indices: tuple[int, ...], finger
     Raises:
         DatasetError: they are not those that the run was planned with, or cannot be read.
     """
-    images = _open(dataset, data_dir).read(indices)
+    images = open_images(dataset, data_dir).read(indices)
     if fingerprint_pixels([images]) != fingerprint:
         raise DatasetError(f"the images of {dataset.label} changed while the run went on; run again")
     images.setflags(write=False)
@@ -191,7 +207,7 @@ def exhibit(request: Request, dataset: Dataset, place: Place) -> tuple[str, byte
         Why there are none, in one line, empty where there are; and the content of their file.
     """
     try:
-        content: bytes = _pair_for(request.task, place).encoder.call(make_exhibit, request, dataset, place)
+        content: bytes = pair_for(request.task, place).encoder.call(make_exhibit, request, dataset, place)
     except HostError as error:
         _close_pair()
         return error.reason, b""
@@ -202,7 +218,7 @@ def make_exhibit(request: Request, dataset: Dataset, place: Place) -> bytes:
     """The same in the host."""
     from codecbench import exhibits
 
-    images = _open(dataset, place.data_dir)
+    images = open_images(dataset, place.data_dir)
     return exhibits.make(request, images.read, getattr(images, "labels", None), place.device)
 
 
@@ -211,10 +227,11 @@ def make_exhibit(request: Request, dataset: Dataset, place: Place) -> bytes:
 
 @dataclass(frozen=True)
 class Pair:
-    """A host that encodes and one that decodes, both with one codec imported."""
+    """A host that encodes and one that decodes, both with one codec imported; and what measures the shelf's metrics."""
 
     encoder: Host
     decoder: Host
+    meter: Meter
 
     @classmethod
     def start(cls, name: str, fingerprint: str, place: Place) -> Pair:
@@ -235,12 +252,14 @@ class Pair:
             for host in hosts:
                 host.close()
             raise
-        return cls(*hosts)
+        encoder, decoder = hosts
+        return cls(encoder, decoder, Meter(place.metrics, place.metric_path, place.threads, place.timeout_s))
 
     def close(self) -> None:
-        """Ends both."""
+        """Ends all of them."""
         self.encoder.close()
         self.decoder.close()
+        self.meter.close()
 
 
 class _Held(threading.local):
@@ -275,7 +294,12 @@ def check_stopped() -> None:
         raise Stopped
 
 
-def _pair_for(task: Task, place: Place) -> Pair:
+def pair_for(task: Task, place: Place) -> Pair:
+    """The hosts that this thread holds, with a task's codec imported; started where these are another's.
+
+    Raises:
+        HostError: they cannot be started, or the codec is not the one that the run was planned with.
+    """
     check_stopped()
     key = (task.codec.name, task.codec_fingerprint, place)
     if _held.pair not in _all_pairs or _held.key != key:
@@ -307,6 +331,7 @@ def close_pairs(busy: Container[int] = (), ending: Container[int] = ()) -> None:
         if thread in ending:
             pair.encoder.kill()
             pair.decoder.kill()
+            pair.meter.kill()
         elif thread not in busy:
             _all_pairs.pop(pair, None)
             pair.close()

@@ -25,6 +25,7 @@ from codecbench.testing.isolated import check_plugin
 from codecbench.testing.processes import check_devices, check_fresh_process
 from codecbench.testing.report import Report
 from codecbench.testing.results import CheckFailed, Finding, Result
+from codecbench.testing.sets import check_sets
 from codecbench.testing.suite import CHECKS, Check, check_codec, run_check
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "check_lossless",
     "check_plugin",
     "check_rate",
+    "check_sets",
     "check_settings",
     "check_shapes",
     "check_silence",

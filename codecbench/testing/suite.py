@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from codecbench.codec import Codec
 from codecbench.errors import one_line
 from codecbench.records import Shape
-from codecbench.testing import checks, curves, damage, processes
+from codecbench.testing import checks, curves, damage, processes, sets
 from codecbench.testing.images import SHAPES, taken_shapes
 from codecbench.testing.limits import asked_for_too_much, memory_limit
 from codecbench.testing.results import FAILED, PASSED, CheckFailed, Finding, Result, last_tried, trying
@@ -95,6 +95,11 @@ CHECKS: tuple[Check, ...] = (
     Check("damaged streams", "give BitstreamError or a plausible image, in bounded time and memory", _damage),
     Check("rate", "goes one way along each numeric setting of the sweep", _each(curves.check_rate, most=1), once=True),
     Check("encode_sweep", "gives the bytes of encode", _each(curves.check_sweep, most=2), once=True),
+    Check(
+        "whole sets",
+        "one stream restores all images in their order; damaged ones give BitstreamError or images",
+        _each(sets.check_sets, most=2),
+    ),
     Check(
         "devices",
         "what a GPU encodes a CPU decodes, and the other way round",

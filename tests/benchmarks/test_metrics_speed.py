@@ -1,4 +1,4 @@
-"""SSIM's speed beside scikit-image's, in one run: ``pytest tests/benchmarks --benchmark-enable``."""
+"""SSIM's speed beside scikit-image's, and MS-SSIM's beside SSIM's: ``pytest tests/benchmarks --benchmark-enable``."""
 
 import statistics
 import time
@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
-from codecbench import metrics
+from codecbench import distortion
+from codecbench.registry import METRICS
 
 
 def reference_ssim(original, decoded):
@@ -39,15 +40,34 @@ def test_ssim_beside_scikit_image(benchmark, shape, at_least):
     rng = np.random.default_rng(0)
     original = rng.integers(0, 256, shape, dtype=np.uint8)
     decoded = np.clip(original + rng.normal(0, 20, shape), 0, 255).astype(np.uint8)
-    found = benchmark(metrics.ssim, original, decoded)
+    found = benchmark(distortion.ssim, original, decoded)
     if benchmark.disabled:  # the plain test run: the equality alone
         few = slice(0, 2)
         np.testing.assert_allclose(found[few], reference_ssim(original[few], decoded[few]), rtol=0, atol=1e-9)
         return
     np.testing.assert_allclose(found, reference_ssim(original, decoded), rtol=0, atol=1e-9)
     theirs = median_seconds(lambda: reference_ssim(original, decoded), 5)
-    ours = median_seconds(lambda: metrics.ssim(original, decoded), 5)  # beside it, so that noise hits both
+    ours = median_seconds(lambda: distortion.ssim(original, decoded), 5)  # beside it, so that noise hits both
     ratio = theirs / ours
     benchmark.extra_info["scikit_image_s"] = round(theirs, 4)
     benchmark.extra_info["times_as_fast_as_scikit_image"] = round(ratio, 1)
     assert ratio >= at_least
+
+
+@pytest.mark.parametrize(
+    "shape", [(1000, 28, 28, 1), (200, 64, 64, 3), (2, 512, 768, 3)], ids=lambda shape: "x".join(map(str, shape))
+)
+def test_ms_ssim_beside_ssim(benchmark, shape):
+    rng = np.random.default_rng(0)
+    original = rng.integers(0, 256, shape, dtype=np.uint8)
+    decoded = np.clip(original + rng.normal(0, 20, shape), 0, 255).astype(np.uint8)
+    ms_ssim = METRICS.get("ms_ssim")
+    found = benchmark(ms_ssim, original, decoded)
+    assert ((found > 0) & (found < 1)).all()
+    if benchmark.disabled:
+        return
+    ratio = median_seconds(lambda: ms_ssim(original, decoded), 5) / median_seconds(
+        lambda: distortion.ssim(original, decoded), 5
+    )
+    benchmark.extra_info["times_the_seconds_of_ssim"] = round(ratio, 2)
+    assert ratio <= 3.5

@@ -1,0 +1,86 @@
+"""What codecs must do that code whole sets of images as one stream; see ``codecbench.setcodec``."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from codecbench.codec import MAX_PIXELS, Codec, Images, format_shape
+from codecbench.errors import BitstreamError, one_line
+from codecbench.records import Shape
+from codecbench.setcodec import MAX_SET_BYTES, SetCodec
+from codecbench.testing.damage import MAX_DECODE_S, MAX_GROWTH_BYTES, damages
+from codecbench.testing.images import sample_images
+from codecbench.testing.limits import asked_for_too_much, memory_limit
+from codecbench.testing.results import NOT_APPLICABLE, CheckFailed, Finding, require, trying
+
+DAMAGES = 20
+CUTS = 12
+
+
+def check_sets(codec: Codec, shape: Shape, seed: int = 0) -> Finding | None:
+    """One stream restores a set of images in their order, alone; damaged ones give ``BitstreamError`` or images."""
+    if not isinstance(codec, SetCodec):
+        return Finding(NOT_APPLICABLE, "codes no sets: it is no SetCodec")
+    where = f"{format_shape(shape)}: as one set"
+    require(codec.lossless, f"{where}: is not lossless at {codec.spec}, which sets are for")
+    for point in codec.set_points(shape):
+        type(codec)(**point)
+    images = sample_images(shape, seed)
+    images.flags.writeable = False
+    stream = b""
+    for some in (images[:1], np.ascontiguousarray(images[::-1]), images):  # one image; an order of its own; all
+        trying(f"{where}: encode_set of {len(some)} images")
+        stream = codec.encode_set(some)
+        require(type(stream) is bytes, f"{where}: encode_set gives a {type(stream).__name__}, not bytes")
+        require(codec.encode_set(some) == stream, f"{where}: a second encode_set gives other bytes")
+        trying(f"{where}: decode_set of {len(some)} images")
+        twin = type(codec)(**codec.settings).on(codec.device)
+        assert isinstance(twin, SetCodec)
+        decoded = twin.decode_set(stream)
+        _require_images(decoded, where)
+        require(decoded.shape == some.shape, f"{where}: decode_set gives the shape {decoded.shape}, not {some.shape}")
+        wrong = int((decoded != some).sum())
+        require(not wrong, f"{where}: {wrong} of {some.size} samples differ")
+    require(np.array_equal(images, sample_images(shape, seed)), f"{where}: encode_set changes its input")
+    rng = np.random.default_rng(seed)
+    ends = {0, 1, len(stream) - 1, *rng.integers(0, len(stream), CUTS).tolist()}
+    for end in sorted(end for end in ends if 0 <= end < len(stream)):
+        refused = _decode_doubtful(codec, stream[:end], f"{where}: a stream cut to {end} of {len(stream)} bytes")
+        require(refused, f"{where}: a stream cut to {end} of {len(stream)} bytes decodes to images")
+    for index, damaged in enumerate(damages([stream], seed, DAMAGES)):
+        _decode_doubtful(codec, damaged, f"{where}: damage {index} of seed {seed} ({damaged[:80].hex()})")
+    return None
+
+
+def _decode_doubtful(codec: SetCodec, stream: bytes, where: str) -> bool:
+    """Decodes a stream that may be none; tells whether it is refused."""
+    trying(where)
+    start = time.perf_counter()
+    try:
+        with memory_limit(MAX_GROWTH_BYTES):
+            images: object = codec.decode_set(stream)
+    except BitstreamError as error:
+        greedy = asked_for_too_much(error)
+        require(not greedy, f"{where}: asks for more than {MAX_GROWTH_BYTES >> 30} GiB of memory before it is refused")
+        return True
+    except Exception as error:
+        too_much = f"asks for more than {MAX_GROWTH_BYTES >> 30} GiB of memory: " * asked_for_too_much(error)
+        raise CheckFailed(f"{where}: {too_much}{one_line(error)}, not BitstreamError") from error
+    finally:
+        seconds = time.perf_counter() - start
+    require(seconds < MAX_DECODE_S, f"{where}: took {seconds:.1f} s")
+    found = _require_images(images, where)
+    count, height, width, channels = found.shape
+    plausible = channels in (1, 3) and 1 <= height * width <= MAX_PIXELS and count >= 1 and found.size <= MAX_SET_BYTES
+    require(plausible, f"{where}: decodes to {count} images of {height}×{width}×{channels}")
+    return False
+
+
+def _require_images(images: object, where: str) -> Images:
+    array = isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == 4
+    got = f"{images.dtype} of the shape {images.shape}" if isinstance(images, np.ndarray) else type(images).__name__
+    require(array, f"{where}: decode_set gives {got}, not uint8 (N, H, W, C)")
+    assert isinstance(images, np.ndarray)
+    return images

@@ -1,0 +1,61 @@
+"""How long the page of a large run takes to open: thirty codecs on two datasets, in headless Chromium.
+
+Run with ``pytest --benchmark-enable tests/benchmarks/test_report_opening.py``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pages import FLAGS, chromium, large_run, quick_report
+from playwright.sync_api import Browser, sync_playwright
+
+from codecbench.report.page import plotly_bundle
+
+ROUNDS = 5
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = chromium()
+    if path is None:
+        pytest.skip("no Chromium here, so pages are not opened")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield started
+        started.close()
+
+
+def opening_s(browser: Browser, path: Path, *, drawn: bool) -> float:
+    """Seconds from going to a page to having it: loaded, and its first plot drawn where it has one."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    began = time.perf_counter()
+    page.goto(path.as_uri() + ("#curves" if drawn else ""))
+    if drawn:
+        page.wait_for_selector("#curves .plot .xtick")
+    taken = time.perf_counter() - began
+    context.close()
+    return taken
+
+
+def test_the_page_of_thirty_codecs_opens_quickly(benchmark, browser: Browser, tmp_path: Path) -> None:
+    report = quick_report(large_run(tmp_path / "run"))
+    empty = tmp_path / "empty.html"
+    empty.write_text(f"<!DOCTYPE html><title>empty</title><script>{plotly_bundle()}</script>", encoding="utf-8")
+    rounds = ROUNDS if benchmark.enabled else 1
+    pairs = []
+    for _ in range(rounds):  # one after the other, so that a busy machine is busy for both
+        pairs.append((opening_s(browser, report, drawn=True), opening_s(browser, empty, drawn=False)))
+    best, bare = min(own for own, _ in pairs), min(other for _, other in pairs)
+    benchmark.extra_info |= {
+        "opened and drawn (s)": round(best, 2),
+        "Plotly's bundle alone (s)": round(bare, 2),
+        "ratio": round(best / bare, 2),
+        "megabytes": round(report.stat().st_size / 1e6, 2),
+    }
+    benchmark.pedantic(lambda: opening_s(browser, report, drawn=True), rounds=rounds)
+    print(benchmark.extra_info)

@@ -1,0 +1,280 @@
+"""What a run keeps to look at: pictures asked for later, each codec's worst images, windows, failures."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from measuring import measure, measured
+from PIL import Image
+
+import codecbench as cb
+from codecbench import keeping, manifests
+from codecbench.errors import UsageError
+from codecbench.parts import WINDOW, original_name
+from codecbench.records import CodecSpec, Selection, Task
+from codecbench.store import RunFolder
+
+CODECS = "jpeg:quality=10/80,svd:rank=2/9"
+DATA = Path(__file__).parent / "data"
+
+
+def texts(events):
+    return [event.text for event in events]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> cb.Run:
+    return measure(CODECS, tmp_path_factory.mktemp("kept") / "run", images=9, keep_images=3)
+
+
+def store_of(run: cb.Run) -> RunFolder:
+    return RunFolder.existing(run.path)
+
+
+def samples(store: RunFolder) -> dict[str, set[int]]:
+    return {s["task_id"]: store.sample_indices(f"{s['task_id']}.npz") for s in store.sidecars()}
+
+
+# ---- the worst images -----------------------------------------------------------------------------------------------
+
+
+def test_each_lossy_codecs_worst_images_are_kept_with_what_they_are(run: cb.Run) -> None:
+    store, rows = store_of(run), run.rows().set_index(["codec", "settings", "image"])
+    digits = cb.open_dataset("digits")
+    own = {case.codec: case for case in keeping.cases(store) if case.codec == case.worst_of}
+    assert own.keys() == {"jpeg", "svd"}
+    for name, case in own.items():
+        points = rows.loc[name]
+        assert case.fingerprint == store.manifest["codecs"][name]["fingerprint"]
+        errors = points.loc[case.settings, "mse"].sort_values(ascending=False, kind="stable")
+        assert [kept.image for kept in case.images] == list(errors.index[: keeping.WORST_IMAGES])
+        for kept in case.images:
+            assert kept.num_bytes == points.loc[(case.settings, kept.image), "num_bytes"]
+            assert kept.mse == pytest.approx(points.loc[(case.settings, kept.image), "mse"])
+            assert (kept.height, kept.width, kept.top, kept.left) == (28, 28, 0, 0)
+            np.testing.assert_array_equal(kept.original, digits.read([kept.image])[0])
+            assert case.classes[kept.image] == digits.labels[kept.image]
+            codec = cb.open_codec(f"{name}:{case.settings}")
+            np.testing.assert_array_equal(kept.picture, codec.decode(codec.encode(kept.original[None]))[0])
+
+
+def test_a_codec_to_compare_with_is_kept_on_the_same_images(run: cb.Run) -> None:
+    cases = keeping.cases(store_of(run))
+    for name, rival in (("svd", "jpeg"), ("jpeg", "svd")):
+        own = next(case for case in cases if case.codec == case.worst_of == name)
+        others = [case for case in cases if case.key == own.key and case.codec != name]
+        assert {case.codec for case in others} == {rival}
+        for other in others:
+            assert [kept.image for kept in other.images] == [kept.image for kept in own.images]
+            for mine, theirs in zip(own.images, other.images, strict=True):
+                np.testing.assert_array_equal(mine.original, theirs.original)
+
+
+# ---- more pictures, fewer, and none ---------------------------------------------------------------------------------
+
+
+def test_another_number_of_pictures_measures_nothing_again(run: cb.Run) -> None:
+    store = store_of(run)
+    shown = store.manifest["datasets"]["digits"]["shown"]
+    assert len(shown) == 3
+    assert {frozenset(held) for held in samples(store).values()} == {frozenset(shown)}
+    parts = {file: file.read_bytes() for file in (run.path / "parts").iterdir()}
+    pictures = store.reconstructions("digits", "svd", "rank=2")
+
+    events: list[object] = []
+    assert not measure(CODECS, run.path, images=9, keep_images=2, events=events).changed
+    assert any("nothing to measure" in text for text in texts(events))
+
+    events = []
+    measure(CODECS, run.path, images=9, keep_images=5, events=events)
+    assert measured(events) == 0
+    store = store_of(run)
+    more = store.manifest["datasets"]["digits"]["shown"]
+    assert more[:3] == shown
+    assert len(more) == 5
+    assert {frozenset(held) for held in samples(store).values()} == {frozenset(more)}
+    assert store.originals("digits").keys() == set(more)
+    assert {file: file.read_bytes() for file in (run.path / "parts").iterdir()} == parts
+    again = store.reconstructions("digits", "svd", "rank=2")
+    for index, picture in pictures.items():
+        np.testing.assert_array_equal(again[index], picture)
+    codec = cb.open_codec("svd:rank=2")
+    original = store.originals("digits")[more[-1]]
+    np.testing.assert_array_equal(again[more[-1]], codec.decode(codec.encode(original[None]))[0])
+
+    events = []
+    assert not measure(CODECS, run.path, images=9, keep_images=0, events=events).changed
+    assert store_of(run).manifest["datasets"]["digits"]["shown"] == more
+    assert not measure(CODECS, run.path, images=9, keep_images=5).changed
+
+
+def test_what_is_lost_is_made_again(run: cb.Run) -> None:
+    store = store_of(run)
+    before = {(case.key, case.codec, case.settings) for case in keeping.cases(store)}
+    kept = sorted((run.path / "kept").glob("*.npz"))
+    kept[0].write_bytes(kept[0].read_bytes()[:-40])
+    kept[1].unlink()
+    task = store.sidecars()[0]["task_id"]
+    held = store.sample_indices(f"{task}.npz")
+    (run.path / "samples" / f"{task}.npz").write_bytes(b"PK")
+    assert len(keeping.cases(store)) == len(before) - 2
+    events: list[object] = []
+    assert measure(CODECS, run.path, images=9, keep_images=3, events=events).changed
+    assert measured(events) == 0
+    store = store_of(run)
+    assert {(case.key, case.codec, case.settings) for case in keeping.cases(store)} == before
+    assert store.sample_indices(f"{task}.npz") <= held
+    assert len(store.sample_indices(f"{task}.npz")) == 3
+    assert not measure(CODECS, run.path, images=9, keep_images=3).changed
+
+
+def test_without_pictures_nothing_is_kept(tmp_path: Path) -> None:
+    done = measure("png", tmp_path / "run", images=1, keep_images=0)
+    assert not (tmp_path / "run" / "kept").exists()
+    assert not (tmp_path / "run" / "samples").exists()
+    assert not measure("png", tmp_path / "run", images=1, keep_images=0).changed
+    assert measure("png", tmp_path / "run", images=1, keep_images=4).changed
+    assert len(store_of(done).originals("digits")) == 1  # there is only this one
+    assert keeping.cases(store_of(done)) == []  # and it is restored
+    with pytest.raises(UsageError, match=r"keep_images=-1 is not allowed; allowed: 0 or more"):
+        measure("png", tmp_path / "run", images=1, keep_images=-1)
+
+
+# ---- shapes, windows, failures --------------------------------------------------------------------------------------
+
+
+def test_images_of_odd_shapes_and_the_window_of_a_large_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.full((300, 420, 3), 128, np.uint8)
+    pixels[250:290, 20:60] = np.random.default_rng(0).integers(0, 256, (40, 40, 3))  # all of the error is here
+    small = np.random.default_rng(1).integers(0, 256, (5, 7), dtype=np.uint8)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    Image.fromarray(pixels).save(folder / "large.png")
+    Image.fromarray(small).save(folder / "small.png")
+    done = measure("jpeg:quality=40/75", tmp_path / "run", f"folder:{folder}", images=None)
+    store = store_of(done)
+    (case,) = keeping.cases(store)  # nothing else is here to compare with
+    kept = {one.image: one for one in case.images}
+    large, tiny = kept[0], kept[1]
+    assert (large.height, large.width) == (300, 420)
+    assert large.picture.shape == (WINDOW, WINDOW, 3)
+    assert large.top >= 290 - WINDOW
+    assert large.left <= 20
+    rows, columns = slice(large.top, large.top + WINDOW), slice(large.left, large.left + WINDOW)
+    np.testing.assert_array_equal(large.original, pixels[rows, columns])
+    assert tiny.original.shape[:2] == (5, 7)
+    assert (tiny.top, tiny.left) == (0, 0)
+
+
+def test_the_window_is_where_the_error_is_largest() -> None:
+    random = np.random.default_rng(3)
+    for height, width, side in ((9, 13, 4), (4, 9, 4), (3, 3, 8), (1, 1, 1)):
+        original, picture = random.integers(0, 256, (2, height, width, 3), dtype=np.uint8)
+        error = (original.astype(int) - picture) ** 2
+        sums = {
+            (top, left): error[top : top + side, left : left + side].sum()
+            for top in range(max(1, height - side + 1))
+            for left in range(max(1, width - side + 1))
+        }
+        assert keeping.choose_window(original, picture, side) == max(sums, key=lambda at: sums[at])
+
+
+FEW = """
+import numpy as np
+from dataclasses import dataclass
+
+import codecbench as cb
+
+
+@cb.register_codec
+@dataclass(frozen=True)
+class Many(cb.Codec):
+    \"\"\"Takes five images at once, or more.\"\"\"
+
+    def encode(self, images):
+        if len(images) < 5:
+            raise cb.UnsupportedImageError("too few images")
+        self.shape = None
+        return [bytes([*image.shape]) + (image // 16 * 16).tobytes() for image in images]
+
+    def decode(self, bitstreams):
+        return np.stack([np.frombuffer(s[3:], np.uint8).reshape(tuple(s[:3])) for s in bitstreams])
+""".replace("        self.shape = None\n", "")
+
+
+def test_a_codec_that_fails_costs_a_note_and_is_tried_again(tmp_path: Path, shelf: Path) -> None:
+    (shelf / "many.py").write_text(FEW)
+    events: list[object] = []
+    done = measure("many", tmp_path / "run", images=6, keep_images=2, events=events)
+    assert done.failed_tasks == 0
+    assert len(done.rows()) == 6
+    assert any("no pictures of many on digits: " in text and "too few images" in text for text in texts(events))
+    store = store_of(done)
+    assert keeping.cases(store) == []
+    (failure,) = keeping.failures(store)
+    assert (failure["codec"], failure["dataset"]) == ("many", "digits")
+    assert "too few images" in failure["failed"]
+    events = []
+    measure("many", tmp_path / "run", images=6, keep_images=2, events=events)
+    assert measured(events) == 0
+    assert any("too few images" in text for text in texts(events))
+
+
+# ---- identities -----------------------------------------------------------------------------------------------------
+
+
+def test_pictures_are_no_part_of_a_tasks_identity() -> None:
+    few, many = (Task("digits", CodecSpec("png"), (0, 1, 2), (8, 8, 1), shown, "print") for shown in ((1,), (2, 0, 1)))
+    assert few.id == many.id
+    assert few.id != Task("digits", CodecSpec("png"), (0, 1), (8, 8, 1), (1,), "print").id
+
+
+def test_a_folder_takes_a_command_with_other_pictures_and_forgets_none() -> None:
+    def addition(shown, classes=()):
+        selection = Selection("digits", (0, 1, 2, 5), 9, 0, shown, "pixels", classes=classes)
+        return manifests.Addition({"digits": selection}, {}, {}, [], {})
+
+    held = manifests.joined(manifests.empty(), addition((5, 0), ((5, 3), (0, 7))))
+    more = manifests.joined(held, addition((5, 0, 2), ((5, 3), (0, 7), (2, 1))))
+    assert more["datasets"]["digits"]["shown"] == [5, 0, 2]
+    assert more["datasets"]["digits"]["classes"] == {"5": 3, "0": 7, "2": 1}
+    assert manifests.joined(more, addition(()))["datasets"] == more["datasets"]
+    assert manifests.holds(more, addition((5, 0)).selections, {})
+    assert not manifests.holds(held, addition((5, 0, 2)).selections, {})
+    other = Selection("digits", (0, 1, 2), 9, 0, (), "pixels")
+    with pytest.raises(UsageError, match="already holds 4 images"):
+        manifests.joined(held, manifests.Addition({"digits": other}, {}, {}, [], {}))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_folders_of_older_versions_read_and_take_more_pictures(tmp_path: Path, version: int) -> None:
+    with zipfile.ZipFile(DATA / f"run-of-schema-{version}.zip") as archive:
+        archive.extractall(tmp_path)
+    path = next(tmp_path.rglob("run.json")).parent
+    store = RunFolder.existing(path)
+    label, record = next(iter(store.manifest["datasets"].items()))
+    assert len(store.rows())
+    assert keeping.cases(store) == []
+    assert keeping.failures(store) == []
+    assert store.originals(label).keys() == set(record["shown"])
+    assert store.sample_indices(original_name(label)) == set(record["shown"])
+    names = ("total", "seed", "fingerprint", "family", "training")
+    fields = {name: record[name] for name in names}
+    count = record["images"]
+    selection = Selection(label, tuple(range(count)), shown=tuple(range(count)), **fields)
+    joined = manifests.joined(
+        json.loads((path / "run.json").read_text()), manifests.Addition({label: selection}, {}, {}, [], {})
+    )
+    assert set(joined["datasets"][label]["shown"]) == {*record["shown"], *range(count)}
+
+
+def test_the_command_keeps_as_many_pictures_as_the_library() -> None:
+    from codecbench.commands.run import run as command
+    from codecbench.plan import KEPT_IMAGES
+
+    (option,) = (option for option in command.params if option.name == "keep_images")
+    assert option.default == KEPT_IMAGES == 24

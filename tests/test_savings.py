@@ -1,0 +1,69 @@
+"""File sizes at fixed quality: read as the report reads them, nothing extrapolated."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from test_bdrate import ALL, line, marked
+
+from codecbench.curves import rate_at
+from codecbench.errors import UnknownNameError
+from codecbench.savings import COLUMNS, table
+
+
+def test_sizes_and_what_they_save() -> None:
+    found = table(marked(ALL), "jpeg", qualities_db=(31, 35, 43))
+    assert list(found.columns) == COLUMNS
+    at = {(row["codec"], row["quality_at"]): row for _, row in found.iterrows()}
+    assert len(found) == len(at) == 6 * 3
+    assert at["jpeg", 35]["bits_per_pixel"] == pytest.approx(2 ** (5 / 4))
+    assert at["jpeg", 35]["status"] == "anchor"
+    better = at["better", 35]
+    assert better["bits_per_image"] == pytest.approx(64 * 0.8 * 2 ** (5 / 4))
+    assert better["bytes_per_image"] == pytest.approx(8 * 0.8 * 2 ** (5 / 4))
+    assert better["against_anchor_percent"] == pytest.approx(-20)
+    assert (better["status"], better["best"]) == ("", True)
+    assert not at["jpeg", 35]["best"]
+    assert at["jpeg", 31]["best"]
+    assert at["better", 31]["status"] == "not available: its worst is 32.0 dB"
+    assert at["jpeg", 43]["status"] == "not available: its best is 40.0 dB"
+    assert at["better", 43]["status"] == "not available: jpeg has nothing at 43.0 dB"
+    assert at["better", 43]["bits_per_pixel"] > 0
+    assert math.isnan(at["better", 43]["against_anchor_percent"])
+    assert at["single", 35]["status"] == "not available: one point, at 34.0 dB"
+    assert at["exact", 35]["status"] == "not available: restores every pixel"
+    assert at["exact", 35]["note"] == "32 bytes an image"
+    assert set(found.loc[found["codec"] != "exact", "note"]) == {""}
+
+
+def test_read_as_the_report_reads_a_rate() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(8):
+        rate, quality = np.sort(rng.uniform(0.1, 4, 6)), 30 + np.sort(rng.normal(0, 4, 6)) + rng.normal(0, 1.5, 6)
+        points = marked(
+            [("a", f"q={n}", float(r), float(q)) for n, (r, q) in enumerate(zip(rate, quality, strict=True))]
+        )
+        for _, row in table(points, "a", qualities_db=(27, 30, 33)).iterrows():
+            assert row["bits_per_pixel"] == pytest.approx(rate_at(points, row["quality_at"]), nan_ok=True)
+            assert (row["status"] != "anchor") == math.isnan(row["bits_per_pixel"])
+
+
+def test_a_point_at_the_level_is_read_itself() -> None:
+    found = table(marked([*line("jpeg", 1.0), ("single", "", 0.5, 34.0)]), "jpeg", qualities_db=[34])
+    assert list(found["against_anchor_percent"]) == pytest.approx([0, -75])
+
+
+def test_other_measures_and_rates() -> None:
+    points = marked(ALL)
+    found = table(points, "jpeg", quality="ssim", qualities_db=(1 - 10**-1.75,)).set_index("codec")
+    assert found.loc["better", "against_anchor_percent"] == pytest.approx(-20)
+    assert set(table(points, "jpeg", quality="ssim")["quality_at"]) == {0.9, 0.95, 0.98}
+    assert set(table(points, "jpeg")["quality_at"]) == {30, 35, 40}
+    payload = points.assign(payload_bits_per_pixel=points["bits_per_pixel"] - 0.1)
+    payload["payload_bits_per_image"] = 64 * payload["payload_bits_per_pixel"]
+    found = table(payload, "jpeg", rate="payload", qualities_db=(34,)).set_index("codec")
+    assert found.loc["jpeg", "bits_per_image"] == pytest.approx(64 * 1.9)
+    with pytest.raises(UnknownNameError, match="unknown anchor"):
+        table(points, "jpg")
