@@ -1,4 +1,4 @@
-"""Makes the README's tables from results/reference/summary.csv, so that no number in it is typed by hand.
+"""Makes the README's tables from results/reference/summary.csv and sets.csv, so that no number in it is typed by hand.
 
 python docs/readme_table.py            prints the tables
 python docs/readme_table.py --write    puts them between the marks in README.md
@@ -13,9 +13,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SUMMARY = ROOT / "results" / "reference" / "summary.csv"
+SETS = SUMMARY.with_name("sets.csv")
 README = ROOT / "README.md"
 BEGIN, END = "<!-- reference-numbers -->", "<!-- /reference-numbers -->"
 TARGET_DB = 30.0
+LOSSY = ("jpeg", "webp", "avif", "jxl", "jpeg2000")
+LOSSLESS = ("png", "webp", "jxl", "jpegls", "jpeg2000")
+KODAK = "folder:kodak"
 UNSTEADY = 0.25
 """As in codecbench/notes.py, which this script does without."""
 
@@ -33,44 +37,82 @@ def chosen(rows: list[Row]) -> dict[str, list[tuple[Row, str]]]:
     """
     mnist = [row for row in rows if row["dataset"] == "mnist"]
     stl10 = [row for row in rows if row["dataset"] == "stl10"]
+    kodak = [row for row in rows if row["dataset"] == KODAK]
     lossy_ae = _point(mnist, "lossy_ae", "latent=float32,tiles=false")
     shown = [
         (lossy_ae, "32 floats"),
         (_point(mnist, "lossy_ae", "latent=int8,tiles=false"), "32 entropy-coded integers"),
         (_point(mnist, "svd", "rank=5"), "285 floats"),
-        *(_no_worse(mnist, codec, lossy_ae) for codec in ("jpeg", "webp", "avif", "jpeg2000")),
+        *(_no_worse(mnist, codec, lossy_ae) for codec in ("jpeg", "webp", "avif", "jxl", "jpeg2000")),
         (_point(mnist, "lossless_ae", ""), "784 floats, nearly lossless"),
         (_point(mnist, "svd", "rank=13"), "741 floats"),
-        *(_smallest_lossless(mnist, codec) for codec in ("png", "webp", "jpeg2000")),
+        *(_smallest_lossless(mnist, codec) for codec in LOSSLESS),
     ]
-    near = [_nearest(stl10, codec) for codec in ("jpeg", "webp", "avif", "jpeg2000", "svd")]
+    near = [_nearest(stl10, codec) for codec in (*LOSSY, "svd")]
     crops = [
         (_point(stl10, "stl10_ae", "latent=float64,tiles=false"), "384 float64"),
         (_point(stl10, "stl10_ae", "latent=float16,tiles=false"), "384 float16"),
         (_point(stl10, "stl10_ae", "latent=int8,tiles=false"), "384 entropy-coded integers"),
         *near,
-        *(_smallest_lossless(stl10, codec) for codec in ("png", "webp", "jpeg2000")),
+        *(_smallest_lossless(stl10, codec) for codec in LOSSLESS),
     ]
-    return {"mnist": shown, "stl10": crops}
+    photographs = [
+        *(_nearest(kodak, codec) for codec in LOSSY),
+        *(_smallest_lossless(kodak, codec) for codec in LOSSLESS),
+    ]
+    return {"mnist": shown, "stl10": crops, KODAK: photographs}
 
 
-def table(rows: list[Row]) -> str:
-    """The README's tables as Markdown, one a dataset, and the sentence below them.
+def table(rows: list[Row], sets: list[Row]) -> str:
+    """The README's tables as Markdown, one a dataset, and what stands below them.
 
     Args:
         rows: of ``summary.csv``.
+        sets: of ``sets.csv``.
     """
     parts = []
     for dataset, points in chosen(rows).items():
         images = int(points[0][0]["images"])
         heads = ["Point", "", "Bits per image", "Bits per pixel", "Ratio", "Ratio to float32"]
         heads += ["MSE", "MSE before rounding", "PSNR (dB)", "SSIM", "Encode (ms)", "Decode (ms)"]
-        lines = [f"`{dataset}`, {images:,} test images:", "", _line(heads), _line([":--", ":--", *["--:"] * 10])]
+        lines = [
+            f"`{dataset}`, {images:,} {'photographs' if dataset == KODAK else 'test images'}:",
+            "",
+            _line(heads),
+            _line([":--", ":--", *["--:"] * 10]),
+        ]
         parts.append("\n".join([*lines, *(_line(_cells(row, why)) for row, why in points)]))
     parts.append(
         "A `~` marks times whose rounds spread by more than a quarter of the median: the machine was not quiet."
     )
-    return "\n\n".join([*parts, two_means(rows), nearly_lossless(rows), labels(rows)])
+    return "\n\n".join([*parts, whole_sets(sets), two_means(rows), nearly_lossless(rows), labels(rows)])
+
+
+def whole_sets(sets: list[Row]) -> str:
+    """What all MNIST test images take as one stream, the smallest of each codec.
+
+    Args:
+        sets: of ``sets.csv``.
+    """
+    smallest: dict[str, Row] = {}
+    for row in sets:
+        if row["dataset"] == "mnist" and not row["status"]:
+            held = smallest.setdefault(row["codec"], row)
+            smallest[row["codec"]] = min(held, row, key=lambda one: int(one["set_bytes"]))
+    images = {int(row["images"]) for row in smallest.values()}
+    lines = [
+        _wrapped(
+            f"All {images.pop():,} digits as one stream, which is how papers quote such compressors; it compares "
+            "with no figure of single images:"
+        ),
+        "",
+        _line(["Point", "Bytes", "Bits per pixel"]),
+        _line([":--", "--:", "--:"]),
+    ]
+    for row in sorted(smallest.values(), key=lambda row: int(row["set_bytes"])):
+        spec, size = f"`{row['codec']}:{row['settings']}`", f"{int(row['set_bytes']):,}"
+        lines.append(_line([spec, size, _number(row["bits_per_pixel"], ".3f")]))
+    return "\n".join(lines)
 
 
 def two_means(rows: list[Row]) -> str:
@@ -143,8 +185,8 @@ def with_table(readme: str, content: str) -> str:
     return f"{before}{BEGIN}\n\n{content}\n\n{END}{after}"
 
 
-def read_summary(path: Path = SUMMARY) -> list[Row]:
-    """The rows of a ``summary.csv``."""
+def read_table(path: Path = SUMMARY) -> list[Row]:
+    """The rows of a ``summary.csv`` or ``sets.csv``."""
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
@@ -204,7 +246,7 @@ def _no_worse(rows: list[Row], codec: str, than: Row) -> tuple[Row, str]:
 
 
 def _nearest(rows: list[Row], codec: str) -> tuple[Row, str]:
-    lossy = [row for row in _of(rows, codec) if row["psnr_db"]]
+    lossy = [row for row in _of(rows, codec) if row["psnr_db"] and "subsampling=4:4:4" not in row["settings"]]
     return min(lossy, key=lambda row: abs(float(row["psnr_db"]) - TARGET_DB)), f"nearest to {TARGET_DB:g} dB"
 
 
@@ -220,7 +262,7 @@ def main(arguments: list[str]) -> int:
     if not SUMMARY.is_file():
         print(f"no {SUMMARY.relative_to(ROOT)}: measure the reference run first", file=sys.stderr)
         return 1
-    content = table(read_summary())
+    content = table(read_table(), read_table(SETS))
     if arguments:
         README.write_text(with_table(README.read_text(encoding="utf-8"), content), encoding="utf-8")
     else:

@@ -90,7 +90,7 @@ def environment(wheel, tmp_path_factory) -> Path:
 
 def test_the_wheel_carries_the_shelves_and_nothing_else(wheel):
     names = set(content(wheel))
-    for shelf in ("codecs", "datasets"):
+    for shelf in ("codecs", "datasets", "metrics"):
         plugins = {f"codecbench/{name}" for name in files(Path(shelf), "*.py")}
         assert plugins
         assert {name for name in names if name.startswith(f"codecbench/{shelf}/") and name.endswith(".py")} == {
@@ -100,7 +100,8 @@ def test_the_wheel_carries_the_shelves_and_nothing_else(wheel):
     weights = files(Path("codecs/weights"), "*.safetensors") | files(Path("codecs/weights"), "*.json")
     weights |= files(Path("codecs/weights"), "*.csv")
     assert {f"codecbench/{name}" for name in weights} <= names
-    assert files(Path("codecbench"), "*.py") | files(Path("codecbench/templates"), "*.*") <= names
+    folders = (Path("codecbench/templates"), Path("codecbench/report/templates"), Path("codecbench/report/static"))
+    assert files(Path("codecbench"), "*.py").union(*(files(folder, "*.*") for folder in folders)) <= names
     assert "codecbench/py.typed" in names
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"codecbench"}
     assert not [name for name in names if "__pycache__" in name or name.endswith((".pyc", ".tmp"))]
