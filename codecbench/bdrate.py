@@ -174,7 +174,7 @@ def anchored(
         check_choice("dataset of this run", dataset, list(manifest["datasets"]))
         points = points[points["dataset"] == dataset]
     chosen = default_anchor(points) if anchor is None else anchor
-    if not chosen:
+    if anchor is None and not chosen:
         raise UsageError("no codec of this run has a point to compare with; allowed: runs with lossy points")
     return points, chosen
 
@@ -211,7 +211,7 @@ def anchor_line(own: Sequence[Line], method: str = "pchip", curve: str | None = 
     """
     if curve is not None and any(not line.status for line in own):
         there = [line for line in own if line.curve == curve]
-        return there[0] if there else replace(own[0], curve=curve, status=f"{NOT_AVAILABLE}no curve {curve} here")
+        return there[0] if there else own[0].emptied(curve, f"{NOT_AVAILABLE}no curve {curve} here")
     usable = [line for line in own if not line.status]
     if not usable:
         return own[0] if own else None

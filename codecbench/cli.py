@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import sys
 
 import click
@@ -22,6 +25,9 @@ from codecbench.commands.run import run
 from codecbench.commands.show import show
 from codecbench.commands.train import train
 from codecbench.errors import CodecbenchError, PluginError, UsageError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of writing that are nobody's mistake here: no space left, in one way or another."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,6 +64,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except BrokenPipeError:
         sys.stderr.close()
+        return 1
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        with contextlib.suppress(OSError, ValueError):  # what is left over would fail once more at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        click.echo(f"error: cannot write: {error.strerror}", err=True)
         return 1
 
 

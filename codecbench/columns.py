@@ -20,7 +20,7 @@ SUMMARY = """
 """
 ON_THE_WAY = """
     bits payload_bits pixels samples exact equal_pixels order
-    curve swept label mark value rate quality anchor status note best
+    curve swept label mark trained_on total_images value rate quality anchor status note best
 """
 """Of sums that a summary is made from, and of tables made from a summary."""
 COLUMNS = frozenset(f"{ROWS} {SUMMARY} {ON_THE_WAY}".split())

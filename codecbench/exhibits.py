@@ -129,18 +129,24 @@ def requests(plan: Plan, store: RunFolder) -> list[Request]:
         cls = CODECS.get(name)
         tasks = points.get(cls().spec) or next(iter(points.values()))
         source = sources[label]
-        request = _request(tasks, source)
+        request = _request(tasks, source, store.manifest["datasets"].get(label, {}).get("shown", ()))
         if not _is_made(store, request, getattr(source.images, "labels", None) is not None):
             found.append(request)
     return found
 
 
-def _request(tasks: Sequence[Task], source: Source) -> Request:
+def _request(tasks: Sequence[Task], source: Source, held: Sequence[int]) -> Request:
+    """What is to be made of a point; ``held`` are the images that the run folder shows of the dataset already.
+
+    A command that asks for fewer pictures than an earlier one shows no fewer, so it has no latents to make anew.
+    """
     tasks = [task for task in tasks if task.shape == tasks[0].shape]
     every = sorted(index for task in tasks for index in task.indices)
     # Evenly from all of them: data sets are often sorted by difficulty, class or source.
     chosen = np.linspace(0, len(every) - 1, min(len(every), MOST_IMAGES)).round().astype(int)
-    shown = [index for task in tasks for index in task.shown][:MOST_SHOWN]
+    pictured = max(held, source.selection.shown, key=len)
+    members = [set(task.indices) for task in tasks]
+    shown = [index for own in members for index in pictured if index in own][:MOST_SHOWN]
     indices = tuple(every[at] for at in chosen)
     return Request(tasks[0], indices, tuple(shown), source.selection.fingerprint)
 
@@ -276,9 +282,14 @@ def exhibits(store: RunFolder) -> list[Exhibit]:
     current: dict[tuple[str, str, str], Exhibit] = {}
     for exhibit in (exhibit for about, exhibit in found if _counts(store, about)):
         key = (exhibit.dataset, exhibit.codec, exhibit.settings)
-        if key not in current or len(exhibit.points) > len(current[key].points):  # once more was measured
+        if key not in current or _extent(exhibit) > _extent(current[key]):
             current[key] = exhibit
     return [current[key] for key in sorted(current)]
+
+
+def _extent(exhibit: Exhibit) -> tuple[int, int]:
+    """How much an exhibit tells; it grows when more is measured, or more pictures are kept."""
+    return len(exhibit.points), len(exhibit.latents)
 
 
 def failures(store: RunFolder) -> list[dict[str, Any]]:

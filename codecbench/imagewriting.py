@@ -74,8 +74,10 @@ def check_target(path: str, source: str) -> Path:
         The path, with links followed, so that what they point at is replaced and not the link.
 
     Raises:
-        UsageError: a folder, a device, a folder that is not there, or the very file that is read.
+        UsageError: no name, a folder, a device, a folder that is not there, or the very file that is read.
     """
+    if not path:
+        raise UsageError("an empty name is not allowed for the file to be written")
     target = Path(path).resolve()
     try:
         if target.is_dir():

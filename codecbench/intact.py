@@ -1,9 +1,11 @@
-"""Whether the content of a file in a run folder is what codecbench writes there; it may be damaged or anybody's."""
+"""Whether a file in a run folder is what codecbench writes there; it may be damaged or anybody's."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 TASK_ID = re.compile(r"[0-9a-f]{24}")
@@ -75,6 +77,14 @@ def is_timing(record: Mapping[str, Any]) -> bool:
         and len(record.get("shape", (0, 0, 0))) == 3
         and bool(record["failed"] or "protocol" in record or (record["encode_s"] and record["decode_s"]))
     )
+
+
+def set_aside(file: Path) -> None:
+    """Renames a damaged file, and the part or sidecar that belongs to it, to ``*.damaged``."""
+    for twin in (file.with_suffix(".json"), file.with_suffix(".parquet")):
+        with contextlib.suppress(OSError):  # in a folder that is only read, it is passed over
+            if twin.is_file():
+                twin.replace(twin.with_name(twin.name + ".damaged"))
 
 
 def _has(record: Mapping[str, Any], kinds: Mapping[str, Any]) -> bool:

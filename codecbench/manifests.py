@@ -98,7 +98,8 @@ def joined(manifest: Mapping[str, Any], addition: Addition) -> dict[str, Any]:
             same = fingerprints.get(name) == codec["fingerprint"]
             same = same and _metrics_of(result, name) == codec.get("metrics", {})
             kept[name] = list(dict.fromkeys([*(kept.get(name, ()) if same else ()), *settings]))
-    result["codecs"].update(addition.codecs)
+    for name, codec in addition.codecs.items():
+        result["codecs"][name] = with_weights_of(codec, result["codecs"].get(name, {}))
     result["metrics"] = _with_more_metrics(result, addition.metrics)
     elsewhere = [
         skip
@@ -109,6 +110,12 @@ def joined(manifest: Mapping[str, Any], addition: Addition) -> dict[str, Any]:
     result["invocations"].append(dict(addition.invocation))
     result["schema"] = SCHEMA
     return result
+
+
+def with_weights_of(codec: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """A codec's record that also tells which weights the points of another record decode with, where it is the same."""
+    used = other.get("weights_used") if other.get("fingerprint") == codec.get("fingerprint") else None
+    return dict(codec) | ({"weights_used": used | codec.get("weights_used", {})} if used else {})
 
 
 def holds(

@@ -158,7 +158,8 @@ def merged_manifest(members: Sequence[Member], notes: Sequence[str]) -> dict[str
             held = merged["datasets"].setdefault(member.datasets[label], record)
             _show_both(held, record)
         for name, record in own["codecs"].items():
-            same = merged["codecs"].setdefault(member.codecs[name], record)
+            new = member.codecs[name]
+            same = merged["codecs"][new] = manifests.with_weights_of(merged["codecs"].get(new, record), record)
             if "metrics" in record:
                 same["metrics"] = record["metrics"] | same.get("metrics", {})
         for label, codecs in own["planned"].items():
@@ -172,8 +173,13 @@ def merged_manifest(members: Sequence[Member], notes: Sequence[str]) -> dict[str
             label = member.datasets.get(skip["dataset"], skip["dataset"])
             skips.setdefault((label, codec), skip | {"dataset": label, "codec": codec})
         merged["invocations"] += [call | {"run": member.name} for call in own["invocations"]]
+        for name, record in own["metrics"].items():
+            variants = {member.datasets.get(label, label): text for label, text in record.get("variants", {}).items()}
+            held = merged["metrics"].setdefault(name, record | {"variants": {}})
+            if held["fingerprint"] == record["fingerprint"]:
+                held["variants"] = variants | held["variants"]
         for key, value in own.items():  # of later additions to run.json
-            if isinstance(value, dict) and key not in ("datasets", "codecs", "planned"):
+            if isinstance(value, dict) and key not in ("datasets", "codecs", "planned", "metrics"):
                 merged[key] = value | merged.get(key, {})
     merged["skipped"] = list(skips.values())
     if merged["invocations"]:

@@ -22,10 +22,12 @@ import pandas as pd
 from codecbench.curves import TARGET_DB, restored
 from codecbench.ratelines import (
     NOT_AVAILABLE,
+    RATES,
     Line,
     check_choice,
     crossing,
     falls_with_quality,
+    known_qualities,
     lines,
     read_log,
     to_scale,
@@ -48,6 +50,7 @@ def table(
     rate: str = "whole",
     quality: str = "psnr_db",
     lossless: bool = False,
+    known: Sequence[Line] | None = None,
 ) -> pd.DataFrame:
     """Rate and time at one quality, with the front.
 
@@ -58,6 +61,7 @@ def table(
         rate: ``"whole"`` or ``"payload"``.
         quality: the measure held equal, one of ``ratelines.known_qualities``.
         lossless: take the codecs that restore every pixel instead, at their smallest such point.
+        known: the lines of these points on this measure and rate, where they were made for another table already.
 
     Returns:
         One row per dataset × codec × line (of lossless codecs, per dataset × codec), in the order of the points:
@@ -76,12 +80,14 @@ def table(
         UnknownNameError: a cost, measure or rate that is not known.
     """
     check_choice("cost", cost, COSTS)
-    found = list(lines(points, quality, rate))
+    check_choice("quality measure", quality, known_qualities(points))
+    check_choice("rate", rate, list(RATES))
     if lossless:
         rows = _exact(points, cost, "payload_bits_per_pixel" if rate == "payload" else "bits_per_pixel")
     else:
         falls = falls_with_quality(points, quality)
         target = float(to_scale(quality_db, quality, falls))
+        found = lines(points, quality, rate) if known is None else known
         rows = [line.key | _read(line, target, cost, quality, falls) for line in found]
     _find_fronts(rows)
     table = pd.DataFrame(rows, columns=COLUMNS)

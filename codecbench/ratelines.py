@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +72,11 @@ class Line:
     def name(self) -> str:
         """The codec, and the curve where it has several."""
         return f"{self.codec} ({self.curve})" if self.curve else self.codec
+
+    def emptied(self, curve: str, status: str) -> Line:
+        """A line of the same codec without points: of another curve, which has none for this reason."""
+        nothing = np.empty(0)
+        return replace(self, curve=curve, members=self.members.iloc[:0], rate=nothing, quality=nothing, status=status)
 
 
 def known_qualities(points: pd.DataFrame) -> list[str]:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from codecbench.bdrate import anchor_line, check_curve
 from codecbench.curves import restored
+from codecbench.errors import UsageError
 from codecbench.ratelines import (
     NOT_AVAILABLE,
     RATES,
@@ -23,6 +24,7 @@ from codecbench.ratelines import (
     check_choice,
     crossing,
     falls_with_quality,
+    is_similarity,
     lines,
     read_log,
     to_scale,
@@ -73,6 +75,7 @@ def table(
 
     Raises:
         UnknownNameError: an anchor, curve, measure or rate that is not known.
+        UsageError: a level that the measure cannot have, such as 1 of SSIM, where nothing differs.
     """
     check_choice("anchor", anchor, list(dict.fromkeys(points["codec"].astype(str))))
     by_dataset: dict[str, list[Line]] = {}
@@ -81,6 +84,10 @@ def table(
     check_curve(by_dataset, anchor, anchor_curve)
     falls = falls_with_quality(points, quality)
     levels = levels_of(quality) if qualities_db is None else tuple(qualities_db)
+    for level in levels:
+        if not math.isfinite(float(to_scale(level, quality, falls))):
+            allowed = "numbers below 1" if is_similarity(quality) else "finite numbers"
+            raise UsageError(f"the level {level:g} of {quality} is not allowed; allowed: {allowed}")
     rows: list[dict[str, Any]] = []
     for dataset, found in by_dataset.items():
         base = anchor_line([line for line in found if line.codec == anchor], curve=anchor_curve)

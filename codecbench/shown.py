@@ -1,7 +1,7 @@
 """A run in short, for the terminal and for ``report.md``: which codec is best where, what failed, where the report is.
 
 A codec is best on a dataset at a quality where it reaches at least that with the fewest bits, as the report says it too
-(``codecbench.report.claims.offers``): read between measured points, never extrapolated. What does not compare is left
+(``codecbench.report.offers``): read between measured points, never extrapolated. What does not compare is left
 out and named: points over fewer images than the dataset has in the run, learned codecs on other data than theirs or on
 their own training images, and ``none``, which measures the harness.
 """
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from codecbench import __version__, sets, wording
-from codecbench.curves import TARGET_DB, mark_points, overview, restored
+from codecbench.curves import TARGET_DB, mark_points, overview
 from codecbench.errors import UnknownNameError
 from codecbench.notes import Note, all_notes, count
 from codecbench.speedtable import HARNESS
@@ -147,21 +147,17 @@ def best(points: pd.DataFrame, dataset: str) -> list[dict[str, Any]]:
         dataset: its label.
 
     Returns:
-        One record for each quality between the lowest and the highest that was measured, and one for lossless:
+        One record for each quality at which the codecs can be compared, and one for lossless:
         ``dataset``, ``at``, ``quality_db`` (None for lossless), ``codec``, ``learned``, ``bits_per_pixel``,
         ``bits_per_image``, ``next_codec`` and how many per cent more bits it takes (``next_percent``), ``offers``
         (codecs that reach the quality), and of the best one's measured point nearest to there ``settings``,
         ``encode_s``, ``decode_s``, ``unsteady`` and ``timed_on``.
     """
-    from codecbench.report.claims import LEVELS_DB, OTHER_LEVELS_DB, offers
+    from codecbench.report.offers import OTHER_LEVELS_DB, offers, within
 
     members = points[_compare(points)]
-    lossy = members.loc[members["psnr_db"].notna() & ~restored(members), "psnr_db"]
-    within = [
-        [level for level in levels if lossy.min() <= level <= lossy.max()] for levels in (LEVELS_DB, OTHER_LEVELS_DB)
-    ]
     records = []
-    for quality_db in [*(within[0] or within[1]), math.inf]:
+    for quality_db in [*(within(members) or within(members, OTHER_LEVELS_DB)), math.inf]:
         ranked = offers(members, quality_db)
         if not ranked:
             continue

@@ -6,7 +6,7 @@
       parts/ID.json         the task and how it ended; written last, so a part without it does not count
       samples/ID.npz        reconstructions of the few images shown to people; samples/original-*.npz beside them
       kept/                 what ``codecbench.keeping`` keeps of each codec's worst images
-      timings/ID.json       times of one codec point on one dataset
+      timings/ID.json       times of one codec point on one dataset, see ``codecbench.timings``
       latents/, training/   what ``codecbench.exhibits`` keeps of learned codecs
       sets/ID.json          what whole data sets take as one stream, see ``codecbench.sets``
 
@@ -17,25 +17,23 @@ stay on disk but never show. A damaged part is renamed to ``*.damaged``, named, 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import zipfile
 import zlib
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from codecbench import intact, manifests, sets
+from codecbench import intact, manifests, sets, timings
 from codecbench.codec import Images
 from codecbench.errors import StoreError, UsageError
 from codecbench.files import dump_json, read_json, write_whole
 from codecbench.folders import check_usable, discard
 from codecbench.measure import Measurement
 from codecbench.parts import failure_files, original_name, pack_images, task_files
-from codecbench.records import ROUNDS, CodecSpec, Task, Timing, digest
+from codecbench.records import CodecSpec, Task, Timing
 from codecbench.rows import COLUMNS
 
 if TYPE_CHECKING:
@@ -143,7 +141,7 @@ class RunFolder:
 
     def remove_leftovers(self) -> None:
         """Removes what commands that were killed left half written; for whoever holds the folder."""
-        for folder in (".", "parts", "timings", "samples", "kept", "latents", "training", sets.FOLDER):
+        for folder in (".", "parts", timings.FOLDER, "samples", "kept", "latents", "training", sets.FOLDER):
             for file in (self.path / folder).glob("*.tmp"):
                 if intact.LEFTOVER.search(file.name):
                     with contextlib.suppress(OSError):
@@ -223,7 +221,7 @@ class RunFolder:
         file = self.path / "parts" / f"{sidecar['task_id']}.parquet"
         content = file.read_bytes()
         if hashlib.sha256(content).hexdigest() != sidecar["sha256"]:
-            self._set_aside(file)
+            intact.set_aside(file)
             return None
         # Not pq.read_table: it takes twice as long for a part of usual size, most of it on threads and discovery.
         table = pq.ParquetFile(pa.BufferReader(content)).read(columns=columns, use_threads=False)
@@ -266,7 +264,7 @@ class RunFolder:
 
     def damaged_timings(self) -> list[str]:
         """Names of timings that were found damaged and set aside, and not taken again since."""
-        return self._damaged("timings")
+        return self._damaged(timings.FOLDER)
 
     def _damaged(self, folder: str) -> list[str]:
         set_aside = sorted((self.path / folder).glob("*.damaged"))
@@ -279,17 +277,11 @@ class RunFolder:
             sidecar = read_json(file)
             part = file.with_suffix(".parquet")
             if sidecar is None or sidecar.get("task_id") != file.stem or not intact.is_sidecar(sidecar):
-                self._set_aside(file)
+                intact.set_aside(file)
             elif not sidecar["failed"] and not (part.is_file() and part.stat().st_size == sidecar["num_bytes"]):
-                self._set_aside(part if part.is_file() else file)
+                intact.set_aside(part if part.is_file() else file)
             else:
                 yield sidecar
-
-    def _set_aside(self, file: Path) -> None:
-        for twin in (file.with_suffix(".json"), file.with_suffix(".parquet")):
-            with contextlib.suppress(OSError):  # in a folder that is only read, it is passed over
-                if twin.is_file():
-                    twin.replace(twin.with_name(twin.name + ".damaged"))
 
     # ---- pictures -----------------------------------------------------------------------------------------------
 
@@ -346,60 +338,20 @@ class RunFolder:
 
     def timing_file(self, label: str, codec: CodecSpec, fingerprint: str, threads: int) -> Path:
         """Where the times of a codec point on a dataset lie, or would."""
-        images = self.manifest["datasets"][label]["fingerprint"]
-        name = digest([manifests.TIMING_PROTOCOL, label, str(codec), fingerprint, images, threads])
-        return self.path / "timings" / f"{name}.json"
+        return self.path / timings.file_name(self.manifest, label, codec, fingerprint, threads)
 
     def write_timing(self, label: str, codec: CodecSpec, fingerprint: str, timing: Timing) -> None:
         """Stores the times of a codec point on a dataset, also those that lack rounds yet."""
-        record = {
-            "dataset": label,
-            "codec": codec.name,
-            "settings": codec.settings_text,
-            "codec_fingerprint": fingerprint,
-            "protocol": manifests.TIMING_PROTOCOL,
-        }
         file = self.timing_file(label, codec, fingerprint, timing.threads)
-        write_whole(file, dump_json(record | dataclasses.asdict(timing)))
+        write_whole(file, timings.content(label, codec, fingerprint, timing))
 
     def timing(self, label: str, codec: CodecSpec, fingerprint: str, threads: int) -> Timing | None:
         """The times of a codec point on a dataset, as many rounds as there are; None where there are none."""
-        record = read_json(self.timing_file(label, codec, fingerprint, threads))
-        names = [field.name for field in dataclasses.fields(Timing)]
-        if record is None or not intact.is_timing(record) or not record.keys() >= set(names):
-            return None
-        values: dict[str, Any] = {
-            name: tuple(record[name]) if isinstance(record[name], list) else record[name] for name in names
-        }
-        return Timing(**values)
+        return timings.read(self.timing_file(label, codec, fingerprint, threads))
 
     def timings(self) -> list[dict[str, Any]]:
-        """The times that count, one record a codec point; those with a reason under ``failed`` could not be taken.
-
-        Where a point was timed with several numbers of threads, the record is of the number with which most points were
-        timed, so that they can be compared; of several such numbers, that of the last command that took times.
-        """
-        known = manifests.fingerprints_of(self.manifest)
-        threads = [call.get("timing_threads") for call in self.manifest["invocations"]]
-        wanted = next((number for number in reversed(threads) if number is not None), None)
-        found: list[dict[str, Any]] = []
-        for file in sorted((self.path / "timings").glob("*.json")):
-            if not intact.TASK_ID.fullmatch(file.stem):
-                continue  # somebody else's
-            record = read_json(file)
-            if record is None or not intact.is_timing(record):
-                self._set_aside(file)
-            elif known.get(record["codec"]) == record["codec_fingerprint"] and _is_whole(record):
-                found.append(record)
-        often = Counter(record["threads"] for record in found)
-
-        def rank(record: Mapping[str, Any]) -> tuple[int, int, bool]:
-            return record.get("protocol", 1), often[record["threads"]], record["threads"] == wanted
-
-        current: dict[tuple[str, str, str], dict[str, Any]] = {}
-        for record in sorted(found, key=rank):
-            current[record["dataset"], record["codec"], record["settings"]] = record
-        return list(current.values())
+        """The times that count, one record a codec point; see ``codecbench.timings.records``."""
+        return timings.records(self.path, self.manifest)
 
     # ---- whole sets ---------------------------------------------------------------------------------------------
 
@@ -425,8 +377,3 @@ class RunFolder:
         file = self.path / name
         write_whole(file, content)
         return file
-
-
-def _is_whole(timing: Mapping[str, Any]) -> bool:
-    """Whether times have all their rounds; those of protocol 1 were written at the end only."""
-    return bool(timing["failed"]) or "protocol" not in timing or len(timing["encode_s"]) >= ROUNDS

@@ -56,8 +56,9 @@ class Jpegls(ImagecodecsCodec):
 
     @classmethod
     def default_points(cls, shape: Shape) -> list[dict[str, Value]]:
-        """Ten bounds of the error from 60 down to 1, and lossless."""
-        return [{"near": near} for near in (60, 40, 28, 20, 14, 10, 7, 4, 2, 1, 0)]
+        """Ten bounds of the error from 60 down to 1, and lossless; of RGB images that with the colour transform too."""
+        points: list[dict[str, Value]] = [{"near": near} for near in (60, 40, 28, 20, 14, 10, 7, 4, 2, 1, 0)]
+        return [*points, {"near": 0, "transform": "hp1"}] if shape[2] == 3 else points
 
     def write(self, image: Samples) -> bytes:
         """Compresses one image (H, W) or (H, W, 3), and leaves the SPIFF header out."""

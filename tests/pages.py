@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 from playwright.sync_api import Page
 from runs import METRIC, MadeUpRun
 
-from codecbench import looks, report
+from codecbench import figures, looks, pictures, report
 from codecbench.report import write_report
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -39,10 +40,12 @@ def chromium() -> str | None:
 
 @contextmanager
 def figures_as_stubs() -> Iterator[None]:
-    """Static figures are drawn and not rendered: tests of the page need them little, and they take the longest."""
+    """Static figures are neither drawn nor rendered: tests of the page need them little, and they take the longest."""
     stub = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 4 3"/>'
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(looks, "_save", lambda figure, **how: stub)
+        for module, name in ((figures, "rate_distortion"), (figures, "speed"), (pictures, "grid_figure")):
+            patch.setattr(module, name, lambda *given, **options: Figure())
         yield
 
 
@@ -52,6 +55,16 @@ def quick_report(run: MadeUpRun, sections: tuple[str, ...] = (), **options: Any)
         if sections:
             patch.setattr(report, "SECTIONS", sections)
         return write_report(run.store, **options)
+
+
+def open_details(page: Page) -> None:
+    """Opens everything that can be opened, and what is within that."""
+    page.evaluate("""async () => {
+      for (let closed; (closed = document.querySelectorAll("details:not([open])")).length;) {
+        for (const details of closed) details.open = true;
+        await new Promise((done) => window.setTimeout(done, 50)); // what they hold is made when they are open
+      }
+    }""")
 
 
 def large_run(path: Path, codecs: int = 30) -> MadeUpRun:

@@ -140,6 +140,12 @@ def test_of_several_curves_the_anchor_gives_its_best_and_each_codec_is_marked() 
     elsewhere = points[(points["codec"] != "jpeg") | (points["curve"] == "s=b")].assign(dataset="e")
     both = bdrate.table(pd.concat([points, elsewhere], ignore_index=True), "jpeg", anchor_curve="s=a")
     assert set(both.loc[both["dataset"] == "e", "status"]) == {"not available: jpeg: no curve s=a here"}
+    sizes = savings.table(
+        pd.concat([points, elsewhere], ignore_index=True), "jpeg", qualities_db=[35], anchor_curve="s=a"
+    )
+    there = sizes[(sizes["dataset"] == "e") & (sizes["codec"] != "jpeg")]
+    assert set(there["status"]) == {"not available: jpeg has nothing at 35.0 dB"}
+    assert there["against_anchor_percent"].isna().all()
     with pytest.raises(UnknownNameError, match=r"unknown curve of y 'q'; known: '' \(it has one\)"):
         savings.table(points, "y", anchor_curve="q")
 
@@ -270,6 +276,8 @@ def test_a_run_and_its_command(tmp_path: Path, capsys: pytest.CaptureFixture[str
     for arguments, message in (
         (["--at", "25,good"], "error: --at 25,good is not allowed; allowed: numbers, such as 30,35,40"),
         (["--anchor", "jpg"], "error: unknown anchor 'jpg'; did you mean 'jpeg'? known: exact, jpeg, webp"),
+        (["--anchor", ""], "error: unknown anchor ''; known: exact, jpeg, webp"),
+        (["--at", "1", "--by", "ssim"], "error: the level 1 of ssim is not allowed; allowed: numbers below 1"),
         (["--by", "vmaf"], "error: unknown quality measure 'vmaf'; known: psnr_db, psnr_of_mean_mse_db, ssim"),
         (["--dataset", "kodak"], "error: unknown dataset of this run 'kodak'; known: mnist, stl10"),
     ):

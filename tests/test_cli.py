@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -191,6 +192,15 @@ def test_a_large_download_asks_first(tmp_path, monkeypatch, capsys):
     assert fetched == [tmp_path]
     assert main(["data", "get", "digits"]) == 0
     assert "needs no download" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+@pytest.mark.parametrize("arguments", [["--version"], ["list", "--help"]])
+def test_a_full_disk_behind_the_output_is_told_in_one_line(arguments):
+    command = [sys.executable, "-m", "codecbench", *arguments]
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "error: cannot write: No space left on device\n")
 
 
 def test_clock():

@@ -329,6 +329,7 @@ def test_lossless_says_so_and_replaces_what_was_there(tmp_path, capsys):
         ("encode {in} -c jpeg:quality=0 -o {tmp}/x.cb", "allowed: a whole number from 1 to 100"),
         ("encode {in} -c stl10_ae:latent=int8,tiles=false -o {tmp}/x.cb", "not 9×7×1"),
         ("encode {in} -c png -o {tmp}", "is a folder; name a file"),
+        ("encode {in} -c png --out=", "an empty name is not allowed"),
         ("encode {in} -c png -o {tmp}/none/x.cb", "there is no folder"),
         ("encode {text} -c png -o {text}", "is the file that is read"),
         ("encode {in} -c png -o {tmp}/x.JPG", "x.JPG: what is written is no .JPG image; name it x.cb"),

@@ -140,8 +140,9 @@ def test_a_run_keeps_latents_their_plane_and_labels(shelf: Path, here: None, tmp
     assert exhibit.explained == pytest.approx(plane.explained)
     assert exhibit.labels is not None
     np.testing.assert_array_equal(exhibit.labels, digits.labels[chosen])
-    shown = RunFolder.existing(done.path).originals("digits")
-    assert list(exhibit.latents) == sorted(shown)[: exhibits.MOST_SHOWN]
+    store = RunFolder.existing(done.path)
+    shown = store.originals("digits")
+    assert list(exhibit.latents) == store.manifest["datasets"]["digits"]["shown"][: exhibits.MOST_SHOWN]
     for index, latent in exhibit.latents.items():
         np.testing.assert_array_equal(latent, shown[index][::7, ::7, :].astype(np.float32) / 255)
         assert exhibit.shown_labels[index] == digits.labels[index]
@@ -185,6 +186,23 @@ def test_what_is_there_is_not_made_again_and_what_is_gone_is(shelf: Path, here: 
         assert again.changed
         assert file.read_bytes() == content
     assert parts == {part: part.stat().st_mtime_ns for part in (done.path / "parts").iterdir()}
+
+
+def test_fewer_pictures_make_no_other_latents_and_more_take_their_place(
+    shelf: Path, here: None, tmp_path: Path
+) -> None:
+    learned(shelf)
+    done, _ = run(tmp_path / "run", images=6, keep_images=4)
+    (before,) = found(done.path)
+    assert not run(tmp_path / "run", images=6, keep_images=2)[0].changed
+    assert found(done.path)[0].latents.keys() == before.latents.keys()
+    run(tmp_path / "run", images=6, keep_images=5)
+    files = list((done.path / "latents").glob("*.npz"))
+    assert len(files) == 2
+    for last in files:  # whatever their names
+        (exhibit,) = found(done.path)
+        assert len(exhibit.latents) == 5
+        last.rename(last.with_name(f"{'0' if last.name > min(files).name else 'f'}{last.name[1:]}"))
 
 
 def test_an_edited_codec_does_not_show_old_latents(shelf: Path, here: None, tmp_path: Path) -> None:

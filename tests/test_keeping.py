@@ -122,6 +122,7 @@ def test_what_is_lost_is_made_again(run: cb.Run) -> None:
     held = store.sample_indices(f"{task}.npz")
     (run.path / "samples" / f"{task}.npz").write_bytes(b"PK")
     assert len(keeping.cases(store)) == len(before) - 2
+    originals = store.originals("digits")
     events: list[object] = []
     assert measure(CODECS, run.path, images=9, keep_images=3, events=events).changed
     assert measured(events) == 0
@@ -129,6 +130,10 @@ def test_what_is_lost_is_made_again(run: cb.Run) -> None:
     assert {(case.key, case.codec, case.settings) for case in keeping.cases(store)} == before
     assert store.sample_indices(f"{task}.npz") <= held
     assert len(store.sample_indices(f"{task}.npz")) == 3
+    assert not measure(CODECS, run.path, images=9, keep_images=3).changed
+    (run.path / "samples" / original_name("digits")).unlink()
+    assert measure(CODECS, run.path, images=9, keep_images=3).changed
+    assert store_of(run).originals("digits").keys() == originals.keys()
     assert not measure(CODECS, run.path, images=9, keep_images=3).changed
 
 

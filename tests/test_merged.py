@@ -258,6 +258,27 @@ def test_metrics_that_differ_do_not_mix(tmp_path):
     assert any(note.startswith("like: the runs computed this with different code") for note in view.notes)
 
 
+def test_what_a_metric_is_on_each_dataset_comes_from_every_run(tmp_path):
+    runs = []
+    for name, labels, made in (("a", ["mnist"], "1"), ("b", ["stl10"], "1"), ("c", ["kodak"], "2")):
+        metric = METRIC | {"fingerprint": made, "variants": {label: f"on {label}" for label in labels}}
+        run = MadeUpRun(tmp_path / name, dict.fromkeys(labels, GRAY), ["lossy"], metrics={"like": metric})
+        run.point(labels[0], "lossy", {"quality": 1}, metrics={"like": 0.5})
+        runs.append(run)
+    view = MergedRuns(existing(*runs))
+    assert view.manifest["metrics"]["like"]["variants"] == {"mnist": "on mnist", "stl10": "on stl10"}
+
+
+def test_points_of_every_run_keep_their_weights(tmp_path):
+    runs = []
+    for name in ("a", "b"):
+        run = MadeUpRun(tmp_path / name, {"mnist": GRAY}, ["net"])
+        run.point("mnist", "net", {"part": ord(name)})
+        run.store.manifest["codecs"]["net"]["weights_used"] = {f"part={ord(name)}": f"net-{name}"}
+        runs.append(run.store)
+    assert MergedRuns(runs).manifest["codecs"]["net"]["weights_used"] == {"part=97": "net-a", "part=98": "net-b"}
+
+
 def test_names_tell_runs_apart():
     assert distinct_names([Path("/r/one"), Path("/r/two")]) == ["one", "two"]
     assert distinct_names([Path("/x/run"), Path("/y/run"), Path("/y/one")]) == ["x/run", "y/run", "y/one"]

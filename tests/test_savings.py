@@ -9,7 +9,7 @@ import pytest
 from test_bdrate import ALL, line, marked
 
 from codecbench.curves import rate_at
-from codecbench.errors import UnknownNameError
+from codecbench.errors import UnknownNameError, UsageError
 from codecbench.savings import COLUMNS, table
 
 
@@ -53,6 +53,14 @@ def test_read_as_the_report_reads_a_rate() -> None:
 def test_a_point_at_the_level_is_read_itself() -> None:
     found = table(marked([*line("jpeg", 1.0), ("single", "", 0.5, 34.0)]), "jpeg", qualities_db=[34])
     assert list(found["against_anchor_percent"]) == pytest.approx([0, -75])
+
+
+@pytest.mark.parametrize(
+    ("quality", "level", "allowed"), [("ssim", 1.0, "numbers below 1"), ("psnr_db", math.inf, "finite numbers")]
+)
+def test_a_level_that_no_image_has_is_refused(quality: str, level: float, allowed: str) -> None:
+    with pytest.raises(UsageError, match=f"the level {level:g} of {quality} is not allowed; allowed: {allowed}"):
+        table(marked(ALL), "jpeg", quality=quality, qualities_db=[level])
 
 
 def test_other_measures_and_rates() -> None:

@@ -158,6 +158,19 @@ def test_points_of_sets(tmp_path):
     assert len({one.id for one in set_pass.tasks(choices, plan)}) == 3
 
 
+def test_a_plugin_that_cannot_tell_is_skipped(tmp_path, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("oops")
+
+    choices, plan = plan_of("bz2", "digits", 2, tmp_path)
+    for method, reason in (
+        ("check_set", "whether the codec takes such a set cannot be told: ZeroDivisionError: oops"),
+        ("set_points", "its points for sets cannot be told: ZeroDivisionError: oops"),
+    ):
+        monkeypatch.setattr(choices[0].cls, method, broken)
+        assert {one.skipped for one in set_pass.tasks(choices, plan)} == {reason}
+
+
 class Odd:
     """Stands in for a codec whose methods give something else than they should."""
 

@@ -50,7 +50,7 @@ def _read(file: str) -> bytes:
         return sys.stdin.buffer.read()
     path = Path(file)
     if path.is_dir():
-        raise UsageError(f"{file} is a folder; expected a file that `codecbench encode` wrote")
+        raise UsageError(f"{path} is a folder; expected a file that `codecbench encode` wrote")
     try:
         return path.read_bytes()
     except OSError as error:

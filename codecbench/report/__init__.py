@@ -10,14 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from codecbench.errors import StoreError
-from codecbench.report.context import STATIC, TEMPLATES, Context, safe_name
-from codecbench.report.section import Section
 from codecbench.store import RunFolder
 
 SECTIONS = ("answer", "rates", "rankings", "look", "speed", "learned", "method")
 """The modules of this package that make sections, in the page's order."""
-
-__all__ = ["SECTIONS", "STATIC", "TEMPLATES", "Context", "Section", "safe_name", "write_report"]
 
 
 def write_report(store: RunFolder, *, out: Path | None = None, anchor: str | None = None) -> Path:
@@ -37,7 +33,9 @@ def write_report(store: RunFolder, *, out: Path | None = None, anchor: str | Non
         StoreError: the folder cannot be read or written.
         UsageError: the run has no codec of the anchor's name.
     """
+    # Not above: what the end of a run says takes a module of this package too, and does without Matplotlib.
     from codecbench.report import page
+    from codecbench.report.context import Context
 
     folder = store.path if out is None else Path(out)
     try:

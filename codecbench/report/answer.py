@@ -14,7 +14,7 @@ from codecbench import wording
 from codecbench.codec import format_shape
 from codecbench.curves import TARGET_DB
 from codecbench.notes import count
-from codecbench.report import claims, sentences
+from codecbench.report import claims, offers, sentences
 from codecbench.report.claims import Claim
 from codecbench.report.context import Context
 from codecbench.report.section import Section
@@ -60,8 +60,9 @@ def markdown(context: Context) -> str:
 
 METHOD = (
     "Codecs are compared by the bytes of whole files with which they reach at least a PSNR: "
-    f"{', '.join(f'{level:g}' for level in claims.LEVELS_DB[:-1])} and {claims.LEVELS_DB[-1]:g}{SPACE}dB, from coarse "
-    f"to fine. Where the 95{SPACE}% interval of a difference holds 0, or it is below {claims.LEAST_PERCENT:g}{SPACE}%, "
+    f"{', '.join(f'{level:g}' for level in offers.LEVELS_DB[:-1])} and {offers.LEVELS_DB[-1]:g}{SPACE}dB, from coarse "
+    "to fine, wherever enough of them were measured that coarse. "
+    f"Where the 95{SPACE}% interval of a difference holds 0, or it is below {claims.LEAST_PERCENT:g}{SPACE}%, "
     "two codecs are called level."
 )
 
@@ -129,7 +130,7 @@ def lead(groups: Sequence[Sequence[Claim]], lossless: Claim | None, measured: pd
         measured: the marked points of the dataset that have results.
     """
     candidates = set(claims.untrained(measured)["codec"])
-    trained = set(claims.eligible(measured)["codec"]) - candidates
+    trained = set(offers.eligible(measured)["codec"]) - candidates
     if not groups:
         return _without_quality(lossless, candidates, trained)
     every = [claim for group in groups for claim in group]
@@ -188,7 +189,7 @@ def _left_out(measured: pd.DataFrame) -> list[str]:
     reasons = (
         (measured["mark"] == "†", "†", "trained on other data"),
         (measured["mark"] == "‡", "‡", "measured on its own training images"),
-        (claims.incomplete(measured), "", "with results for fewer images than the others"),
+        (offers.incomplete(measured), "", "with results for fewer images than the others"),
     )
     lines = []
     for which, mark, why in reasons:

@@ -1,12 +1,8 @@
 """What a run's numbers say, as records: which codec needs the fewest bytes, by how much, and whether that is certain.
 
-A codec's *offer* at a quality is the fewest bytes an image with which it reaches at least that mean PSNR: read between
-two measured points as ``codecbench.ratelines`` reads them, or a measured point that is better or restores every pixel.
-Differences between two codecs are judged by the bootstrap over images, the same images drawn for both. A codec wins
-only where the 95 % interval of the difference excludes 0; those that are not told from the first are level with it.
-
-Codecs on data of another kind than they were trained on (†) and on their own training images (‡) make no offers, and
-``none``, which compresses nothing, neither.
+What a codec needs at a quality is its *offer*, see ``codecbench.report.offers``. Differences between two codecs are
+judged by the bootstrap over images, the same images drawn for both. A codec wins only where the 95 % interval of the
+difference excludes 0; those that are not told from the first are level with it.
 """
 
 from __future__ import annotations
@@ -19,55 +15,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from codecbench.curves import TARGET_DB, restored
-from codecbench.ratelines import RATES, crossing, lines, read_log
+from codecbench.curves import TARGET_DB
+from codecbench.report.offers import LEVELS_DB, OTHER_LEVELS_DB, Offer, eligible, measured, offers, within
 from codecbench.resampling import LEAST_IMAGES, Resampled, interval
-from codecbench.speedtable import HARNESS
 
 Values = npt.NDArray[np.float64]
 
-LEVELS_DB = (25.0, 30.0, 35.0, 40.0)
-"""The qualities at which codecs are compared: coarse, fair, good and fine for images of this size."""
-OTHER_LEVELS_DB = (10.0, 15.0, 20.0, 45.0, 50.0)
-"""Qualities that are looked at where no codec offers anything at those."""
 NEAR_DB = 1.0
 """Points of a learned codec whose distances from ``TARGET_DB`` differ by no more than this are as near to it."""
 LEAST_PERCENT = 0.5
 """Smaller differences are called level, however certain."""
 NOTABLE_SHARE = 0.2
 """Share of a file that is headers from which on it is worth a sentence."""
-
-
-@dataclass(frozen=True)
-class Offer:
-    """The fewest bytes with which a codec reaches a quality.
-
-    Attributes:
-        codec: the codec's name.
-        bits: an image, on the mean.
-        replicates: the same for every replicate of the images, NaN where there is none.
-        settings: the measured point, or the nearer one of the two that it was read between.
-        curve: the settings that hold along the line, where the codec has several.
-        exact: the point restores every pixel.
-        header_bits: how many of them are headers and tables; NaN where the codec does not tell.
-        learned: the codec was trained.
-        measured: it is a measured point, and not read between two.
-    """
-
-    codec: str
-    bits: float
-    replicates: Values
-    settings: str
-    curve: str = ""
-    exact: bool = False
-    header_bits: float = math.nan
-    learned: bool = False
-    measured: bool = True
-
-    @property
-    def num_bytes(self) -> float:
-        """Bytes an image."""
-        return self.bits / 8
 
 
 @dataclass(frozen=True)
@@ -134,114 +93,6 @@ class Claim:
         return not few(self.images) and (not self.loser or self.difference.clear)
 
 
-def eligible(points: pd.DataFrame) -> pd.DataFrame:
-    """The points that may win: with results for all images, at home on this data, and not the harness itself."""
-    whole = (points["images"] > 0) & ~incomplete(points)
-    return points[whole & (points["mark"] == "") & (points["codec"] != HARNESS)]
-
-
-def incomplete(points: pd.DataFrame) -> pd.Series[bool]:
-    """Which points have results for some of their dataset's images only: their means are over other images."""
-    return (points["images"] > 0) & (points["images"] < points["total_images"])
-
-
-def offers(
-    points: pd.DataFrame, quality_db: float, resampled: Resampled | None = None, rate: str = "whole"
-) -> list[Offer]:
-    """What each codec offers at a quality.
-
-    Args:
-        points: marked points of one dataset.
-        quality_db: at least this mean PSNR; infinite for every pixel restored.
-        resampled: replicated means, or None to do without.
-        rate: ``"whole"`` or ``"payload"``.
-
-    Returns:
-        At most one offer a codec, the smallest first.
-    """
-    column = f"{RATES[rate]}bits_per_image"
-    found: list[Offer] = []
-    may = eligible(points)
-    exact = restored(may)
-    for (_, point), whole in zip(may.iterrows(), exact, strict=True):
-        if whole or point["psnr_db"] >= quality_db:
-            found.append(_measured(point, column, resampled, bool(whole)))
-    if math.isfinite(quality_db) and len(may):
-        for line in lines(may, "psnr_db", rate):
-            place = crossing(line.quality, quality_db)
-            if place is not None and place[1] > 0:
-                found.append(_between(line.members, place, quality_db, column, resampled, line.curve))
-    best: dict[str, Offer] = {}
-    for offer in sorted((offer for offer in found if offer.bits > 0), key=lambda offer: (offer.bits, offer.codec)):
-        best.setdefault(offer.codec, offer)
-    return list(best.values())
-
-
-def _measured(point: pd.Series, column: str, resampled: Resampled | None, exact: bool) -> Offer:
-    key = (str(point["dataset"]), str(point["codec"]), str(point["settings"]))
-    return Offer(
-        key[1],
-        float(point[column]),
-        resampled.values(key, column) if resampled is not None else np.empty(0),
-        key[2],
-        str(point["curve"]),
-        exact,
-        8.0 * float(point["container_bytes"]),
-        bool(point["trained_on"]),
-    )
-
-
-def _between(
-    members: pd.DataFrame,
-    place: tuple[int, float],
-    quality_db: float,
-    column: str,
-    resampled: Resampled | None,
-    curve: str,
-) -> Offer:
-    nearer = members.iloc[place[0] + round(place[1])]
-    bits = read_log(members[column].to_numpy(float), place)
-    payload = read_log(members["payload_bits_per_image"].to_numpy(float), place)
-    replicates = np.empty(0)
-    if resampled is not None:
-        keys = list(zip(members["dataset"], members["codec"], members["settings"], strict=True))
-        rates, qualities = (np.stack([resampled.values(key, name) for key in keys]) for name in (column, "psnr_db"))
-        replicates = read_replicates(rates, qualities, quality_db)
-    return Offer(
-        str(nearer["codec"]),
-        bits,
-        replicates,
-        str(nearer["settings"]),
-        curve,
-        False,
-        bits - payload if column == "bits_per_image" else math.nan,
-        bool(nearer["trained_on"]),
-        False,
-    )
-
-
-def read_replicates(rates: Values, qualities: Values, quality_db: float) -> Values:
-    """A line of every replicate at a quality, as :func:`codecbench.ratelines.crossing` reads one.
-
-    Args:
-        rates: bits of the points by rate, (points, replicates).
-        qualities: their mean PSNR, of the same shape.
-        quality_db: the quality asked for.
-
-    Returns:
-        Bits, (replicates,); NaN where a replicate's line does not get there.
-    """
-    low, high = qualities[:-1], qualities[1:]
-    meets = (low <= quality_db) & (quality_db <= high) & (low < high)
-    at = meets.argmax(axis=0)
-    every = np.arange(rates.shape[1])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = (quality_db - low[at, every]) / (high[at, every] - low[at, every])
-        logs = np.log(rates)
-        found: Values = np.exp((1 - share) * logs[at, every] + share * logs[at + 1, every])
-    return np.where(meets.any(axis=0) & np.isfinite(found), found, np.nan)
-
-
 def difference(first: Offer, other: Offer) -> Difference:
     """How many per cent fewer bytes the first offer is."""
     low, high = math.nan, math.nan
@@ -306,15 +157,14 @@ def by_quality(dataset: str, points: pd.DataFrame, anchor: str, resampled: Resam
         resampled: replicated means, or None to do without.
 
     Returns:
-        One claim a quality of ``LEVELS_DB`` that a lossy codec was measured near to: at least one of them reaches it,
-        and not all of its points are above it. Where no quality is, those of ``OTHER_LEVELS_DB``.
+        One claim a quality of ``LEVELS_DB`` at which they can be compared, see :func:`within`. Where there is none, a
+        claim for each of ``OTHER_LEVELS_DB``.
     """
     plain = untrained(points)
-    lossy = plain[plain["psnr_db"].notna() & ~restored(plain)]
     images = int(plain["images"].max()) if len(plain) else 0
     for levels in (LEVELS_DB, OTHER_LEVELS_DB):
-        within = [level for level in levels if lossy["psnr_db"].min() <= level <= lossy["psnr_db"].max()]
-        found = [judged(dataset, "quality", level, offers(plain, level, resampled), anchor, images) for level in within]
+        asked = within(plain, levels)
+        found = [judged(dataset, "quality", level, offers(plain, level, resampled), anchor, images) for level in asked]
         if claims := [claim for claim in found if claim is not None]:
             return claims
     return []
@@ -349,7 +199,7 @@ def learned(dataset: str, points: pd.DataFrame, resampled: Resampled | None) -> 
         away = (lossy["psnr_db"] - TARGET_DB).abs()
         tried = []
         for _, point in lossy[away <= away.min() + NEAR_DB].iterrows():
-            own = _measured(point, "bits_per_image", resampled, False)
+            own = measured(point, "bits_per_image", resampled, False)
             others = offers(plain, float(point["psnr_db"]), resampled)
             if others and own.bits > 0:
                 tried.append((difference(own, others[0]).percent, own, others[0], point))

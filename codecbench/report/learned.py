@@ -8,8 +8,8 @@ from typing import Any
 
 from codecbench import exhibition, figures, weightfiles, wording
 from codecbench.report import claims
-from codecbench.report.claims import Offer
 from codecbench.report.context import Context, safe_name
+from codecbench.report.offers import Offer
 from codecbench.report.section import Section
 from codecbench.report.sheets import Cell, Column, Row, Sheet, number, word
 

@@ -25,6 +25,7 @@ STILL_CODECS = 12
 """Codecs in it."""
 STILL_SIDE = 96
 """Height and width of the window of a large image in it."""
+SCRIPTS = ("look_data.js", "look_stage.js", "look.js")
 
 
 def section(context: Context) -> Section | None:
@@ -45,7 +46,7 @@ def section(context: Context) -> Section | None:
     if not found:
         return Section("look", "Look", html, style="look.css")
     data = {"strips": sheet.strips, "datasets": [view.data() for view in found], "anchor": context.anchor}
-    return Section("look", "Look", html, data=data, script="look.js", style="look.css")
+    return Section("look", "Look", html, data, SCRIPTS, "look.css")
 
 
 def images_in_page(context: Context, dataset: str) -> set[int]:

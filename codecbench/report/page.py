@@ -68,13 +68,12 @@ def assemble(context: Context, sections: Sequence[Section]) -> str:
         context: of the run.
         sections: in the page's order.
     """
-    scripts = [static(name) for name in dict.fromkeys(section.script for section in sections if section.script)]
+    scripts = [static(name) for name in dict.fromkeys(name for section in sections for name in section.scripts)]
     styles = [static(name) for name in dict.fromkeys(section.style for section in sections if section.style)]
-    scripts.insert(0, static("page.js"))
-    if any("Plotly." in text for text in scripts):
-        scripts.insert(0, plotly_bundle())
+    scripts[:0] = [static("page.js"), static("tables.js")]
+    plotly = plotly_bundle() if any("codecbench.plotly()" in text for text in scripts) else ""
     policy = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src " + " ".join(
-        f"'sha256-{fingerprint(text)}'" for text in [static("theme.js"), *scripts]
+        f"'sha256-{fingerprint(text)}'" for text in [static("theme.js"), *([plotly] if plotly else []), *scripts]
     )
     base = {"looks": context.looks, "datasets": context.datasets, "title": _title(context)}
     return context.render(
@@ -86,6 +85,7 @@ def assemble(context: Context, sections: Sequence[Section]) -> str:
         blocks=[("codecbench-data", embedded(base))]
         + [(f"{section.anchor}-data", embedded(section.data)) for section in sections if section.data is not None],
         theme=Markup(static("theme.js")),
+        plotly=Markup(plotly),
         scripts=[Markup(text) for text in scripts],
         styles=[Markup(text) for text in [static("page.css"), *styles]],
         policy=policy,

@@ -11,6 +11,7 @@ import pandas as pd
 
 from codecbench import bdrate, pareto, ratelines, savings, wording
 from codecbench.curves import TARGET_DB, overview, restored
+from codecbench.errors import UnknownNameError
 from codecbench.report.sheets import Cell, Column, Row, Sheet, number, with_best, word
 from codecbench.report.tabling import with_short_settings
 from codecbench.resampling import Resampled
@@ -18,6 +19,8 @@ from codecbench.resampling import Resampled
 MARKS = {"†": "trained on data of another kind", "‡": "these are its own training images", "": ""}
 UNSTEADY = "**~** an unsteady time: the machine was not quiet."
 MINUS = "\N{MINUS SIGN}"
+WIDE_SHARE = 0.5
+"""Share of the widest range of qualities that a BD-rate must be a mean over to be marked as the best."""
 SIDES = {"whole": "whole files", "payload": "payload"}
 
 
@@ -103,11 +106,14 @@ def savings_sheet(points: pd.DataFrame, anchor: str) -> Sheet | None:
     """Bytes at 30, 35 and 40 dB, and what they save against the anchor; None where no line reaches any."""
     table = savings.table(points, anchor)
     levels = sorted(set(table["quality_at"]))
-    rows, absent = [], {}
+    rows, absent, exact = [], {}, []
     for (codec, curve), members in table.groupby(["codec", "curve"], sort=False):
         at = members.set_index("quality_at")
         if at["bytes_per_image"].isna().all():
-            absent[f"`{codec}`"] = str(at["status"].iloc[0]).removeprefix(ratelines.NOT_AVAILABLE)
+            if note := str(at["note"].iloc[0]):
+                exact.append(f"`{codec}` ({note})")
+            else:
+                absent[f"`{codec}`"] = str(at["status"].iloc[0]).removeprefix(ratelines.NOT_AVAILABLE)
             continue
         cells: list[Cell] = []
         for level in levels:
@@ -122,6 +128,8 @@ def savings_sheet(points: pd.DataFrame, anchor: str) -> Sheet | None:
         return None
     for place in range(len(levels)):
         rows = with_best(rows, 2 * place)
+    rows.sort(key=lambda row: [cell.value if cell.has_value else math.inf for cell in row.cells[::2]])
+    without_loss = (f"Every quality at one size, without loss: {wording.listed(exact)}.",) if exact else ()
     columns = [Column("Codec", numeric=False)]
     for level in levels:
         columns.append(Column(f"Bytes at {level:g} dB", "mean bytes of a whole file, read between two measured points"))
@@ -136,7 +144,7 @@ def savings_sheet(points: pd.DataFrame, anchor: str) -> Sheet | None:
         tuple(rows),
         about,
         keys(rows),
-        absent_lines(absent),
+        (*without_loss, *absent_lines(absent)),
     )
 
 
@@ -145,7 +153,7 @@ def absent_lines(reasons: dict[str, str]) -> tuple[str, ...]:
     by_reason: dict[str, list[str]] = {}
     for name, reason in reasons.items():
         by_reason.setdefault(reason, []).append(name)
-    return tuple(f"Not here: {wording.listed(names)}, {reason}." for reason, names in by_reason.items())
+    return tuple(f"Not here: {wording.listed(names)} ({reason})." for reason, names in by_reason.items())
 
 
 # ---- over a range ---------------------------------------------------------------------------------------------------
@@ -171,11 +179,11 @@ def bd_sheets(points: pd.DataFrame, anchor: str, resampled: Resampled | None) ->
     rates = ["whole"]
     if "payload_bits_per_pixel" in points and points["payload_bits_per_pixel"].notna().any():
         rates.append("payload")
-    tables = {
-        (quality, rate): bdrate.table(points, anchor, quality=quality, rate=rate, resampled=resampled)
-        for quality in measures
-        for rate in rates
-    }
+    tables: dict[tuple[str, str], pd.DataFrame] = {}
+    for quality in measures:
+        for rate in rates:
+            first = next(iter(tables.values()), None)
+            tables[quality, rate] = _bd_table(points, anchor, quality, rate, resampled, first)
     main = [key for key in tables if key[0] in ("psnr_db", "ssim")]
     others = [key for key in tables if key not in main]
     found = [_bd_sheet(f"BD-rate against {anchor}", anchor, {key: tables[key] for key in main})]
@@ -188,6 +196,24 @@ def bd_sheets(points: pd.DataFrame, anchor: str, resampled: Resampled | None) ->
     return [sheet for sheet in [*found, single] if sheet is not None and (sheet.rows or sheet.lacking)]
 
 
+def _bd_table(
+    points: pd.DataFrame,
+    anchor: str,
+    quality: str,
+    rate: str,
+    resampled: Resampled | None,
+    first: pd.DataFrame | None,
+) -> pd.DataFrame:
+    """BD-rates against the anchor's line of the first table, so that all columns of a row have one base."""
+    asked: dict[str, Any] = {"quality": quality, "rate": rate, "resampled": resampled}
+    if first is not None and len(first):
+        try:
+            return bdrate.table(points, anchor, anchor_curve=str(first["anchor_curve"].iloc[0]), **asked)
+        except UnknownNameError:  # the line has no such measure or rate: the column's hint names the other
+            pass
+    return bdrate.table(points, anchor, **asked)
+
+
 def _slim(points: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
     """The columns that curves are made of: dozens of others would be copied for every line."""
     needed = ["dataset", "codec", "settings", "images", "exact_images", "reason", *ratelines.MARKED, *measures]
@@ -198,7 +224,7 @@ def _slim(points: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
 def _bd_sheet(title: str, anchor: str, tables: dict[tuple[str, str], pd.DataFrame]) -> Sheet:
     first = next(iter(tables.values()))
     indexed = [table.set_index(["codec", "curve"]) for table in tables.values()]
-    rows, absent = [], {}
+    rows, absent, widths = [], {}, []
     for _, record in first.iterrows():
         key = (record["codec"], record["curve"])
         if record["status"] == bdrate.ANCHOR:
@@ -210,6 +236,7 @@ def _bd_sheet(title: str, anchor: str, tables: dict[tuple[str, str], pd.DataFram
             continue
         cells = [_bd_cell(member) for member in members]
         span = members[0]
+        widths.append(0.0 if math.isnan(span["from_quality"]) else abs(span["to_quality"] - span["from_quality"]))
         reach = (
             f"{ratelines.worded(span['from_quality'], span['quality'])} to "
             f"{ratelines.worded(span['to_quality'], span['quality'])}"
@@ -217,17 +244,16 @@ def _bd_sheet(title: str, anchor: str, tables: dict[tuple[str, str], pd.DataFram
         rows.append(
             marked_row(record, [*cells, word(reach if not math.isnan(span["from_quality"]) else "–")], record["curve"])
         )
+    width_of = {(row.head, row.note): width for row, width in zip(rows, widths, strict=True)}
+    least = WIDE_SHARE * max(widths, default=0.0)
     for place in range(len(tables)):
-        rows = with_best(rows, place)
+        rows = with_best(rows, place, among=lambda row: width_of[row.head, row.note] >= least)
     rows.sort(key=lambda row: (not row.cells[0].has_value, row.cells[0].value if row.cells[0].has_value else 0.0))
     columns = [Column("Codec", numeric=False)]
-    for quality, rate in tables:
-        columns.append(
-            Column(
-                f"{_measure(quality)}, {SIDES[rate]}",
-                f"bits over those of {anchor} at equal {_measure(quality)}, less 100 %",
-            )
-        )
+    for (quality, rate), table in tables.items():
+        line = f" ({table['anchor_curve'].iloc[0]})" if len(table) and table["anchor_curve"].iloc[0] else ""
+        hint = f"bits over those of {anchor}{line} at equal {_measure(quality)}, less 100 %"
+        columns.append(Column(f"{_measure(quality)}, {SIDES[rate]}", hint))
     columns.append(
         Column(f"Over ({_measure(next(iter(tables))[0])})", "the qualities that both codecs reach", numeric=False)
     )
@@ -235,7 +261,8 @@ def _bd_sheet(title: str, anchor: str, tables: dict[tuple[str, str], pd.DataFram
     about = (
         f"How many per cent fewer ({MINUS}) or more (+) bytes than `{anchor}`{base}, on the mean over the qualities "
         "that both reach (Bjøntegaard delta rate: piecewise cubic Hermite interpolation, PCHIP, of log rate; of SSIM "
-        "in decibels). Behind it the 95 % interval of a bootstrap over images. Payload leaves headers out."
+        "in decibels). Behind it the 95 % interval of a bootstrap over images. Payload leaves headers out. Means over "
+        "different qualities are no ranking: the best is marked among those over at least half of the widest range."
     )
     return Sheet(title, tuple(columns), tuple(rows), about, keys(rows), absent_lines(absent))
 
@@ -288,8 +315,9 @@ def _matched_sheet(anchor: str, tables: dict[tuple[str, str], pd.DataFrame]) -> 
 def pareto_sheets(points: pd.DataFrame) -> list[Sheet]:
     """Rate at 30 dB against encoding and decoding time: who is dominated, and by whom; and the same without loss."""
     sheets = []
+    known = list(ratelines.lines(points))
     for lossless in (False, True):
-        tables = [pareto.table(points, cost=cost, lossless=lossless) for cost in pareto.COSTS]
+        tables = [pareto.table(points, cost=cost, lossless=lossless, known=known) for cost in pareto.COSTS]
         rows = []
         for (_, encode), (_, decode) in zip(tables[0].iterrows(), tables[1].iterrows(), strict=True):
             if encode["status"] and decode["status"]:

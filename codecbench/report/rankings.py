@@ -48,7 +48,7 @@ def section(context: Context) -> Section | None:
     html = context.render(
         "rankings.html.j2", datasets=found, sets=sets, meaning=wording.column_meanings(), anchor=context.anchor
     )
-    return Section("rankings", "Rankings", html, data={}, script="rankings.js", style="words.css")
+    return Section("rankings", "Rankings", html, data={}, scripts=("rankings.js",), style="words.css")
 
 
 def markdown(context: Context) -> str:

@@ -38,7 +38,7 @@ def section(context: Context) -> Section | None:
         context.save("rate-distortion", figures.rate_distortion(context.points, drawn[:4], styles=context.styles))
     data = plot_data(context)
     html = context.render("rates.html.j2", datasets=datasets, drawable=bool(data["datasets"]), data=data)
-    return Section("curves", "Curves", html, data, "rates.js", "rates.css")
+    return Section("curves", "Curves", html, data, ("rates.js",), "rates.css")
 
 
 def _drawings(context: Context, label: str, points: pd.DataFrame) -> list[dict[str, str]]:

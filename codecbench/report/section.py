@@ -17,7 +17,8 @@ class Section:
         title: its name in the navigation.
         html: everything between the section's tags, its heading included; rendered with autoescape.
         data: plain JSON for the script; NaN and infinities become null, and numbers are cut to six digits.
-        script: a file in ``codecbench/report/static/`` that calls ``codecbench.section(anchor, (root, data) => ...)``.
+        scripts: files in ``codecbench/report/static/``, in their order; the last one calls
+            ``codecbench.section(anchor, (root, data) => ...)``.
         style: a file in ``codecbench/report/static/``.
     """
 
@@ -25,5 +26,5 @@ class Section:
     title: str
     html: Markup
     data: Any = None
-    script: str = ""
+    scripts: tuple[str, ...] = ()
     style: str = ""

@@ -10,8 +10,9 @@ import pandas as pd
 
 from codecbench import weightfiles, wording
 from codecbench.curves import TARGET_DB, short_settings, varying
-from codecbench.report import claims
-from codecbench.report.claims import Claim, Difference, Offer
+from codecbench.report import claims, offers
+from codecbench.report.claims import Claim, Difference
+from codecbench.report.offers import Offer
 
 SPACE = "\N{NO-BREAK SPACE}"
 
@@ -164,7 +165,7 @@ def learned(codecs: Mapping[str, Any], found: Sequence[Claim], points: pd.DataFr
     parts = [f"{names(better)} {_are(better)} smaller too"] if better else []
     parts += [f"{names(worse)} {_are(worse)} larger"] if worse else []
     text += f" Of the other learned codecs {', '.join(parts)}." if parts else ""
-    may = claims.eligible(points)
+    may = offers.eligible(points)
     best = may.loc[(may["trained_on"] != "") & may["psnr_db"].notna(), "psnr_db"].max()
     if best < TARGET_DB:
         text += f" No learned codec here reaches {TARGET_DB:g}{SPACE}dB."
@@ -192,8 +193,8 @@ def headers(whole: Claim, inner: Claim) -> list[str]:
         ]
     offer = whole.offers[told]
     start = (
-        f"of the {wording.significant(offer.num_bytes)} bytes of `{told}` {_quality(whole)}, "
-        f"{wording.significant(offer.header_bits / 8)} are headers and tables ({_percent(100 * shares[told])})"
+        f"of the {wording.significant(offer.num_bytes)} bytes with which `{told}` reaches {whole.quality_db:g}{SPACE}"
+        f"dB, {wording.significant(offer.header_bits / 8)} are headers and tables ({_percent(100 * shares[told])})"
     )
     if changed:
         by = claims.difference(inner.first, inner.offers[whole.winners[0]])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from codecbench import figures, pareto, speedtable, wording
+from codecbench import figures, pareto, ratelines, speedtable, wording
 from codecbench.curves import TARGET_DB, nearest_quality, restored, short_settings, telling_settings
 from codecbench.report.context import Context, safe_name
 from codecbench.report.section import Section
@@ -33,7 +33,7 @@ def section(context: Context) -> Section | None:
     html = context.render(
         "speed.html.j2", datasets=datasets, meaning=wording.column_meanings(), drawable=bool(data["datasets"])
     )
-    return Section("speed", "Speed", html, data, "speed.js", "speed.css")
+    return Section("speed", "Speed", html, data, ("speed.js",), "speed.css")
 
 
 def _drawings(context: Context, label: str, points: pd.DataFrame) -> tuple[list[dict[str, str]], list[str]]:
@@ -110,12 +110,13 @@ def _by_level(codecs: pd.DataFrame, machines: list[str]) -> dict[str, dict[str, 
     found: dict[str, dict[str, dict[str, list[dict[str, Any]]]]] = {}
     spans = codecs.groupby(["dataset", "codec", "curve"])["psnr_db"].agg(["min", "max"])
     within = [level for level in LEVELS_DB if ((spans["min"] <= level) & (spans["max"] >= level)).sum() > 1]
+    lines = list(ratelines.lines(codecs))
     for key in (*(f"{level:g}" for level in within), *([LOSSLESS] if restored(codecs).any() else [])):
         for _, time, _ in KINDS:
             if key == LOSSLESS:
                 table = pareto.table(codecs, cost=time, lossless=True)
             else:
-                table = pareto.table(codecs, cost=time, quality_db=float(key))
+                table = pareto.table(codecs, cost=time, quality_db=float(key), known=lines)
             found.setdefault(key, {})[time] = {
                 str(label): [_row(row, machines) for row in rows.to_dict("records")]
                 for label, rows in table.groupby("dataset", sort=False)

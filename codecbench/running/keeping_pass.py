@@ -15,7 +15,7 @@ from codecbench.dataset import Dataset
 from codecbench.errors import ContractError, one_line
 from codecbench.files import dump_json, read_json
 from codecbench.keeping import FOLDER, FORMAT, WORST_IMAGES, Case, Kept, Request, Wanted
-from codecbench.parts import WINDOW
+from codecbench.parts import WINDOW, original_name
 from codecbench.plan import Plan, chunks
 from codecbench.records import Task, digest
 from codecbench.running import workers
@@ -33,7 +33,10 @@ Outcome = tuple[str, list[Kept], dict[int, int]]
 
 
 def is_complete(plan: Plan, store: RunFolder) -> bool:
-    """Whether a command with this plan would find every picture there."""
+    """Whether a command with this plan would find every picture there, the originals included."""
+    for label, selection in plan.selections.items():
+        if not set(selection.shown) <= store.sample_indices(original_name(label)):
+            return False
     return not keeping.missing(plan, store) and not WorstImages(plan, store).due
 
 

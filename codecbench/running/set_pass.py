@@ -121,13 +121,15 @@ def _refusal(codec: Any, count: int, shape: Shape) -> str:
     size = count * shape[0] * shape[1] * shape[2]
     if size > MAX_SET_BYTES:
         return f"the set has {size:,} samples; coded are sets of up to {MAX_SET_BYTES:,}"
-    if not codec.lossless:
-        return "the codec is not lossless at these settings"
     try:
+        if not codec.lossless:
+            return "the codec is not lossless at these settings"
         codec.check_shape(shape)
         codec.check_set(count, shape)
     except UnsupportedImageError as error:
         return one_line(error)
+    except Exception as error:  # a plugin's methods may raise anything
+        return f"whether the codec takes such a set cannot be told: {one_line(error)}"
     return ""
 
 

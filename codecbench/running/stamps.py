@@ -21,6 +21,7 @@ from typing import Any
 
 from codecbench import exhibits, keeping, sets
 from codecbench.dataset import Dataset
+from codecbench.parts import original_name
 from codecbench.plan import Plan, fingerprint_selection, select
 from codecbench.records import digest
 from codecbench.registry import CODECS, DATASETS, METRICS, file_sha256
@@ -71,7 +72,8 @@ def _files(store: RunFolder, plan: Plan, timing_threads: int | None) -> dict[str
     """What must be there beside the parts, with checksums: what is kept, whole sets, and times of every point."""
     folders = ("latents", "training", keeping.FOLDER, sets.FOLDER)
     kept = [file for name in folders for file in (store.path / name).glob("*")]
-    kept += [file for task in plan.tasks if (file := store.path / "samples" / f"{task.id}.npz").is_file()]
+    pictures = [original_name(label) for label in plan.selections] + [f"{task.id}.npz" for task in plan.tasks]
+    kept += [file for name in pictures if (file := store.path / "samples" / name).is_file()]
     found = {f"{file.parent.name}/{file.name}": _state(file) for file in kept}
     if timing_threads is not None:
         points = {(task.dataset, task.codec): task.codec_fingerprint for task in plan.tasks}

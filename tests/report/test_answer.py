@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from runs import MadeUpRun
 
-from codecbench.report import answer, claims, sentences
+from codecbench.report import answer, claims, offers, sentences
 from codecbench.report.answer import Answer
 from codecbench.report.claims import Claim
 from codecbench.report.context import Context
@@ -133,6 +133,20 @@ def test_a_point_that_is_better_than_asked_for_counts(tmp_path: Path) -> None:
     assert {claim.quality_db: claim.winners for claim in of_kind(found, "quality")}[30.0] == ("fine",)
 
 
+def test_a_quality_that_most_codecs_were_not_measured_low_enough_for_is_not_asked_about(tmp_path: Path) -> None:
+    """What two of three codecs take at 25 dB is not known: their smallest files are larger, and better."""
+    run = made(tmp_path, ["lossy", "fine", "finer"])
+    lossy(run, "lossy", 100)
+    points = context(run).of("data")
+    assert 25.0 in offers.within(points)
+    for codec in ("fine", "finer"):
+        for quality, db, size in ((1, 34.0, 600), (2, 44.0, 900)):
+            run.point("data", codec, {"quality": quality}, num_bytes=size, mse=10 ** (-db / 10))
+    points = context(run).of("data")
+    assert 25.0 not in offers.within(points)
+    assert 35.0 in offers.within(points)
+
+
 def test_headers_that_decide_are_told(tmp_path: Path) -> None:
     run = made(tmp_path, ["lean", "heavy"])
     lossy(run, "lean", 100, header=2)
@@ -141,7 +155,7 @@ def test_headers_that_decide_are_told(tmp_path: Path) -> None:
         run.point("data", "heavy", {"quality": quality}, num_bytes=int(size), mse=10 ** (-db / 10), container_bytes=90)
     found, text = answered(run)
     assert of_kind(found, "quality")[1].winners == ("lean",)
-    assert "of the 120 bytes of `heavy` at 30 dB, 90.0 are headers and tables (75 %)" in text
+    assert "of the 120 bytes with which `heavy` reaches 30 dB, 90.0 are headers and tables (75 %)" in text
     assert "Over payload alone `heavy` would be first, with 69 % less of it than `lean`" in text
 
 
@@ -324,6 +338,6 @@ def _size_at(drawn: Context, codec: str, quality_db: float) -> float:
 def test_replicates_are_read_as_the_whole_is() -> None:
     rates = np.array([[100.0, 100.0], [200.0, 400.0], [400.0, 400.0]])
     qualities = np.array([[20.0, 31.0], [30.0, 33.0], [40.0, 34.0]])
-    found = claims.read_replicates(rates, qualities, 25.0)
+    found = offers.read_replicates(rates, qualities, 25.0)
     assert found[0] == pytest.approx(math.sqrt(100 * 200))
     assert math.isnan(found[1])

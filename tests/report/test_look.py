@@ -199,6 +199,21 @@ def test_zoom_keeps_pixels_crisp_and_the_picture_can_be_moved(page: Page, run: M
     assert (canvas(page) != before).any()
 
 
+def test_another_dataset_is_zoomed_to_fit_unless_the_reader_chose_a_zoom(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    fitting = {}
+    for dataset in ("gray", "colour", "gray"):
+        # Drawn once more before the other images are decoded, as when the page changes its size.
+        page.get_by_role("button", name=dataset, exact=True).evaluate(
+            "button => { button.click(); "
+            "document.querySelector('.look-stage input').dispatchEvent(new Event('input')); }"
+        )
+        ready(page)
+        assert page.locator(".look-stage.pans").count() == 0
+        fitting[dataset] = int(field(page, "Zoom").input_value())
+    assert fitting["gray"] != fitting["colour"]
+
+
 def test_errors_are_those_of_the_pixels_and_the_factor_is_said(page: Page, run: MadeUpRun) -> None:
     page.get_by_role("button", name="colour", exact=True).click()
     for name, value in (

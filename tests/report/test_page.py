@@ -9,7 +9,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
-from pages import DESKTOP, NASTY, PHONE, Opened, large_run, quick_report, varied_run
+from pages import DESKTOP, NASTY, PHONE, Opened, large_run, open_details, quick_report, varied_run
 from playwright.sync_api import Page
 from runs import MadeUpRun
 
@@ -69,9 +69,19 @@ def test_what_has_no_number_stays_behind_both_ways(open_page: Opened, varied: Pa
     assert order == [["-1", "9", "10", "–"], ["10", "9", "-1", "–"]]
 
 
+def test_long_tables_are_made_when_somebody_opens_them(varied: Path, open_page: Opened) -> None:
+    page = open_page(varied)
+    table = page.get_by_label("All points of jpeg", exact=True).first.locator("table")
+    assert table.count() == 0
+    page.locator("#rankings summary", has_text="All points").first.click()
+    page.locator("#rankings details details summary", has_text="jpeg").first.click()
+    table.wait_for()
+    assert table.locator("button.sorter").count() > 10, "it sorts as all tables do"
+
+
 def test_the_filter_hides_rows_and_counts_them(varied: Path, open_page: Opened) -> None:
     page = open_page(varied)
-    page.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
+    open_details(page)
     frame = page.get_by_label("All points of jpeg", exact=True).first
     tools = frame.locator("xpath=following-sibling::div[1]")
     field = tools.get_by_role("searchbox")
@@ -130,7 +140,7 @@ def test_dark_and_light_follow_the_system_and_the_button(varied: Path, open_page
 @pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
 def test_nothing_is_wider_than_the_screen(varied: Path, open_page: Opened, viewport: dict[str, int]) -> None:
     page = open_page(varied, viewport=viewport)
-    page.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
+    open_details(page)
     for section in page.locator("main > section").all():
         section.scroll_into_view_if_needed()
     page.wait_for_timeout(200)
@@ -198,6 +208,7 @@ def test_without_scripts_tables_and_figures_remain(varied: Path, open_page: Open
 def test_before_printing_everything_is_drawn(varied: Path, open_page: Opened) -> None:
     page = open_page(varied, viewport=PHONE)
     assert page.locator("#speed .xtick").count() == 0
+    assert page.evaluate("window.Plotly === undefined"), "it comes with the first plot that is seen"
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     page.wait_for_selector("#speed .xtick", state="attached")
     page.emulate_media(media="print")

@@ -70,7 +70,7 @@ def test_a_tenth_less_is_a_bd_rate_of_minus_ten(drawn: Context) -> None:
     assert cell.best
     assert "PCHIP" in one.about
     assert row(one, "tenth").cells[-1].text == "25.0 dB to 40.0 dB"
-    assert one.lacking == ("Not here: `exact`, restores every pixel.",)
+    assert one.lacking == ("Not here: `exact` (restores every pixel).",)
 
 
 def test_the_tables_are_those_of_the_analysis(drawn: Context) -> None:
@@ -100,7 +100,7 @@ def test_savings_are_bytes_at_the_levels(drawn: Context) -> None:
     ]
     assert [cell.text for cell in row(one, "jpeg").cells[1::2]] == ["anchor"] * 3
     assert row(one, "tenth").cells[0].best
-    assert any("`single`, one point, at 32.0 dB" in line for line in one.lacking)
+    assert any("`single` (one point, at 32.0 dB)" in line for line in one.lacking)
 
 
 def test_a_single_point_is_matched_at_its_quality(drawn: Context) -> None:
@@ -225,6 +225,36 @@ def test_lossless_codecs_alone(tmp_path: Path) -> None:
     assert lacking(run) == ["Every codec here restores every pixel: there is no quality to hold equal."]
 
 
+def test_a_mean_over_a_sliver_of_the_range_is_not_marked_as_the_best(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"data": SHAPE}, ["jpeg", "tenth", "more", "sliver"])
+    for codec, factor in (("jpeg", 1.0), ("tenth", 0.9), ("more", 1.2)):
+        curve(run, codec, factor)
+    for quality, db in ((1, 26.0), (2, 29.0)):
+        run.point("data", "sliver", {"quality": quality}, num_bytes=10 * quality, mse=10 ** (-db / 10))
+    one = sheet(context(run), "BD-rate")
+    assert row(one, "sliver").cells[0].value < row(one, "tenth").cells[0].value
+    assert not row(one, "sliver").cells[0].best
+    assert row(one, "tenth").cells[0].best
+
+
+def test_all_columns_of_a_bd_rate_have_one_base(tmp_path: Path) -> None:
+    """Of an anchor with two lines the better one on PSNR is the base of SSIM too, where the other would be better."""
+    run = MadeUpRun(tmp_path, {"data": SHAPE}, ["jpeg", "tenth"])
+    for chroma, size, far in (("4:2:0", 1.0, 1.0), ("4:4:4", 0.8, 4.0)):
+        for quality, db in ((1, 25.0), (2, 30.0), (3, 35.0), (4, 40.0)):
+            settings = {"quality": quality, "subsampling": chroma}
+            mse = 10 ** (-db / 10)
+            run.point("data", "jpeg", settings, num_bytes=round(size * 100 * quality), mse=mse, ssim=1 - far * mse)
+    for quality, db in ((1, 25.0), (2, 30.0), (3, 35.0), (4, 40.0)):
+        mse = 10 ** (-db / 10)
+        run.point("data", "tenth", {"quality": quality}, num_bytes=90 * quality, mse=mse, ssim=1 - mse)
+    one = sheet(context(run), "BD-rate")
+    assert "the line subsampling=4:4:4" in one.about
+    other = row(one, "jpeg").cells
+    assert other[0].value > 0 > other[column(one, "SSIM, whole files")].value, "both against 4:4:4"
+    assert "(subsampling=4:4:4)" in one.columns[column(one, "SSIM, whole files") + 1].hint
+
+
 def test_ranges_that_do_not_meet_say_so(tmp_path: Path) -> None:
     run = MadeUpRun(tmp_path, {"data": SHAPE}, ["jpeg", "far"])
     curve(run, "jpeg", 1.0)
@@ -233,7 +263,7 @@ def test_ranges_that_do_not_meet_say_so(tmp_path: Path) -> None:
     drawn = context(run)
     one = sheet(drawn, "BD-rate")
     assert one.rows == ()
-    assert any("`far`, 0 % overlap" in line for line in one.lacking)
+    assert any("`far` (0 % overlap)" in line for line in one.lacking)
 
 
 def test_one_image(tmp_path: Path) -> None:

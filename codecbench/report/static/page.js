@@ -54,7 +54,8 @@ const codecbench = (() => {
 
   const none = (value) => value === null || value === undefined || Number.isNaN(value);
   const dash = (write) => (value) => (none(value) ? "–" : write(value));
-  const whole = (value) => Math.round(value).toLocaleString("en-US");
+  const grouped = new Intl.NumberFormat("en-US"); // made once: toLocaleString makes one a call
+  const whole = (value) => grouped.format(Math.round(value));
   const significant = (value, digits = 3) => {
     if (value === 0) return "0";
     const size = Math.floor(Math.log10(Math.abs(value)));
@@ -154,12 +155,23 @@ const codecbench = (() => {
     if (draw) draw();
   };
   const observer = new IntersectionObserver(
-    (entries) => { for (const entry of entries) if (entry.isIntersecting) seen(entry.target); },
+    (entries) => { // after the frame that is due, so that texts are read before plots are drawn
+      for (const entry of entries) if (entry.isIntersecting) window.setTimeout(() => seen(entry.target));
+    },
     { rootMargin: "400px 0px" });
   /* Calls back once, when the element is on the screen or nearly, or before the page is printed. */
   const whenVisible = (element, callback) => { waiting.set(element, callback); observer.observe(element); };
   window.addEventListener("beforeprint", () => { for (const element of [...waiting.keys()]) seen(element); });
 
+  /* Plotly, which is large, and started by the first plot that is drawn. */
+  const plotly = () => {
+    const held = document.getElementById("plotly");
+    if (held) {
+      held.remove();
+      document.head.append(el("script", {}, held.textContent));
+    }
+    return window.Plotly;
+  };
   /* Plotly's layout for this theme; sections add their axes. */
   const plotLayout = () => {
     const ink = colour("ink"), soft = colour("soft"), line = colour("line");
@@ -281,120 +293,15 @@ const codecbench = (() => {
     }
   };
 
-  // ---- tables --------------------------------------------------------------------------------------------------
-
-  const words = (cell) => {
-    const clone = cell.cloneNode(true);
-    for (const extra of clone.querySelectorAll("small, .arrow")) extra.prepend(" ");
-    return clone.textContent.replace(/\s+/g, " ").trim();
-  };
-  /* The number of a cell, or NaN: of its own data-value or of a <data value> in it. */
-  const number = (cell) => {
-    const own = cell.dataset.value !== undefined ? cell : cell.querySelector("data[value]");
-    const text = own === null ? "" : own === cell ? own.dataset.value : own.getAttribute("value");
-    return text === "" ? NaN : Number(text);
-  };
-  /* Cells by column, those that span several under each. */
-  const spread = (row) => [...row.cells].flatMap((cell) => Array(cell.colSpan).fill(cell));
-
-  const titles = (table) => {
-    const rows = [...table.tHead.rows].map(spread);
-    const last = rows[rows.length - 1];
-    return last.map((cell, column) => {
-      const above = rows.slice(0, -1).map((row) => row[column]).filter((own) => own && own.colSpan < 5);
-      return [...above.map(words), words(cell)].filter(Boolean).join(" ");
-    });
-  };
-  const shownRows = (table) => [...table.tBodies[0].rows].filter((row) => !row.hidden);
-
-  const csv = (table) => {
-    const quote = (text) => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-    const lines = [titles(table), ...shownRows(table).map((row) => spread(row).map((cell, at, all) => {
-      if (all.indexOf(cell) !== at) return "";
-      const value = number(cell);
-      return Number.isNaN(value) ? words(cell).replace(/^–$/, "") : String(value);
-    }))];
-    return lines.map((line) => line.map(quote).join(",")).join("\n") + "\n";
-  };
-  const markdown = (table) => {
-    const safe = (text) => text.replaceAll("\\", "\\\\").replaceAll("|", "\\|").replaceAll("<", "&lt;");
-    const head = [...table.tHead.rows].map(spread).pop();
-    const rule = head.map((cell) => (cell.classList.contains("n") ? "--:" : ":--"));
-    const lines = shownRows(table).map((row) => spread(row).map((cell, at, all) => {
-      if (all.indexOf(cell) !== at) return "";
-      const text = safe(words(cell));
-      return cell.classList.contains("best") ? `**${text}**` : text;
-    }));
-    return [titles(table).map(safe), rule, ...lines].map((line) => `| ${line.join(" | ")} |`).join("\n") + "\n";
-  };
-
-  const compare = (column, direction) => (one, two) => {
-    const [first, second] = [one, two].map((row) => spread(row)[column]);
-    const [low, high] = [number(first), number(second)];
-    const numeric = !Number.isNaN(low) || !Number.isNaN(high);
-    if (numeric) {
-      if (Number.isNaN(low) || Number.isNaN(high)) return Number.isNaN(low) ? 1 : -1; // without a number: behind
-      return direction * (low - high);
-    }
-    const [own, other] = [words(first), words(second)];
-    if (own === "–" || other === "–") return (own === "–") - (other === "–");
-    return direction * own.localeCompare(other, "en", { numeric: true });
-  };
-
-  const enhance = (table) => {
-    if (table.dataset.enhanced || !table.tHead || !table.tBodies.length) return;
-    table.dataset.enhanced = "yes";
-    const body = table.tBodies[0];
-    const original = [...body.rows];
-    const heads = spread(table.tHead.rows[table.tHead.rows.length - 1]);
-    const sort = (column, direction) => {
-      heads.forEach((head) => head.removeAttribute("aria-sort"));
-      if (direction) heads[column].setAttribute("aria-sort", direction > 0 ? "ascending" : "descending");
-      body.append(...(direction ? [...original].sort(compare(column, direction)) : original));
-    };
-    if (original.length > 1) {
-      heads.forEach((head, column) => {
-        if (head.tagName !== "TH" || head.colSpan > 1 || !words(head)) return;
-        const sorter = el("button", { type: "button", class: "sorter", title: head.title || null }, ...head.childNodes);
-        sorter.addEventListener("click", () => {
-          const now = head.getAttribute("aria-sort");
-          sort(column, now === "ascending" ? -1 : now === "descending" ? 0 : 1);
-        });
-        head.removeAttribute("title");
-        head.append(sorter);
-      });
-    }
-    const frame = table.closest(".scroll") || table;
-    const tools = el("div", { class: "tools" });
-    if (original.length > 5) {
-      const said = el("span", { class: "hits", "aria-live": "polite" });
-      const filter = el("input", { type: "search", placeholder: "Filter rows", "aria-label": "Filter rows", oninput: () => {
-        const wanted = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
-        for (const row of original) {
-          const text = row.textContent.toLowerCase();
-          row.hidden = !wanted.every((word) => text.includes(word));
-        }
-        const left = original.filter((row) => !row.hidden).length;
-        said.textContent = wanted.length ? `${left} of ${original.length}` : "";
-      } });
-      tools.append(filter, said);
-    }
-    tools.append(
-      el("button", { type: "button", class: "quiet", onclick: () => copy(csv(table), tools) }, "Copy as CSV"),
-      el("button", { type: "button", class: "quiet", onclick: () => copy(markdown(table), tools) }, "Copy as Markdown"));
-    frame.after(tools);
-  };
-
   // ---- the beginning -------------------------------------------------------------------------------------------
 
   themed();
-  for (const table of document.querySelectorAll("table.sortable")) enhance(table);
   window.addEventListener("load", () => {
     if (asked.length) scrollTo(asked[0][0]);
   });
 
   return {
-    base, el, select, choice, format, theme, onTheme, colour, look, swatch, whenVisible, plotLayout, state, remember, onState,
-    jump, onJump, canJump, section, copy, say, enhance, csv, markdown,
+    base, el, select, choice, format, theme, onTheme, colour, look, swatch, whenVisible, plotly, plotLayout, state, remember, onState,
+    jump, onJump, canJump, section, copy, say,
   };
 })();

@@ -186,7 +186,7 @@ codecbench.section("curves", (root, data) => {
     const what = `${RATES[settings.x]} against ${metric ? metric.title : "nothing"} on ${settings.dataset}`;
     holder.setAttribute("aria-label", `Plot: ${what}. The tables of this page have its numbers.`);
     const { config } = codecbench.plotLayout();
-    Plotly.react(holder, traces(), layout(), { ...config, toImageButtonOptions: { format: "svg", filename: `rates-${settings.dataset}` } });
+    codecbench.plotly().react(holder, traces(), layout(), { ...config, toImageButtonOptions: { format: "svg", filename: `rates-${settings.dataset}` } });
     drawn = true;
     for (const own of root.querySelectorAll(".static")) own.hidden = own.dataset.dataset !== settings.dataset;
     const silent = [...new Set(shown().filter((line) => !line.points[rateKey()]).map((line) => line.name))];
@@ -226,15 +226,18 @@ codecbench.section("curves", (root, data) => {
   const fade = (name) => {
     if (!drawn || !holder.data) return;
     const opacity = holder.data.map((trace) => (name === null || trace.meta === name ? 1 : 0.15));
-    if (opacity.length) Plotly.restyle(holder, { opacity });
+    if (opacity.length) codecbench.plotly().restyle(holder, { opacity });
   };
   const legend = () => {
     const groups = el("div", { class: "groups", role: "group", "aria-label": "Groups of codecs" });
     for (const [value, [title, wanted]] of Object.entries(GROUPS)) {
-      if (entries().some(wanted)) groups.append(el("button", { type: "button", class: "quiet", value, onclick: () => showOnly(wanted) }, title));
+      const within = entries().filter(wanted).length;
+      if (within && (value === "all" || within < entries().length)) groups.append(el("button", { type: "button", class: "quiet", value, onclick: () => showOnly(wanted) }, title));
     }
     const items = entries().map((entry) => {
-      const rest = entry.name.startsWith(`${entry.codec} `) ? entry.name.slice(entry.codec.length + 1) : "";
+      const several = entries().filter((other) => other.codec === entry.codec).length > 1;
+      const rest = entry.name.startsWith(`${entry.codec} `) ? entry.name.slice(entry.codec.length + 1)
+        : several && entry.exact ? "lossless" : "";
       const toggle = el("button", {
         type: "button", class: "entry", "data-name": entry.name,
         onclick: () => { if (hidden.has(entry.name)) hidden.delete(entry.name); else hidden.add(entry.name); changed(); },

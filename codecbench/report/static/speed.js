@@ -97,11 +97,11 @@ codecbench.section("speed", (root, data) => {
       const shapes = [], annotations = [];
       if (harness && rows.length) {
         shapes.push({ type: "line", xref: "paper", yref: "y", x0: 0, x1: 1, y0: harness[1], y1: harness[1], line: { color: codecbench.colour("soft"), width: 1, dash: "2px 3px" } });
-        annotations.push({ x: 1, y: Math.log10(harness[1]), xref: "paper", yref: "y", text: "none: the harness itself", showarrow: false, xanchor: "right", yanchor: "bottom", font: { size: 11, color: codecbench.colour("soft") } });
+        annotations.push({ x: 0, y: Math.log10(harness[1]), xref: "paper", yref: "y", text: "none: the harness itself", showarrow: false, xanchor: "left", yanchor: "top", font: { size: 11, color: codecbench.colour("soft") } });
       }
       if (!rows.length) annotations.push({ x: 0.5, y: 0.5, xref: "paper", yref: "paper", text: "no codec has a time here", showarrow: false, font: { color: codecbench.colour("soft") } });
       holder.setAttribute("aria-label", `Plot: ${TIMES[time]} against bits per pixel on ${settings.dataset}, ${words}. The table of speed below has numbers.`);
-      Plotly.react(holder, traces(time), {
+      codecbench.plotly().react(holder, traces(time), {
         ...layout, shapes, annotations, margin: { ...layout.margin, l: 66 },
         xaxis: { ...axis, type: "log", range: rates, showline: true, dtick: rates[1] - rates[0] < (holder.clientWidth > 500 ? 3 : 2.2) ? "D2" : 1, tickformat: "~g", title: { ...axis.title, text: `Bits per pixel, ${words}` } },
         yaxis: { ...axis, type: "log", range, showline: true, tickvals: at, ticktext: at.map((value) => format.seconds(Number(value.toPrecision(3)))), title: { ...axis.title, text: TIMES[time] } },
