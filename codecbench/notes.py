@@ -36,6 +36,7 @@ def all_notes(
     failures: Sequence[Mapping[str, Any]],
     damaged: Sequence[str],
     timings: Sequence[Mapping[str, Any]] = (),
+    metrics: Sequence[Mapping[str, Any]] = (),
 ) -> list[Note]:
     """Everything worth a note about a run.
 
@@ -45,6 +46,7 @@ def all_notes(
         failures: the sidecars of failed tasks.
         damaged: names of the parts that were set aside.
         timings: the records of the times, of which those that failed are told.
+        metrics: metrics that failed, see ``RunFolder.metric_failures``.
 
     Returns:
         Notes with at least one line each, the gravest first.
@@ -52,6 +54,7 @@ def all_notes(
     notes = [
         Note("Failed", _failed(failures), grave=True),
         Note("Not timed", _not_timed(timings), grave=True),
+        Note("Metrics that failed", _metrics(metrics), grave=True),
         Note("Damaged", _damaged(damaged), grave=True),
         Note("Not measured (yet)", _missing(manifest, points), grave=True),
         Note("Choice of data and codecs", _recorded(manifest)),
@@ -61,6 +64,14 @@ def all_notes(
         Note("Speed", _speed(manifest, points)),
     ]
     return [note for note in notes if note.lines]
+
+
+def _metrics(failures: Sequence[Mapping[str, Any]]) -> list[str]:
+    places: dict[tuple[str, str], dict[str, None]] = {}
+    for failure in failures:
+        where = f"{failure['codec']} on {failure['dataset']}"
+        places.setdefault((failure["metric"], failure["reason"]), {})[where] = None
+    return [f"{metric}: {reason} ({', '.join(where)})" for (metric, reason), where in places.items()]
 
 
 def _recorded(manifest: Mapping[str, Any]) -> list[str]:

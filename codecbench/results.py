@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from codecbench.errors import StoreError, UsageError
 from codecbench.store import RunFolder
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Run:
         store = RunFolder.existing(self.path)
         if store.without_parts:
             return published.read_summary(self.path / "summary.csv")
+        if not (self.path / "parts").is_dir():
+            raise StoreError(f"{self.path} holds no results: neither parts/ nor the summary.csv of a published run")
         return analysis.summarise(store)
 
     def rows(self) -> pd.DataFrame:
@@ -195,4 +198,6 @@ def load_run(path: str | os.PathLike[str]) -> Run:
         UsageError: there is none.
         StoreError: it is damaged or of a newer version.
     """
+    if not str(path):
+        raise UsageError("an empty name is no run; allowed: the path of a run folder")
     return Run(RunFolder.existing(Path(path)).path)

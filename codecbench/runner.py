@@ -102,8 +102,12 @@ def run(
     reaching.check_options(scheduler, workers, worker_data_dir, shared_out)
     root = data_root(data_dir)
     codecs, skip = ([codecs] if isinstance(codecs, str) else list(codecs)), sorted(skip)
-    metrics = metrics if metrics is None or isinstance(metrics, str) else ",".join(metrics) or metric.NONE
+    if metrics is not None and not isinstance(metrics, str):
+        names = list(metrics)
+        metrics = ",".join(names) if names else metric.NONE
     chosen_datasets, more = choose_datasets(datasets, root)
+    if out is not None and not str(out):
+        raise UsageError("out='' is not allowed; allowed: the path of a folder")
     path = Path(out) if out is not None else default_folder(chosen_datasets, images)
     check_usable(path)  # before images are read, which can take a while
     asked = [codecs, skip, [dataset.label for dataset in chosen_datasets], device, timing_threads if timing else None]

@@ -122,7 +122,7 @@ def content(store: RunFolder, summary: pd.DataFrame, dataset: str | None = None)
         manifest = {**manifest, "planned": {key: value for key, value in manifest["planned"].items() if key == dataset}}
         summary = summary[summary["dataset"] == dataset].reset_index(drop=True)
     points = mark_points(summary[(summary["images"] > 0) | (summary["failed"] > 0)].reset_index(drop=True), manifest)
-    found = all_notes(manifest, points, _failures(summary), store.damaged(), [])
+    found = all_notes(manifest, points, _failures(summary), store.damaged(), [], store.metric_failures())
     members = getattr(store, "members", None)
     whole = sets.table(store)
     page = store.path / "report.html"

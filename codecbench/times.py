@@ -109,7 +109,7 @@ def median(seconds: Sequence[float]) -> float:
     return float(np.median(seconds)) if len(seconds) else math.nan
 
 
-def unsteady(table: pd.DataFrame) -> pd.Series[bool]:
+def unsteady(table: pd.DataFrame, ways: Sequence[str] = WAYS) -> pd.Series[bool]:
     """Which points have a time that says more of the machine than of the codec; False where none was taken.
 
     The rounds spread much, or the processor was elsewhere: one thread on a CPU that computes all the time takes as much
@@ -118,10 +118,11 @@ def unsteady(table: pd.DataFrame) -> pd.Series[bool]:
     Args:
         table: with ``encode_s``, ``encode_iqr_s`` and the same for decoding; with ``encode_cpu_s``, ``decode_cpu_s``,
             ``threads`` and ``device`` where they are known.
+        ways: ``"encode"``, ``"decode"`` or both.
     """
-    seconds = {way: table[f"{way}_s"].astype(float) for way in WAYS}
-    marks = [table[f"{way}_iqr_s"].astype(float) / seconds[way] > NOISY for way in WAYS]
+    seconds = {way: table[f"{way}_s"].astype(float) for way in ways}
+    marks = [table[f"{way}_iqr_s"].astype(float) / seconds[way] > NOISY for way in ways]
     if "encode_cpu_s" in table:
         alone = (table["threads"].astype(float) == 1.0) & (table["device"] == "cpu")
-        marks += [alone & (table[f"{way}_cpu_s"].astype(float) / seconds[way] < BUSY) for way in WAYS]
+        marks += [alone & (table[f"{way}_cpu_s"].astype(float) / seconds[way] < BUSY) for way in ways]
     return pd.concat(marks, axis=1).any(axis=1)

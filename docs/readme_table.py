@@ -247,7 +247,9 @@ def _no_worse(rows: list[Row], codec: str, than: Row) -> tuple[Row, str]:
 
 def _nearest(rows: list[Row], codec: str) -> tuple[Row, str]:
     lossy = [row for row in _of(rows, codec) if row["psnr_db"] and "subsampling=4:4:4" not in row["settings"]]
-    return min(lossy, key=lambda row: abs(float(row["psnr_db"]) - TARGET_DB)), f"nearest to {TARGET_DB:g} dB"
+    several = any("subsampling=" in row["settings"] for row in lossy)
+    why = f"nearest to {TARGET_DB:g} dB" + " of those at 4:2:0" * several
+    return min(lossy, key=lambda row: abs(float(row["psnr_db"]) - TARGET_DB)), why
 
 
 def _smallest_lossless(rows: list[Row], codec: str) -> tuple[Row, str]:

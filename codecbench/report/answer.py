@@ -61,7 +61,7 @@ def markdown(context: Context) -> str:
 METHOD = (
     "Codecs are compared by the bytes of whole files with which they reach at least a PSNR: "
     f"{', '.join(f'{level:g}' for level in offers.LEVELS_DB[:-1])} and {offers.LEVELS_DB[-1]:g}{SPACE}dB, from coarse "
-    "to fine, wherever enough of them were measured that coarse. "
+    "to fine; a level for which too few of them have a coarse enough setting is left out. "
     f"Where the 95{SPACE}% interval of a difference holds 0, or it is below {claims.LEAST_PERCENT:g}{SPACE}%, "
     "two codecs are called level."
 )
@@ -106,6 +106,8 @@ def answer(context: Context, dataset: str) -> Answer:
     lines += instead
     main = min((shown(group) for group in groups), key=lambda claim: abs(claim.quality_db - TARGET_DB), default=None)
     lines += sentences.speed(points, main) if main is not None else []
+    if main is not None and not points["encode_s"].notna().any():
+        lines.append("**Speed:** no times were taken on these images.")
     lines += sentences.lossless(lossless, points)
     lines += sentences.learned(context.manifest["codecs"], learned, points)
     if main is not None and (both := claims.payload(dataset, points, resampled, main.quality_db)) is not None:

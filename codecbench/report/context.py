@@ -73,7 +73,9 @@ class Context:
     def notes(self) -> list[Note]:
         """What a reader should know before trusting a number; the grave ones stand on top of the page as well."""
         store = self.store
-        found = all_notes(self.manifest, self.points, self.failures, store.damaged(), store.timings())
+        found = all_notes(
+            self.manifest, self.points, self.failures, store.damaged(), store.timings(), store.metric_failures()
+        )
         return found + exhibition.notes(store)
 
     @functools.cached_property

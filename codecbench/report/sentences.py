@@ -156,14 +156,15 @@ def learned(codecs: Mapping[str, Any], found: Sequence[Claim], points: pd.DataFr
     pays = f"; with them it pays from {wording.significant(images)} images on" if images else ""
     text = (
         f"**Learned:** `{own.codec}`{_variant(own, points)} reaches {claim.quality_db:.1f}{SPACE}dB with "
-        f"{size_of(own)}; at that quality or a better one `{other.codec}`, the smallest that needs no training, takes "
-        f"{wording.significant(other.num_bytes)}: {verdict if claim.loser else 'about the same'}. Its weights"
+        f"{size_of(own)}, {verdict if claim.loser else 'about as many'} {'than' if claim.loser else 'as'} the "
+        f"{wording.significant(other.num_bytes)} that `{other.codec}`, the smallest that needs no training, takes for "
+        "that quality or a better one. Its weights"
         f"{f' ({wording.file_size(weights)})' if known else ''}, which a decoder needs as well, are not counted{pays}."
     )
     better = [one.anchor for one in found[1:] if one.winners == (one.anchor,) and one.certain]
     worse = [one.anchor for one in found[1:] if one.anchor not in one.winners]
-    parts = [f"{names(better)} {_are(better)} smaller too"] if better else []
-    parts += [f"{names(worse)} {_are(worse)} larger"] if worse else []
+    parts = [f"{names(better)} {_are(better)} smaller than the untrained as well"] if better else []
+    parts += [f"{names(worse)} {_are(worse)} larger than these"] if worse else []
     text += f" Of the other learned codecs {', '.join(parts)}." if parts else ""
     may = offers.eligible(points)
     best = may.loc[(may["trained_on"] != "") & may["psnr_db"].notna(), "psnr_db"].max()

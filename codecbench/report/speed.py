@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from codecbench import figures, pareto, ratelines, speedtable, wording
+from codecbench import figures, pareto, ratelines, speedtable, times, wording
 from codecbench.curves import TARGET_DB, nearest_quality, restored, short_settings, telling_settings
 from codecbench.report.context import Context, safe_name
 from codecbench.report.section import Section
@@ -59,12 +59,11 @@ def _table(points: pd.DataFrame) -> dict[str, Any] | None:
     if table.empty:
         return None
     rows = with_short_settings(table, points)
-    fastest = rows[~rows["harness"] & ~rows["unsteady"].astype(bool)]
-    best = {
-        column: set(fastest.loc[fastest.groupby("timed_on")[column].idxmax().dropna()].index)
-        for column in ("encode_images_per_s", "decode_images_per_s")
-        if fastest[column].notna().any()
-    }
+    best = {}
+    for way in ("encode", "decode"):
+        column, steady = f"{way}_images_per_s", rows[~rows["harness"] & ~times.unsteady(rows, (way,))]
+        if steady[column].notna().any():
+            best[column] = set(steady.groupby("timed_on")[column].idxmax().dropna())
     records = [
         row | {"best": [column for column, places in best.items() if index in places]}
         for index, row in zip(rows.index, rows.to_dict("records"), strict=True)

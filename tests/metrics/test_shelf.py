@@ -16,6 +16,7 @@ from codecbench.aggregation import Sums
 from codecbench.cli import main
 from codecbench.errors import ContractError, PluginError, UnknownNameError, UsageError
 from codecbench.registry import METRICS
+from codecbench.report.context import Context
 from codecbench.running import messages, remote, stamps
 from codecbench.running.metering import Meter, is_own
 from codecbench.running.workers import Place
@@ -272,6 +273,9 @@ def test_a_run_keeps_all_else_where_a_metric_fails(put, tmp_path):
     store = RunFolder.existing(run.path)
     assert [one["reason"] for one in store.metric_failures()] == ["ValueError: no such luck"]
     assert [note for note in notes if note.startswith("no fails of jpeg:quality=50")]
+    (told_later,) = [note for note in Context(store, run.path).notes if note.title == "Metrics that failed"]
+    assert told_later.lines == ["fails: ValueError: no such luck (jpeg on digits)"]
+    assert told_later.grave
     told = json.loads((run.path / "run.json").read_text())["metrics"]
     assert told["ms_ssim"]["variants"] == {"digits": "MS-SSIM, 2 scales, 11×11 window"}
     assert told["calm"].keys() == {"title", "unit", "better", "description", "fingerprint", "versions", "variants"}

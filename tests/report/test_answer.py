@@ -13,6 +13,7 @@ from codecbench.report import answer, claims, offers, sentences
 from codecbench.report.answer import Answer
 from codecbench.report.claims import Claim
 from codecbench.report.context import Context
+from codecbench.report.offers import Offer
 
 SHAPE = (16, 16, 1)
 SWEEP = ((10, 20.0), (30, 30.0), (50, 40.0))
@@ -174,9 +175,10 @@ def test_a_learned_codec_stands_beside_the_best_of_its_quality(tmp_path: Path) -
     run.store.manifest["codecs"]["net"]["weight_sizes"] = {"net.safetensors": {"bytes": 355_940, "parameters": 88_985}}
     found, text = answered(run)
     assert "`net` reaches 25.0 dB with 25.0 bytes an image" in text
-    assert "`lossy`, the smallest that needs no training, takes 70.7: 65 % fewer. Its weights (356 kB)" in text
+    assert "65 % fewer than the 70.7 that `lossy`, the smallest that needs no training, takes for that quality" in text
+    assert "Its weights (356 kB), which a decoder needs as well, are not counted" in text
     assert "with them it pays from 7,790 images on." in text  # 355,940 bytes over 70.71 - 25
-    assert "Of the other learned codecs `worse` is larger." in text
+    assert "Of the other learned codecs `worse` is larger than these." in text
     assert "No learned codec here reaches 30 dB." in text
     assert found.lead.startswith("Only `lossy` can be told of here")
 
@@ -185,7 +187,7 @@ def test_a_learned_codec_that_loses_is_not_praised(tmp_path: Path) -> None:
     run = made(tmp_path, ["lossy"], {"net": ("data",)})
     lossy(run, "lossy", 100)
     run.point("data", "net", num_bytes=200, mse=10**-3.0)
-    assert "takes 100: 100 % more." in answered(run)[1]
+    assert "100 % more than the 100 that" in answered(run)[1]
 
 
 @pytest.mark.parametrize(("trained_on", "training", "mark"), [("other", (), "†"), ("data", ("data",), "‡")])
@@ -341,3 +343,11 @@ def test_replicates_are_read_as_the_whole_is() -> None:
     found = offers.read_replicates(rates, qualities, 25.0)
     assert found[0] == pytest.approx(math.sqrt(100 * 200))
     assert math.isnan(found[1])
+
+
+def test_without_an_interval_nobody_wins_but_of_few_images() -> None:
+    """Replicates that lack the quality leave no interval: what was not tested is not called won."""
+    sides = [Offer(name, bits, np.full(200, np.nan), "") for name, bits in (("small", 90.0), ("large", 100.0))]
+    judged = {images: claims.judged("data", "quality", 30.0, sides, "", images) for images in (7, 100)}
+    assert judged[7].winners == ("small",)
+    assert judged[100].winners == ("small", "large")
