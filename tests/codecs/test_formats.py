@@ -144,8 +144,12 @@ def test_images_need_not_lie_contiguously(name):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_default_points_are_a_curve(name):
-    points = CODECS.get(name).default_points((64, 64, 3))
-    assert 8 <= len(points) <= 12
+    """A curve for each way to store chroma, which gray images have not."""
+    points, gray = (CODECS.get(name).default_points((64, 64, channels)) for channels in (3, 1))
+    curves = {"jpeg": {"4:2:0", "4:4:4"}, "avif": {"4:2:0", "4:4:4"}}.get(name, {None})
+    assert {point.get("subsampling") for point in points if point.get("mode") != "lossless"} == curves
+    assert 8 <= len(gray) <= 12
+    assert 8 <= len(points) / len(curves) <= 12
     assert len({make(name, **point) for point in points}) == len(points)
     exact = [make(name, **point).lossless for point in points]
     assert sum(exact) == {"jpeg": 0, "avif": 1, "webp": 1, "jpeg2000": 1, "png": 9}[name]
