@@ -107,7 +107,7 @@ class TrainProgress:
         """Shows one report of the training loop."""
         line = (
             f"epoch {progress.epoch}/{progress.epochs}  loss {progress.loss:.5g}  "
-            f"MSE held-out {_known(progress.held_out_mse)}, test {_known(progress.test_mse)}  "
+            f"{progress.judged_by} held-out {_known(progress.held_out_score)}, test {_known(progress.test_score)}  "
             f"{progress.images_per_s:,.0f} images/s  {clock(progress.seconds_left)} left"
         )
         if self.terminal:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -129,18 +130,20 @@ class Training:
     Attributes:
         logs: one row an epoch, by the name of the weights.
         codecs: whose weights these are, by the same names.
+        judged_by: what they were judged by, with its unit, such as ``MSE`` or ``bits per pixel``, by the same names.
         lacking: weights without a log.
     """
 
     logs: dict[str, pd.DataFrame] = field(default_factory=dict)
     codecs: dict[str, str] = field(default_factory=dict)
+    judged_by: dict[str, str] = field(default_factory=dict)
     lacking: list[str] = field(default_factory=list)
 
     def rows(self) -> list[dict[str, Any]]:
-        """What came of each training: ``name, epochs, best_epoch, held_out_mse, test_mse, time``."""
+        """What came of each training: ``name, epochs, best_epoch, judged_by, held_out, test, time``."""
         found = []
         for name, log in self.logs.items():
-            epoch, held_out_mse = figures.best_epoch(log)
+            epoch, held_out = figures.best_epoch(log)
             at_best = log[log["epoch"] == epoch].iloc[0]
             seconds = float(log["seconds"].sum()) if "seconds" in log else math.nan
             found.append(
@@ -148,8 +151,9 @@ class Training:
                     "name": name,
                     "epochs": int(log["epoch"].max()),
                     "best_epoch": epoch,
-                    "held_out_mse": held_out_mse,
-                    "test_mse": float(at_best.get("test_mse", math.nan)),
+                    "judged_by": self.judged_by[name],
+                    "held_out": held_out,
+                    "test": float(at_best.get(f"test_{weightfiles.judged_by(log.columns)}", math.nan)),
                     "time": _duration(seconds),
                 }
             )
@@ -163,6 +167,9 @@ def training(store: RunFolder, codecs: Sequence[str]) -> Training:
         logs, lacking = weightfiles.training_logs(store, [codec])
         found.logs |= logs
         found.codecs |= dict.fromkeys(logs, codec)
+        cards = {Path(file).stem: card for file, card in weightfiles.cards(store, codec).items()} if logs else {}
+        for name, log in logs.items():
+            found.judged_by[name] = weightfiles.judged_words(cards.get(name, {}), log.columns)
         found.lacking += lacking
     return found
 

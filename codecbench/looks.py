@@ -19,6 +19,7 @@ INK, FAINT, GREY = "#26282b", "#d9dbde", "#6a6d72"
 DPI = 120
 """Dots an inch of a PNG; figures of images are laid out on whole dots of this size."""
 SHELF = {
+    "ar_lossless": ("#b5179e", "v"),
     "avif": ("#0072b2", "o"),
     "brotli": ("#d55e00", "X"),
     "bz2": ("#cc79a7", "p"),
@@ -37,6 +38,8 @@ SHELF = {
     "png": ("#6a3d9a", "X"),
     "ppmd": ("#e69f00", "*"),
     "qoi": ("#4d7c0f", "8"),
+    "rd_ae": ("#5a00d6", "*"),
+    "res_lossless": ("#5a00d6", "d"),
     "stl10_ae": ("#8c564b", "<"),
     "svd": ("#7f7f7f", ">"),
     "webp": ("#a6a100", "p"),

@@ -33,8 +33,11 @@ MOST_HEADER = 1 << 24
 """Most bytes of a weight file's header that are looked at."""
 TABLES = "tables."
 """What the names of an entropy coder's tables begin with in a weight file; they are no parameters."""
-LOG_COLUMNS = ("epoch", "train_loss", "held_out_mse")
-"""Columns that a training log has at least."""
+LOG_COLUMNS = ("epoch", "train_loss")
+"""Columns that a training log has at least, beside one of ``JUDGED``."""
+JUDGED = {"mse": "MSE", "score": "score"}
+"""What networks are judged by: the endings of a log's columns ``held_out_`` and ``test_``, with the words for people
+where a model card has none; see ``codecbench.learned.recipe.Recipe.score``."""
 
 
 # ---- at the time of a run -------------------------------------------------------------------------------------------
@@ -152,6 +155,26 @@ def weight_bytes(codec: Mapping[str, Any], settings: str) -> float:
     return float(sum(counted)) if counted and None not in counted else math.nan
 
 
+def judged_by(columns: Iterable[object]) -> str | None:
+    """What a training log was judged by, a key of ``JUDGED``; None for what is no log.
+
+    Args:
+        columns: of the log.
+    """
+    known = set(columns)
+    return next((judged for judged in JUDGED if f"held_out_{judged}" in known), None)
+
+
+def judged_words(card: Mapping[str, Any], columns: Iterable[object]) -> str:
+    """What weights were judged by, for people, with its unit: the card's word for it, or one of ``JUDGED``.
+
+    Args:
+        card: the weights' model card, or nothing.
+        columns: of the training log, or the card's keys.
+    """
+    return str(card.get("judged_by") or JUDGED[judged_by(columns) or "mse"])
+
+
 def training_logs(store: RunFolder, codecs: Iterable[str]) -> tuple[dict[str, pd.DataFrame], list[str]]:
     """The training logs of the weights that some codecs were measured with.
 
@@ -161,8 +184,8 @@ def training_logs(store: RunFolder, codecs: Iterable[str]) -> tuple[dict[str, pd
 
     Returns:
         By weights (``NAME``, or ``NAME-VARIANT`` where a codec has several): one row an epoch, with the columns
-        ``epoch``, ``train_loss``, ``held_out_mse``, and others where they were logged. And the weights without a log
-        that can be read.
+        ``epoch``, ``train_loss``, ``held_out_mse`` or ``held_out_score``, and others where they were logged. And the
+        weights without a log that can be read.
     """
     import pandas as pd
 
@@ -172,10 +195,12 @@ def training_logs(store: RunFolder, codecs: Iterable[str]) -> tuple[dict[str, pd
         for file, sha256 in weights_of(store, codec).items():
             try:
                 log = pd.read_csv(store.path / "training" / _kept_name(file, sha256, ".csv"))
-                usable = all(pd.api.types.is_numeric_dtype(log[column]) for column in LOG_COLUMNS)
+                held_out = f"held_out_{judged_by(log.columns)}"
+                usable = all(pd.api.types.is_numeric_dtype(log[column]) for column in (*LOG_COLUMNS, held_out))
+                usable = usable and bool(log[held_out].notna().any())
             except (OSError, ValueError, KeyError):
                 usable = False
-            if usable and log["held_out_mse"].notna().any():
+            if usable:
                 logs[Path(file).stem] = log
             else:
                 lacking.append(Path(file).stem)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import importlib
 import json
+import math
 import os
 import re
 import shlex
@@ -11,8 +14,10 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from unittest import mock
 
 import pytest
+import torch
 
 import codecbench as cb
 from codecbench.learned import checkpoint, jobs
@@ -22,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CODEC_DOC = ROOT / "docs" / "adding-a-codec.md"
 DATASET_DOC = ROOT / "docs" / "adding-a-dataset.md"
 METRIC_DOC = ROOT / "docs" / "adding-a-metric.md"
+LEARNED_DOC = ROOT / "docs" / "learned-codecs.md"
 README = ROOT / "README.md"
 
 
@@ -144,6 +150,37 @@ def test_the_learned_codec_trains_and_runs(tmp_path):
     assert (row["failed"], row["bits_per_image"], row["out_of_domain"]) == ("0", "256.0", "False")
 
 
+EXACT = """
+import torch
+import codecbench as cb
+codec, images = cb.open_codec("tiny_lossless"), cb.open_dataset("digits").read(range(5))
+torch.set_num_threads(1)
+streams = codec.encode(images)
+torch.set_num_threads(2)
+assert [codec.encode(image[None])[0] for image in images] == streams
+torch.set_num_threads(1)
+assert (codec.decode(streams[:1])[0] == images[0]).all()
+assert (codec.decode(streams) == images).all()
+try:
+    codec.decode([streams[0][:-1]])
+except cb.BitstreamError:
+    print(sum(map(len, streams)))
+"""
+
+
+def test_the_lossless_learned_codec_trains_and_is_exact(tmp_path):
+    folder = write_example(tmp_path / "my_codecs", LEARNED_DOC, "tiny_lossless.py").parent
+    train = ("-m", "codecbench", "train", "tiny_lossless", "--codec-dir", "my_codecs", "--epochs", 1, "--install")
+    said = call(*train, "--device", "cpu", cwd=tmp_path, OMP_NUM_THREADS=1)
+    assert "held-out bits per pixel" in said
+    options = ("--codecs", "tiny_lossless", "--codec-dir", "my_codecs", "--device", "cpu")
+    call(*RUN, *options, "--datasets", "digits", "--images", 5, "--out", "out", cwd=tmp_path)
+    (row,) = summary(tmp_path / "out")
+    assert (row["failed"], row["lossless"], row["exact_images"]) == ("0", "True", "5")
+    assert 0 < float(row["bits_per_pixel"]) < 8
+    assert int(call("-c", EXACT, cwd=tmp_path, CODECBENCH_CODEC_PATH=folder)) > 0
+
+
 def test_the_override_of_the_sweep(tmp_path):
     """The indented block about ``default_points``, put into the example's class."""
     (override,) = [block for block in blocks(CODEC_DOC, "python") if block.startswith("    @classmethod")]
@@ -199,3 +236,57 @@ def test_the_examples_are_formatted_like_the_code(document, tmp_path):
     options = ("--config", ROOT / "pyproject.toml", "--no-cache")
     call("-m", "ruff", "format", "--check", *options, tmp_path, cwd=tmp_path)
     call("-m", "ruff", "check", "--ignore", "D,RUF012", *options, tmp_path, cwd=tmp_path)
+
+
+# ---- what docs/ablations.py trains ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ablations():
+    """The script; it takes a module of the same folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "docs")
+        yield importlib.import_module("ablations")
+
+
+def noise(*shape: int) -> torch.Tensor:
+    return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("name", ["digits", "colour", "ar_lossless", "res_lossless"])
+def test_the_variants_of_the_ablations_can_be_trained_and_judged(ablations, name):
+    family = ablations.FAMILIES[name]
+    images = noise(2, 1, 28, 28) if name in ("digits", "ar_lossless") else noise(2, 3, 32, 32)
+    found = []
+    for called, variant in {ablations.WHOLE: ablations.Variant(), **family.variants}.items():
+        recipe = dataclasses.replace(family.recipe, **variant.changes)
+        with mock.patch.dict(vars(family.module), variant.constants), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            network = (variant.network or family.network)()
+            if "start" in variant.changes:
+                recipe.start(network, noise(1600, *images.shape[1:]) if name == "digits" else images)
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=recipe.bfloat16):
+                loss = recipe.loss(network, images.float() / 255)
+            loss.backward()
+            rows = [
+                ablations.judge(network.eval(), images.float() / 255, quality)
+                for quality in (variant.qualities or family.qualities)[:1]
+            ]
+        found.append((float(loss.detach()), sum(parameter.numel() for parameter in network.parameters())))
+        assert math.isfinite(found[-1][0]), called
+        assert rows[0]["bits_per_image"] > 0
+    assert len(set(found)) == len(found), "two variants are the same"
+
+
+def test_a_trial_of_an_ablation_writes_rows_and_does_not_train_them_again(ablations, tmp_path, monkeypatch):
+    rows = [{"quality": "1", "bits_per_image": "90", "mse": "0.01", "steps": "2"}]
+    monkeypatch.setattr(ablations, "run", lambda *_: rows)
+    arguments = ["--data-dir", str(tmp_path), "--out", str(tmp_path / "out"), "--only", "digits", "--steps", "2"]
+    assert ablations.main(arguments) == 0
+    written = ablations.read(tmp_path / "out" / "digits.csv")
+    assert list(written) == [ablations.WHOLE, *ablations.FAMILIES["digits"].variants]
+    assert written[ablations.WHOLE][0]["bits_per_image"] == "90"
+    monkeypatch.setattr(ablations, "run", lambda *_: pytest.fail("trained again"))
+    assert ablations.main(arguments) == 0
+    with pytest.raises(SystemExit):
+        ablations.main(["--only", "digit"])

@@ -377,6 +377,25 @@ def test_the_log_beside_the_weights_comes_into_the_run_and_its_report(shelf: Pat
     assert (done.path / "figures" / "training.svg").is_file()
 
 
+def test_a_log_judged_by_a_score_tells_its_unit(shelf: Path, here: None, tmp_path: Path) -> None:
+    scored = log().rename(columns={"held_out_mse": "held_out_score", "test_mse": "test_score"})
+    write_weights(shelf, log=scored)
+    (shelf / "weights" / "seen.json").write_text('{"judged_by": "bits per pixel"}', encoding="utf-8")
+    learned(shelf, extra=WEIGHTS)
+    done, _ = run(tmp_path / "run", images=4)
+    store = RunFolder.existing(done.path)
+    (row,) = exhibition.training(store, ["seen"]).rows()
+    told = {"judged_by": "bits per pixel", "held_out": 0.1, "test": 0.11, "best_epoch": 2}
+    assert {key: row[key] for key in told} == told
+    html = page(done.path)
+    assert "<td>bits per pixel</td>" in html
+    assert '<data value="0.11">0.11</data>' in html
+    assert "judged by something else than the error" in html
+    for card in (store.path / "training").glob("*.json"):
+        card.unlink()
+    assert exhibition.training(store, ["seen"]).judged_by == {"seen": "score"}
+
+
 def test_a_log_of_other_weights_does_not_show(shelf: Path, here: None, tmp_path: Path) -> None:
     write_weights(shelf, log=log())
     learned(shelf, extra=WEIGHTS)
@@ -400,7 +419,10 @@ def test_a_log_that_comes_later_is_taken(shelf: Path, here: None, tmp_path: Path
     assert weightfiles.training_logs(RunFolder.existing(done.path), ["seen"])[1] == []
 
 
-@pytest.mark.parametrize("content", ["", "epoch,loss\n1,2\n", "epoch,train_loss,held_out_mse\na,b,c\n", "\x00\xff" * 9])
+@pytest.mark.parametrize(
+    "content",
+    ["", "epoch,loss\n1,2\n", "epoch,train_loss\n1,2\n", "epoch,train_loss,held_out_mse\na,b,c\n", "\x00\xff" * 9],
+)
 def test_a_log_that_is_no_log_is_said(shelf: Path, here: None, tmp_path: Path, content: str) -> None:
     write_weights(shelf, log=log())
     learned(shelf, extra=WEIGHTS)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
+import math
 import os
 import re
 import shlex
@@ -26,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SUMMARY = ROOT / "results" / "reference" / "summary.csv"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES += [ROOT / "codecs" / "weights" / "README.md"]
-INVENTED = {"quantised_zlib", "tiny_ae", "zlib28", "checkerboards", "my_codec", "my_torch_codec"}
+INVENTED = {"quantised_zlib", "tiny_ae", "tiny_lossless", "zlib28", "checkerboards", "my_codec", "my_torch_codec"}
 """Plugins that the pages make up; tests/test_docs.py runs them."""
 
 
@@ -179,6 +181,68 @@ def test_the_table_is_put_between_its_marks(readme_table):
     assert once.count(readme_table.BEGIN) == once.count(readme_table.END) == 1
     assert readme_table.with_table(once, "| a |") == once
     assert once.endswith(text(ROOT / "README.md").partition(readme_table.END)[2])
+
+
+@pytest.fixture(scope="module")
+def learned_tables():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "docs")
+        yield importlib.import_module("learned_tables")
+
+
+def test_the_page_on_learned_codecs_shows_the_numbers_of_the_reference_run(learned_tables):
+    page = text(learned_tables.PAGE)
+    expected = learned_tables.with_blocks(page, learned_tables.read_rows())
+    assert page == expected, "run `python docs/learned_tables.py --write`"
+
+
+def learned_rows() -> list[dict[str, str]]:
+    """A summary with learned codecs in it, each a tenth smaller than the classical one."""
+    rows = invented_rows()
+    empty = dict.fromkeys(rows[0], "")
+    points = [("mnist", "rd_ae", f"quality={number}", 160.0 - 20 * number, number) for number in range(4)]
+    points += [("stl10", "rd_ae", f"quality={number}", 0.9 * (1024 + number), number) for number in range(3)]
+    points += [("mnist", "ar_lossless", "", 800.0, 0), ("folder:kodak", "res_lossless", "", 900.0, 0)]
+    for dataset, codec, settings, bits, number in points:
+        lossless = codec != "rd_ae"
+        row = {"dataset": dataset, "codec": codec, "settings": settings, "images": "5", "lossless": str(lossless)}
+        row |= {"bits_per_image": f"{bits}", "bits_per_pixel": f"{bits / 784:.4f}", "mse": f"{0.002 * (number + 1)}"}
+        row |= {"psnr_db": "" if lossless else f"{28 + 2.5 * number}", "encode_s": "0.01", "decode_s": "0.02"}
+        rows.append(empty | row)
+    return [{"payload_bits_per_image": ""} | row for row in rows]
+
+
+def test_the_tables_of_learned_codecs_take_the_points_that_they_name(learned_tables):
+    rows = learned_rows()
+    lines = learned_tables.digits(rows).splitlines()
+    assert lines[2] == "| `rd_ae:quality=0` | 160.0 | 0.00200 |"
+    # from 160 bits at 0.002 to 140 bits at 0.004, in logarithms
+    between = 160 * (140 / 160) ** (math.log(0.003653 / 0.002) / math.log(2))
+    assert lines[-1].endswith(f"`rd_ae` takes {between:,.1f} bits there.")
+    assert "| `webp` | -10.0 % | – | 28.0 to 33.0 |" in learned_tables.crops(rows)
+    assert "| `ar_lossless` | 1.020 | – | – |" in learned_tables.lossless(rows)
+    assert "| MNIST | `ar_lossless` | 10 | 20 |" in learned_tables.speed(rows)
+
+
+def test_what_is_not_measured_is_said_to_be_so(learned_tables):
+    for made in (learned_tables.digits, learned_tables.crops, learned_tables.lossless, learned_tables.speed):
+        assert made(invented_rows()) == learned_tables.NOT_YET
+
+
+def test_the_tables_of_ablations_compare_with_the_whole(learned_tables, tmp_path, monkeypatch):
+    monkeypatch.setattr(learned_tables, "ABLATIONS", tmp_path)
+    assert learned_tables.ablations([]) == learned_tables.NOT_YET
+    head = "variant,quality,bits_per_image,bits_per_pixel,mse,psnr_db,held_out_images,steps,batch_size,seed,seconds\n"
+    whole = ["the whole,1,50,0.1,0.008,21,9,6,4,0,1", "the whole,2,200,0.3,0.002,27,9,6,4,0,1"]
+    more = ["half as good,1,100,0.1,0.008,21,9,6,4,0,1", "half as good,2,400,0.3,0.002,27,9,6,4,0,1"]
+    one = ["one quality,4,110,0.2,0.004,24,9,6,4,0,1"]
+    for name in ("digits", "colour"):
+        rows = [*whole, *more, *(one if name == "digits" else [])]
+        (tmp_path / f"{name}.csv").write_text(head + "\n".join(rows) + "\n", encoding="utf-8")
+    lines = learned_tables.ablations([]).splitlines()
+    assert lines[0] == "`rd_ae` on digits, 6 steps of 4 images, judged by 9 training images that were held out:"
+    assert [line.rpartition("|")[0].rpartition("|")[2].strip() for line in lines[4:7]] == ["", "+100.0 %", "+10.0 %"]
+    assert "| half as good | 21.0 to 27.0 | +100.0 % |" in lines
 
 
 def test_the_decoder_is_as_large_as_the_readme_says():

@@ -18,7 +18,9 @@ from codecbench.errors import UsageError
 @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Another field of the recipe; repeatable.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--out", metavar="DIR", help="Checkpoint, log and weights [training/NAME-RECIPE].")
-@click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out.")
+@click.option(
+    "--resume", is_flag=True, help="Go on from the checkpoint in --out; of a finished run, write weights and card anew."
+)
 @click.option("--keep", metavar="N,N", help="Epochs whose weights stay in --out, as epoch-0001.safetensors.")
 @click.option("--install", is_flag=True, help="At the end, put the best weights and their log beside the codec's file.")
 @data_folder
@@ -60,9 +62,10 @@ def train(
         raise Interrupted(f"go on with --resume; the last finished epoch is kept in {job.out}") from None
     finally:
         show.close()
+    judged, words = job.recipe.judged_by, job.recipe.words
     click.echo(
-        f"best epoch {card['best_epoch']}: held-out MSE {card['held_out_mse']:.6g}, "
-        f"test MSE {card['test_mse']:.6g} over {card['test_images']} images of {card['test']}"
+        f"best epoch {card['best_epoch']}: held-out {words} {card[f'held_out_{judged}']:.6g}, "
+        f"test {words} {card[f'test_{judged}']:.6g} over {card['test_images']} images of {card['test']}"
     )
     click.echo(f"weights {Path(outcome.install(job) if install else job.out / 'best.safetensors')}")
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from codecbench.codec import format_shape
 from codecbench.errors import TrainingError
+from codecbench.learned.recipe import Augment
 
 
 def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> torch.Tensor:
@@ -105,6 +106,89 @@ class RandomCropFlip:
         numbers = torch.arange(count, device=device)
         cut = images.permute(0, 2, 3, 1)[numbers[:, None, None], rows[:, :, None], columns[:, None, :]]
         return cut.permute(0, 3, 1, 2)
+
+
+@dataclass(frozen=True)
+class RandomColour:
+    """Contrast, saturation and brightness changed a little, clipped to [0, 1].
+
+    Attributes:
+        contrast: factor about the image's mean, within 1 ± this.
+        saturation: factor about each pixel's gray, within 1 ± this.
+        brightness: shift within ± this.
+        share: fraction of the images that are changed; the others pass as they are.
+    """
+
+    contrast: float = 0.3
+    saturation: float = 0.3
+    brightness: float = 0.1
+    share: float = 0.5
+
+    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Changes float images (N, C, H, W), each by a draw of its own."""
+        ranges = ((1.0, self.contrast), (1.0, self.saturation), (0.0, self.brightness))
+        draws = (_uniform(len(images), about - by, about + by, generator) for about, by in ranges)
+        contrast, saturation, brightness = (draw.to(images.device)[:, None, None, None] for draw in draws)
+        changed = _uniform(len(images), 0.0, 1.0, generator).to(images.device) < self.share
+        gray = images.mean(1, keepdim=True)
+        moved = gray + saturation * (images - gray)
+        mean = moved.mean((1, 2, 3), keepdim=True)
+        moved = (mean + contrast * (moved - mean) + brightness).clamp(0, 1)
+        return torch.where(changed[:, None, None, None], moved, images)
+
+
+@dataclass(frozen=True)
+class RandomZoom:
+    """Some batches are magnified by one factor, bilinear; the others pass as they are.
+
+    Attributes:
+        most: the factor lies between 1 and this.
+        share: fraction of the batches that are magnified.
+    """
+
+    most: float = 2.0
+    share: float = 0.3
+
+    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Magnifies float images (N, C, H, W)."""
+        drawn, factor = (float(_uniform(1, low, high, generator)) for low, high in ((0.0, 1.0), (1.0, self.most)))
+        if drawn >= self.share:
+            return images
+        size = [round(side * factor) for side in images.shape[2:]]
+        return F.interpolate(images, size=size, mode="bilinear", align_corners=False)
+
+
+@dataclass(frozen=True)
+class RandomFlat:
+    """Some images become one colour throughout, so that a network sees what photographs hardly ever show.
+
+    Attributes:
+        share: fraction of the images that are flat; the others pass as they are.
+    """
+
+    share: float = 0.02
+
+    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Changes float images (N, C, H, W): the flat ones have the colour of their first pixel."""
+        flat = _uniform(len(images), 0.0, 1.0, generator).to(images.device) < self.share
+        return torch.where(flat[:, None, None, None], images[:, :, :1, :1], images)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Random changes one after the other.
+
+    Attributes:
+        changes: each takes and gives float images (N, C, H, W).
+    """
+
+    changes: tuple[Augment, ...]
+
+    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Changes float images (N, C, H, W)."""
+        for change in self.changes:
+            images = change(images, generator)
+        return images
 
 
 def center_crop(images: torch.Tensor, height: int, width: int) -> torch.Tensor:

@@ -20,7 +20,6 @@ from codecbench.learned.weights import save_weights
 
 CHECKPOINT, LOG = "checkpoint.pt", "log.csv"
 BEST, LAST = "best.safetensors", "last.safetensors"
-LOG_COLUMNS = ("epoch", "learning_rate", "train_loss", "held_out_mse", "test_mse", "images_per_s", "seconds")
 
 
 @dataclass
@@ -30,20 +29,28 @@ class State:
     Attributes:
         network: after the last finished epoch.
         optimizer: the network's.
+        judged_by: ``mse``, or ``score`` where the recipe has one.
         epoch: how many epochs are finished.
         best: parameters of the best epoch so far, or None.
         best_epoch: its number, from 1.
-        best_mse: its mean squared error on the held-out images.
-        log: one row an epoch, see ``LOG_COLUMNS``.
+        best_score: its mean squared error on the held-out images, or what else the recipe judges by.
+        log: one row an epoch, see :func:`log_columns`.
     """
 
     network: torch.nn.Module
     optimizer: torch.optim.Optimizer
+    judged_by: str = "mse"
     epoch: int = 0
     best: dict[str, torch.Tensor] | None = None
     best_epoch: int = 0
-    best_mse: float = float("inf")
+    best_score: float = float("inf")
     log: list[dict[str, float]] = dataclasses.field(default_factory=list)
+
+
+def log_columns(judged_by: str) -> tuple[str, ...]:
+    """The columns of a log, given what networks are judged by: ``mse`` or ``score``."""
+    held_out, test = f"held_out_{judged_by}", f"test_{judged_by}"
+    return "epoch", "learning_rate", "train_loss", held_out, test, "images_per_s", "seconds"
 
 
 def save(folder: Path, state: State, identity: dict[str, Any]) -> None:
@@ -61,7 +68,7 @@ def save(folder: Path, state: State, identity: dict[str, Any]) -> None:
         "identity": identity,
         "network": state.network.state_dict(),
         "optimizer": state.optimizer.state_dict(),
-        **{name: getattr(state, name) for name in ("epoch", "best", "best_epoch", "best_mse", "log")},
+        **{name: getattr(state, name) for name in ("epoch", "best", "best_epoch", "best_score", "log")},
     }
     with writing(folder):
         temporary = folder / f"{CHECKPOINT}.tmp"
@@ -76,11 +83,12 @@ def write_files(folder: Path, state: State) -> None:
     Raises:
         TrainingError: the folder cannot be written to.
     """
-    rows = [",".join(f"{row[key]:.9g}" for key in LOG_COLUMNS) for row in state.log]
+    columns = log_columns(state.judged_by)
+    rows = [",".join(f"{row[key]:.9g}" for key in columns) for row in state.log]
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f"{LOG}.tmp"
-        temporary.write_text("\n".join([",".join(LOG_COLUMNS), *rows]) + "\n", encoding="utf-8")
+        temporary.write_text("\n".join([",".join(columns), *rows]) + "\n", encoding="utf-8")
         temporary.replace(folder / LOG)
         if state.epoch:
             save_weights(folder / LAST, state.network.state_dict())
@@ -109,7 +117,7 @@ def restore(folder: Path, state: State, identity: dict[str, Any]) -> None:
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True)
         saved = dict(content["identity"])
-        parts = {name: content[name] for name in ("epoch", "best", "best_epoch", "best_mse", "log")}
+        parts = {name: content[name] for name in ("epoch", "best", "best_epoch", "best_score", "log")}
         network, optimizer = content["network"], content["optimizer"]
     except Exception as error:  # damaged files fail in many ways
         reason = " ".join(str(error).split())[:200]

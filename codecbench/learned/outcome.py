@@ -9,51 +9,68 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from codecbench import provenance
 from codecbench.dataset import ImageSet
-from codecbench.learned import checkpoint
+from codecbench.learned import checkpoint, tables
 from codecbench.learned.augment import center_crop
-from codecbench.learned.autoencoder import Autoencoder
 from codecbench.learned.checkpoint import BEST, LOG, State
-from codecbench.learned.fitting import EXCESS, fit_tables, judge
 from codecbench.learned.jobs import Job, build_network
 from codecbench.learned.recipe import describe
 from codecbench.learned.samples import evaluate, load_samples
 from codecbench.learned.weights import card_path, load_weights, save_weights, weights_path
 from codecbench.plan import open_dataset
 from codecbench.registry import file_sha256
-from codecbench.settings import settings_of
 
 CARD = "best.json"
 
 
-def fit_latent_tables(job: Job, state: State, image_set: ImageSet, aside: list[int], rest: list[int]) -> dict[str, Any]:
-    """Puts the entropy coder's tables into the best weights, for codecs that code their latents.
+def store_best(job: Job, state: State, image_set: ImageSet, aside: list[int], rest: list[int]) -> dict[str, Any]:
+    """Writes the best weights as they are shipped: some of them halved, and with the codec's tables.
+
+    Args:
+        job: the run.
+        state: after its last epoch.
+        image_set: what was trained on.
+        aside: numbers of the images that were held out.
+        rest: numbers of those that were trained on.
 
     Returns:
-        What the card says of them, by the held-out images; nothing for other codecs.
+        What the card says of the tables, by the held-out images; nothing where there is nothing to say.
+
+    Raises:
+        TrainingError: the folder cannot be written to.
     """
-    latent = settings_of(job.codec).get("latent") if isinstance(job.codec, type) else None
-    if latent is None or "int8" not in latent.choices:
-        return {}
-    recipe = job.recipe
-    network = build_network(job.codec, recipe.variant)
-    assert isinstance(network, Autoencoder)
+    recipe, best = job.recipe, job.out / BEST
     assert state.best is not None
-    network.load_state_dict(state.best)
-    network.eval().requires_grad_(False).to(job.device)
+    with checkpoint.writing(job.out):
+        save_weights(best, state.best, halved=recipe.halved)
+    if not tables.are_made(job.codec):
+        return {}
+    network = _stored(job).eval().requires_grad_(False).to(job.device)
     held_out, training = (load_samples(image_set, job.device, part).images for part in (aside, rest))
     if recipe.crop:
         held_out, training = (center_crop(images, *recipe.crop) for images in (held_out, training))
-    coder = fit_tables(network, training, seed=recipe.seed)
+    made = tables.make(job.codec, network, training, recipe.seed)
     with checkpoint.writing(job.out):
-        save_weights(job.out / BEST, state.best, coder.tables())
-    return {"tables": {"excess": EXCESS, **{f"held_out_{k}": v for k, v in judge(network, coder, held_out).items()}}}
+        save_weights(best, state.best, made, halved=recipe.halved)
+    told = tables.judge(job.codec, network, made, held_out)
+    return {"tables": told} if told else {}
+
+
+def _stored(job: Job) -> torch.nn.Module:
+    """The network with the weights that lie in the run's folder."""
+    network = build_network(job.codec, job.recipe.variant)
+    load_weights(job.out / BEST, network, file_sha256(job.out / BEST))
+    return network
 
 
 def model_card(job: Job, state: State, dataset: str, training_images: int, commit: str) -> dict[str, Any]:
     """What stands in the card of a finished run: data, recipe, command, machine and figures.
+
+    The figure on the test images is that of the weights as they are stored; the one on the held-out images is the
+    log's, by which the epoch was chosen.
 
     Args:
         job: the run.
@@ -63,14 +80,11 @@ def model_card(job: Job, state: State, dataset: str, training_images: int, commi
         commit: of the code that trained.
     """
     recipe = job.recipe
-    best = job.out / BEST
-    sha256 = file_sha256(best)
-    network = build_network(job.codec, recipe.variant)
-    load_weights(best, network, sha256)
+    network = _stored(job)
     test = load_samples(open_dataset(recipe.test, job.data_dir), job.device, labels=recipe.labels, what=recipe.test)
     return {
         "codec": job.codec.name,
-        "sha256": sha256,
+        "sha256": file_sha256(job.out / BEST),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "command": job.command,
         "recipe_name": job.recipe_name,
@@ -78,10 +92,11 @@ def model_card(job: Job, state: State, dataset: str, training_images: int, commi
         "trained_on": dataset,
         "training_images": training_images,
         "best_epoch": state.best_epoch,
-        "held_out_mse": state.best_mse,
+        "judged_by": recipe.words,
+        f"held_out_{recipe.judged_by}": state.best_score,
         "test": recipe.test,
         "test_images": len(test),
-        "test_mse": evaluate(network.to(job.device), test, recipe.crop),
+        f"test_{recipe.judged_by}": evaluate(network.to(job.device), test, recipe.crop, recipe.score),
         "training_seconds": round(sum(row["seconds"] for row in state.log), 1),
         "images_per_s": round(float(np.median([row["images_per_s"] for row in state.log])), 1),
         "date": time.strftime("%Y-%m-%d"),
@@ -89,6 +104,21 @@ def model_card(job: Job, state: State, dataset: str, training_images: int, commi
         "machine": provenance.machine(job.device),
         "versions": provenance.versions(),
     }
+
+
+def told_before(job: Job, state: State) -> dict[str, Any]:
+    """What an earlier card of a finished run says of its training: command, date, code and machine.
+
+    Returns:
+        Nothing where there is no such card.
+    """
+    try:
+        card = json.loads((job.out / CARD).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(card, dict) or card.get("best_epoch") != state.best_epoch:
+        return {}
+    return {key: card[key] for key in ("command", "date", "git_commit", "machine", "versions") if key in card}
 
 
 def write_card(job: Job, card: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 
@@ -21,8 +21,30 @@ Network = Callable[..., torch.Tensor]
 Loss = Callable[..., torch.Tensor]
 """The scalar to minimise for a network, a batch of images (N, C, H, W) in [0, 1], and what else the network takes."""
 
+Score = Callable[..., torch.Tensor]
+"""What a network is judged by, lower is better: (N,), for the network, images (N, C, H, W) in [0, 1] and their labels
+where the recipe says so. Its attribute ``words`` names it with its unit, for people, such as ``bits per pixel``; a
+function gets it by :func:`called`, a dataclass as a class variable."""
+
 Start = Callable[[torch.nn.Module, torch.Tensor], None]
 """Fills a new network before the first step, given the training images, uint8 (N, C, H, W)."""
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def called(words: str) -> Callable[[Function], Function]:
+    """Names a score for people: ``@called("bits per pixel")`` above the function.
+
+    Args:
+        words: name and unit, as they stand in the midst of a sentence.
+    """
+
+    def named(function: Function) -> Function:
+        setattr(function, "words", words)  # noqa: B010  # functions have no such attribute of their own
+        return function
+
+    return named
 
 
 def reconstruction_mse(network: Network, images: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
@@ -53,6 +75,10 @@ class Recipe:
         augment: random change of every batch, or None; a function or a dataclass, so that it can be named.
         crop: how held-out and test images are cut to the network's size, or None: (H, W) centre crop.
         loss: what is minimised; a function or a dataclass.
+        score: what held-out and test images are judged by, a function or a dataclass, or None for the mean squared
+            error of what the network makes of them.
+        halved: parameters whose names begin with one of these are stored as bfloat16 at the end, for a smaller weight
+            file. It decides nothing of the training, so a finished run can be resumed with another choice.
         start: how the network is filled before the first step, or None for what its constructor does.
         labels: the network and the loss take the images' labels too.
         variant: which of a codec's networks is trained, a key of its ``networks``; empty where there is but one.
@@ -78,6 +104,8 @@ class Recipe:
     augment: Augment | None = None
     crop: tuple[int, int] | None = None
     loss: Loss = reconstruction_mse
+    score: Score | None = None
+    halved: tuple[str, ...] = ()
     start: Start | None = None
     labels: bool = False
     variant: str = ""
@@ -88,6 +116,16 @@ class Recipe:
     otherwise: str = ""
     most_images: int | None = None
     seed: int = 0
+
+    @property
+    def judged_by(self) -> str:
+        """What the columns of the log are called after: ``mse``, or ``score`` for any other."""
+        return "mse" if self.score is None else "score"
+
+    @property
+    def words(self) -> str:
+        """What networks are judged by, for people, with its unit: ``MSE``, or the score's ``words``."""
+        return "MSE" if self.score is None else str(getattr(self.score, "words", "score"))
 
     def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
         """The learning rate of one optimiser step, counted from 0 over the whole run."""
@@ -153,6 +191,10 @@ def _read(name: str, text: str) -> bool | int | float:
     if value is None or (not least <= value < math.inf and kind is not bool):
         raise UsageError(f"{name}={text} is not allowed; allowed: {allowed}")
     return value
+
+
+AFTERWARDS = ("halved",)
+"""Fields that decide what becomes of the weights, and nothing of the training; they may differ when it is resumed."""
 
 
 def describe(recipe: Recipe) -> dict[str, Any]:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from codecbench.codec import format_shape
 from codecbench.dataset import ImageSet
 from codecbench.errors import TrainingError
 from codecbench.learned.augment import center_crop
+from codecbench.learned.recipe import Score
 
 EVALUATION_BATCH = 500
 LOADING_BATCH = 4096
@@ -73,23 +75,41 @@ def load_samples(
     return Samples(images, None if known is None else torch.from_numpy(np.asarray(known, np.int64)[chosen]).to(device))
 
 
-def evaluate(network: torch.nn.Module, samples: Samples, crop: tuple[int, int] | None = None) -> float:
-    """Mean squared error on the [0, 1] scale, in float32 without autocast.
+def evaluate(
+    network: torch.nn.Module, samples: Samples, crop: tuple[int, int] | None = None, score: Score | None = None
+) -> float:
+    """Mean squared error on the [0, 1] scale, or the mean of another score, in float32 without autocast.
 
     Args:
         network: restores images (N, C, H, W), given them and what else the samples hold.
         samples: what to restore.
         crop: height and width of a centre crop, or None.
+        score: see ``Recipe.score``.
+
+    What score and network draw at random is the same at every call, and the caller's random numbers stay as they were.
+
+    Raises:
+        TrainingError: the score does not give one number an image.
     """
     training = network.training
     network.eval()
     total, count = 0.0, 0
-    with torch.inference_mode():
+    device = samples.images.device
+    with torch.inference_mode(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(0)
         for start in range(0, len(samples), EVALUATION_BATCH):
             batch = samples[start : start + EVALUATION_BATCH]
             images = batch.images.float() / 255.0
             if crop:
                 images = center_crop(images, *crop)
+            if score is not None:
+                each = score(network, images, *batch.inputs).double()
+                if each.shape != (len(images),):
+                    shape = format_shape(each.shape) or "a single one"
+                    raise TrainingError(f"a score gives {len(images)} numbers for {len(images)} images; got {shape}")
+                total += float(each.sum())
+                count += len(images)
+                continue
             difference = network(images, *batch.inputs).double() - images.double()
             total += float((difference * difference).sum())
             count += difference.numel()

@@ -23,10 +23,10 @@ from codecbench import provenance
 from codecbench.dataset import ImageSet
 from codecbench.errors import DatasetError, TrainingError, UsageError
 from codecbench.learned import checkpoint, outcome
-from codecbench.learned.checkpoint import CHECKPOINT, LOG_COLUMNS, State
+from codecbench.learned.checkpoint import CHECKPOINT, State, log_columns
 from codecbench.learned.jobs import Job, build_network
 from codecbench.learned.optimizers import build_optimizer, set_learning_rate
-from codecbench.learned.recipe import Network, Recipe, describe
+from codecbench.learned.recipe import AFTERWARDS, Network, Recipe, describe
 from codecbench.learned.samples import Samples, evaluate, load_samples
 from codecbench.plan import open_dataset
 
@@ -40,10 +40,12 @@ class Progress:
         epochs: how many there will be.
         done: the finished part of the run, 0 to 1.
         loss: mean training loss of the epoch so far.
-        held_out_mse: mean squared error on the held-out images after the last finished epoch, or NaN before that.
-        test_mse: the same on the test images, which decide nothing.
+        held_out_score: mean squared error on the held-out images after the last finished epoch, or what else the recipe
+            judges by; NaN before that.
+        test_score: the same on the test images, which decide nothing.
         images_per_s: training images a second in this epoch.
         seconds_left: expected, or NaN.
+        judged_by: what the two are, with its unit; see ``Recipe.words``.
         finished: the epoch is over, and its errors are known.
     """
 
@@ -51,10 +53,11 @@ class Progress:
     epochs: int
     done: float
     loss: float
-    held_out_mse: float
-    test_mse: float
+    held_out_score: float
+    test_score: float
     images_per_s: float
     seconds_left: float
+    judged_by: str = "MSE"
     finished: bool = False
 
 
@@ -69,7 +72,7 @@ def train(
 
     Args:
         job: what to train.
-        resume: go on from the checkpoint in ``job.out``.
+        resume: go on from the checkpoint in ``job.out``; of a finished run, make its weight file and its card anew.
         keep: epochs, from 1, whose weights stay in ``job.out`` as ``epoch-0001.safetensors``.
         watch: called several times an epoch.
 
@@ -101,7 +104,7 @@ def train(
         )
     identity = {
         "codec": job.codec.name,
-        **describe(recipe),
+        **{field: value for field, value in describe(recipe).items() if field not in AFTERWARDS},
         "trained_on": dataset,
         "training_images": len(rest),
         "held_out_pixels": image_set.fingerprint(aside),
@@ -110,8 +113,9 @@ def train(
         state = _start(job)
         if resume:
             checkpoint.restore(job.out, state, identity)
+        finished = state.epoch >= recipe.epochs
         checkpoint.write_files(job.out, state)
-        if state.epoch < recipe.epochs:
+        if not finished:
             held_out, training = (
                 load_samples(image_set, job.device, part, labels=recipe.labels, what=dataset) for part in (aside, rest)
             )
@@ -126,8 +130,10 @@ def train(
                     checkpoint.keep(job.out, state)
                 checkpoint.save(job.out, state, identity)
                 watch(_finished(recipe, state, time.perf_counter() - began))
-        tables = outcome.fit_latent_tables(job, state, image_set, aside, rest)
-        card = outcome.model_card(job, state, dataset, len(rest), commit) | tables
+        told = outcome.store_best(job, state, image_set, aside, rest)
+        card = outcome.model_card(job, state, dataset, len(rest), commit) | told
+    if finished:
+        card |= outcome.told_before(job, state)
     outcome.write_card(job, card)
     return card
 
@@ -147,7 +153,7 @@ def _start(job: Job) -> State:
     network = build_network(job.codec, job.recipe.variant).to(job.device)
     if job.recipe.channels_last:
         network = network.to(memory_format=torch.channels_last)
-    return State(network, build_optimizer(job.recipe, network))
+    return State(network, build_optimizer(job.recipe, network), job.recipe.judged_by)
 
 
 def _run_epoch(
@@ -171,7 +177,8 @@ def _run_epoch(
     passes = [torch.randperm(len(training), generator=shuffler)[:whole] for _ in range(recipe.passes)]
     shuffled = torch.cat(passes)
     began, losses = time.perf_counter(), torch.zeros(steps, device=job.device)
-    held_out_mse, test_mse = (state.log[-1][key] if state.log else math.nan for key in ("held_out_mse", "test_mse"))
+    columns = log_columns(recipe.judged_by)
+    held_out_before, test_before = (state.log[-1][key] if state.log else math.nan for key in columns[3:5])
     rate = 0.0
     state.network.train()
     for step in range(steps):
@@ -188,25 +195,27 @@ def _run_epoch(
             speed = (step + 1) * recipe.batch_size / spent
             left = ((recipe.epochs - epoch) * steps - step - 1) * recipe.batch_size / speed
             done = (epoch * steps + step + 1) / (recipe.epochs * steps)
-            watch(Progress(epoch + 1, recipe.epochs, done, loss, held_out_mse, test_mse, speed, left))
+            known = held_out_before, test_before, speed, left
+            watch(Progress(epoch + 1, recipe.epochs, done, loss, *known, recipe.words))
     spent = time.perf_counter() - began
-    mse = evaluate(state.network, held_out, recipe.crop)
-    if not np.isfinite(mse):
-        raise _not_finite(f"the held-out MSE is {mse} after epoch {epoch + 1}, step {steps}", job, state)
+    score = evaluate(state.network, held_out, recipe.crop, recipe.score)
+    if not np.isfinite(score):
+        raise _not_finite(f"the held-out {recipe.words} is {score} after epoch {epoch + 1}, step {steps}", job, state)
     state.epoch = epoch + 1
-    test_mse = evaluate(state.network, test, recipe.crop)
-    row = (epoch + 1, rate, float(losses.mean()), mse, test_mse, steps * recipe.batch_size / spent, spent)
-    state.log.append(dict(zip(LOG_COLUMNS, row, strict=True)))
-    if mse < state.best_mse:
-        state.best_mse, state.best_epoch = mse, epoch + 1
+    test_score = evaluate(state.network, test, recipe.crop, recipe.score)
+    row = (epoch + 1, rate, float(losses.mean()), score, test_score, steps * recipe.batch_size / spent, spent)
+    state.log.append(dict(zip(columns, row, strict=True)))
+    if score < state.best_score:
+        state.best_score, state.best_epoch = score, epoch + 1
         state.best = {name: value.detach().cpu().clone() for name, value in state.network.state_dict().items()}
 
 
 def _finished(recipe: Recipe, state: State, seconds: float) -> Progress:
     """The report after an epoch that took some seconds with its evaluations."""
     row, epoch, epochs = state.log[-1], state.epoch, recipe.epochs
-    errors = row["train_loss"], row["held_out_mse"], row["test_mse"]
-    return Progress(epoch, epochs, epoch / epochs, *errors, row["images_per_s"], (epochs - epoch) * seconds, True)
+    loss, held_out, test = (row[key] for key in log_columns(recipe.judged_by)[2:5])
+    known = loss, held_out, test, row["images_per_s"], (epochs - epoch) * seconds
+    return Progress(epoch, epochs, epoch / epochs, *known, recipe.words, finished=True)
 
 
 def _not_finite(what: str, job: Job, state: State) -> TrainingError:

@@ -1,8 +1,8 @@
 """Weight files: safetensors beside a model card that records their SHA-256.
 
 The card ``NAME.json`` lies beside ``NAME.safetensors``. Weights whose checksum differs from the card's, that belong to
-another network, or that come from a pickle are refused. Beside the network's parameters the file may hold the tables
-of an entropy coder, under names that begin with ``tables.``.
+another network, or that come from a pickle are refused. Parameters are float32, or bfloat16 where the recipe says so.
+Beside them the file may hold the tables of an entropy coder, under names that begin with ``tables.``.
 """
 
 from __future__ import annotations
@@ -64,7 +64,11 @@ def read_card(weights: Path) -> dict[str, Any]:
 
 
 def save_weights(
-    path: Path, state: Mapping[str, torch.Tensor], tables: Mapping[str, torch.Tensor] | None = None
+    path: Path,
+    state: Mapping[str, torch.Tensor],
+    tables: Mapping[str, torch.Tensor] | None = None,
+    *,
+    halved: tuple[str, ...] = (),
 ) -> None:
     """Writes a network's parameters, float32, and an entropy coder's tables, through a temporary file.
 
@@ -72,8 +76,14 @@ def save_weights(
         path: the safetensors file.
         state: the network's ``state_dict()``.
         tables: by name, in their own types.
+        halved: parameters whose names begin with one of these are rounded to bfloat16, which takes half the room;
+            they are read back as the float32 numbers of the same value. Layers whose weights lie on a grid of their
+            own (``codecbench.learned.exact``) would be rounded twice; leave them out.
     """
-    state = {name: value.detach().float().cpu().contiguous().clone() for name, value in state.items()}
+    state = {
+        name: value.detach().to(torch.bfloat16 if name.startswith(halved) else torch.float32).cpu().contiguous().clone()
+        for name, value in state.items()
+    }
     for name, value in (tables or {}).items():
         state[TABLES + name] = value.detach().cpu().contiguous().clone()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -21,14 +21,16 @@ FACTS = {
     "training_images": "training images",
     "best_epoch": "best epoch",
     "held_out_mse": "MSE on images held out",
+    "held_out_score": "{judged_by} on images held out",
     "test": "tested on",
     "test_mse": "MSE there",
+    "test_score": "{judged_by} there",
     "training_seconds": "seconds of training",
     "date": "date",
     "git_commit": "commit",
     "sha256": "SHA-256",
 }
-"""What is told of a model card, by its key, in the order of the page."""
+"""What is told of a model card, by its key, in the order of the page; ``judged_by`` is the score with its unit."""
 
 
 def section(context: Context) -> Section | None:
@@ -163,10 +165,12 @@ def cards(context: Context) -> list[dict[str, Any]]:
     found = []
     for codec in _codecs(context):
         for file, card in weightfiles.cards(context.store, codec).items():
-            facts = [(name, _fact(card[key])) for key, name in FACTS.items() if card.get(key) not in (None, "")]
+            judged = weightfiles.judged_words(card, card)
+            known = {key: name for key, name in FACTS.items() if card.get(key) not in (None, "")}
+            facts = [(name.replace("{judged_by}", judged), _fact(card[key])) for key, name in known.items()]
             recipe = card.get("recipe")
             if isinstance(recipe, dict):
-                told = [f"{key} {value}" for key, value in recipe.items() if value not in (None, "", False)]
+                told = [f"{key} {value}" for key, value in recipe.items() if value not in (None, "", False, [])]
                 facts.append(("recipe", ", ".join(told)))
             found.append({"name": Path(file).stem, "codec": codec, "facts": facts, "text": str(card.get("text", ""))})
     return found
@@ -233,6 +237,8 @@ def _training(context: Context) -> dict[str, Any] | None:
     drawing = None
     if found.logs:
         styles = {name: context.styles[codec] for name, codec in found.codecs.items()}
-        figure = figures.learning_curves(found.logs, styles)
+        figure = figures.learning_curves(found.logs, styles, found.judged_by)
         drawing = context.drawing("training", figure, "Error by epoch of training")
-    return {"drawing": drawing, "rows": found.rows(), "lacking": found.lacking, "wide": len(found.logs) > 1}
+    scored = any(words != weightfiles.JUDGED["mse"] for words in found.judged_by.values())
+    told = {"rows": found.rows(), "lacking": found.lacking, "wide": len(found.logs) > 1, "scored": scored}
+    return {"drawing": drawing} | told

@@ -86,6 +86,57 @@ def test_the_best_epoch_is_the_first_of_equals_and_skips_what_is_not_a_number() 
     assert figures.best_epoch(frame) == (3, 0.1)
 
 
+def scored(epochs: int = 20, fall: float = 2.0, loss: float = 1.0) -> pd.DataFrame:
+    """A log judged by a score that falls by a factor, with a training loss that is a multiple of it."""
+    held_out = fall ** (-np.arange(epochs) / (epochs - 1)) * 3.0
+    columns = {"epoch": np.arange(1, epochs + 1), "train_loss": loss * held_out, "held_out_score": held_out}
+    return pd.DataFrame(columns).assign(test_score=held_out * 1.01)
+
+
+def test_networks_judged_by_a_score_have_panels_in_its_unit() -> None:
+    logs = {"lossy_ae": log(), "cond_ae": log(), "ar_lossless": scored(), "rd_ae": scored(fall=30.0)}
+    words = {"ar_lossless": "bits per pixel", "rd_ae": "rate plus λ·error", "cond_ae": "MSE", "lossy_ae": "MSE"}
+    figure = figures.learning_curves(logs, words=words)
+    looks.save_png(figure, 40)
+    errors, same, bits, rate = figure.axes
+    assert errors.get_ylabel() == "Mean squared error (log scale)"
+    assert same.get_ylabel() == ""  # the panel on its left says so
+    assert bits.get_ylabel() == "Bits per pixel"
+    assert rate.get_ylabel() == "Rate plus λ·error (log scale)"
+    assert [axes.get_yscale() for axes in figure.axes] == ["log", "log", "linear", "log"]
+    for axes, name in ((bits, "ar_lossless"), (rate, "rd_ae")):
+        drawn = lines(axes)
+        np.testing.assert_allclose(drawn["held out"].get_ydata(), logs[name]["held_out_score"])
+        np.testing.assert_allclose(drawn["test"].get_ydata(), logs[name]["test_score"])
+        assert list(drawn["best"].get_xdata()) == [20]
+        low, high = axes.get_ylim()
+        assert low < logs[name]["held_out_score"].min() < logs[name]["held_out_score"].max() < high
+    assert bits.texts[0].get_text() == "best: epoch 20 of 20\nheld-out bits per pixel 1.5"
+    assert figures.best_epoch(logs["ar_lossless"]) == (20, 1.5)
+
+
+def test_a_score_without_words_is_called_one() -> None:
+    (axes,) = figures.learning_curves({"a": scored()}).axes
+    assert axes.get_ylabel() == "Score"
+
+
+def test_a_training_loss_of_another_size_does_not_stand_beside_a_score() -> None:
+    near, far = figures.learning_curves({"near": scored(loss=1.2), "far": scored(loss=0.001)}).axes
+    assert "training" in lines(near)
+    assert "training" not in lines(far)
+    (legend,) = figures.learning_curves({"far": scored(loss=50.0)}).legends
+    assert legend.get_texts()[0].get_text().startswith("held-out images")
+
+
+def test_a_score_below_zero_is_drawn_on_a_linear_axis() -> None:
+    frame = pd.DataFrame({"epoch": [1, 2], "train_loss": [1.0, 0.5], "held_out_score": [0.5, -30.0]})
+    (axes,) = figures.learning_curves({"a": frame}).axes
+    assert axes.get_yscale() == "linear"
+    assert axes.get_ylim()[0] < -30.0
+    (axes,) = figures.learning_curves({"a": frame.assign(held_out_score=2.0)}).axes
+    assert axes.get_ylim()[0] < 2.0 < axes.get_ylim()[1]
+
+
 @pytest.mark.parametrize(
     ("logs", "words"),
     [
@@ -93,6 +144,8 @@ def test_the_best_epoch_is_the_first_of_equals_and_skips_what_is_not_a_number() 
         ({"a": log().drop(columns="held_out_mse")}, "lacks held_out_mse"),
         ({"a": log().iloc[:0]}, "at least one epoch"),
         ({"a": log().assign(held_out_mse=math.nan)}, "at least one epoch"),
+        ({"a": scored().assign(held_out_score=math.nan)}, "at least one epoch"),
+        ({"a": scored().drop(columns="train_loss")}, "lacks train_loss"),
     ],
 )
 def test_logs_that_cannot_be_drawn_are_refused(logs, words: str) -> None:

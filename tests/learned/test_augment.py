@@ -10,7 +10,15 @@ import torch
 from scipy import ndimage
 
 from codecbench.errors import TrainingError
-from codecbench.learned.augment import RandomAffine, RandomCropFlip, affine, center_crop
+from codecbench.learned.augment import (
+    Chain,
+    RandomAffine,
+    RandomColour,
+    RandomCropFlip,
+    RandomZoom,
+    affine,
+    center_crop,
+)
 
 STILL = RandomAffine(degrees=0, translate=0, scale=(1, 1), shear=0)
 
@@ -221,3 +229,91 @@ def test_images_smaller_than_the_crop_are_refused(size: tuple[int, int]) -> None
         RandomCropFlip(5, 5)(images, generator())
     with pytest.raises(TrainingError, match=message):
         center_crop(images, 5, 5)
+
+
+# --- Colour, zoom, chains -----------------------------------------------------------------------------------
+
+
+def colours(count: int = 200, side: int = 6) -> torch.Tensor:
+    """Images far enough from black and white that nothing is clipped."""
+    return 0.4 + 0.2 * torch.rand((count, 3, side, side), generator=generator(4))
+
+
+def test_without_ranges_colours_stay() -> None:
+    images = colours(20)
+    still = RandomColour(contrast=0.0, saturation=0.0, brightness=0.0, share=1.0)
+    assert torch.allclose(still(images, generator()), images, atol=1e-6)
+    assert torch.equal(RandomColour(share=0.0)(images, generator()), images)
+
+
+def test_brightness_contrast_and_saturation_are_what_they_are_called() -> None:
+    images = colours()
+    lighter = RandomColour(0.0, 0.0, 0.1, 1.0)(images, generator()) - images
+    shift = lighter.mean((1, 2, 3))
+    assert torch.allclose(lighter, shift[:, None, None, None].expand_as(lighter), atol=1e-6)
+    fills(shift.numpy(), -0.1, 0.1, 0.02)
+    mean = images.mean((1, 2, 3), keepdim=True)
+    off = images - mean
+    harder = RandomColour(0.3, 0.0, 0.0, 1.0)(images, generator()) - mean
+    factor = (harder * off).sum((1, 2, 3)) / (off * off).sum((1, 2, 3))
+    assert torch.allclose(harder, factor[:, None, None, None] * off, atol=1e-6)
+    fills(factor.numpy(), 0.7, 1.3, 0.06)
+    gray = images.mean(1, keepdim=True)
+    colour = images - gray
+    fuller = RandomColour(0.0, 0.3, 0.0, 1.0)(images, generator())
+    assert torch.allclose(fuller.mean(1, keepdim=True), gray, atol=1e-6)
+    factor = ((fuller - gray) * colour).sum((1, 2, 3)) / (colour * colour).sum((1, 2, 3))
+    assert torch.allclose(fuller - gray, factor[:, None, None, None] * colour, atol=1e-6)
+    fills(factor.numpy(), 0.7, 1.3, 0.06)
+
+
+def test_a_share_of_the_images_changes_colour() -> None:
+    images = colours(1_000)
+    changed = (RandomColour(share=0.3)(images, generator()) != images).flatten(1).any(1)
+    assert 0.25 < float(changed.float().mean()) < 0.35
+
+
+def test_colours_stay_in_range_and_are_decided_by_the_generator() -> None:
+    images = torch.rand((50, 3, 5, 5), generator=generator(1))
+    change = RandomColour(share=1.0)
+    found = change(images, generator(7))
+    assert 0.0 <= float(found.min()) < float(found.max()) <= 1.0
+    assert torch.equal(change(images, generator(7)), found)
+    assert not torch.equal(change(images, generator(8)), found)
+
+
+def test_zoom_magnifies_some_batches_as_a_whole() -> None:
+    images, drawer = smooth(20, 30, count=2, channels=3), generator(2)
+    sizes = [tuple(RandomZoom(most=2.0, share=0.4)(images, drawer).shape[2:]) for _ in range(200)]
+    kept = sum(size == (20, 30) for size in sizes)
+    assert 0.5 < kept / 200 < 0.7
+    heights = [height for height, _ in sizes if height > 20]
+    assert 38 <= max(heights) <= 40
+    assert min(heights) <= 22
+    assert all(abs(width / 30 - height / 20) <= 0.05 for height, width in sizes)
+    assert torch.equal(RandomZoom(share=0.0)(images, drawer), images)
+
+
+def test_zoom_is_decided_by_the_generator_and_shows_the_same_picture() -> None:
+    images = smooth(32, 32, count=2)
+    zoom = RandomZoom(most=2.0, share=1.0)
+    found = zoom(images, generator(3))
+    assert torch.equal(zoom(images, generator(3)), found)
+    assert zoom(images, generator(4)).shape != found.shape
+    back = torch.nn.functional.interpolate(found, size=(32, 32), mode="bilinear", align_corners=False)
+    assert float((back - images).abs().mean()) < 0.02
+
+
+def test_a_chain_goes_from_left_to_right_with_one_generator() -> None:
+    images = smooth(16, 16, count=5, channels=3)
+    crop, colour = RandomCropFlip(8, 8), RandomColour(share=1.0)
+    drawer = generator(5)
+    expected = colour(crop(images, drawer), drawer)
+    assert torch.equal(Chain((crop, colour))(images, generator(5)), expected)
+    assert torch.equal(Chain(())(images, generator(5)), images)
+
+
+def test_a_chain_is_named_by_its_links() -> None:
+    named = repr(Chain((RandomZoom(), RandomCropFlip(64, 64), RandomColour(share=0.3))))
+    for link in ("RandomZoom(most=2.0, share=0.3)", "RandomCropFlip(height=64, width=64)", "share=0.3)"):
+        assert link in named

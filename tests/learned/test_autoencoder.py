@@ -474,7 +474,8 @@ def test_cards_of_the_shipped_weights(name: str) -> None:
     card = read_card(path)
     assert card["codec"] == name
     assert card["sha256"] == file_sha256(path)
-    assert card["recipe"] == describe(codec.recipes[card["recipe_name"]])
+    later = {"score": None, "halved": []}  # fields that recipes did not have when these were trained
+    assert later | card["recipe"] == describe(codec.recipes[card["recipe_name"]])
     assert card["parameters"] == sum(parameter.numel() for parameter in codec.network().parameters())
     assert card["command"].startswith(f"codecbench train {name}")
     assert 1 <= card["best_epoch"] <= card["recipe"]["epochs"]

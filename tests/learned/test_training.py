@@ -451,9 +451,9 @@ def images_used(monkeypatch: pytest.MonkeyPatch, job: Job) -> tuple[list[set[int
         trained.extend((images[:, 0, 0, 0] * 255).round().int().tolist())
         return reconstruction_mse(network, images)
 
-    def watched(network: nn.Module, samples: Samples, crop: tuple[int, int] | None = None) -> float:
+    def watched(network: nn.Module, samples: Samples, *how: Any) -> float:
         evaluated.append(set(samples.images[:, 0, 0, 0].tolist()))
-        return evaluate(network, samples, crop)
+        return evaluate(network, samples, *how)
 
     with monkeypatch.context() as patch:
         patch.setattr(training, "evaluate", watched)
@@ -481,9 +481,9 @@ def test_the_held_out_images_stay_the_same_when_resumed(small_root, tmp_path, mo
     job = job_of(small_root, tmp_path / "out")
     seen: list[set[int]] = []
 
-    def watched(network: nn.Module, samples: Samples, crop: tuple[int, int] | None = None) -> float:
+    def watched(network: nn.Module, samples: Samples, *how: Any) -> float:
         seen.append(set(samples.images[:, 0, 0, 0].tolist()))
-        return evaluate(network, samples, crop)
+        return evaluate(network, samples, *how)
 
     monkeypatch.setattr(training, "evaluate", watched)
     monkeypatch.setattr(outcome, "evaluate", watched)
@@ -759,11 +759,13 @@ def test_progress(small_root: Path, tmp_path: Path) -> None:
     assert [progress.done for progress in finished] == [0.25, 0.5, 0.75, 1.0]
     assert {progress.epochs for progress in seen} == {4}
     assert [progress.epoch for progress in seen] == [1] * 6 + [2] * 6 + [3] * 6 + [4] * 6
-    for key in ("held_out_mse", "test_mse"):
-        assert [math.isnan(getattr(progress, key)) for progress in running] == [True] * 5 + [False] * 15
-        assert [getattr(p, key) for p in finished] == pytest.approx(
-            [float(row[key]) for row in log_of(tmp_path / "out")], rel=1e-6
+    for part in ("held_out", "test"):
+        found = [getattr(progress, f"{part}_score") for progress in running]
+        assert [math.isnan(error) for error in found] == [True] * 5 + [False] * 15
+        assert [getattr(progress, f"{part}_score") for progress in finished] == pytest.approx(
+            [float(row[f"{part}_mse"]) for row in log_of(tmp_path / "out")], rel=1e-6
         )
+    assert {progress.judged_by for progress in seen} == {"MSE"}
     assert all(progress.images_per_s > 0 and progress.seconds_left >= 0 for progress in seen)
     assert seen[-1].seconds_left == 0
 

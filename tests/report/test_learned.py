@@ -116,6 +116,18 @@ def test_cards_stand_on_the_page(tmp_path: Path) -> None:
     assert learned.lacking(drawn) == []
 
 
+def test_a_card_names_its_score(tmp_path: Path) -> None:
+    run = sized(tmp_path)
+    card = {"held_out_score": 1.125, "test_score": 1.25, "judged_by": "bits per pixel", "recipe": {"halved": []}}
+    run.store.write_file("training/net-0123456789ab.json", json.dumps(card).encode())
+    (found,) = learned.cards(context(run))
+    assert dict(found["facts"]) == {
+        "bits per pixel on images held out": "1.125",
+        "bits per pixel there": "1.25",
+        "recipe": "",
+    }
+
+
 def test_a_card_of_other_weights_does_not_show(tmp_path: Path) -> None:
     run = sized(tmp_path)
     run.store.write_file("training/net-ffffffffffff.json", b'{"best_epoch": 7}')

@@ -1,0 +1,361 @@
+"""Base class of codecs whose network was trained for rate and distortion together, with exact entropy coding."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import functools
+import weakref
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from codecbench.codec import MAX_PIXELS, FloatCodec, FloatImages, Images, format_shape
+from codecbench.errors import BitstreamError, UnsupportedImageError, WeightsError
+from codecbench.learned import entropy
+from codecbench.learned.autoencoder import to_tensor
+from codecbench.learned.blocks import Block, blocks
+from codecbench.learned.contexts import ContextModel
+from codecbench.learned.exact import ACTIVATION_BITS
+from codecbench.learned.levels import LEVELS, rounded
+from codecbench.learned.recipe import Recipe
+from codecbench.learned.scales import Tables, logistic_tables
+from codecbench.learned.symbols import Reader, Writer
+from codecbench.learned.weights import card_path, shipped_network, shipped_tables, weights_path
+from codecbench.records import Shape
+from codecbench.settings import Value
+from codecbench.varint import pack_numbers, unpack_numbers
+
+ANY = "any"
+"""Value of ``shape`` that leaves it to the stream."""
+
+LARGEST_BLOCK = 768
+"""Larger images are cut into blocks of this height and width."""
+
+BATCH_PIXELS = 1 << 17
+"""Pixels that go through the network at once; bounds the memory, whatever the size of the batch."""
+
+CHECKSUM_BYTES = 2
+
+
+SCALE = 8.0
+"""How much latents are larger than coefficients of an orthonormal transform."""
+
+
+class RateDistortionNetwork(nn.Module):
+    """Analysis, entropy model and synthesis.
+
+    Both transforms are a linear one beside stages that begin with no say: training sets out from a classical transform
+    code and bends it.
+
+    Attributes:
+        analysis: stages from images (N, C, H, W), centred at 0, to latents.
+        contexts: the entropy model.
+        synthesis: stages from quantised latents to images.
+        forth: the linear transform from images to latents.
+        back: its inverse.
+        channels: of the images.
+        stride: pixels that one place of the latents is as high and wide as.
+        unit: what the sides of images are multiples of.
+    """
+
+    channels: ClassVar[int]
+    stride: ClassVar[int]
+    unit: ClassVar[int]
+    analysis: nn.ModuleList
+    synthesis: nn.ModuleList
+    contexts: ContextModel
+    forth: nn.Module
+    back: nn.Module
+
+    def analyse(self, images: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
+        """Latents of images in [0, 1]."""
+        centred = images - 0.5
+        x = centred
+        for stage in self.analysis:
+            x = stage(x, quality)
+        latents: torch.Tensor = self.forth(centred) + x
+        return latents
+
+    def synthesise(self, latents: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
+        """Images, nominally in [0, 1], from latents."""
+        x = latents
+        for stage in self.synthesis:
+            x = stage(x, quality)
+        return self.finish(self.back(latents / SCALE**2) + x)
+
+    def finish(self, centred: torch.Tensor) -> torch.Tensor:
+        """Images from what the two transforms give together."""
+        return centred + 0.5
+
+    def forward(self, images: torch.Tensor, quality: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Reconstructions (N, C, H, W) and bits (N,)."""
+        latents, bits = self.contexts(self.analyse(images, quality), quality)
+        return self.synthesise(latents, quality), bits
+
+
+class RateDistortionCodec(FloatCodec):
+    """Codes images of any size, or of shapes that its settings fix, by networks of :class:`RateDistortionNetwork`.
+
+    A stream is the range-coded symbols of hyper-latents and latents. With ``shape=any`` height, width and gray or
+    colour stand in front of it, as two variable-length integers; images are filled by reflection to multiples of the
+    network's ``unit``, very large ones cut into blocks, gray ones coded as colour. With ``checksum`` two bytes follow.
+
+    What the entropy coder is told comes from sums that are exact (:mod:`codecbench.learned.exact`), so every machine
+    decodes the symbols that were written. Analysis is ordinary float32, whose last bits depend on the batch and may
+    decide between two symbols, hence ``exact_bytes = False``.
+
+    Attributes:
+        quality: from 1 to ``LEVELS``; rounded to 1/64.
+        shape: ``any``, or a key of ``fixed``.
+        checksum: of the latents as decoders know them.
+        fixed: shapes that need no header, by the setting's value.
+        networks: by ``variant``.
+        variant: which of them the settings ask for.
+        recipes: how the weights are trained, by name; the first is the default.
+    """
+
+    exact_bytes: ClassVar[bool] = False
+    uses_device: ClassVar[bool] = True
+    quality: float = 1.0
+    shape: str = ANY
+    checksum: bool = False
+    fixed: ClassVar[Mapping[str, Shape]]
+    networks: ClassVar[Mapping[str, Callable[[], RateDistortionNetwork]]]
+    variant: str
+    recipes: ClassVar[dict[str, Recipe]]
+    made_of: ClassVar[tuple[str, ...]] = (
+        "codecbench.learned.blocks",
+        "codecbench.learned.contexts",
+        "codecbench.learned.entropy",
+        "codecbench.learned.exact",
+        "codecbench.learned.levels",
+        "codecbench.learned.scales",
+        "codecbench.learned.symbols",
+        "codecbench.varint",
+    )
+
+    @classmethod
+    def weight_files(cls) -> tuple[str, ...]:
+        """The weights and their model cards."""
+        paths = [weights_path(cls, variant) for variant in cls.networks]
+        return tuple(str(file) for path in paths for file in (path, card_path(path)))
+
+    @classmethod
+    def versions(cls) -> dict[str, str]:
+        """Versions of PyTorch and of the entropy coder."""
+        return {"torch": torch.__version__, **entropy.version()}
+
+    @classmethod
+    def default_points(cls, shape: Shape) -> list[dict[str, Value]]:
+        """The sweep of ``quality``, without a header where the shape is one of the fixed ones."""
+        named = next((name for name, fixed in cls.fixed.items() if fixed == shape), ANY)
+        return [{**point, "shape": named} for point in super().default_points(shape)]
+
+    @classmethod
+    @abc.abstractmethod
+    def loss_weight(cls, network: RateDistortionNetwork, quality: float) -> float:
+        """The λ of a quality that a network was trained for: bits a pixel for a squared error of 1 of 255 squared."""
+
+    @classmethod
+    def tables_for(cls, network: RateDistortionNetwork, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Counts the symbols of training images; see :mod:`codecbench.learned.tables`."""
+        from codecbench.learned import counting
+
+        return counting.count_tables(network, images, functools.partial(cls.loss_weight, network)).tensors()
+
+    @classmethod
+    def judge_tables(
+        cls, network: RateDistortionNetwork, tables: Mapping[str, torch.Tensor], images: torch.Tensor
+    ) -> dict[str, Any]:
+        """The mean loss at whole qualities, of what is written with these tables and with logistic ones."""
+        from codecbench.learned import counting
+
+        told = {}
+        for name, used in (("", Tables.of(tables, cls.name)), ("_logistic", logistic_tables())):
+            found = []
+            for quality in map(float, range(1, LEVELS + 1)):
+                weight = cls.loss_weight(network, quality)
+                found += counting.losses(network, images, quality, used, [used.slope(quality)], weight)
+            told[f"held_out_written_loss{name}"] = float(np.mean(found))
+        return told
+
+    def check_shape(self, shape: Shape) -> None:
+        """Takes any gray or RGB image, or the one shape that ``shape`` names.
+
+        Raises:
+            UnsupportedImageError: any other.
+        """
+        super().check_shape(shape)
+        if self.shape != ANY and shape != self.fixed[self.shape]:
+            taken, got = (format_shape(each) for each in (self.fixed[self.shape], shape))
+            hint = "with shape=any it takes any size"
+            raise UnsupportedImageError(f"{self.name} with shape={self.shape} takes {taken} images, not {got}; {hint}")
+
+    def encode(self, images: Images) -> list[bytes]:
+        """Encodes uint8 images (N, H, W, C).
+
+        Raises:
+            UnsupportedImageError: see :meth:`check_shape`.
+            WeightsError: the weights are missing or damaged.
+        """
+        height, width, channels = images.shape[1:]
+        self.check_shape((height, width, channels))
+        header = pack_numbers((2 * height + (channels == 1), width)) if self.shape == ANY else b""
+        streams: list[bytes] = []
+        for writer, sums in self._written(images):
+            ends = [_checksum(crc) if self.checksum else b"" for crc in sums]
+            streams += [header + stream + end for stream, end in zip(writer.streams(), ends, strict=True)]
+        return streams
+
+    def decode_float(self, bitstreams: Sequence[bytes]) -> FloatImages:
+        """Decodes to float32 images (N, H, W, C), nominally in [0, 1].
+
+        Raises:
+            BitstreamError: a stream that was cut short or altered, or of another shape than the first; with a checksum
+                also one whose latents are not the encoder's.
+            WeightsError: the weights are missing or damaged.
+        """
+        headers = [self._header(stream) for stream in bitstreams]
+        shape, _ = headers[0]
+        for index, (other, _) in enumerate(headers):
+            if other != shape:
+                shapes = f"stream {index} is of {format_shape(other)}, the first of {format_shape(shape)}"
+                raise BitstreamError(f"{self.name}: {shapes}")
+        payloads = [
+            stream[start : len(stream) - CHECKSUM_BYTES * self.checksum]
+            for stream, (_, start) in zip(bitstreams, headers, strict=True)
+        ]
+        self._check_lengths(payloads, shape)
+        images = np.empty((len(bitstreams), *shape), np.float32)
+        for part in self._parts(len(bitstreams), shape):
+            reader, sums = Reader(self._tables(), payloads[part], self.name), [0] * (part.stop - part.start)
+            for block in self._blocks(shape):
+                latents = self._code(reader, block, len(sums))
+                sums = _summed(sums, latents)
+                images[part, block.rows, block.columns] = self._restored(latents, block, shape[2])
+            reader.finish()
+            ends = [stream[-CHECKSUM_BYTES:] for stream in bitstreams[part]]
+            if self.checksum and ends != [_checksum(crc) for crc in sums]:
+                raise BitstreamError(f"{self.name}: the checksum is not that of the decoded latents")
+        return images
+
+    def container_bytes(self, bitstream: bytes) -> int:
+        """The bytes of the header, for ``shape=any``, and of the checksum."""
+        return self._header(bitstream)[1] + CHECKSUM_BYTES * self.checksum
+
+    def estimate_bits(self, images: Images) -> npt.NDArray[np.float64]:
+        """The information of the symbols under their tables; (N,)."""
+        return np.concatenate([writer.bits() for writer, _ in self._written(images)])
+
+    def _written(self, images: Images) -> Iterator[tuple[Writer, list[int]]]:
+        """The symbols of some images at a time, and the running checksums of their latents."""
+        height, width, channels = images.shape[1:]
+        shape, tables = (height, width, channels), self._tables()
+        for part in self._parts(len(images), shape):
+            writer, sums = Writer(tables, tables.slope(rounded(self.quality))), [0] * (part.stop - part.start)
+            for block in self._blocks(shape):
+                latents = self._latents(block.filled(images[part]))
+                sums = _summed(sums, self._code(writer, block, len(sums), latents))
+            yield writer, sums
+
+    def _code(
+        self, coding: Reader | Writer, block: Block, count: int, latents: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The latents of one block of some images as the decoder knows them, written or read on the way."""
+        network = self._network()
+        size = (count, block.height // network.stride, block.width // network.stride)
+        return network.contexts.code(coding, size, rounded(self.quality), latents)
+
+    @torch.inference_mode()
+    def _latents(self, images: Images) -> torch.Tensor:
+        """Latents of filled blocks (N, H, W, C)."""
+        pixels = to_tensor(images, self.device)
+        network = self._network()
+        pixels = pixels.expand(-1, network.channels, -1, -1)
+        with _full_precision():
+            latents = network.analyse(pixels, self._qualities(len(pixels)))
+        if not bool(latents.isfinite().all()):
+            raise WeightsError(f"{self.name}: the analysis gives values that are not finite numbers; train it anew")
+        return latents
+
+    @torch.inference_mode()
+    def _restored(self, latents: torch.Tensor, block: Block, channels: int) -> FloatImages:
+        """The pixels of one block of some images: float32, (N, rows, columns, channels)."""
+        with _full_precision():
+            images = self._network().synthesise(latents.float(), self._qualities(len(latents)))
+        if channels < images.shape[1]:
+            images = images.mean(1, keepdim=True)
+        height, width = (part.stop - part.start for part in (block.rows, block.columns))
+        pixels: FloatImages = images[:, :, :height, :width].permute(0, 2, 3, 1).cpu().numpy()
+        return pixels
+
+    def _qualities(self, count: int) -> torch.Tensor:
+        return torch.full((count,), rounded(self.quality), device=self.device)
+
+    def _network(self) -> RateDistortionNetwork:
+        module = shipped_network(self.networks[self.variant], weights_path(type(self), self.variant), self.device)
+        assert isinstance(module, RateDistortionNetwork)
+        return module
+
+    def _tables(self) -> Tables:
+        path = weights_path(type(self), self.variant)
+        network = self._network()  # kept, so that files are read once a process, and again where they change
+        if network not in _TABLES:
+            _TABLES[network] = Tables.of(shipped_tables(path), self.name)
+        return _TABLES[network]
+
+    def _header(self, bitstream: bytes) -> tuple[Shape, int]:
+        """The shape of the image of a stream, and how many bytes tell it."""
+        if self.shape != ANY:
+            return self.fixed[self.shape], 0
+        (doubled, width), start = unpack_numbers(bitstream, 2, self.name)
+        height, gray = divmod(doubled, 2)
+        if min(height, width) < 1 or height * width > MAX_PIXELS:
+            raise BitstreamError(f"{self.name}: the header tells of an image of {format_shape((height, width))}")
+        return (height, width, 1 if gray else 3), start
+
+    def _blocks(self, shape: Shape) -> list[Block]:
+        return blocks(shape[0], shape[1], LARGEST_BLOCK, self._network().unit)
+
+    def _parts(self, count: int, shape: Shape) -> list[slice]:
+        """Images that are worked on together."""
+        step = max(1, BATCH_PIXELS // (min(shape[0], LARGEST_BLOCK) * min(shape[1], LARGEST_BLOCK)))
+        return [slice(start, min(start + step, count)) for start in range(0, count, step)]
+
+    def _check_lengths(self, payloads: Sequence[bytes], shape: Shape) -> None:
+        """Refuses headers of larger images than the bytes can stand for, before anything of that size is allocated."""
+        network = self._network()
+        layout, places = network.contexts.layout, 0
+        for block in self._blocks(shape):
+            places += block.height * block.width // network.stride**2
+        symbols = places * layout.channels + places // 16 * layout.hyper
+        least = int(symbols * self._tables().least_bits / 8)
+        for payload in payloads:
+            if len(payload) < least:
+                raise BitstreamError(f"{self.name}: such an image takes {least} bytes or more, not {len(payload)}")
+
+
+_TABLES: weakref.WeakKeyDictionary[nn.Module, Tables] = weakref.WeakKeyDictionary()
+
+
+@contextlib.contextmanager
+def _full_precision() -> Iterator[None]:
+    """Convolutions in float32 on GPUs too, so that they restore the pixels that CPUs restore."""
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        yield
+
+
+def _summed(sums: Sequence[int], latents: torch.Tensor) -> list[int]:
+    """Running checksums, with the latents (N, C, h, w) of one more block."""
+    numbers = (latents * 2.0**ACTIVATION_BITS).to(torch.int32).cpu().numpy().astype("<i4")
+    return [zlib.crc32(row.tobytes(), crc) for crc, row in zip(sums, numbers, strict=True)]
+
+
+def _checksum(crc: int) -> bytes:
+    return crc.to_bytes(4, "big")[-CHECKSUM_BYTES:]

@@ -1,0 +1,340 @@
+"""Lossless gray digits: an autoregressive network over causal neighbours, exact, and entropy-coded."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from codecbench.codec import Codec, Images, format_shape
+from codecbench.errors import UnsupportedImageError
+from codecbench.learned.causal import neighbours, window
+from codecbench.learned.chances import Chances
+from codecbench.learned.exact import ACTIVATION_BITS, ROWS, ExactLinear, WholeNetwork, on_grid
+from codecbench.learned.lanes import TOTAL, Reader, States, write
+from codecbench.learned.recipe import Network, Recipe, called
+from codecbench.learned.weights import card_path, shipped_network, weights_path
+from codecbench.records import Shape
+from codecbench.registry import register_codec
+
+SIDE, VALUES = 28, 256
+ABOVE, ASIDE = 8, 8
+FEATURES = 3
+"""Of each neighbour: its value, whether it is not 0, whether it is nearly white."""
+NEARLY_WHITE = 250
+
+
+class CausalNetwork(nn.Module):
+    """Distribution of a pixel's value given its causal neighbours, its row and its column.
+
+    A residual network of linear layers. Where all neighbours are 0, the distribution comes from a table of its own,
+    by row and column, counted over the training images.
+    """
+
+    blank: torch.Tensor
+
+    def __init__(self, width: int = 256, blocks: int = 2):
+        super().__init__()
+        self.first = ExactLinear(FEATURES * len(window(ABOVE, ASIDE)), width)
+        self.rows = nn.Parameter(torch.zeros(SIDE * width))
+        self.columns = nn.Parameter(torch.zeros(SIDE * width))
+        self.inner = nn.ModuleList(ExactLinear(width, width) for _ in range(2 * blocks))
+        self.last = ExactLinear(width, VALUES)
+        for layer in self.inner[1::2]:
+            nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
+        self.register_buffer("blank", torch.zeros(SIDE * SIDE, VALUES))
+
+    def logits(self, known: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
+        """Logits of values: (P, VALUES).
+
+        Args:
+            known: features of neighbours, (P, K·FEATURES).
+            place: number of the pixel, int64, (P,).
+        """
+        hidden = self.first(known)
+        hidden = hidden + F.embedding(place // SIDE, self.rows.view(SIDE, -1)).to(hidden.dtype)
+        hidden = hidden + F.embedding(place % SIDE, self.columns.view(SIDE, -1)).to(hidden.dtype)
+        for first, second in zip(self.inner[::2], self.inner[1::2], strict=True):
+            hidden = hidden + second(F.relu(first(F.relu(hidden))))
+        logits: torch.Tensor = self.last(F.relu(hidden))
+        return logits
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Bits of images in [0, 1] (N, 1, 28, 28): (N,)."""
+        values = (images * 255).round()
+        known = (
+            neighbours(values.to(torch.bfloat16) if self.training else values, ABOVE, ASIDE).flatten(0, 1).squeeze(1)
+        )
+        values = values.flatten().long()
+        place = torch.arange(SIDE * SIDE, device=images.device).repeat(len(images))
+        seen = known.any(1)
+        chosen = seen.nonzero().squeeze(1)
+        logits = self.logits(features(known[chosen]), place[chosen]).float()
+        bits = F.embedding(place * VALUES + values, self.blank.view(-1, 1)).squeeze(1)
+        costs = F.cross_entropy(logits, values[chosen], reduction="none") / 0.6931471805599453
+        return torch.where(seen, torch.zeros_like(bits).index_copy(0, chosen, costs), bits).view(len(images), -1).sum(1)
+
+
+def features(known: torch.Tensor) -> torch.Tensor:
+    """Of values 0 to 255 (P, K): (P, K·FEATURES), multiples of 1/256."""
+    return torch.cat([known / 256, (known > 0).to(known.dtype), (known >= NEARLY_WHITE).to(known.dtype)], 1)
+
+
+def count_blanks(network: nn.Module, images: torch.Tensor) -> None:
+    """Fills the table of pixels without neighbours: bits of each value, by its frequency, with a small prior."""
+    assert isinstance(network, CausalNetwork)
+    counts = torch.zeros(SIDE * SIDE * VALUES, dtype=torch.float64)
+    place = torch.arange(SIDE * SIDE)
+    for part in images.cpu().split(1000):  # type: ignore[no-untyped-call]
+        values = part.float()
+        blank = ~neighbours(values, ABOVE, ASIDE).flatten(2).any(2)
+        index = (place * VALUES + values.flatten(1).long())[blank]
+        counts += torch.bincount(index, minlength=len(counts))
+    counts = counts.view(-1, VALUES)
+    whole = counts[:, 1:].sum(0)
+    prior = torch.cat([torch.zeros(1), 0.5 * (whole + 0.1) / (whole + 0.1).sum()]).double()
+    prior[0] = 0.5
+    counts = counts + prior
+    network.blank.copy_(-torch.log2(counts / counts.sum(1, keepdim=True)))
+
+
+def bits_per_pixel(network: Network, images: torch.Tensor) -> torch.Tensor:
+    """The loss: mean bits of a pixel."""
+    return network(images).mean() / (SIDE * SIDE)
+
+
+@called("bits per pixel")
+def each_bits_per_pixel(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """The score: bits a pixel of each image, (N,)."""
+    parts = images.split(50)  # type: ignore[no-untyped-call]
+    return torch.cat([network(part) for part in parts]) / (SIDE * SIDE)
+
+
+RECIPES = {
+    "fast": Recipe(
+        dataset="mnist:split=train",
+        test="mnist",
+        held_out=2_000,
+        epochs=2,
+        batch_size=32,
+        optimizer="muon",
+        learning_rate=0.02,
+        vector_learning_rate_scale=0.1,
+        loss=bits_per_pixel,
+        score=each_bits_per_pixel,
+        start=count_blanks,
+        bfloat16=True,
+    )
+}
+
+
+IMAGES = 2_000
+"""Images decoded at once; bounds the memory."""
+ENCODED = 16
+"""Images whose pixels are gathered at once while encoding; bounds the memory likewise."""
+
+HIGH, WIDE = ABOVE + 1, 2 * ASIDE + 1
+"""The block of pixels about a pixel that holds its window; what of it comes after the window has no weight."""
+
+
+class ExactModel:
+    """The network as the coder wants it: whole numbers in, integer counts out, the same on every machine.
+
+    Args:
+        network: with its weights, on its device.
+
+    Raises:
+        WeightsError: weights so large that sums would not be exact.
+    """
+
+    @torch.no_grad()
+    def __init__(self, network: CausalNetwork):
+        weight = network.first.weight.detach()
+        known, width = len(window(ABOVE, ASIDE)), len(weight)
+        first = ExactLinear(FEATURES * HIGH * WIDE, width, device=weight.device)
+        first.weight.copy_(F.pad(weight.view(width, FEATURES, known), (0, HIGH * WIDE - known)).flatten(1))
+        first.bias.copy_(network.first.bias.detach())
+        self._network = WholeNetwork(first, list(network.inner), network.last)
+        rows, columns = (on_grid(p.detach()).view(SIDE, 1, -1) for p in (network.rows, network.columns))
+        self._places = ((rows + columns.swapaxes(0, 1)) * _UNIT).flatten(0, 1)  # (SIDE², width)
+        # Bits to natural logarithms on the grid, by one product that every machine rounds alike.
+        blank = on_grid(network.blank.double() * -0.6931471805599453) * _UNIT
+        self.blank_starts = Chances(blank).starts().cpu().numpy()
+        self.blank_counts = np.diff(self.blank_starts, append=TOTAL)
+
+    def chances(self, blocks: torch.Tensor, places: torch.Tensor | int) -> Chances:
+        """Distributions of the values of P pixels.
+
+        Args:
+            blocks: of :func:`planes`, about the pixels: (P, FEATURES, HIGH, WIDE).
+            places: numbers of the pixels, int64 (P,), or of them all.
+        """
+        return Chances(self._network(blocks.flatten(1), self._places[places]))
+
+
+_UNIT = 2.0**ACTIVATION_BITS
+_models: weakref.WeakKeyDictionary[nn.Module, ExactModel] = weakref.WeakKeyDictionary()
+
+
+def planes(values: torch.Tensor) -> torch.Tensor:
+    """Features of all pixels: uint8 (N, SIDE, SIDE) to float64 (N, FEATURES, ABOVE + SIDE, ASIDE + SIDE + ASIDE).
+
+    They are multiples of 2**−``ACTIVATION_BITS``, as whole numbers; 0 outside the image.
+    """
+    padded = F.pad(values, (ASIDE, ASIDE, ABOVE, 0))
+    found = features(padded.double().view(-1, 1)).view(*padded.shape, FEATURES)
+    return (found * _UNIT).movedim(3, 1).contiguous()
+
+
+@register_codec
+@dataclass(frozen=True)
+class ArLossless(Codec):
+    """Lossless 28×28 gray digits: every pixel coded by a network's distribution, given the pixels before it.
+
+    The network is told the values of 144 neighbours above and to the left, and computes in whole numbers, so that each
+    machine gets the same distributions (see :mod:`codecbench.learned.exact`). Where those neighbours are all 0, the
+    distribution comes from a table by row and column. A stream is one lane of
+    :mod:`codecbench.learned.lanes`, without any header. (A. van den Oord, N. Kalchbrenner, K. Kavukcuoglu, Pixel
+    Recurrent Neural Networks, ICML 2016, code images pixel by pixel with a network.)
+    """
+
+    uses_device: ClassVar[bool] = True
+    trained_on: ClassVar[tuple[str, ...]] = ("mnist",)
+    image_shape: ClassVar[Shape] = (SIDE, SIDE, 1)
+    made_of: ClassVar[tuple[str, ...]] = (
+        "codecbench.learned.causal",
+        "codecbench.learned.chances",
+        "codecbench.learned.exact",
+        "codecbench.learned.lanes",
+    )
+    network: ClassVar[type[CausalNetwork]] = CausalNetwork
+    recipes: ClassVar[dict[str, Recipe]] = RECIPES
+
+    @classmethod
+    def weight_files(cls) -> tuple[str, ...]:
+        """The weights and their model card."""
+        path = weights_path(cls)
+        return str(path), str(card_path(path))
+
+    @classmethod
+    def versions(cls) -> dict[str, str]:
+        """The version of PyTorch."""
+        return {"torch": torch.__version__}
+
+    @property
+    def lossless(self) -> bool:
+        """Always."""
+        return True
+
+    def check_shape(self, shape: Shape) -> None:
+        """Takes images of the network's shape.
+
+        Raises:
+            UnsupportedImageError: any other shape.
+        """
+        if shape != self.image_shape:
+            raise UnsupportedImageError(
+                f"{self.name} takes {format_shape(self.image_shape)} images, not {format_shape(shape)}"
+            )
+
+    def encode(self, images: Images) -> list[bytes]:
+        """Encodes uint8 images (N, 28, 28, 1).
+
+        Raises:
+            UnsupportedImageError: images of another shape.
+            WeightsError: the weights are missing or damaged.
+        """
+        return write(*self._bounds(images))
+
+    def decode(self, bitstreams: Sequence[bytes]) -> Images:
+        """Decodes to uint8 images (N, 28, 28, 1).
+
+        Raises:
+            BitstreamError: a stream is empty, was altered or cut short, or is another codec's.
+            WeightsError: the weights are missing or damaged.
+        """
+        parts = [self._decode(bitstreams[start : start + IMAGES]) for start in range(0, len(bitstreams), IMAGES)]
+        return np.concatenate(parts)
+
+    def container_bytes(self, bitstream: bytes) -> int:
+        """None: a stream has no header."""
+        return 0
+
+    def estimate_bits(self, images: Images) -> npt.NDArray[np.float64]:
+        """The information of the pixels under their distributions, (N,)."""
+        bits: npt.NDArray[np.float64] = -np.log2(self._bounds(images)[1] / TOTAL).sum(0)
+        return bits
+
+    def _model(self) -> ExactModel:
+        network = shipped_network(type(self).network, weights_path(type(self)), self.device)
+        assert isinstance(network, CausalNetwork)
+        if network not in _models:
+            with torch.inference_mode(False):
+                _models[network] = ExactModel(network)
+        return _models[network]
+
+    @torch.inference_mode()
+    def _bounds(self, images: Images) -> npt.NDArray[np.int32]:
+        """Starts and counts of the pixels, in the order of the stream: (2, 28², N)."""
+        self.check_shape((images.shape[1], images.shape[2], images.shape[3]))
+        model = self._model()
+        every, values = np.arange(SIDE * SIDE)[:, None], images.reshape(len(images), -1).T
+        found = np.empty((2, *values.shape), np.int32)
+        found[0], found[1] = model.blank_starts[every, values], model.blank_counts[every, values]
+        for begin in range(0, len(images), ENCODED):
+            part = torch.tensor(images[begin : begin + ENCODED, :, :, 0], device=self.device)
+            seen = neighbours(part[:, None], ABOVE, ASIDE).flatten(2).bool().any(2)
+            image, place = seen.nonzero(as_tuple=True)
+            blocks = planes(part).unfold(2, HIGH, 1).unfold(3, WIDE, 1).permute(0, 2, 3, 1, 4, 5)
+            actual = part.flatten(1)[seen].long()
+            rows = self._rows(len(actual))
+            for first in range(0, len(actual), rows):
+                some = slice(first, first + rows)
+                of, at = image[some], place[some]
+                chances = model.chances(blocks[of, at // SIDE, at % SIDE], at)
+                bounds = torch.stack(chances.bounds(actual[some]))
+                found[:, at.cpu().numpy(), of.cpu().numpy() + begin] = bounds.cpu().numpy()
+        return found
+
+    @torch.inference_mode()
+    def _decode(self, bitstreams: Sequence[bytes]) -> Images:
+        """Decodes some images together, pixel by pixel."""
+        model, reader = self._model(), Reader(bitstreams, self.name)
+        known = planes(torch.zeros(len(bitstreams), SIDE, SIDE, dtype=torch.uint8, device=self.device))
+        images = np.zeros((len(bitstreams), SIDE * SIDE), np.uint8)
+        for place in range(SIDE * SIDE):
+            row, column = divmod(place, SIDE)
+            values = self._step(model, reader, known[:, :, row : row + HIGH, column : column + WIDE], place)
+            images[:, place] = values
+            (lit,) = values.nonzero()
+            if len(lit):
+                told = features(torch.from_numpy(values[lit]).to(self.device).double()[:, None]) * _UNIT
+                known[torch.from_numpy(lit).to(self.device), :, row + ABOVE, column + ASIDE] = told
+        reader.finish()
+        return images.reshape(-1, *self.image_shape)
+
+    def _step(self, model: ExactModel, reader: Reader, blocks: torch.Tensor, place: int) -> States:
+        """Reads one pixel of all images, (N,), given what is known about it: (N, FEATURES, HIGH, WIDE)."""
+        slots = reader.slots()
+        values = np.searchsorted(model.blank_starts[place], slots, "right") - 1
+        starts, counts = model.blank_starts[place][values], model.blank_counts[place][values]
+        seen = blocks[:, 0].amax((1, 2)).nonzero().squeeze(1)
+        wanted = torch.from_numpy(slots).to(self.device)[seen]
+        lane, rows = seen.cpu().numpy(), self._rows(len(seen))
+        for first in range(0, len(lane), rows):
+            some = slice(first, first + rows)
+            found = model.chances(blocks[seen[some]], place).search(wanted[some])
+            values[lane[some]], starts[lane[some]], counts[lane[some]] = torch.stack(found).cpu().numpy()
+        reader.advance(starts, counts)
+        return values
+
+    def _rows(self, count: int) -> int:
+        """How many of so many pixels go through the network at once."""
+        return ROWS if self.device == "cpu" else max(count, 1)

@@ -1,0 +1,398 @@
+"""Lossless images of any size: a network tells, from its neighbours, how each pixel may differ from its prediction.
+
+Decoding goes along slanted lines (``codecbench.learned.wavefront``), with exact arithmetic
+(``codecbench.learned.exact``), and takes symbols out of range-coded lanes (``codecbench.learned.lanes``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from codecbench import Codec, register_codec
+from codecbench.codec import MAX_PIXELS, Images, format_shape
+from codecbench.errors import BitstreamError
+from codecbench.learned import wavefront
+from codecbench.learned.augment import Chain, RandomColour, RandomCropFlip, RandomFlat, RandomZoom
+from codecbench.learned.exact import ACTIVATION_BITS, ExactResidual, WholeNetwork
+from codecbench.learned.lanes import PRECISION, split
+from codecbench.learned.mixtures import Mixtures
+from codecbench.learned.recipe import Network, Recipe, called
+from codecbench.learned.wavefront import Canvas
+from codecbench.learned.weights import shipped_network, weights_path
+from codecbench.records import Shape
+from codecbench.varint import pack_numbers, unpack_numbers
+
+WINDOW = (
+    *((-5, column) for column in range(-3, 4)),
+    *((-4, column) for column in range(-3, 4)),
+    *((-3, column) for column in range(-5, 6)),
+    *((-2, column) for column in range(-6, 6)),
+    *((-1, column) for column in range(-6, 3)),
+    *((0, column) for column in range(-6, 0)),
+)
+"""Rows and columns of the neighbours from the pixel; all lie on earlier lines ``column + 3·row`` of the wavefront."""
+SLANT = 3
+TOP, LEFT, RIGHT = 5, 6, 5
+"""How far the window reaches; pixels so near to a border are marked."""
+MARKS = TOP + LEFT + RIGHT
+UNIT = 32.0
+"""Gray levels are divided by this on their way into the network, and multiplied behind it."""
+MIXTURE = 5
+MIDDLE = 128
+TRAINING_SHARE = 8
+"""One of so many pixels of a crop, drawn at random, is looked at in a training step."""
+FINE = 2.0**ACTIVATION_BITS
+"""Numbers are told in units of its inverse."""
+SYMBOLS_AT_ONCE = 1 << 24
+"""About so many are encoded together; one image at least."""
+PIXELS_AT_ONCE = 1 << 15
+"""About so many pixels are decoded together, and more on a GPU."""
+SMALL = 127
+"""Longest side of squares whose header is 1 byte."""
+
+
+class ResidualNetwork(nn.Module):
+    """Mixtures of logistic distributions about the median predictor, one network a channel.
+
+    The median predictor of LOCO-I (M. Weinberger, G. Seroussi, G. Sapiro, IEEE Trans. Image Processing 2000) is taken
+    off the neighbours, so the networks see differences alone. The first channel is green; red is told green, and blue
+    is told both. Gray images have a network of their own.
+    """
+
+    def __init__(self, width: int = 128, blocks: int = 2):
+        super().__init__()
+        self.gray = ExactResidual(len(WINDOW) + 1 + MARKS, width, blocks, 3 * MIXTURE)
+        self.colour = nn.ModuleList(
+            ExactResidual(3 * (len(WINDOW) + 1) + known + MARKS, width, blocks, 3 * MIXTURE) for known in range(3)
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Bits of images in [0, 1] (N, C, H, W): (N,)."""
+        values = (images * 255).round()
+        if images.shape[1] == 3:
+            values = values[:, (1, 0, 2)]
+        places = torch.arange(values[0, 0].numel(), device=values.device)
+        if self.training:  # some of them tell as much as all
+            places = torch.randperm(len(places)).to(values.device)[: -(-len(places) // TRAINING_SHARE)]
+        inputs, base = surroundings(values, places)
+        actual = values.flatten(2)[..., places].swapaxes(1, 2)  # (N, P, C)
+        off = (actual - base) / UNIT
+        bits = torch.zeros(len(images), device=images.device)
+        for channel, network in enumerate(self.colour if images.shape[1] == 3 else [self.gray]):
+            told = torch.cat([inputs, off[..., :channel]], 2).flatten(0, 1)
+            if self.training:
+                told = told.bfloat16()
+            parameters = network(told).float().view(*actual.shape[:2], -1)
+            bits = bits + mixture_bits(parameters, actual[..., channel], base[..., channel]).sum(1)
+        return bits * (values[0, 0].numel() / len(places))
+
+
+def surroundings(values: torch.Tensor, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a network is told of each pixel's neighbours, and the median predictor.
+
+    Args:
+        values: 0 to 255, (N, C, H, W).
+        places: numbers of pixels, row by row, (P,).
+
+    Returns:
+        (N, P, (K + 1)·C + MARKS) multiples of 1/``UNIT``, and (N, P, C).
+    """
+    width = values.shape[3]
+    padded = padding(values)
+    stride = padded.shape[3]
+    corner = (TOP + places // width) * stride + LEFT + places % width
+    reach = torch.tensor([row * stride + column for row, column in WINDOW], device=places.device)
+    seen = padded.flatten(2).movedim(2, 1)[:, corner[:, None] + reach]  # (N, P, K, C)
+    left, above, diagonal = (seen[:, :, WINDOW.index(place)] for place in ((0, -1), (-1, 0), (-1, -1)))
+    base = median(left, above, diagonal)
+    told = torch.cat([seen - base[:, :, None], base[:, :, None] - MIDDLE], 2).flatten(2) / UNIT
+    marks = border_marks(places // width, places % width, width).to(values)
+    return torch.cat([told, marks.expand(len(values), -1, -1)], 2), base
+
+
+def padding(values: torch.Tensor) -> torch.Tensor:
+    """Images with the window's reach about them: gray above, the pixel above on the left, the last one on the right."""
+    above = F.pad(values[:, :, :, :1], (0, 0, 1, 0), value=MIDDLE)[:, :, :-1]
+    across = torch.cat([above.expand(-1, -1, -1, LEFT), values, values[..., -1:].expand(-1, -1, -1, RIGHT)], 3)
+    return F.pad(across, (0, 0, TOP, 0), value=MIDDLE)
+
+
+def median(left: torch.Tensor, above: torch.Tensor, corner: torch.Tensor) -> torch.Tensor:
+    """The median of left, above and left + above − corner."""
+    low, high = torch.minimum(left, above), torch.maximum(left, above)
+    return torch.minimum(torch.maximum(left + above - corner, low), high)
+
+
+def border_marks(rows: torch.Tensor, columns: torch.Tensor, width: int) -> torch.Tensor:
+    """Which borders are near to pixels: (P, MARKS) of 0 and 1; each mark says: so near or nearer."""
+    marks = [rows <= near for near in range(TOP)] + [columns <= near for near in range(LEFT)]
+    return torch.stack(marks + [columns >= width - 1 - near for near in range(RIGHT)], 1)
+
+
+def mixture_bits(parameters: torch.Tensor, values: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
+    """Bits of values under mixtures: (N, P), given (N, P, 3·MIXTURE), (N, P) and (N, P)."""
+    weights, means, scales = parameters.chunk(3, 2)
+    off = (values - base)[..., None] - means * UNIT
+    rate = torch.exp(-scales.clamp(-2.5, 5.0))
+    high = torch.sigmoid(torch.where(values[..., None] == 255, 1e4, (off + 0.5) * rate))
+    low = torch.sigmoid(torch.where(values[..., None] == 0, -1e4, (off - 0.5) * rate))
+    chance = (torch.softmax(weights, 2) * (high - low)).sum(2)
+    return -torch.log2(chance + 1e-5)
+
+
+def bits_per_pixel(network: Network, images: torch.Tensor) -> torch.Tensor:
+    """The loss: mean bits of a pixel, of images in colour and, a fifth as heavy, of the same in gray."""
+    images = (images * 255).round() / 255
+    mix = torch.rand(3).to(images.device) + 0.2
+    gray = (images * (mix / mix.sum())[:, None, None]).sum(1, keepdim=True)
+    return (network(images).mean() + 0.2 * network(gray).mean()) / images[0, 0].numel()
+
+
+@called("bits per pixel")
+def each_bits_per_pixel(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """The score: bits a pixel of each image, (N,)."""
+    return torch.cat([network(part) for part in torch.split(images, 20)]) / images[0, 0].numel()
+
+
+def wide_mixtures(network: nn.Module, images: torch.Tensor) -> None:
+    """Starts the mixtures apart from one another, a few gray levels wide."""
+    assert isinstance(network, ResidualNetwork)
+    for part in (network.gray, *network.colour):
+        assert isinstance(part, ExactResidual)
+        last = part.last
+        last.weight.data[MIXTURE:] *= 0.1
+        last.bias.data[MIXTURE : 2 * MIXTURE] = torch.linspace(-4, 4, MIXTURE) / UNIT
+        last.bias.data[2 * MIXTURE :] = math.log(4.0)
+
+
+RECIPES = {
+    "fast": Recipe(
+        dataset="stl10:split=train,crop=none",
+        test="stl10",
+        held_out=200,
+        epochs=5,
+        passes=3,
+        batch_size=16,
+        optimizer="muon",
+        learning_rate=0.015,
+        vector_learning_rate_scale=0.1,
+        augment=Chain((RandomZoom(share=0.2), RandomCropFlip(64, 64), RandomColour(share=0.2), RandomFlat())),
+        crop=(64, 64),
+        loss=bits_per_pixel,
+        score=each_bits_per_pixel,
+        start=wide_mixtures,
+        bfloat16=True,
+    )
+}
+
+
+def told_exactly(
+    canvas: Canvas, images: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """:func:`surroundings` of pixels of any images, in units of 1/``FINE``, with room for the channels before.
+
+    Args:
+        canvas: the images, as far as they are known.
+        images: numbers of images, (P,).
+        rows: of the pixels, (P,).
+        columns: of the pixels, (P,).
+
+    Returns:
+        float64 (P, (K + 1)·C + MARKS + C − 1), the last C − 1 to be filled by :func:`tell`; and (P, C).
+    """
+    channels, near = canvas.channels, len(WINDOW) * canvas.channels
+    told = torch.empty(len(rows), near + 2 * channels + MARKS - 1, dtype=torch.float64, device=rows.device)
+    base = torch.empty(len(rows), channels, dtype=torch.float64, device=rows.device)
+    for block in wavefront.blocks(len(rows), wavefront.block_size(rows.device.type)):
+        seen = canvas.seen(images[block], rows[block], columns[block]).double()
+        left, above, diagonal = (seen[:, WINDOW.index(place)] for place in ((0, -1), (-1, 0), (-1, -1)))
+        middle = base[block] = median(left, above, diagonal)
+        told[block, :near] = (seen - middle[:, None]).mul_(FINE / UNIT).flatten(1)
+        told[block, near : near + channels] = (middle - MIDDLE) * (FINE / UNIT)
+    told[:, near + channels : near + channels + MARKS] = border_marks(rows, columns, canvas.width) * FINE
+    return told, base
+
+
+def tell(told: torch.Tensor, channel: int, values: torch.Tensor, base: torch.Tensor) -> None:
+    """Puts what is now known of a channel, (P,), where the networks of the later ones are told of it."""
+    channels = base.shape[1]
+    if channel < channels - 1:
+        told[:, channel - channels + 1] = (values - base[:, channel]) * (FINE / UNIT)
+
+
+def channel_order(channels: int) -> list[int]:
+    """In which order channels are coded: green first."""
+    return [1, 0, 2] if channels == 3 else [0]
+
+
+class PixelCoder:
+    """Exact distributions of pixels, in the encoder's order or in the decoder's.
+
+    Args:
+        networks: one a channel, all of them ``ExactResidual``, on the device.
+        device: where to compute.
+
+    Raises:
+        WeightsError: weights so large that sums would not be exact.
+    """
+
+    def __init__(self, networks: Sequence[nn.Module], device: str):
+        self._networks = [WholeNetwork.of(network) for network in networks]  # type: ignore[arg-type]
+        self._device = device
+
+    @torch.inference_mode()
+    def bounds(self, images: Images) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Start and count of every symbol: both (N, H, W, C), given images with green in front."""
+        number, height, width, channels = images.shape
+        canvas = Canvas(images.shape, WINDOW, MIDDLE, self._device)
+        canvas.fill(images)
+        starts, counts = (np.empty((number * height * width, channels), np.int32) for _ in range(2))
+        actual = images.reshape(-1, channels)
+        for block in wavefront.blocks(len(actual), wavefront.block_size(self._device)):
+            place = torch.arange(block.start, block.stop, device=self._device)
+            image, place = place.div(height * width, rounding_mode="floor"), place % (height * width)
+            told, base = told_exactly(canvas, image, place.div(width, rounding_mode="floor"), place % width)
+            values = torch.tensor(actual[block], device=self._device)
+            for channel in range(channels):
+                mixtures = self._mixtures(channel, told, base)
+                tell(told, channel, values[:, channel], base)
+                starts[block, channel], counts[block, channel] = mixtures.bounds(actual[block, channel])
+        return starts.reshape(images.shape), counts.reshape(images.shape)
+
+    @torch.inference_mode()
+    def read(self, reader: wavefront.Reader, size: tuple[int, int, int, int]) -> Images:
+        """Images with green in front, (N, H, W, C)."""
+        number, height, width, channels = size
+        canvas = Canvas(size, WINDOW, MIDDLE, self._device)
+        every = torch.arange(number, device=self._device)
+        for rows, line in wavefront.lines(height, width, SLANT):
+            row = torch.arange(rows.start, rows.stop, device=self._device).repeat_interleave(number)
+            told, base = told_exactly(canvas, every.repeat(rows.stop - rows.start), row, line - SLANT * row)
+            values = torch.empty(len(row), channels, dtype=torch.int64, device=self._device)
+            for channel in range(channels):
+                found = reader.read(self._mixtures(channel, told, base), rows)
+                values[:, channel] = torch.from_numpy(found).to(self._device)
+                tell(told, channel, values[:, channel], base)
+            canvas.put(values.view(-1, number, channels), rows, line, SLANT)
+        reader.finish()
+        return wavefront.to_numpy(canvas.inside())
+
+    def _mixtures(self, channel: int, told: torch.Tensor, base: torch.Tensor) -> Mixtures:
+        network = self._networks[channel]
+        parameters = network(told[:, : told.shape[1] - len(self._networks) + 1 + channel]).div_(FINE)
+        return Mixtures(wavefront.to_numpy(parameters), wavefront.to_numpy(base[:, channel]), UNIT)
+
+
+def pack_header(shape: Shape) -> bytes:
+    """1 byte for small squares: the side, and 127 more where they are gray; else 0, height, and 2·width + gray."""
+    height, width, channels = shape
+    gray = channels == 1
+    if height == width <= SMALL:
+        return bytes([height + SMALL * gray])
+    return bytes([0]) + pack_numbers((height, 2 * width + gray))
+
+
+def unpack_header(bitstream: bytes, owner: str) -> tuple[Shape, int]:
+    """Height, width and channels, and how many bytes tell them.
+
+    Raises:
+        BitstreamError: the header is cut short, or tells a shape that :func:`pack_header` writes otherwise.
+    """
+    if not bitstream:
+        raise BitstreamError(f"{owner}: the stream is empty")
+    if bitstream[0]:
+        gray, side = divmod(bitstream[0] - 1, SMALL)
+        shape, size = (side + 1, side + 1, 1 if gray else 3), 1
+    else:
+        (height, width), size = unpack_numbers(bitstream[1:], 2, owner)
+        shape, size = (height, width // 2, 1 if width % 2 else 3), size + 1
+    if not 1 <= shape[0] * shape[1] <= MAX_PIXELS or pack_header(shape) != bitstream[:size]:
+        raise BitstreamError(f"{owner}: the header tells of no image ({format_shape(shape)})")
+    return shape, size
+
+
+@register_codec
+@dataclass(frozen=True)
+class ResLossless(Codec):
+    """Lossless for gray and RGB images of any size: a network tells what each pixel may be, from its neighbours.
+
+    A stream is a header (1 byte for square images of up to 127 pixels a side), and range-coded residuals.
+    """
+
+    uses_device: ClassVar[bool] = True
+    trained_on: ClassVar[tuple[str, ...]] = ("stl10",)
+    made_of: ClassVar[tuple[str, ...]] = (
+        "codecbench.learned.exact",
+        "codecbench.learned.lanes",
+        "codecbench.learned.mixtures",
+        "codecbench.learned.wavefront",
+    )
+    network: ClassVar = ResidualNetwork
+    recipes: ClassVar = RECIPES
+
+    @property
+    def lossless(self) -> bool:
+        """Every pixel comes back."""
+        return True
+
+    def encode(self, images: Images) -> list[bytes]:
+        """Compresses a batch; images do not depend on one another."""
+        height, width, channels = shape = images.shape[1:]
+        self.check_shape(shape)
+        header = pack_header(shape)
+        coder, order = self._coder(channels), channel_order(channels)
+        streams: list[bytes] = []
+        for part in wavefront.blocks(len(images), SYMBOLS_AT_ONCE // (height * width * channels)):
+            bounds = coder.bounds(images[part][..., order])
+            streams += [header + stream for stream in wavefront.write(*bounds, SLANT)]
+        return streams
+
+    def decode(self, bitstreams: Sequence[bytes]) -> Images:
+        """Restores a batch, line by line of all its images."""
+        headers = [unpack_header(stream, self.name) for stream in bitstreams]
+        (shape, start), *others = headers
+        if any(other != shape for other, _ in others):
+            raise BitstreamError(f"{self.name}: streams of one batch decode to images of different shapes")
+        height, width, channels = shape
+        coder, order = self._coder(channels), channel_order(channels)
+        longest, found = min(height, -(-width // SLANT)), []
+        for part in wavefront.blocks(len(bitstreams), wavefront.block_size(self.device, PIXELS_AT_ONCE) // longest):
+            reader = wavefront.Reader([stream[start:] for stream in bitstreams[part]], shape, self.name)
+            found.append(coder.read(reader, (part.stop - part.start, *shape))[..., np.argsort(order)])
+        return np.ascontiguousarray(np.concatenate(found))
+
+    def container_bytes(self, bitstream: bytes) -> int | None:
+        """The header, and the lengths of lanes."""
+        (height, width, _), start = unpack_header(bitstream, self.name)
+        lanes = split(bitstream[start:], wavefront.lane_count(height, width), self.name)
+        return len(bitstream) - sum(map(len, lanes))
+
+    def estimate_bits(self, images: Images) -> npt.NDArray[np.float64] | None:
+        """What the counts say that the images cost, without header and the coder's end."""
+        height, width, channels = shape = images.shape[1:]
+        self.check_shape(shape)
+        coder, order = self._coder(channels), channel_order(channels)
+        bits = []
+        for part in wavefront.blocks(len(images), SYMBOLS_AT_ONCE // (height * width * channels)):
+            _, counts = coder.bounds(images[part][..., order])
+            bits.append((PRECISION - np.log2(counts)).sum((1, 2, 3), dtype=np.float64))
+        return np.concatenate(bits)
+
+    @classmethod
+    def weight_files(cls) -> tuple[str, ...]:
+        """The network's."""
+        return (str(weights_path(cls)),)
+
+    def _coder(self, channels: int) -> PixelCoder:
+        network = shipped_network(self.network, weights_path(type(self)), self.device)
+        assert isinstance(network, ResidualNetwork)
+        return PixelCoder([network.gray] if channels == 1 else list(network.colour), self.device)

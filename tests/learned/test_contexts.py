@@ -1,0 +1,132 @@
+"""Entropy models: what is coded exactly is what training saw, and the same integers whatever the batch."""
+
+from __future__ import annotations
+
+import decimal
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from codecbench.learned.contexts import LARGEST_SCALE, SCALES, SMALLEST_SCALE, ContextModel, Layout, scale_index
+from codecbench.learned.levels import exact_exp, rounded
+from codecbench.learned.scales import logistic_tables
+from codecbench.learned.symbols import Reader, Writer
+
+LAYOUTS = {
+    "checkerboard": Layout(slices=(3, 5), hyper=4, hidden=12, spread=(1.0, 0.2)),
+    "slices": Layout(slices=(3, 5, 4), checkerboard=False, hidden=12, kernel=1, spread=(1.0, 0.2)),
+    "no hyper-latent": Layout(slices=(6,), hidden=12, kernel=5, spread=(1.0, 0.2)),
+}
+SIZES = {"checkerboard": (8, 4), "slices": (1, 1), "no hyper-latent": (3, 5)}
+
+
+@pytest.fixture(params=LAYOUTS)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def shaken(layout: Layout) -> ContextModel:
+    """An untrained model whose means, scales and steps differ from place to place."""
+    torch.manual_seed(2)
+    model = ContextModel(layout).eval().requires_grad_(False)
+    for parameter in model.parameters():
+        parameter += 0.1 * torch.randn(parameter.shape)
+    return model
+
+
+def latents(name: str, count: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(3)
+    return torch.randn(count, LAYOUTS[name].channels, *SIZES[name], generator=generator)
+
+
+def encoded(model: ContextModel, y: torch.Tensor, quality: float) -> tuple[torch.Tensor, Writer]:
+    writer = Writer(logistic_tables())
+    return model.code(writer, (len(y), *y.shape[2:]), quality, y), writer
+
+
+def test_what_is_coded_is_what_training_sees(name: str) -> None:
+    model, y = shaken(LAYOUTS[name]), latents(name, 60)
+    for quality in (1.0, 3.5, 8.0):
+        seen, bits = model(y, torch.full((60,), quality))
+        known, writer = encoded(model, y, quality)
+        # Where rounding falls the other way, all that follows may differ a little; on the whole it is the same.
+        step = model.step(torch.tensor([quality])).exp()[0, :, None, None]
+        assert ((known - seen).abs() < 0.02 * step + 0.002).double().mean() > 0.95
+        assert ((known - y) ** 2).mean() == pytest.approx(((seen - y) ** 2).mean().item(), rel=0.02)
+        assert ((known - y).abs() <= step / 2 + 1e-3).double().mean() > 0.999
+        assert writer.bits().mean() == pytest.approx(bits.mean().item(), rel=0.02)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_batch_is_read_one_by_one(name: str, threads: int) -> None:
+    model, y = shaken(LAYOUTS[name]), latents(name, 100)
+    known, writer = encoded(model, y, 5.25)
+    streams = writer.streams()
+    torch.set_num_threads(threads)
+    try:
+        for number in range(0, 100, 1 if threads == 1 else 10):
+            reader = Reader(logistic_tables(), streams[number : number + 1], "it")
+            alone = model.code(reader, (1, *SIZES[name]), 5.25)
+            reader.finish()
+            assert torch.equal(alone, known[number : number + 1])
+    finally:
+        torch.set_num_threads(1)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_devices(name: str) -> None:
+    model, y = shaken(LAYOUTS[name]), latents(name, 30)
+    there = shaken(LAYOUTS[name]).cuda()
+    for one, other, given in ((model, there, y), (there, model, y.cuda())):
+        known, writer = encoded(one, given, 4.0)
+        reader = Reader(logistic_tables(), writer.streams(), "it")
+        found = other.code(reader, (30, *SIZES[name]), 4.0)
+        assert torch.equal(found.cpu(), known.cpu())
+
+
+def test_latents_lie_on_the_grid(name: str) -> None:
+    known, _ = encoded(shaken(LAYOUTS[name]), latents(name, 10), 2.0)
+    units = known * 2.0**10
+    assert known.dtype == torch.float64
+    assert torch.equal(units, units.round())
+
+
+def test_groups_cover_every_latent_once() -> None:
+    for layout in LAYOUTS.values():
+        places = np.zeros((layout.channels, 2), int)
+        for start, end, parity in layout.groups:
+            places[start:end, [0, 1] if parity < 0 else [parity]] += 1
+        assert (places == 1).all()
+        assert layout.channels == sum(layout.slices)
+
+
+def test_the_nearest_scale() -> None:
+    spacing = math.log(LARGEST_SCALE / SMALLEST_SCALE) / (SCALES - 1)
+    units = torch.arange(-5000, 6000, dtype=torch.float64)
+    found = scale_index(units / 1024)
+    line = (units.numpy() / 1024 - math.log(SMALLEST_SCALE)) / spacing
+    assert found.min() == 0
+    assert found.max() == SCALES - 1
+    assert (np.abs(np.clip(line, 0, SCALES - 1) - found.numpy()) <= 0.5 + 1e-2).all()
+    assert torch.equal(found, found.sort().values)
+    assert scale_index(torch.tensor([-2e9, 2e9], dtype=torch.float64)).tolist() == [0, SCALES - 1]
+
+
+def test_exact_exponentials() -> None:
+    units = torch.arange(-7000, 7000, 13, dtype=torch.float64)
+    found = exact_exp(units / 1024)
+    expected = torch.exp((units / 1024).clamp(-6, 6))
+    assert ((found - expected).abs() <= 2.0**-21 + 1e-9).all()
+    assert torch.equal(found * 2**20, (found * 2**20).round())
+    assert found.min() > 0
+    with decimal.localcontext(prec=5):  # whatever the caller's own arithmetic is
+        assert torch.equal(exact_exp(units[:3] / 1024), found[:3])
+    assert exact_exp(torch.zeros(2, 3, dtype=torch.float64)).tolist() == [[1.0] * 3] * 2
+
+
+def test_qualities_are_told_apart_by_64ths() -> None:
+    assert rounded(1.0) == 1
+    assert rounded(3.3) == 211 / 64
+    assert rounded(8.0) == 8

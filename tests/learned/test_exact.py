@@ -1,0 +1,273 @@
+"""Layers on a grid: the very same numbers whatever the batch, the order, the threads and the device; and levels."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from fractions import Fraction
+
+import pytest
+import torch
+from torch import nn
+
+from codecbench.errors import WeightsError
+from codecbench.learned.exact import (
+    ACTIVATION_BITS,
+    LARGEST,
+    WEIGHT_BITS,
+    ExactConv2d,
+    ExactLinear,
+    ExactResidual,
+    on_grid,
+)
+from codecbench.learned.levels import LEVELS, STEPS, Levels
+
+UNIT, WEIGHT_UNIT = 2**ACTIVATION_BITS, 2**WEIGHT_BITS
+
+
+def residual() -> ExactResidual:
+    """As after training: no layer is zero."""
+    torch.manual_seed(1)
+    network = ExactResidual(30, 64, 2, 9)
+    for layer in network.inner:
+        nn.init.normal_(layer.weight, std=0.2)
+    return network
+
+
+def convolution(kernel: int) -> ExactConv2d:
+    torch.manual_seed(2)
+    return ExactConv2d(12, 16, kernel)
+
+
+def drawn(*shape: int, seed: int = 3, scale: float = 3.0) -> torch.Tensor:
+    """Activations on the grid."""
+    return on_grid(scale * torch.randn(shape, generator=torch.Generator().manual_seed(seed)))
+
+
+LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "linear": (lambda: residual().first, (30,)),
+    "residual": (residual, (30,)),
+    "1×1": (lambda: convolution(1), (12, 5, 4)),
+    "3×3": (lambda: convolution(3), (12, 5, 4)),
+    "5×5": (lambda: convolution(5), (12, 5, 4)),
+}
+
+
+def integer(value: float, unit: int) -> int:
+    scaled = Fraction(value) * unit
+    assert scaled.denominator == 1, "not on the grid"
+    return int(scaled)
+
+
+def summed(weights: list[int], inputs: list[int], bias: int) -> float:
+    """A sum in Python's integers, rounded once to the grid of activations; ties go to the even one."""
+    total = Fraction(sum(w * a for w, a in zip(weights, inputs, strict=True)) + bias * UNIT, WEIGHT_UNIT)
+    return max(-LARGEST, min(LARGEST, round(total) / UNIT))
+
+
+# ---- the grid --------------------------------------------------------------------------------------------------------
+
+
+def test_the_grid() -> None:
+    found = on_grid(torch.tensor([0.5, 1.5, -0.5, 2.5, 0.49]) / UNIT)
+    assert found.dtype == torch.float64
+    assert (found * UNIT).tolist() == [0, 2, 0, 2, 0]
+    assert on_grid(torch.tensor([1e9, -1e9])).tolist() == [LARGEST, -LARGEST]
+    assert torch.equal(on_grid(found), found)
+
+
+# ---- the same numbers everywhere -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_batch_order_and_threads_change_nothing(name: str) -> None:
+    build, shape = LAYERS[name]
+    layer, inputs = build(), drawn(100, *shape)
+    whole = layer.exact(inputs)
+    assert whole.dtype == torch.float64
+    assert torch.equal(on_grid(whole), whole)
+    assert torch.equal(torch.cat([layer.exact(one) for one in inputs.split(1)]), whole)
+    assert torch.equal(torch.cat([layer.exact(some) for some in inputs.split(33)]), whole)
+    order = torch.randperm(100, generator=torch.Generator().manual_seed(4))
+    assert torch.equal(layer.exact(inputs[order]), whole[order])
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            assert torch.equal(layer.exact(inputs), whole)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_the_device_changes_nothing(name: str) -> None:
+    build, shape = LAYERS[name]
+    layer, inputs = build(), drawn(100, *shape)
+    whole = layer.exact(inputs)
+    assert torch.equal(layer.to("cuda").exact(inputs.to("cuda")).cpu(), whole)
+    assert torch.equal(layer.to("cpu").exact(inputs), whole)
+
+
+def test_the_order_of_the_inputs_of_a_sum_changes_nothing() -> None:
+    layer, inputs = residual().first, drawn(50, 30)
+    shuffled, order = copy.deepcopy(layer), torch.randperm(30, generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        shuffled.weight.copy_(layer.weight[:, order])
+    assert torch.equal(shuffled.exact(inputs[:, order]), layer.exact(inputs))
+
+
+def test_a_linear_layer_is_integer_arithmetic() -> None:
+    torch.manual_seed(6)
+    layer, inputs = ExactLinear(7, 4), drawn(20, 7, scale=600.0)
+    weight = [[round(w * WEIGHT_UNIT) for w in row] for row in layer.weight.tolist()]
+    bias = [round(b * WEIGHT_UNIT) for b in layer.bias.tolist()]
+    for row, found in zip(inputs.tolist(), layer.exact(inputs).tolist(), strict=True):
+        known = [integer(value, UNIT) for value in row]
+        assert found == [summed(w, known, b) for w, b in zip(weight, bias, strict=True)]
+
+
+def test_a_convolution_is_integer_arithmetic() -> None:
+    torch.manual_seed(7)
+    layer, inputs = ExactConv2d(2, 3, 3), drawn(1, 2, 3, 4, scale=600.0)
+    found = layer.exact(inputs)
+    for channel in range(3):
+        weight = [round(w * WEIGHT_UNIT) for w in layer.weight[channel].flatten().tolist()]
+        bias = round(layer.bias[channel].item() * WEIGHT_UNIT)
+        for row in range(3):
+            for column in range(4):
+                patch = nn.functional.pad(inputs, (1, 1, 1, 1))[0, :, row : row + 3, column : column + 3]
+                known = [integer(value, UNIT) for value in patch.flatten().tolist()]
+                assert float(found[0, channel, row, column]) == summed(weight, known, bias)
+
+
+# ---- near the float layers -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_exact_twin_is_near_the_float_layer(name: str) -> None:
+    build, shape = LAYERS[name]
+    layer, inputs = build(), drawn(40, *shape, scale=1.0)
+    plain = layer.double()(inputs)
+    far = (layer.exact(inputs) - plain).abs().max()
+    assert 0 < far < 0.01
+    assert far < 0.01 * plain.abs().max()
+
+
+def test_a_residual_network_takes_a_bias_of_its_own() -> None:
+    network, inputs = residual(), drawn(40, 30, scale=1.0)
+    bias = drawn(40, 64, seed=8, scale=0.5)
+    found = network.exact(inputs, bias)
+    assert (found - network.double()(inputs, bias)).abs().max() < 0.01
+    assert not torch.equal(found, network.exact(inputs))
+    parts = zip(inputs.split(7), bias.split(7), strict=True)
+    assert torch.equal(torch.cat([network.exact(*part) for part in parts]), found)
+
+
+def test_huge_activations_stay_within_bounds() -> None:
+    network = residual()
+    far = network.exact(torch.full((3, 30), LARGEST, dtype=torch.float64), torch.full((64,), LARGEST))
+    assert far.abs().max() <= LARGEST
+
+
+# ---- states of a layer -----------------------------------------------------------------------------------------------
+
+
+def test_new_weights_are_rounded_anew() -> None:
+    layer, inputs = residual().first, drawn(5, 30)
+    before = layer.exact(inputs)
+    with torch.no_grad():
+        layer.bias.add_(1.0)
+    assert torch.equal(layer.exact(inputs), before + 1.0)
+    layer.load_state_dict({"weight": torch.zeros(64, 30), "bias": torch.full((64,), 0.25)})
+    assert bool((layer.exact(inputs) == 0.25).all())
+    twin = copy.deepcopy(layer)
+    with torch.no_grad():
+        twin.bias.zero_()
+    assert bool((twin.exact(inputs) == 0).all())
+    assert bool((layer.exact(inputs) == 0.25).all())
+
+
+def test_layers_that_were_made_in_inference_mode_work() -> None:
+    inputs = drawn(5, 30)
+    expected = residual().exact(inputs)
+    with torch.inference_mode():
+        network = residual()
+        assert torch.equal(network.exact(inputs), expected)
+    assert torch.equal(network.exact(inputs), expected)
+
+
+@pytest.mark.parametrize("value", [1e6, -1e6, float("nan"), float("inf")])
+def test_weights_too_large_for_exact_sums_are_refused(value: float) -> None:
+    for layer in (ExactLinear(4, 2), ExactConv2d(2, 2, 3)):
+        with torch.no_grad():
+            layer.weight.view(-1)[1] = value
+        shape = (1, 4) if isinstance(layer, ExactLinear) else (1, 2, 4, 4)
+        with pytest.raises(WeightsError, match="too large for exact sums; train it anew"):
+            layer.exact(torch.zeros(shape, dtype=torch.float64))
+
+
+def test_the_largest_weights_that_are_taken_sum_exactly() -> None:
+    layer = ExactLinear(3, 1)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[80_000.0, 80_000.0, -80_000.0]]))
+        layer.bias.fill_(1 / WEIGHT_UNIT)
+    inputs = torch.tensor([[LARGEST, -LARGEST + 1 / UNIT, 0.0]], dtype=torch.float64)
+    weights, known = [80_000 * WEIGHT_UNIT] * 3, [integer(value, UNIT) for value in inputs[0].tolist()]
+    assert layer.exact(inputs).tolist() == [[summed(weights, known, 1)]] == [[80_000 / UNIT]]
+
+
+# ---- levels ----------------------------------------------------------------------------------------------------------
+
+
+def levels(size: int = 5) -> Levels:
+    torch.manual_seed(9)
+    found = Levels(size)
+    nn.init.normal_(found.values)
+    return found
+
+
+def test_levels_start_evenly() -> None:
+    table = Levels(3, 2.0, -5.0)(torch.arange(1, LEVELS + 1).float())
+    assert torch.allclose(table[:, 0], torch.linspace(2, -5, LEVELS))
+    assert torch.equal(table[:, :1].expand(-1, 3), table)
+
+
+def test_levels_at_and_between_whole_qualities() -> None:
+    found = levels()
+    table = found.values.view(LEVELS, 5)
+    assert torch.equal(found(torch.arange(1, LEVELS + 1).float()), table)
+    between = found(torch.tensor([1.5, 4.25, LEVELS - 0.25]))
+    assert torch.allclose(between[0], (table[0] + table[1]) / 2)
+    assert torch.allclose(between[1], 0.75 * table[3] + 0.25 * table[4])
+    assert torch.allclose(between[2], 0.25 * table[-2] + 0.75 * table[-1])
+
+
+def test_exact_levels_are_near_the_float_ones_and_on_the_grid() -> None:
+    found = levels()
+    for quality in [1.0, LEVELS * 1.0, *torch.linspace(1, LEVELS, 100).mul(STEPS).round().div(STEPS).tolist()]:
+        vector = found.exact(quality)
+        assert vector.dtype == torch.float64
+        assert torch.equal(on_grid(vector), vector)
+        assert (vector - found(torch.tensor([quality]))[0]).abs().max() <= 1.01 / UNIT
+    assert torch.equal(found.exact(3.0), on_grid(found.values.detach()).view(LEVELS, 5)[2])
+
+
+def test_exact_qualities_are_rounded_to_steps() -> None:
+    found = levels()
+    assert torch.equal(found.exact(2.0 + 0.4 / STEPS), found.exact(2.0))
+    assert torch.equal(found.exact(2.0 + 0.6 / STEPS), found.exact(2.0 + 1 / STEPS))
+    assert not torch.equal(found.exact(2.0 + 1 / STEPS), found.exact(2.0))
+
+
+def test_exact_levels_are_integer_arithmetic() -> None:
+    found = levels(2)
+    table = [[integer(value, UNIT) for value in row] for row in on_grid(found.values.detach()).view(LEVELS, 2).tolist()]
+    for step in (0, 1, 63, 64, 100, (LEVELS - 1) * STEPS):
+        below = min(step // STEPS, LEVELS - 2)
+        share = step - below * STEPS
+        expected = [
+            round(Fraction(low * (STEPS - share) + high * share, STEPS)) / UNIT
+            for low, high in zip(table[below], table[below + 1], strict=True)
+        ]
+        assert found.exact(1 + step / STEPS).tolist() == expected

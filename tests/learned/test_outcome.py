@@ -1,0 +1,398 @@
+"""Scores other than the MSE, what a finished run stores, and finished runs that are finished once more."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+from codecbench import cli, setting
+from codecbench.console import TrainProgress
+from codecbench.errors import TrainingError, UsageError
+from codecbench.learned import fitting, outcome, training
+from codecbench.learned.autoencoder import Autoencoder, LatentCodec
+from codecbench.learned.jobs import Job
+from codecbench.learned.latents import LatentCoder
+from codecbench.learned.recipe import AFTERWARDS, Recipe, Score, called, describe
+from codecbench.learned.samples import Samples, evaluate, load_samples
+from codecbench.learned.training import Progress, train
+from codecbench.learned.weights import load_weights, save_weights
+from codecbench.plan import open_dataset
+from codecbench.registry import file_sha256
+
+WORDS = "absolute error of a pixel"
+
+
+class Gray(nn.Module):
+    """A small autoencoder for 28×28 gray images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Conv2d(1, 4, 7, stride=7), nn.PReLU(4))
+        self.decoder = nn.Sequential(nn.ConvTranspose2d(4, 1, 7, stride=7), nn.Sigmoid())
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.decoder(self.encoder(images))
+
+
+@called(WORDS)
+def absolute_error(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    return (network(images) - images).abs().flatten(1).mean(1)
+
+
+def absolute_loss(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    return absolute_error(network, images).mean()
+
+
+@dataclass(frozen=True)
+class PowerOfError:
+    """A score with a number of its own."""
+
+    words: ClassVar[str] = "power of the error"
+    power: float
+
+    def __call__(self, network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+        return ((network(images) - images).abs() ** self.power).flatten(1).mean(1)
+
+
+DIGITS = Recipe("mnist:split=train", "mnist", held_out=20, epochs=3, batch_size=16, learning_rate=2e-2)
+SCORED = dataclasses.replace(DIGITS, loss=absolute_loss, score=absolute_error)
+
+
+def job_of(root: Path, out: Path, recipe: Recipe = SCORED, **of_codec: Any) -> Job:
+    codec = SimpleNamespace(name="gray", network=Gray, **of_codec)
+    return Job(codec, "fast", recipe, root, out, "cpu", "codecbench train gray")
+
+
+def rows_of(out: Path) -> list[dict[str, str]]:
+    with (out / "log.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def stored(out: Path) -> dict[str, torch.Tensor]:
+    return safetensors.torch.load_file(out / "best.safetensors")
+
+
+def interrupted(job: Job, epoch: int) -> None:
+    def watch(progress: Progress) -> None:
+        if progress.epoch == epoch:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(job, watch=watch)
+
+
+# ---- scores ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_score_takes_the_place_of_the_error(small_root: Path, tmp_path: Path) -> None:
+    job, seen = job_of(small_root, tmp_path / "out"), []
+    card = train(job, watch=seen.append)
+    rows = rows_of(job.out)
+    columns = ("epoch", "learning_rate", "train_loss", "held_out_score", "test_score", "images_per_s", "seconds")
+    assert tuple(rows[0]) == columns
+    best = min(rows, key=lambda row: float(row["held_out_score"]))
+    assert card["best_epoch"] == int(best["epoch"])
+    assert card["held_out_score"] == pytest.approx(float(best["held_out_score"]), rel=1e-8)
+    assert card["test_score"] == pytest.approx(float(best["test_score"]), rel=1e-6)
+    assert card["judged_by"] == WORDS
+    assert card["recipe"]["score"] == "absolute_error"
+    assert not {"held_out_mse", "test_mse"} & set(card)
+    network = Gray()
+    load_weights(job.out / "best.safetensors", network, card["sha256"])
+    with torch.no_grad():
+        images = load_samples(open_dataset("mnist", small_root), "cpu").images.float() / 255
+        assert card["test_score"] == pytest.approx(float((network(images) - images).abs().mean()), rel=1e-5)
+    assert {progress.judged_by for progress in seen} == {WORDS}
+    assert [p.held_out_score for p in seen if p.finished] == pytest.approx([float(r["held_out_score"]) for r in rows])
+    assert all(math.isnan(p.test_score) for p in seen if p.epoch == 1 and not p.finished)
+
+
+def test_the_score_chooses_the_weights(small_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = iter([0.5, 0.9, 0.2, 0.8, 0.3, 0.1, 0.7])  # on held-out and test images in turn
+    given = []
+
+    def told(*arguments: Any) -> float:
+        given.append(arguments[3])
+        return next(scores)
+
+    monkeypatch.setattr(training, "evaluate", told)
+    monkeypatch.setattr(outcome, "evaluate", told)
+    card = train(job_of(small_root, tmp_path / "out"))
+    assert (card["best_epoch"], card["held_out_score"], card["test_score"]) == (2, 0.2, 0.7)
+    assert given == [absolute_error] * 7
+
+
+def test_a_resumed_run_with_a_score_equals_an_uninterrupted_one(small_root: Path, tmp_path: Path) -> None:
+    whole, parts = job_of(small_root, tmp_path / "whole"), job_of(small_root, tmp_path / "parts")
+    cards = [train(whole)]
+    interrupted(parts, 2)
+    assert list(rows_of(parts.out)[0])[3] == "held_out_score"
+    cards.append(train(parts, resume=True))
+    timings = ("images_per_s", "seconds")
+    logs = [[{k: v for k, v in row.items() if k not in timings} for row in rows_of(j.out)] for j in (whole, parts)]
+    assert logs[0] == logs[1]
+    for key in ("sha256", "best_epoch", "held_out_score", "test_score", "recipe", "judged_by"):
+        assert cards[0][key] == cards[1][key]
+
+
+def test_the_log_has_its_columns_before_the_first_epoch_ends(small_root: Path, tmp_path: Path) -> None:
+    job = job_of(small_root, tmp_path / "out")
+    interrupted(job, 1)
+    assert "held_out_score,test_score" in (job.out / "log.csv").read_text(encoding="utf-8")
+
+
+def test_resume_with_another_score_is_refused(small_root: Path, tmp_path: Path) -> None:
+    interrupted(job_of(small_root, tmp_path / "out"), 2)
+    other = dataclasses.replace(SCORED, score=PowerOfError(1.0))
+    with pytest.raises(UsageError, match=r"score 'absolute_error' instead of 'PowerOfError\(power=1.0\)'"):
+        train(job_of(small_root, tmp_path / "out", other), resume=True)
+
+
+def test_what_a_score_is_called() -> None:
+    assert (DIGITS.words, DIGITS.judged_by) == ("MSE", "mse")
+    assert (SCORED.words, SCORED.judged_by) == (WORDS, "score")
+    assert dataclasses.replace(DIGITS, score=PowerOfError(3.0)).words == "power of the error"
+    assert dataclasses.replace(DIGITS, score=lambda network, images: images.mean((1, 2, 3))).words == "score"
+    assert describe(dataclasses.replace(DIGITS, score=PowerOfError(3.0)))["score"] == "PowerOfError(power=3.0)"
+
+
+def test_a_score_is_the_mean_over_images_and_draws_the_same_at_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = torch.randint(0, 256, (7, 1, 6, 6), dtype=torch.uint8)
+
+    def drawing(network: nn.Module, shown: torch.Tensor) -> torch.Tensor:
+        return network(shown).flatten(1).mean(1) + torch.rand(len(shown))
+
+    plain = evaluate(nn.Identity(), Samples(images), None, lambda network, shown: shown.double().flatten(1).mean(1))
+    assert plain == pytest.approx(float(images.double().mean() / 255), rel=1e-6)
+    torch.manual_seed(5)
+    first = evaluate(nn.Identity(), Samples(images), (4, 4), drawing)
+    after = torch.rand(3)
+    assert evaluate(nn.Identity(), Samples(images), (4, 4), drawing) == first
+    torch.manual_seed(5)
+    assert torch.equal(torch.rand(3), after)
+    monkeypatch.setattr("codecbench.learned.samples.EVALUATION_BATCH", 3)
+    assert evaluate(nn.Identity(), Samples(images), (4, 4), drawing) == pytest.approx(first)
+
+
+@pytest.mark.parametrize(
+    ("score", "got"),
+    [(lambda network, shown: shown[:1, 0, 0], "1×6"), (lambda network, shown: shown.mean(), "a single one")],
+)
+def test_a_score_that_is_no_score_of_each_image_is_refused(score: Score, got: str) -> None:
+    images = torch.zeros((7, 1, 6, 6), dtype=torch.uint8)
+    with pytest.raises(TrainingError, match=f"a score gives 7 numbers for 7 images; got {got}"):
+        evaluate(nn.Identity(), Samples(images), None, score)
+
+
+def test_a_score_that_is_not_finite_stops_the_run(small_root: Path, tmp_path: Path) -> None:
+    broken = called(WORDS)(lambda network, images: images.flatten(1).mean(1) / 0 * 0)
+    with pytest.raises(TrainingError, match=f"the held-out {WORDS} is nan after epoch 1, step 5"):
+        train(job_of(small_root, tmp_path / "out", dataclasses.replace(DIGITS, score=broken)))
+
+
+def test_the_command_line_says_what_was_measured(
+    tiny_ae: Any, small_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored = dataclasses.replace(tiny_ae.recipes["fast"], score=absolute_error, epochs=1)
+    monkeypatch.setattr(tiny_ae, "recipes", {"fast": scored})
+    words = ["train", "tiny_ae", "--device", "cpu", "--data-dir", small_root, "--out", tmp_path / "out"]
+    assert cli.main([str(word) for word in words]) == 0
+    out = capsys.readouterr().out
+    assert f"{WORDS} held-out 0." in out
+    assert f"best epoch 1: held-out {WORDS} 0." in out
+    assert f", test {WORDS} 0." in out
+    assert "MSE" not in out
+
+
+def test_a_line_of_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    TrainProgress()(Progress(2, 4, 0.5, 1.5, 1.25, math.nan, 100.0, 61.0, "bits per pixel", finished=True))
+    line = "epoch 2/4  loss 1.5  bits per pixel held-out 1.25, test –  100 images/s  1:01 left\n"
+    assert capsys.readouterr().out == line
+
+
+# ---- tables ----------------------------------------------------------------------------------------------------------
+
+
+class Counting:
+    """A codec's two hooks, and what they were given."""
+
+    def __init__(self) -> None:
+        self.images: list[set[int]] = []
+        self.weights: dict[str, torch.Tensor] = {}
+
+    def tables_for(self, network: nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        assert images.dtype == torch.uint8
+        assert not network.training
+        assert not any(parameter.requires_grad for parameter in network.parameters())
+        self.weights = {name: value.clone() for name, value in network.state_dict().items()}
+        self.images.append(set(images[:, 0, 0, 0].tolist()))
+        return {"counts": torch.bincount(images.flatten().long(), minlength=256).int()}
+
+    def judge_tables(
+        self, network: nn.Module, tables: dict[str, torch.Tensor], images: torch.Tensor
+    ) -> dict[str, float]:
+        self.images.append(set(images[:, 0, 0, 0].tolist()))
+        return {"held_out_bits": float(tables["counts"].sum())}
+
+    @property
+    def hooks(self) -> dict[str, Any]:
+        return {"tables_for": self.tables_for, "judge_tables": self.judge_tables}
+
+
+def test_a_codec_adds_tables_to_its_weights(small_root: Path, tmp_path: Path) -> None:
+    counting = Counting()
+    card = train(job_of(small_root, tmp_path / "out", **counting.hooks))
+    training_images, held_out = counting.images
+    assert len(training_images) == 80
+    assert len(held_out) == 20
+    assert not training_images & held_out
+    content = stored(tmp_path / "out")
+    assert content.pop("tables.counts").dtype == torch.int32
+    assert content.keys() == counting.weights.keys()
+    assert all(torch.equal(content[name], value) for name, value in counting.weights.items())
+    assert card["tables"] == {"held_out_bits": 80 * 784}
+    assert card["sha256"] == file_sha256(tmp_path / "out" / "best.safetensors")
+
+
+def test_tables_come_from_the_middle_of_images_that_are_cropped(small_root: Path, tmp_path: Path) -> None:
+    shapes = []
+
+    def tables_for(network: nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        shapes.append(tuple(images.shape))
+        return {}
+
+    recipe = dataclasses.replace(SCORED, crop=(14, 21), epochs=1, augment=lambda images, _: images[..., :14, :21])
+    card = train(job_of(small_root, tmp_path / "out", recipe, tables_for=tables_for))
+    assert shapes == [(80, 1, 14, 21)]
+    assert "tables" not in card
+    assert not [name for name in stored(tmp_path / "out") if name.startswith("tables.")]
+
+
+def test_a_finished_run_gets_tables_when_it_is_finished_again(small_root: Path, tmp_path: Path) -> None:
+    before = train(job_of(small_root, tmp_path / "out"))
+    weights, log = stored(tmp_path / "out"), (tmp_path / "out" / "log.csv").read_bytes()
+    job = dataclasses.replace(
+        job_of(small_root, tmp_path / "out", **Counting().hooks), command="codecbench train again"
+    )
+    after = train(job, resume=True, watch=lambda _: pytest.fail("trained on"))
+    content = stored(tmp_path / "out")
+    assert int(content.pop("tables.counts").sum()) == 80 * 784
+    assert all(torch.equal(content[name], value) for name, value in weights.items())
+    assert (tmp_path / "out" / "log.csv").read_bytes() == log
+    assert after["sha256"] == file_sha256(tmp_path / "out" / "best.safetensors") != before["sha256"]
+    assert after | {"sha256": before["sha256"]} == before | {"tables": {"held_out_bits": 80 * 784}}
+    assert json.loads((tmp_path / "out" / "best.json").read_text(encoding="utf-8")) == after
+
+
+class TwoHalves(Autoencoder):
+    """The same network in halves that a latent codec can use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.decoder = Gray().encoder, Gray().decoder
+
+
+@dataclass(frozen=True)
+class Latent(LatentCodec):
+    """A latent codec that leaves its tables to the framework."""
+
+    name: ClassVar[str] = "latent"
+    network: ClassVar[type[Autoencoder]] = TwoHalves
+    image_shape: ClassVar[tuple[int, int, int]] = (28, 28, 1)
+    latent_shape: ClassVar[tuple[int, ...]] = (4, 4, 4)
+    latent: str = setting("float32", choices=("float32", "int8"), help="type of a number")
+
+
+def test_latent_codecs_need_no_hook(small_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "PERTURBATIONS", 1_000)
+    recipe = dataclasses.replace(DIGITS, epochs=1)
+    card = train(Job(Latent, "fast", recipe, small_root, tmp_path / "out"))
+    shipped = {name: value for name, value in stored(tmp_path / "out").items() if name.startswith("tables.")}
+    coder = LatentCoder.of({name.removeprefix("tables."): value for name, value in shipped.items()}, 4, "latent")
+    assert set(card["tables"]) == {"excess", "held_out_bits", "held_out_mse_ratio"}
+    assert card["tables"]["held_out_bits"] > 0
+    images = load_samples(open_dataset("mnist:split=train", small_root), "cpu").images
+    order = np.random.default_rng(0).permutation(100)
+    network = TwoHalves()
+    load_weights(tmp_path / "out" / "best.safetensors", network, card["sha256"])
+    held_out, rest = (images[torch.from_numpy(part)] for part in (order[:20], order[20:]))
+    expected = fitting.fit_tables(network.eval(), rest).tables()
+    assert expected.keys() == coder.tables().keys()
+    assert all(torch.equal(value, expected[name]) for name, value in coder.tables().items())
+    assert fitting.judge(network, coder, held_out)["bits"] == card["tables"]["held_out_bits"]
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{", '{"best_epoch": 99, "command": "foreign"}'])
+def test_a_card_of_another_run_is_not_believed(content: str, small_root: Path, tmp_path: Path) -> None:
+    job = job_of(small_root, tmp_path / "out", dataclasses.replace(SCORED, epochs=1))
+    before = train(job)
+    (job.out / "best.json").write_text(content, encoding="utf-8")
+    assert train(job, resume=True)["command"] == before["command"] == "codecbench train gray"
+
+
+# ---- what is stored as bfloat16 --------------------------------------------------------------------------------------
+
+HALVED = dataclasses.replace(SCORED, halved=("encoder.",))
+
+
+def test_chosen_parameters_take_half_the_room(tmp_path: Path) -> None:
+    network = Gray()
+    for name, halved in (("whole", ()), ("half", ("encoder.", "decoder.0.bias"))):
+        save_weights(tmp_path / name, network.state_dict(), {"counts": torch.arange(3)}, halved=halved)
+    content = safetensors.torch.load_file(tmp_path / "half")
+    assert {name for name, value in content.items() if value.dtype == torch.bfloat16} == {
+        "encoder.0.weight",
+        "encoder.0.bias",
+        "encoder.1.weight",
+        "decoder.0.bias",
+    }
+    assert content["tables.counts"].dtype == torch.int64
+    saved = 2 * sum(value.numel() for value in content.values() if value.dtype == torch.bfloat16)
+    assert abs((tmp_path / "whole").stat().st_size - (tmp_path / "half").stat().st_size - saved) < 100
+    loaded = Gray()
+    load_weights(tmp_path / "half", loaded, file_sha256(tmp_path / "half"))
+    for name, value in loaded.state_dict().items():
+        assert value.dtype == torch.float32
+        original = network.state_dict()[name]
+        rounded = original.bfloat16().float() if name in content and content[name].dtype == torch.bfloat16 else original
+        assert torch.equal(value, rounded)
+
+
+def test_figures_and_tables_are_those_of_the_weights_as_stored(small_root: Path, tmp_path: Path) -> None:
+    plain = train(job_of(small_root, tmp_path / "plain"))
+    counting = Counting()
+    card = train(job_of(small_root, tmp_path / "half", HALVED, **counting.hooks))
+    content = stored(tmp_path / "half")
+    assert content["encoder.0.weight"].dtype == torch.bfloat16
+    assert content["decoder.0.weight"].dtype == torch.float32
+    assert torch.equal(counting.weights["encoder.0.weight"], content["encoder.0.weight"].float())
+    assert not torch.equal(counting.weights["encoder.0.weight"], stored(tmp_path / "plain")["encoder.0.weight"])
+    assert torch.equal(counting.weights["decoder.0.weight"], stored(tmp_path / "plain")["decoder.0.weight"])
+    network = Gray()
+    load_weights(tmp_path / "half" / "best.safetensors", network, card["sha256"])
+    test = load_samples(open_dataset("mnist", small_root), "cpu")
+    assert card["test_score"] == evaluate(network, test, None, absolute_error) != plain["test_score"]
+    assert card["test_score"] == pytest.approx(plain["test_score"], rel=1e-2)
+    assert card["held_out_score"] == plain["held_out_score"]  # the log's, by which the epoch was chosen
+    assert card["recipe"]["halved"] == ["encoder."]
+
+
+def test_how_weights_are_stored_may_change_when_a_run_is_resumed(small_root: Path, tmp_path: Path) -> None:
+    assert AFTERWARDS == ("halved",)
+    interrupted(job_of(small_root, tmp_path / "out"), 2)
+    resumed = train(job_of(small_root, tmp_path / "out", HALVED), resume=True)
+    assert resumed["sha256"] == train(job_of(small_root, tmp_path / "whole", HALVED))["sha256"]
+    train(job_of(small_root, tmp_path / "out"), resume=True)
+    assert {value.dtype for value in stored(tmp_path / "out").values()} == {torch.float32}

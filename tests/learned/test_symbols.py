@@ -1,0 +1,193 @@
+"""Tables of many scales, and the writer and reader of symbols under them."""
+
+from __future__ import annotations
+
+import importlib
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codecbench.errors import BitstreamError, WeightsError
+from codecbench.learned import counting, entropy
+from codecbench.learned.contexts import LARGEST_SCALE, SCALES, SMALLEST_SCALE, Layout
+from codecbench.learned.levels import LEVELS
+from codecbench.learned.scales import Histograms, Tables, logistic_tables
+from codecbench.learned.symbols import Reader, Writer
+
+TABLES = logistic_tables()
+
+
+def scale(number: int) -> float:
+    return SMALLEST_SCALE * (LARGEST_SCALE / SMALLEST_SCALE) ** (number / (SCALES - 1))
+
+
+def drawn(seed: int, images: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scales and numbers that are distributed by them."""
+    rng = np.random.default_rng(seed)
+    index = rng.integers(0, SCALES, (images, size))
+    numbers = rng.logistic(0, np.vectorize(scale)(index))
+    return torch.from_numpy(index), torch.from_numpy(numbers)
+
+
+def test_logistic_tables() -> None:
+    assert len(TABLES.counts) == SCALES
+    for number in (0, 1, 20, 40, SCALES - 1):
+        row, radius = TABLES.counts[number], TABLES.radius[number]
+        assert len(row) == 2 * radius + 1
+        assert row.min() >= 1
+        assert row.sum() == entropy.MAX_TOTAL
+        assert np.array_equal(row, row[::-1])
+        edges = (np.arange(-radius, radius + 2) - 0.5) / scale(number)
+        chances = np.diff(0.5 + 0.5 * np.tanh(edges / 2))
+        assert np.abs(row / row.sum() - chances).max() < 4e-3
+        assert (
+            -(chances * np.log2(row / row.sum())).sum() < -(chances * np.log2(np.maximum(chances, 1e-30))).sum() + 6e-3
+        )
+
+
+def test_tables_are_integers_of_a_kind() -> None:
+    """Pinned: other machines must compute these very numbers."""
+    assert TABLES.counts[0].tolist()[37:44] == [1, 1, 252, 1047994, 252, 1, 1]
+    assert [int(row[len(row) // 2]) for row in TABLES.counts[20:64:14]] == [447112, 101162, 21694, 5244]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.lists(st.integers(1, 60), min_size=1, max_size=4))
+def test_symbols_come_back(seed: int, images: int, sizes: list[int]) -> None:
+    writer, groups = Writer(TABLES), [drawn(seed + i, images, size) for i, size in enumerate(sizes)]
+    written = [writer(*group) for group in groups]
+    streams = writer.streams()
+    reader = Reader(TABLES, streams, "it")
+    for (index, numbers), symbols in zip(groups, written, strict=True):
+        assert torch.equal(reader(index, None), symbols)
+        assert torch.equal(symbols, numbers.round().long())
+    reader.finish()
+    bits = writer.bits()
+    assert (np.array([len(stream) for stream in streams]) * 8 >= bits - 0.1).all()
+    assert (np.array([len(stream) for stream in streams]) * 8 < bits * 1.0001 + 16).all()
+
+
+def test_numbers_beyond_the_tables_are_clipped() -> None:
+    index = torch.tensor([[0, 0, 0, SCALES - 1, 5]])
+    numbers = torch.tensor([[1e30, -1e30, math.nan, 1e5, math.inf]], dtype=torch.float64)
+    for slope in (0.0, 0.1):
+        writer = Writer(TABLES, slope)
+        symbols = writer(index, numbers)
+        reader = Reader(TABLES, writer.streams(), "it")
+        assert torch.equal(reader(index, None), symbols)
+        assert symbols[0, 3] == TABLES.radius[-1]
+
+
+def test_a_slope_trades_error_for_bits() -> None:
+    index, numbers = drawn(1, 4, 3000)
+    index = index % 20
+    found = []
+    for slope in (0.0, 0.05, 0.15):
+        writer = Writer(TABLES, slope)
+        symbols = writer(index, numbers)
+        error = ((symbols - numbers.clamp(-40, 40)) ** 2).mean().item()
+        found.append((writer.bits().mean(), error, 3000 * error + slope * writer.bits().mean()))
+        nearest = Writer(TABLES)
+        plain = ((nearest(index, numbers) - numbers.clamp(-40, 40)) ** 2).mean().item()
+        assert found[-1][2] <= 3000 * plain + slope * nearest.bits().mean() + 1e-6
+    bits, errors, _ = zip(*found, strict=True)
+    assert bits[0] > bits[1] > bits[2]
+    assert errors[0] < errors[1] < errors[2]
+
+
+def test_altered_streams() -> None:
+    index, numbers = drawn(2, 1, 400)
+    writer = Writer(TABLES)
+    symbols = writer(index, numbers)
+    (stream,) = writer.streams()
+
+    def read(data: bytes) -> torch.Tensor:
+        reader = Reader(TABLES, [data], "it")
+        found = reader(index, None)
+        reader.finish()
+        return found
+
+    for end in range(len(stream)):
+        with pytest.raises(BitstreamError, match=r"^it: the stream('s bytes stand for no latent| was cut short)"):
+            read(stream[:end])
+    for data in (stream + b"\0", stream + b"\xff\xff"):
+        with pytest.raises(BitstreamError):
+            read(data)
+    for position in range(0, len(stream), 7):
+        altered = bytearray(stream)
+        altered[position] ^= 16
+        try:
+            found = read(bytes(altered))
+        except BitstreamError:
+            continue
+        assert not torch.equal(found, symbols)
+
+
+def test_a_short_stream_is_not_read_for_long() -> None:
+    index = torch.full((1, 5000), 40)
+    with pytest.raises(BitstreamError, match="cut short or altered"):
+        Reader(TABLES, [b"\x55" * 20], "it")(index, None)
+
+
+def test_counted_tables_fit_what_was_counted() -> None:
+    rng = np.random.default_rng(4)
+    symbols = rng.choice([-1, 0, 3], (50, 2000), p=[0.3, 0.5, 0.2]).astype(np.int32)
+    scales = np.full(symbols.shape, 25, np.uint8)
+    histograms = Histograms()
+    histograms.add(symbols, scales)
+    tables = histograms.tables(np.linspace(0.0, 0.07, LEVELS))
+    entropy_bits = -sum(p * math.log2(p) for p in (0.3, 0.5, 0.2))
+    assert tables.bits(symbols, scales).mean() / 2000 == pytest.approx(entropy_bits, rel=0.02)
+    for row, prior in zip(tables.counts, TABLES.counts, strict=True):
+        assert len(row) == len(prior)
+        assert row.min() >= 1
+        assert row.sum() == entropy.MAX_TOTAL
+    assert np.abs(tables.counts[3] - TABLES.counts[3]).max() < 100  # nothing was counted there
+    again = Tables.of(tables.tensors(), "it")
+    assert all(np.array_equal(*pair) for pair in zip(again.counts, tables.counts, strict=True))
+    assert again.slope(1.0) == 0.0
+    assert again.slope(1.5) == pytest.approx(0.005)
+    assert again.slope(LEVELS) == pytest.approx(0.07)
+
+
+def test_tables_of_the_weights() -> None:
+    shipped = TABLES.tensors()
+    assert Tables.of({}, "it") is TABLES
+    damaged = {
+        "counts, slopes expected, counts found": {"counts": shipped["counts"]},
+        "the wrong shapes": {**shipped, "slopes": shipped["slopes"][1:]},
+        "numbers out of range": {**shipped, "counts": shipped["counts"] - 1},
+        "hold numbers out of range": {**shipped, "slopes": shipped["slopes"] - 1},
+        "out of range": {**shipped, "slopes": shipped["slopes"] / 0},
+        "range; train": {**shipped, "counts": shipped["counts"] + 1},
+    }
+    for reason, tables in damaged.items():
+        with pytest.raises(WeightsError, match=f"it: .*{reason}"):
+            Tables.of(tables, "it")
+
+
+def test_counting_lowers_the_loss() -> None:
+    module = importlib.import_module("codecbench.codecs.rd_ae")
+    layout = Layout(slices=(4, 4), checkerboard=False, hidden=8, kernel=1, spread=(60.0, 6.0))
+    torch.manual_seed(0)
+    network = module.DigitsNetwork(layout, 8, 1).eval().requires_grad_(False)
+    rows, columns = torch.meshgrid(torch.arange(28), torch.arange(28), indexing="ij")
+    centres = torch.randint(6, 22, (96, 2, 1, 1), generator=torch.Generator().manual_seed(1))
+    images = 255 * torch.exp(-((rows - centres[:, 0]) ** 2 + (columns - centres[:, 1]) ** 2) / 40.0)
+    images = images[:, None].byte()
+
+    def weight(quality: float) -> float:
+        return 1e-3 * 4 ** (quality - 4)
+
+    tables = counting.count_tables(network, images[:64], weight)
+    assert tables.slopes.shape == (LEVELS,)
+    assert set(tables.slopes.tolist()) <= set(counting.SLOPES)
+    before, after = [], []
+    for quality in (1.0, 3.0, 5.0):
+        before += counting.losses(network, images[64:], quality, TABLES, [0.0], weight(quality))
+        after += counting.losses(network, images[64:], quality, tables, [tables.slope(quality)], weight(quality))
+    assert sum(after) < sum(before)
