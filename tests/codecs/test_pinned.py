@@ -48,6 +48,10 @@ SPECS = (
     "stl10_ae:latent=float16/int8,tiles=false/true",
     "cond_ae:size=8/32,labels=true/false,latent=int8",
     "cond_ae:size=8,labels=true/false,latent=float32",
+    "ar_lossless",
+    "rd_ae:quality=2.5/7.0,checksum=false/true",
+    "rd_ae:shape=28x28x1",
+    "res_lossless",
     "deflate:level=9,filter=none/sub/up/average/paeth/adaptive",
     "zstd:level=9,filter=none/adaptive",
     "brotli:quality=9,filter=none/adaptive",
@@ -97,7 +101,8 @@ def rewrite() -> None:
         cls = CODECS.get(spec.name)
         for settings in expand(spec, settings_of(cls)):
             codec = cls(**settings)
-            for shape in (*SHAPES, *([codec.image_shape] if codec.image_shape else [])):
+            fixed = codec.image_shape or getattr(codec, "fixed", {}).get(settings.get("shape"))
+            for shape in (*SHAPES, *([fixed] if fixed else [])):
                 if not takes(codec, shape):
                     continue
                 stream = codec.encode(sample_images(shape)[:1])[0]
