@@ -35,6 +35,8 @@ lint: setup
 	$(BIN)/mypy
 
 # Most tests wait for processes that they start, so a few at a time take little more than one.
+# One thread each: threads of several processes on the same cores spend their time waiting for one another.
+export OMP_NUM_THREADS ?= 1
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test: lint

@@ -46,7 +46,7 @@ def test_a_run_from_command_to_report(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("run --codecs jepg", "unknown codec 'jepg'; did you mean 'jpeg'? known: avif,"),
+        ("run --codecs jepg", "unknown codec 'jepg'; did you mean 'jpeg'? known: ar_lossless,"),
         ("run --codecs jpeg:quality=101", "quality=101 is not allowed; allowed: a whole number from 1 to 100"),
         ("run --codecs jpeg:qualty=1", "did you mean 'quality'"),
         ("run --codecs jpeg:quality=1..9:0", "the step must be a whole number above 0"),

@@ -150,7 +150,7 @@ import numpy as np
 from codecbench.registry import CODECS
 for name in sys.argv[1:]:
     cls = CODECS.get(name)
-    images = np.zeros((1, *cls.image_shape), np.uint8)
+    images = np.zeros((1, *(cls.image_shape or (9, 8, 3))), np.uint8)
     assert cls().decode(cls().encode(images)).shape == images.shape
 """
     call(environment, "-c", code, *learned, cwd=tmp_path)

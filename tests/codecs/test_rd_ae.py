@@ -53,7 +53,7 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder = tmp_path_factory.mktemp("weights")
     build = {
         "colour": functools.partial(RdAe.networks["colour"], COLOUR, narrow=8, wide=8, thin=8),
-        "digits": functools.partial(RdAe.networks["digits"], DIGITS, width=16),
+        "digits": functools.partial(RdAe.networks["digits"], DIGITS, thin=4, narrow=4, wide=16),
     }
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -302,4 +302,5 @@ def test_shipped_weights(shape, monkeypatch: pytest.MonkeyPatch) -> None:
         size = sum(map(len, streams))
         assert size > before
         before = size
-    assert np.abs(alone[0].astype(int) - some[0]).mean() < 10  # the smooth one, at the highest quality
+    known = 0 if shape[2] == 3 else 3  # the smooth image, or the black one: networks of digits know no smooth ones
+    assert np.abs(alone[known].astype(int) - some[known]).mean() < 10

@@ -174,7 +174,7 @@ def test_counting_lowers_the_loss() -> None:
     module = importlib.import_module("codecbench.codecs.rd_ae")
     layout = Layout(slices=(4, 4), checkerboard=False, hidden=8, kernel=1, spread=(60.0, 6.0))
     torch.manual_seed(0)
-    network = module.DigitsNetwork(layout, 8, 1).eval().requires_grad_(False)
+    network = module.DigitsNetwork(layout, 4, 4, 8).eval().requires_grad_(False)
     rows, columns = torch.meshgrid(torch.arange(28), torch.arange(28), indexing="ij")
     centres = torch.randint(6, 22, (96, 2, 1, 1), generator=torch.Generator().manual_seed(1))
     images = 255 * torch.exp(-((rows - centres[:, 0]) ** 2 + (columns - centres[:, 1]) ** 2) / 40.0)
