@@ -20,7 +20,7 @@ from codecbench.learned.chances import Chances
 from codecbench.learned.exact import ACTIVATION_BITS, ROWS, ExactLinear, WholeNetwork, on_grid
 from codecbench.learned.lanes import TOTAL, Reader, States, write
 from codecbench.learned.recipe import Network, Recipe, called
-from codecbench.learned.weights import card_path, shipped_network, weights_path
+from codecbench.learned.weights import shipped_network, weights_path, with_cards
 from codecbench.records import Shape
 from codecbench.registry import register_codec
 
@@ -220,8 +220,7 @@ class ArLossless(Codec):
     @classmethod
     def weight_files(cls) -> tuple[str, ...]:
         """The weights and their model card."""
-        path = weights_path(cls)
-        return str(path), str(card_path(path))
+        return with_cards(cls)
 
     @classmethod
     def versions(cls) -> dict[str, str]:

@@ -282,7 +282,7 @@ DIGITS_RECIPE = Recipe(
     dataset="mnist:split=train",
     test="mnist",
     held_out=2_000,
-    epochs=8,
+    epochs=16,
     batch_size=256,
     optimizer="muon",
     learning_rate=0.008,

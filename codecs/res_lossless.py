@@ -27,7 +27,7 @@ from codecbench.learned.lanes import PRECISION, split
 from codecbench.learned.mixtures import Mixtures
 from codecbench.learned.recipe import Network, Recipe, called
 from codecbench.learned.wavefront import Canvas
-from codecbench.learned.weights import shipped_network, weights_path
+from codecbench.learned.weights import shipped_network, weights_path, with_cards
 from codecbench.records import Shape
 from codecbench.varint import pack_numbers, unpack_numbers
 
@@ -389,8 +389,8 @@ class ResLossless(Codec):
 
     @classmethod
     def weight_files(cls) -> tuple[str, ...]:
-        """The network's."""
-        return (str(weights_path(cls)),)
+        """The weights and their model card."""
+        return with_cards(cls)
 
     def _coder(self, channels: int) -> PixelCoder:
         network = shipped_network(self.network, weights_path(type(self)), self.device)

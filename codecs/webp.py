@@ -45,11 +45,12 @@ class Webp(PillowCodec):
 
     @classmethod
     def default_points(cls, shape: Shape) -> list[dict[str, Value]]:
-        """Eleven lossy qualities, and lossless."""
-        curve: list[dict[str, Value]] = [
-            {"mode": "lossy", "quality": quality} for quality in (1, 5, 10, 20, 30, 40, 50, 60, 75, 85, 95)
+        """Eleven lossy qualities with libwebp's default effort and with its greatest, and lossless in the same way."""
+        qualities = (1, 5, 10, 20, 30, 40, 50, 60, 75, 85, 95)
+        curves: list[dict[str, Value]] = [
+            {"mode": "lossy", "quality": quality, "method": method} for method in (4, 6) for quality in qualities
         ]
-        return [*curve, {"mode": "lossless"}]
+        return [*curves, {"mode": "lossless"}, {"mode": "lossless", "quality": 100, "method": 6}]
 
     def options(self, gray: bool) -> dict[str, Any]:
         """What ``Image.save`` is told."""

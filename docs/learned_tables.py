@@ -96,11 +96,11 @@ def _curve(rows: Iterable[Row]) -> list[Row]:
 
 
 def _curves(rows: Iterable[Row]) -> list[list[Row]]:
-    """The lossy points of a codec, those with different chroma apart."""
+    """The lossy points of a codec, those with different chroma or effort apart."""
     curves: dict[str, list[Row]] = {}
     for row in _curve(rows):
-        chroma = [part for part in row["settings"].split(",") if part.startswith("subsampling=")]
-        curves.setdefault("".join(chroma), []).append(row)
+        kind = [part for part in row["settings"].split(",") if part.startswith(("subsampling=", "method="))]
+        curves.setdefault(",".join(kind), []).append(row)
     return list(curves.values())
 
 

@@ -16,7 +16,14 @@ from codecbench.learned import entropy, tiling
 from codecbench.learned.entropy import Symbols
 from codecbench.learned.latents import Classes, LatentCoder, Latents
 from codecbench.learned.recipe import Recipe
-from codecbench.learned.weights import card_path, has_tables, shipped_network, shipped_tables, weights_path
+from codecbench.learned.weights import (
+    card_path,
+    has_tables,
+    shipped_network,
+    shipped_tables,
+    weights_path,
+    with_cards,
+)
 from codecbench.records import Shape
 from codecbench.settings import Value
 from codecbench.varint import pack_numbers, unpack_numbers
@@ -102,8 +109,7 @@ class LatentCodec(FloatCodec):
     @classmethod
     def weight_files(cls) -> tuple[str, ...]:
         """The weights and their model card."""
-        paths = [weights_path(cls, variant) for variant in cls.networks or ("",)]
-        return tuple(str(file) for path in paths for file in (path, card_path(path)))
+        return with_cards(cls, cls.networks or ("",))
 
     @classmethod
     def versions(cls) -> dict[str, str]:

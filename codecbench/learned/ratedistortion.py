@@ -26,7 +26,7 @@ from codecbench.learned.levels import LEVELS, rounded
 from codecbench.learned.recipe import Recipe
 from codecbench.learned.scales import Tables, logistic_tables
 from codecbench.learned.symbols import Reader, Writer
-from codecbench.learned.weights import card_path, shipped_network, shipped_tables, weights_path
+from codecbench.learned.weights import shipped_network, shipped_tables, weights_path, with_cards
 from codecbench.records import Shape
 from codecbench.settings import Value
 from codecbench.varint import pack_numbers, unpack_numbers
@@ -143,8 +143,7 @@ class RateDistortionCodec(FloatCodec):
     @classmethod
     def weight_files(cls) -> tuple[str, ...]:
         """The weights and their model cards."""
-        paths = [weights_path(cls, variant) for variant in cls.networks]
-        return tuple(str(file) for path in paths for file in (path, card_path(path)))
+        return with_cards(cls, cls.networks)
 
     @classmethod
     def versions(cls) -> dict[str, str]:

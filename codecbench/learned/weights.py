@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,17 @@ def weights_path(cls: type, variant: str = "") -> Path:
 def card_path(weights: Path) -> Path:
     """Where the model card of a weight file lies."""
     return weights.with_suffix(".json")
+
+
+def with_cards(cls: type, variants: Iterable[str] = ("",)) -> tuple[str, ...]:
+    """Paths of a codec's weights and of their model cards, for ``weight_files``.
+
+    Args:
+        cls: the codec's class.
+        variants: of its networks, see :func:`weights_path`.
+    """
+    paths = [weights_path(cls, variant) for variant in variants]
+    return tuple(str(file) for path in paths for file in (path, card_path(path)))
 
 
 def read_card(weights: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import struct
 import zlib
 
@@ -144,15 +145,17 @@ def test_images_need_not_lie_contiguously(name):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_default_points_are_a_curve(name):
-    """A curve for each way to store chroma, which gray images have not."""
+    """A curve for each way to store chroma, which gray images have not, and for each effort of WebP."""
     points, gray = (CODECS.get(name).default_points((64, 64, channels)) for channels in (3, 1))
-    curves = {"jpeg": {"4:2:0", "4:4:4"}, "avif": {"4:2:0", "4:4:4"}}.get(name, {None})
-    assert {point.get("subsampling") for point in points if point.get("mode") != "lossless"} == curves
-    assert 8 <= len(gray) <= 12
-    assert 8 <= len(points) / len(curves) <= 12
+    chroma = {"jpeg": {"4:2:0", "4:4:4"}, "avif": {"4:2:0", "4:4:4"}}.get(name, {None})
+    efforts = {4, 6} if name == "webp" else {None}
+    curves = [(point.get("subsampling"), point.get("method")) for point in points if point.get("mode") != "lossless"]
+    assert set(curves) == set(itertools.product(chroma, efforts))
+    assert 8 <= len(gray) / len(efforts) <= 12
+    assert 8 <= len(points) / len(set(curves)) <= 12
     assert len({make(name, **point) for point in points}) == len(points)
     exact = [make(name, **point).lossless for point in points]
-    assert sum(exact) == {"jpeg": 0, "avif": 1, "webp": 1, "jpeg2000": 1, "png": 9}[name]
+    assert sum(exact) == {"jpeg": 0, "avif": 1, "webp": 2, "jpeg2000": 1, "png": 9}[name]
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -1,0 +1,281 @@
+"""The streams of ``rd_ae`` at low rates, restored to look like originals rather than to lie nearest to them."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from codecbench import register_codec, setting
+from codecbench.codec import format_shape
+from codecbench.errors import UnsupportedImageError, WeightsError
+from codecbench.learned.adversarial import FeatureNetwork, PatchDiscriminator, adversarial_losses, feature_distance
+from codecbench.learned.augment import Chain, RandomColour, RandomCropFlip
+from codecbench.learned.ratedistortion import ANY, RateDistortionCodec, RateDistortionNetwork
+from codecbench.learned.recipe import Network, Recipe, called
+from codecbench.learned.scales import Tables
+from codecbench.learned.weights import card_path, shipped_network, shipped_tables, weights_path
+from codecbench.records import Shape
+
+from .rd_ae import ColourNetwork, RdAe
+
+FIXED: dict[str, Shape] = {"64x64x3": (64, 64, 3)}
+HIGHEST = 3.0
+"""The highest quality: above it the images of ``rd_ae`` are hardly smoothed."""
+CLASSES = 10
+BASE = "base"
+"""The table that names the entropy model for whose latents a synthesis was trained."""
+
+
+def rd_ae_network(device: str) -> RateDistortionNetwork:
+    """The network of ``rd_ae`` for colour images, as it is shipped.
+
+    Raises:
+        WeightsError: its weights are missing or damaged.
+    """
+    path = weights_path(RdAe, "colour")
+    network = shipped_network(RdAe.networks["colour"], path, device)
+    assert isinstance(network, RateDistortionNetwork)
+    return network
+
+
+def fingerprint(network: RateDistortionNetwork) -> bytes:
+    """SHA-256 of those parameters of a network's entropy model that decoders need: they decide what latents mean."""
+    found = hashlib.sha256()
+    told = {name: value for name, value in network.contexts.state_dict().items() if "analysis" not in name}
+    for name, value in sorted(told.items()):
+        found.update(name.encode() + value.float().cpu().numpy().astype("<f4").tobytes())
+    return found.digest()
+
+
+class PerceptualNetwork(RateDistortionNetwork):
+    """A synthesis of its own, and in training its discriminator; all else is that of ``rd_ae``, and is not changed."""
+
+    def __init__(self, build: Callable[[], RateDistortionNetwork] = ColourNetwork, width: int = 64) -> None:
+        super().__init__()
+        network = build()
+        self.synthesis, self.back = network.synthesis, network.back
+        self.discriminator = PatchDiscriminator(network.channels, network.contexts.layout.channels, width)
+
+    def forward(self, images: torch.Tensor, quality: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Reconstructions (N, 3, H, W) and the latents that they were restored from."""
+        base = rd_ae_network(images.device.type)
+        with torch.no_grad():
+            latents, _ = base.contexts(base.analyse(images, quality), quality)
+        return self.synthesise(latents, quality), latents
+
+
+class _Joined(RateDistortionNetwork):
+    """Analysis and entropy model of one network, synthesis of another."""
+
+    channels = ColourNetwork.channels
+    stride = ColourNetwork.stride
+    unit = ColourNetwork.unit
+
+    def __init__(self, base: RateDistortionNetwork, tuned: PerceptualNetwork):
+        super().__init__()
+        self.analysis, self.forth, self.contexts = base.analysis, base.forth, base.contexts
+        self.synthesis, self.back = tuned.synthesis, tuned.back
+
+
+@functools.lru_cache(maxsize=4)
+def _joined(base: RateDistortionNetwork, tuned: PerceptualNetwork, path: Path) -> RateDistortionNetwork:
+    trained_for = shipped_tables(path).get(BASE)
+    if trained_for is None or bytes(trained_for.to(torch.uint8).tolist()) != fingerprint(base):
+        other = "the weights of rd_ae are not those that these were trained for"
+        raise WeightsError(f"{path}: {other}; `codecbench train gan_ae` makes new ones")
+    return _Joined(base, tuned).eval()
+
+
+def from_rd_ae(network: nn.Module, images: torch.Tensor) -> None:
+    """Starts the synthesis as that of ``rd_ae``."""
+    assert isinstance(network, PerceptualNetwork)
+    base = rd_ae_network(images.device.type)
+    network.synthesis.load_state_dict(base.synthesis.state_dict())
+    network.back.load_state_dict(base.back.state_dict())
+
+
+def _compare(images: torch.Tensor, restored: torch.Tensor) -> torch.Tensor:
+    """Distances (N,) between the features of images and of what became of them."""
+    path = weights_path(GanAe, "features")
+    network = shipped_network(GanAe.networks["features"], path, images.device.type)
+    assert isinstance(network, FeatureNetwork)
+    return feature_distance(network, images, restored)
+
+
+@dataclass(frozen=True)
+class Perceptual:
+    """Squared error, distance of features and doubt of the discriminator, at qualities drawn at random, one an image.
+
+    Attributes:
+        error: what a unit of squared error on the 0–255 scale counts for.
+        features: the same for a unit of the distance of features.
+        doubt: the same for a nat of the discriminator's.
+    """
+
+    error: float
+    features: float
+    doubt: float
+
+    def __call__(self, network: Network, images: torch.Tensor) -> torch.Tensor:
+        """The loss of synthesis and discriminator together; each has its part alone."""
+        quality = 1 + (HIGHEST - 1) * torch.rand(len(images)).to(images.device)
+        restored, latents = network(images, quality)
+        restored = restored.float()
+        error = (restored - images).square().mean() * 255**2
+        discriminator: nn.Module = network.discriminator  # type: ignore[attr-defined]
+        fooling, telling = adversarial_losses(discriminator, images, restored, latents)
+        apart = _compare(images, restored).mean()
+        loss: torch.Tensor = self.error * error + self.features * apart + self.doubt * fooling + telling
+        return loss
+
+
+@called("distance of features")
+def across_qualities(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Distances (N,) between the features of images and of those restored, at three qualities in turn."""
+    quality = 1.0 + torch.arange(len(images), device=images.device) % int(HIGHEST)
+    restored, _ = network(images, quality)
+    return _compare(images, restored.float().clamp(0, 1))
+
+
+def classes_told(network: Network, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of classes, in nats, against labels smoothed by a tenth."""
+    loss: torch.Tensor = F.cross_entropy(network(images).float(), labels, label_smoothing=0.1)
+    return loss
+
+
+@called("share of wrong classes")
+def wrong_classes(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """1 for an image whose class is not told right, else 0: (N,)."""
+    told: torch.Tensor = network(images).argmax(1)
+    return (told != labels).double()
+
+
+AUGMENT = Chain((RandomCropFlip(64, 64), RandomColour()))
+
+TUNE = Recipe(
+    dataset="stl10:split=train,crop=none",
+    test="stl10",
+    held_out=400,
+    epochs=5,
+    batch_size=16,
+    learning_rate=3e-4,
+    augment=AUGMENT,
+    crop=(64, 64),
+    loss=Perceptual(error=0.002, features=1.0, doubt=0.15),
+    score=across_qualities,
+    start=from_rd_ae,
+    halved=("synthesis", "back", "discriminator"),
+    bfloat16=True,
+    channels_last=True,
+)
+
+
+def _classifier(variant: str, seed: int) -> Recipe:
+    """The recipe of one of the two classifiers, which differ in their seed alone: start, hold-out, order and crops."""
+    return Recipe(
+        dataset="stl10:split=train,crop=none",
+        test="stl10:split=train",  # the test labels are not needed for anything else, and need not be there
+        held_out=500,
+        epochs=4,
+        passes=4,
+        batch_size=64,
+        optimizer="muon",
+        learning_rate=0.02,
+        vector_learning_rate_scale=0.2,
+        augment=AUGMENT,
+        crop=(64, 64),
+        loss=classes_told,
+        score=wrong_classes,
+        halved=("stages", "head"),
+        labels=True,
+        variant=variant,
+        bfloat16=True,
+        channels_last=True,
+        seed=seed,
+    )
+
+
+@register_codec
+@dataclass(frozen=True)
+class GanAe(RateDistortionCodec):
+    """The streams of ``rd_ae`` for colour images, restored by a synthesis that a discriminator trained with.
+
+    Needs the weights of ``rd_ae`` beside its own.
+    """
+
+    trained_on: ClassVar[tuple[str, ...]] = ("stl10",)
+    fixed: ClassVar[Mapping[str, Shape]] = FIXED
+    network: ClassVar[Callable[[], PerceptualNetwork]] = PerceptualNetwork
+    networks: ClassVar[Mapping[str, Callable[[], nn.Module]]] = {  # type: ignore[assignment]
+        "features": functools.partial(FeatureNetwork, CLASSES),
+        "judge": functools.partial(FeatureNetwork, CLASSES),
+    }
+    recipes: ClassVar[dict[str, Recipe]] = {
+        "tune": TUNE,
+        "features": _classifier("features", 0),
+        "judge": _classifier("judge", 1),
+    }
+    made_of: ClassVar[tuple[str, ...]] = (*RateDistortionCodec.made_of, "codecbench.codecs.rd_ae")
+
+    quality: float = setting(
+        2.0, low=1.0, high=HIGHEST, sweep=(1.0, 2.0, 3.0), help="that of rd_ae, whose streams these are"
+    )
+    shape: str = setting(ANY, choices=(ANY, *FIXED), help="a fixed one needs no header")
+    checksum: bool = setting(False, help="two bytes by which a decoder knows that its latents are the encoder's")
+
+    @property
+    def variant(self) -> str:  # type: ignore[override]
+        """That of the network of ``rd_ae``."""
+        return "colour"
+
+    @classmethod
+    def weight_files(cls) -> tuple[str, ...]:
+        """The weights of the synthesis and those of ``rd_ae``, with their model cards."""
+        paths = (weights_path(cls), weights_path(RdAe, "colour"))
+        return tuple(str(file) for path in paths for file in (path, card_path(path)))
+
+    @classmethod
+    def loss_weight(cls, network: RateDistortionNetwork, quality: float) -> float:
+        """λ of the network of ``rd_ae`` at a quality."""
+        return RdAe.loss_weight(network, quality)
+
+    @classmethod
+    def tables_for(cls, network: nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Which entropy model the synthesis was trained for, by its fingerprint; nothing for a classifier."""
+        if not isinstance(network, PerceptualNetwork):
+            return {}
+        return {BASE: torch.tensor(list(fingerprint(rd_ae_network(images.device.type))), dtype=torch.uint8)}
+
+    @classmethod
+    def judge_tables(
+        cls, network: nn.Module, tables: Mapping[str, torch.Tensor], images: torch.Tensor
+    ) -> dict[str, object]:
+        """Nothing: the streams are those of ``rd_ae``, whose card says how long they are."""
+        return {}
+
+    def check_shape(self, shape: Shape) -> None:
+        """Takes any colour image, or the one shape that ``shape`` names.
+
+        Raises:
+            UnsupportedImageError: any other.
+        """
+        super().check_shape(shape)
+        if shape[2] != ColourNetwork.channels:
+            raise UnsupportedImageError(f"{self.name} takes colour images, not {format_shape(shape)}")
+
+    def _network(self) -> RateDistortionNetwork:
+        path = weights_path(type(self))
+        tuned = shipped_network(type(self).network, path, self.device)
+        assert isinstance(tuned, PerceptualNetwork)
+        return _joined(rd_ae_network(self.device), tuned, path)
+
+    def _tables(self) -> Tables:
+        return RdAe(shape=self.shape).on(self.device)._tables()

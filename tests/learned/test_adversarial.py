@@ -1,0 +1,136 @@
+"""Who gets which gradients in the adversarial game, and distances between features by cases that can be reckoned."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import sqrtm
+
+from codecbench.errors import ContractError
+from codecbench.learned.adversarial import (
+    FeatureNetwork,
+    PatchDiscriminator,
+    adversarial_losses,
+    feature_distance,
+    frechet_distance,
+)
+
+
+@pytest.fixture
+def discriminator() -> PatchDiscriminator:
+    torch.manual_seed(0)
+    return PatchDiscriminator(3, 5, width=8, narrow=2)
+
+
+@pytest.fixture
+def classifier() -> FeatureNetwork:
+    torch.manual_seed(1)
+    return FeatureNetwork(7, widths=(4, 8, 8)).eval()
+
+
+def some(*shape: int, seed: int = 2) -> torch.Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+# ---- the game -------------------------------------------------------------------------------------------------------
+
+
+def test_patches(discriminator: PatchDiscriminator) -> None:
+    images, latents = some(2, 3, 64, 32), some(2, 5, 8, 4)
+    odds = discriminator(images, latents)
+    assert odds.shape == (2, 1, 16, 8)
+    changed = images.clone()
+    changed[:, :, :8, :8] = 0
+    touched = (discriminator(changed, latents) != odds).any(0)[0]
+    assert touched[0, 0]
+    assert not touched[8:].any()  # a patch is judged by what lies around it
+    assert (discriminator(images, 2 * latents) != odds).all()
+
+
+def test_each_side_has_gradients_of_its_own(discriminator: PatchDiscriminator) -> None:
+    images, latents = some(2, 3, 32, 32), some(2, 5, 4, 4)
+    restored = some(2, 3, 32, 32, seed=3).requires_grad_()
+    fooling, telling = adversarial_losses(discriminator, images, restored, latents)
+    parameters = list(discriminator.parameters())
+    assert torch.autograd.grad(fooling, restored, retain_graph=True)[0].abs().sum() > 0
+    assert torch.autograd.grad(fooling, parameters, retain_graph=True, allow_unused=True) == (None,) * len(parameters)
+    assert torch.autograd.grad(telling, restored, retain_graph=True, allow_unused=True) == (None,)
+    assert all(grad.abs().sum() > 0 for grad in torch.autograd.grad(telling, parameters))
+
+
+def test_who_knows_nothing_pays_a_bit(discriminator: PatchDiscriminator) -> None:
+    for parameter in discriminator.layers[-1].parameters():
+        torch.nn.init.zeros_(parameter)
+    losses = adversarial_losses(discriminator, some(2, 3, 32, 32), some(2, 3, 32, 32, seed=3), some(2, 5, 4, 4))
+    assert [loss.item() for loss in losses] == pytest.approx([math.log(2)] * 2)
+
+
+def test_the_discriminator_learns_and_is_fooled(discriminator: PatchDiscriminator) -> None:
+    images, latents = some(4, 3, 32, 32), some(4, 5, 4, 4)
+    restored = torch.full_like(images, 0.5).requires_grad_()
+    learner = torch.optim.Adam(discriminator.parameters(), lr=3e-3)
+    for _ in range(30):
+        learner.zero_grad()
+        told = adversarial_losses(discriminator, images, restored, latents)[1]
+        told.backward()
+        learner.step()
+    assert told < 0.3
+    before = adversarial_losses(discriminator, images, restored, latents)[0]
+    (slope,) = torch.autograd.grad(before, restored)
+    better = (restored - 0.1 * slope.sign()).detach()
+    assert adversarial_losses(discriminator, images, better, latents)[0] < before
+
+
+# ---- features -------------------------------------------------------------------------------------------------------
+
+
+def test_features(classifier: FeatureNetwork) -> None:
+    images = some(3, 3, 64, 64)
+    assert [tuple(found.shape) for found in classifier.maps(images)] == [(3, 4, 32, 32), (3, 8, 16, 16), (3, 8, 8, 8)]
+    assert classifier.features(images).shape == (3, 8)
+    assert torch.equal(classifier(images), classifier.head(classifier.features(images)))
+
+
+def test_distance_of_features(classifier: FeatureNetwork) -> None:
+    images = some(3, 3, 64, 64).requires_grad_()
+    assert feature_distance(classifier, images, images.detach()).abs().max() == 0
+    moved = [(images + size * some(3, 3, 64, 64, seed=4)).detach().requires_grad_() for size in (0.02, 0.1, 0.5)]
+    apart = [feature_distance(classifier, images, other) for other in moved]
+    assert apart[0].shape == (3,)
+    assert (apart[0] > 0).all()
+    assert (apart[0] < apart[1]).all()
+    assert (apart[1] < apart[2]).all()
+    assert (apart[2] <= 4).all()
+    apart[1].sum().backward()
+    assert images.grad is None
+    assert moved[1].grad is not None
+
+
+def test_frechet_distance_of_numbers() -> None:
+    one, other = np.array([[-1.0], [1.0], [-1.0], [1.0]]), np.array([[2.0], [8.0]])
+    spread, wider = math.sqrt(4 / 3), math.sqrt(18)
+    assert frechet_distance(one, other) == pytest.approx(5**2 + (wider - spread) ** 2)
+
+
+def test_frechet_distance_of_vectors() -> None:
+    rng = np.random.default_rng(0)
+    one = rng.normal(size=(200, 6)) @ rng.normal(size=(6, 6))
+    other = rng.normal(size=(150, 6)) @ rng.normal(size=(6, 6)) + 0.3
+    first, second = np.cov(one, rowvar=False), np.cov(other, rowvar=False)
+    expected = np.square(one.mean(0) - other.mean(0)).sum()
+    expected += np.trace(first + second - 2 * np.real(sqrtm(first @ second)))
+    assert frechet_distance(one, other) == pytest.approx(expected, rel=1e-9)
+    assert frechet_distance(other, one) == pytest.approx(expected, rel=1e-9)
+    assert frechet_distance(one, one) == pytest.approx(0, abs=1e-6)
+    assert frechet_distance(one, one + np.array([3, 0, 4, 0, 0, 0])) == pytest.approx(25)
+    few = one[:4]  # fewer vectors than numbers in each: the covariance is singular
+    assert frechet_distance(few, few) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("shapes", [((5,), (5,)), ((5, 2), (5, 3)), ((1, 2), (5, 2))], ids=str)
+def test_frechet_distance_of_what_is_no_set(shapes) -> None:
+    with pytest.raises(ContractError, match=r"^two sets of 2 or more vectors of one length are compared; got "):
+        frechet_distance(*(np.zeros(shape) for shape in shapes))
