@@ -263,7 +263,7 @@ class ArLossless(Codec):
         return np.concatenate(parts)
 
     def container_bytes(self, bitstream: bytes) -> int:
-        """None: a stream has no header."""
+        """0: a stream has no header."""
         return 0
 
     def estimate_bits(self, images: Images) -> npt.NDArray[np.float64]:

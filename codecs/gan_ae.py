@@ -21,7 +21,7 @@ from codecbench.learned.augment import Chain, RandomColour, RandomCropFlip
 from codecbench.learned.ratedistortion import ANY, RateDistortionCodec, RateDistortionNetwork
 from codecbench.learned.recipe import Network, Recipe, called
 from codecbench.learned.scales import Tables
-from codecbench.learned.weights import card_path, shipped_network, shipped_tables, weights_path
+from codecbench.learned.weights import shipped_network, shipped_tables, weights_path, with_cards
 from codecbench.records import Shape
 
 from .rd_ae import ColourNetwork, RdAe
@@ -30,6 +30,8 @@ FIXED: dict[str, Shape] = {"64x64x3": (64, 64, 3)}
 HIGHEST = 3.0
 """The highest quality: above it the images of ``rd_ae`` are hardly smoothed."""
 CLASSES = 10
+LARGEST_MOVE = 16
+"""One of so many rows and columns is where the features' grid begins in a training step."""
 BASE = "base"
 """The table that names the entropy model for whose latents a synthesis was trained."""
 
@@ -110,6 +112,15 @@ def _compare(images: torch.Tensor, restored: torch.Tensor) -> torch.Tensor:
     return feature_distance(network, images, restored)
 
 
+def _moved(*pairs: torch.Tensor) -> list[torch.Tensor]:
+    """Images (N, C, H, W), all turned about by the same random number of rows and columns.
+
+    The stages of a classifier skip every other place. Were it always the same one, a pattern there would please them.
+    """
+    rows, columns = torch.randint(0, LARGEST_MOVE, (2,)).tolist()
+    return [images.roll((rows, columns), (2, 3)) for images in pairs]
+
+
 @dataclass(frozen=True)
 class Perceptual:
     """Squared error, distance of features and doubt of the discriminator, at qualities drawn at random, one an image.
@@ -132,7 +143,7 @@ class Perceptual:
         error = (restored - images).square().mean() * 255**2
         discriminator: nn.Module = network.discriminator  # type: ignore[attr-defined]
         fooling, telling = adversarial_losses(discriminator, images, restored, latents)
-        apart = _compare(images, restored).mean()
+        apart = _compare(*_moved(images, restored)).mean()
         loss: torch.Tensor = self.error * error + self.features * apart + self.doubt * fooling + telling
         return loss
 
@@ -169,7 +180,7 @@ TUNE = Recipe(
     learning_rate=3e-4,
     augment=AUGMENT,
     crop=(64, 64),
-    loss=Perceptual(error=0.002, features=1.0, doubt=0.15),
+    loss=Perceptual(error=0.002, features=0.5, doubt=0.5),
     score=across_qualities,
     start=from_rd_ae,
     halved=("synthesis", "back", "discriminator"),
@@ -239,8 +250,7 @@ class GanAe(RateDistortionCodec):
     @classmethod
     def weight_files(cls) -> tuple[str, ...]:
         """The weights of the synthesis and those of ``rd_ae``, with their model cards."""
-        paths = (weights_path(cls), weights_path(RdAe, "colour"))
-        return tuple(str(file) for path in paths for file in (path, card_path(path)))
+        return (*with_cards(cls), *with_cards(RdAe, ("colour",)))
 
     @classmethod
     def loss_weight(cls, network: RateDistortionNetwork, quality: float) -> float:

@@ -19,7 +19,7 @@ from torch import nn
 
 from codecbench import Codec, register_codec
 from codecbench.codec import MAX_PIXELS, Images, format_shape
-from codecbench.errors import BitstreamError
+from codecbench.errors import BitstreamError, UnsupportedImageError
 from codecbench.learned import wavefront
 from codecbench.learned.augment import Chain, RandomColour, RandomCropFlip, RandomFlat, RandomZoom
 from codecbench.learned.exact import ACTIVATION_BITS, ExactResidual, WholeNetwork
@@ -41,6 +41,8 @@ WINDOW = (
 )
 """Rows and columns of the neighbours from the pixel; all lie on earlier lines ``column + 3·row`` of the wavefront."""
 SLANT = 3
+MOST_LINES = 1 << 17
+"""Longer images, which are thin ones, take too long: a line takes its time, however few pixels it has."""
 TOP, LEFT, RIGHT = 5, 6, 5
 """How far the window reaches; pixels so near to a border are marked."""
 MARKS = TOP + LEFT + RIGHT
@@ -315,9 +317,15 @@ def unpack_header(bitstream: bytes, owner: str) -> tuple[Shape, int]:
     else:
         (height, width), size = unpack_numbers(bitstream[1:], 2, owner)
         shape, size = (height, width // 2, 1 if width % 2 else 3), size + 1
-    if not 1 <= shape[0] * shape[1] <= MAX_PIXELS or pack_header(shape) != bitstream[:size]:
+    possible = 1 <= shape[0] * shape[1] <= MAX_PIXELS and _lines(shape) <= MOST_LINES
+    if not possible or pack_header(shape) != bitstream[:size]:
         raise BitstreamError(f"{owner}: the header tells of no image ({format_shape(shape)})")
     return shape, size
+
+
+def _lines(shape: Shape) -> int:
+    """In how many lines an image is decoded."""
+    return shape[1] + SLANT * shape[0]
 
 
 @register_codec
@@ -335,6 +343,7 @@ class ResLossless(Codec):
         "codecbench.learned.lanes",
         "codecbench.learned.mixtures",
         "codecbench.learned.wavefront",
+        "codecbench.varint",
     )
     network: ClassVar = ResidualNetwork
     recipes: ClassVar = RECIPES
@@ -343,6 +352,17 @@ class ResLossless(Codec):
     def lossless(self) -> bool:
         """Every pixel comes back."""
         return True
+
+    def check_shape(self, shape: Shape) -> None:
+        """Takes gray and RGB images.
+
+        Raises:
+            UnsupportedImageError: any other, and one of more than ``MOST_LINES`` lines.
+        """
+        super().check_shape(shape)
+        if _lines(shape) > MOST_LINES:
+            limit = f"width + {SLANT}·height may be {MOST_LINES:,} at most"
+            raise UnsupportedImageError(f"{self.name}: {format_shape(shape)} is too long an image; {limit}")
 
     def encode(self, images: Images) -> list[bytes]:
         """Compresses a batch; images do not depend on one another."""

@@ -14,7 +14,7 @@ import functools
 
 import torch
 
-from codecbench.learned.exact import ACTIVATION_BITS
+from codecbench.learned.exact import ACTIVATION_BITS, decimals
 from codecbench.learned.lanes import TOTAL
 
 GROUP = 16
@@ -32,8 +32,7 @@ _EXPONENT_BITS = 96  # of the fixed-point numbers that the table is made with
 def exponentials() -> tuple[int, ...]:
     """2**``WEIGHT_BITS`` · e**(−d / 2**``ACTIVATION_BITS``) for d = 0, 1, … to the first 0, rounded."""
     unit = 1 << _EXPONENT_BITS
-    with decimal.localcontext() as context:
-        context.prec = 60
+    with decimals(60):
         ratio = int((decimal.Decimal(-1) / (1 << ACTIVATION_BITS)).exp() * unit)
     found: list[int] = []
     power, shift = unit, _EXPONENT_BITS - WEIGHT_BITS

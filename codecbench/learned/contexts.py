@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from codecbench.learned.exact import ACTIVATION_BITS, LARGEST, ExactConv2d, on_grid
+from codecbench.learned.exact import ACTIVATION_BITS, LARGEST, ExactConv2d, decimals, on_grid
 from codecbench.learned.levels import Levels, exact_exp
 
 SCALES = 64
@@ -277,7 +277,7 @@ _LINE_BITS = 20
 @functools.cache
 def _index_line() -> tuple[float, float]:
     """Integers a and b: index = floor((a · logarithm · 2**10 + b) / 2**20)."""
-    with decimal.localcontext(prec=40):
+    with decimals(40):
         low, high = (decimal.Decimal(str(scale)).ln() for scale in (SMALLEST_SCALE, LARGEST_SCALE))
         per_unit = (SCALES - 1) / (high - low) * 2**_LINE_BITS
         factor, offset = per_unit / 2**ACTIVATION_BITS, decimal.Decimal(2) ** (_LINE_BITS - 1) - low * per_unit

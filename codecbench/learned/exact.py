@@ -13,8 +13,10 @@ fine. ``exact`` is for inference: no gradients.
 
 from __future__ import annotations
 
+import decimal
 import itertools
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +31,15 @@ ROWS = 512
 """How many inputs go through a :class:`WholeNetwork` at once, on a processor."""
 
 _SUMMABLE = 2.0 ** (53 - ACTIVATION_BITS - WEIGHT_BITS)
+
+
+def decimals(digits: int) -> AbstractContextManager[decimal.Context]:
+    """Decimal arithmetic of so many digits, whatever the caller's own settings: the same on every machine."""
+    traps = [decimal.InvalidOperation, decimal.DivisionByZero, decimal.Overflow]
+    context = decimal.Context(
+        prec=digits, rounding=decimal.ROUND_HALF_EVEN, Emin=-999_999, Emax=999_999, capitals=1, clamp=0, traps=traps
+    )
+    return decimal.localcontext(context)
 
 
 def on_grid(values: torch.Tensor) -> torch.Tensor:

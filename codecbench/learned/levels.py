@@ -12,7 +12,7 @@ import functools
 import torch
 from torch import nn
 
-from codecbench.learned.exact import ACTIVATION_BITS, on_grid
+from codecbench.learned.exact import ACTIVATION_BITS, decimals, on_grid
 
 LEVELS = 8
 STEPS = 64
@@ -81,6 +81,6 @@ def exact_exp(values: torch.Tensor) -> torch.Tensor:
 @functools.lru_cache(maxsize=1 << 14)
 def _exponential(unit: int) -> float:
     """exp(unit · 2**-10), rounded to a multiple of 2**-20."""
-    with decimal.localcontext(prec=40) as context:
+    with decimals(40) as context:
         exact = context.exp(decimal.Decimal(unit) / 2**ACTIVATION_BITS)
         return int((exact * 2**EXPONENTIAL_BITS).to_integral_value(decimal.ROUND_HALF_EVEN)) / 2.0**EXPONENTIAL_BITS

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from codecbench.learned.exact import decimals
 from codecbench.learned.lanes import TOTAL
 
 Floats = npt.NDArray[np.float64]
@@ -58,13 +59,14 @@ class Tables:
 @functools.cache
 def tables() -> Tables:
     """The tables; made once a process, in milliseconds, the same on every machine."""
-    base = float((Decimal(-1) / _STEPS).exp())
+    with decimals(28):
+        base = float((Decimal(-1) / _STEPS).exp())
+        half = float((Decimal(-1) / (2 * _STEPS)).exp())
+        places = range(int((MOST_SCALE - LEAST_SCALE) * _SCALE_STEPS) + 1)
+        slopes = [float((-Decimal(LEAST_SCALE) - Decimal(place) / _SCALE_STEPS).exp()) * _STEPS for place in places]
     powers = np.cumprod(np.concatenate([np.ones(1), np.full(_DEPTH * _STEPS, base)]))
-    half = float((Decimal(-1) / (2 * _STEPS)).exp())
     above = 1.0 / (1.0 + half * powers[:-1])
     logistic = np.concatenate([1.0 - above[::-1], above])
-    places = range(int((MOST_SCALE - LEAST_SCALE) * _SCALE_STEPS) + 1)
-    slopes = [float((-Decimal(LEAST_SCALE) - Decimal(place) / _SCALE_STEPS).exp()) * _STEPS for place in places]
     return Tables(*(np.rint(values * _GRAIN) / _GRAIN for values in (powers, logistic, np.array(slopes))))
 
 

@@ -42,6 +42,11 @@ BATCH_PIXELS = 1 << 17
 
 CHECKSUM_BYTES = 2
 
+FILL = 32
+"""Most that the ``unit`` of a network may be."""
+
+MOST_FILLED = 2 * MAX_PIXELS
+"""Most pixels that an image may have once it is filled, which thin ones are many times over."""
 
 SCALE = 8.0
 """How much latents are larger than coefficients of an orthonormal transform."""
@@ -113,7 +118,7 @@ class RateDistortionCodec(FloatCodec):
     Attributes:
         quality: from 1 to ``LEVELS``; rounded to 1/64.
         shape: ``any``, or a key of ``fixed``.
-        checksum: of the latents as decoders know them.
+        checksum: of the header, and of the latents as decoders know them.
         fixed: shapes that need no header, by the setting's value.
         networks: by ``variant``.
         variant: which of them the settings ask for.
@@ -163,7 +168,7 @@ class RateDistortionCodec(FloatCodec):
 
     @classmethod
     def tables_for(cls, network: RateDistortionNetwork, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Counts the symbols of training images; see :mod:`codecbench.learned.tables`."""
+        """Counts the symbols of training images; see :mod:`codecbench.learned.counting`."""
         from codecbench.learned import counting
 
         return counting.count_tables(network, images, functools.partial(cls.loss_weight, network)).tensors()
@@ -185,12 +190,14 @@ class RateDistortionCodec(FloatCodec):
         return told
 
     def check_shape(self, shape: Shape) -> None:
-        """Takes any gray or RGB image, or the one shape that ``shape`` names.
+        """Takes gray and RGB images, or the one shape that ``shape`` names.
 
         Raises:
-            UnsupportedImageError: any other.
+            UnsupportedImageError: any other, and an image so thin that filling it makes it far too large.
         """
         super().check_shape(shape)
+        if _filled(shape) > MOST_FILLED:
+            raise UnsupportedImageError(f"{self.name}: {format_shape(shape)} is too thin for so long an image")
         if self.shape != ANY and shape != self.fixed[self.shape]:
             taken, got = (format_shape(each) for each in (self.fixed[self.shape], shape))
             hint = "with shape=any it takes any size"
@@ -205,8 +212,7 @@ class RateDistortionCodec(FloatCodec):
         """
         height, width, channels = images.shape[1:]
         self.check_shape((height, width, channels))
-        header = pack_numbers((2 * height + (channels == 1), width)) if self.shape == ANY else b""
-        streams: list[bytes] = []
+        header, streams = self._packed((height, width, channels)), []
         for writer, sums in self._written(images):
             ends = [_checksum(crc) if self.checksum else b"" for crc in sums]
             streams += [header + stream + end for stream, end in zip(writer.streams(), ends, strict=True)]
@@ -233,7 +239,8 @@ class RateDistortionCodec(FloatCodec):
         self._check_lengths(payloads, shape)
         images = np.empty((len(bitstreams), *shape), np.float32)
         for part in self._parts(len(bitstreams), shape):
-            reader, sums = Reader(self._tables(), payloads[part], self.name), [0] * (part.stop - part.start)
+            reader = Reader(self._tables(), payloads[part], self.name)
+            sums = [zlib.crc32(self._packed(shape))] * (part.stop - part.start)
             for block in self._blocks(shape):
                 latents = self._code(reader, block, len(sums))
                 sums = _summed(sums, latents)
@@ -257,7 +264,8 @@ class RateDistortionCodec(FloatCodec):
         height, width, channels = images.shape[1:]
         shape, tables = (height, width, channels), self._tables()
         for part in self._parts(len(images), shape):
-            writer, sums = Writer(tables, tables.slope(rounded(self.quality))), [0] * (part.stop - part.start)
+            writer = Writer(tables, tables.slope(rounded(self.quality)))
+            sums = [zlib.crc32(self._packed(shape))] * (part.stop - part.start)
             for block in self._blocks(shape):
                 latents = self._latents(block.filled(images[part]))
                 sums = _summed(sums, self._code(writer, block, len(sums), latents))
@@ -269,7 +277,8 @@ class RateDistortionCodec(FloatCodec):
         """The latents of one block of some images as the decoder knows them, written or read on the way."""
         network = self._network()
         size = (count, block.height // network.stride, block.width // network.stride)
-        return network.contexts.code(coding, size, rounded(self.quality), latents)
+        with _full_precision():
+            return network.contexts.code(coding, size, rounded(self.quality), latents)
 
     @torch.inference_mode()
     def _latents(self, images: Images) -> torch.Tensor:
@@ -309,15 +318,22 @@ class RateDistortionCodec(FloatCodec):
             _TABLES[network] = Tables.of(shipped_tables(path), self.name)
         return _TABLES[network]
 
+    def _packed(self, shape: Shape) -> bytes:
+        """The header of an image."""
+        height, width, channels = shape
+        return pack_numbers((2 * height + (channels == 1), width)) if self.shape == ANY else b""
+
     def _header(self, bitstream: bytes) -> tuple[Shape, int]:
         """The shape of the image of a stream, and how many bytes tell it."""
         if self.shape != ANY:
             return self.fixed[self.shape], 0
         (doubled, width), start = unpack_numbers(bitstream, 2, self.name)
         height, gray = divmod(doubled, 2)
-        if min(height, width) < 1 or height * width > MAX_PIXELS:
-            raise BitstreamError(f"{self.name}: the header tells of an image of {format_shape((height, width))}")
-        return (height, width, 1 if gray else 3), start
+        shape = (height, width, 1 if gray else 3)
+        possible = 1 <= height * width <= MAX_PIXELS and _filled(shape) <= MOST_FILLED
+        if not possible or self._packed(shape) != bitstream[:start]:
+            raise BitstreamError(f"{self.name}: the header tells of no image ({format_shape((height, width))})")
+        return shape, start
 
     def _blocks(self, shape: Shape) -> list[Block]:
         return blocks(shape[0], shape[1], LARGEST_BLOCK, self._network().unit)
@@ -348,6 +364,12 @@ def _full_precision() -> Iterator[None]:
     """Convolutions in float32 on GPUs too, so that they restore the pixels that CPUs restore."""
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
         yield
+
+
+def _filled(shape: Shape) -> int:
+    """Pixels of an image once it is filled, at most."""
+    height, width = (-(-side // FILL) * FILL for side in shape[:2])
+    return height * width
 
 
 def _summed(sums: Sequence[int], latents: torch.Tensor) -> list[int]:

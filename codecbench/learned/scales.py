@@ -20,6 +20,7 @@ from codecbench.errors import WeightsError
 from codecbench.learned import entropy
 from codecbench.learned.contexts import LARGEST_SCALE, SCALES, SMALLEST_SCALE
 from codecbench.learned.entropy import Symbols
+from codecbench.learned.exact import decimals
 from codecbench.learned.levels import LEVELS
 
 Scales = npt.NDArray[np.uint8]
@@ -110,7 +111,7 @@ def logistic_tables() -> Tables:
 
 def _logistic(number: int) -> Counts:
     """Counts of the symbols -R to R at one scale; their sum is ``entropy.MAX_TOTAL``."""
-    with decimal.localcontext(prec=30):
+    with decimals(30):
         low, high = decimal.Decimal(str(SMALLEST_SCALE)), decimal.Decimal(str(LARGEST_SCALE))
         scale = low * (high / low) ** (decimal.Decimal(number) / (SCALES - 1))
         radius = max(LEAST_RADIUS, int(REACH * scale) + 1)
