@@ -17,8 +17,8 @@ SETS = SUMMARY.with_name("sets.csv")
 README = ROOT / "README.md"
 BEGIN, END = "<!-- reference-numbers -->", "<!-- /reference-numbers -->"
 TARGET_DB = 30.0
-LOSSY = ("jpeg", "webp", "avif", "jxl", "jpeg2000")
-LOSSLESS = ("png", "webp", "jxl", "jpegls", "jpeg2000")
+LOSSY = ("rd_ae", "jpeg", "webp", "avif", "jxl", "jpeg2000")
+LOSSLESS = ("res_lossless", "png", "webp", "jxl", "jpegls", "jpeg2000")
 KODAK = "folder:kodak"
 UNSTEADY = 0.25
 """As in codecbench/notes.py, which this script does without."""
@@ -43,10 +43,10 @@ def chosen(rows: list[Row]) -> dict[str, list[tuple[Row, str]]]:
         (lossy_ae, "32 floats"),
         (_point(mnist, "lossy_ae", "latent=int8,tiles=false"), "32 entropy-coded integers"),
         (_point(mnist, "svd", "rank=5"), "285 floats"),
-        *(_no_worse(mnist, codec, lossy_ae) for codec in ("jpeg", "webp", "avif", "jxl", "jpeg2000")),
+        *(_no_worse(mnist, codec, lossy_ae) for codec in LOSSY),
         (_point(mnist, "lossless_ae", ""), "784 floats, nearly lossless"),
         (_point(mnist, "svd", "rank=13"), "741 floats"),
-        *(_smallest_lossless(mnist, codec) for codec in LOSSLESS),
+        *(_smallest_lossless(mnist, codec) for codec in ("ar_lossless", *LOSSLESS)),
     ]
     near = [_nearest(stl10, codec) for codec in (*LOSSY, "svd")]
     crops = [

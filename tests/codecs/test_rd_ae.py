@@ -216,9 +216,9 @@ def test_gray_images_stay_gray() -> None:
     [
         (b"", "the stream is empty"),
         (b"\x80", "the header does not end within 1 bytes"),
-        (pack_numbers((0, 5)) + b"\1", "tells of an image of 0×5"),
-        (pack_numbers((1, 5)) + b"\1", "tells of an image of 0×5"),
-        (pack_numbers((2 * 6000, 6000)) + b"\1", "tells of an image of 6000×6000"),
+        (pack_numbers((0, 5)) + b"\1", r"tells of no image \(0×5\)"),
+        (pack_numbers((1, 5)) + b"\1", r"tells of no image \(0×5\)"),
+        (pack_numbers((2 * 6000, 6000)) + b"\1", r"tells of no image \(6000×6000\)"),
         (pack_numbers((2 * 5000, 5000)) + b"\1" * 20, r"takes \d+ bytes or more, not 20"),
         (pack_numbers((2 * 64, 64)) + b"\1" * 900, "was cut short or altered|stand for no latent"),
     ],
@@ -244,6 +244,31 @@ def test_refusals() -> None:
         RdAe(quality=8.5)
     with pytest.raises(SettingError, match="allowed: any, 64x64x3, 28x28x1"):
         RdAe(shape="64x64")
+
+
+def test_a_checksum_covers_the_header() -> None:
+    codec = RdAe(checksum=True)
+    for shape in ((64, 64, 3), (64, 64, 1)):
+        (stream,) = codec.encode(images(shape, 1))
+        start = codec.container_bytes(stream) - ratedistortion.CHECKSUM_BYTES
+        for numbers in ((2 * 63, 64), (2 * 64, 33), (2 * 64 + (shape[2] == 3), 64)):  # filled, all are as large
+            with pytest.raises(BitstreamError, match="checksum"):
+                codec.decode([pack_numbers(numbers) + stream[start:]])
+
+
+def test_a_header_is_written_in_one_way() -> None:
+    (stream,) = RdAe().encode(images((8, 8, 3), 1))
+    assert stream[:2] == bytes([16, 8])
+    with pytest.raises(BitstreamError, match="header"):
+        RdAe().decode([bytes([16 | 0x80, 0, 8]) + stream[2:]])
+
+
+def test_thin_images_are_refused_where_filling_makes_them_huge() -> None:
+    RdAe().check_shape((MAX_PIXELS // 16, 1, 3))
+    with pytest.raises(UnsupportedImageError, match="too thin"):
+        RdAe().check_shape((1, MAX_PIXELS, 3))
+    with pytest.raises(BitstreamError, match="tells of no image"):
+        RdAe().decode([pack_numbers((2 * MAX_PIXELS, 1)) + bytes(100)])
 
 
 def test_qualities_are_rounded() -> None:
@@ -302,5 +327,8 @@ def test_shipped_weights(shape, monkeypatch: pytest.MonkeyPatch) -> None:
         size = sum(map(len, streams))
         assert size > before
         before = size
+    if shape[2] == 3:  # rare symbols alone, hundreds of them
+        noise = np.random.default_rng(0).integers(0, 2, (1, 160, 160, 3), np.uint8) * 255
+        assert RdAe(quality=8.0).decode(RdAe(quality=8.0).encode(noise)).shape == noise.shape
     known = 0 if shape[2] == 3 else 3  # the smooth image, or the black one: networks of digits know no smooth ones
     assert np.abs(alone[known].astype(int) - some[known]).mean() < 10

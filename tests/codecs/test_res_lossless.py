@@ -175,7 +175,7 @@ def test_conformance_without_trained_weights(shape: tuple[int, int, int]) -> Non
 
 
 @pytest.mark.parametrize(
-    "shape", [(1, 1, 1), (127, 127, 1), (127, 127, 3), (128, 128, 3), (64, 63, 1), (1, 1 << 25, 3), (1 << 25, 1, 1)]
+    "shape", [(1, 1, 1), (127, 127, 1), (127, 127, 3), (128, 128, 3), (64, 63, 1), (1, 1 << 16, 3), (1 << 15, 9, 1)]
 )
 def test_headers(shape: tuple[int, int, int]) -> None:
     header = module.pack_header(shape)
@@ -197,6 +197,16 @@ def test_images_that_are_not_taken() -> None:
     for shape in ((1, 4, 4, 2), (1, 0, 4, 3)):
         with pytest.raises(UnsupportedImageError, match="takes gray or RGB images"):
             ResLossless().encode(np.zeros(shape, np.uint8))
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, (1 << 17) - 3), ((1 << 17) // 3, 2)])
+def test_images_of_too_many_lines_are_refused(height: int, width: int) -> None:
+    ResLossless().check_shape((height, width, 3))
+    shape = (height, width + 1, 3)
+    with pytest.raises(UnsupportedImageError, match="131,072 at most"):
+        ResLossless().check_shape(shape)
+    with pytest.raises(BitstreamError, match="tells of no image"):
+        ResLossless().decode([module.pack_header(shape) + bytes(1 << 14)])
 
 
 @pytest.mark.skipif(not weights_path(ResLossless).is_file(), reason="no trained weights here")

@@ -13,7 +13,7 @@ RECIPES = [
 ]
 
 
-@pytest.mark.parametrize(("codec", "name"), RECIPES, ids="-".join)
+@pytest.mark.parametrize(("codec", "name"), RECIPES)
 def test_cards_of_the_shipped_weights(codec: str, name: str) -> None:
     cls = CODECS.get(codec)
     recipe = cls.recipes[name]

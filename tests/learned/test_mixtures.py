@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import hashlib
 
 import numpy as np
@@ -31,6 +32,14 @@ def bounds_of_all(found: Mixtures) -> np.ndarray:
     ends = np.stack([start + count for start, count in pairs], 1)
     assert np.array_equal(starts[:, 1:], ends[:, :-1])
     return np.concatenate([starts, ends[:, -1:]], 1)
+
+
+def test_tables_do_not_depend_on_the_caller_s_decimals() -> None:
+    expected = mixtures.tables()
+    with decimal.localcontext(decimal.Context(prec=3, rounding=decimal.ROUND_UP, traps=[decimal.Inexact])):
+        found = mixtures.tables.__wrapped__()
+    for name in ("exponential", "logistic", "slopes"):
+        assert np.array_equal(getattr(found, name), getattr(expected, name))
 
 
 @pytest.mark.parametrize("spread", [0.1, 1.0, 30.0, 1e6])
