@@ -129,7 +129,7 @@ def choose_codecs(specs: str | Iterable[str], skip: Iterable[str] = ()) -> tuple
     """Resolves codec specs.
 
     Args:
-        specs: spec lists; ``all`` stands for every codec that can be imported.
+        specs: spec lists; ``all`` stands for every codec that can be imported, but for those that say ``on_request``.
         skip: names to leave out.
 
     Returns:
@@ -151,9 +151,12 @@ def choose_codecs(specs: str | Iterable[str], skip: Iterable[str] = ()) -> tuple
                 raise SpecError(f"'all' takes no settings: {raw.text!r}")
             for name in (name for name in names if name not in left_out):
                 try:
-                    choices.setdefault(name, CodecChoice(CODECS.get(name))).sweeps.append(None)
+                    cls = CODECS.get(name)
                 except PluginError as error:
                     notes.append(f"left out: {error}")
+                    continue
+                if not getattr(cls, "on_request", False):
+                    choices.setdefault(name, CodecChoice(cls)).sweeps.append(None)
         elif raw.name in left_out:
             continue
         else:

@@ -60,7 +60,7 @@ def run(
     """Measures codecs over datasets; goes on where an earlier, interrupted call stopped.
 
     Args:
-        codecs: codec specs (see ``codecbench.specs``); ``"all"`` for every codec there is.
+        codecs: codec specs (see ``codecbench.specs``); ``"all"`` for every codec but those on request.
         datasets: dataset specs; None for MNIST and STL-10, or embedded images where they are not on disk.
         images: images a dataset, chosen by ``seed``; None for all.
         out: the run folder; by default ``results/<datasets>-<images>`` below the current directory.

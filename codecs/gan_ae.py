@@ -222,6 +222,7 @@ class GanAe(RateDistortionCodec):
     Needs the weights of ``rd_ae`` beside its own.
     """
 
+    on_request: ClassVar[bool] = True  # docs/learned-codecs.md tells why
     trained_on: ClassVar[tuple[str, ...]] = ("stl10",)
     fixed: ClassVar[Mapping[str, Shape]] = FIXED
     network: ClassVar[Callable[[], PerceptualNetwork]] = PerceptualNetwork

@@ -36,10 +36,20 @@ def plan(codecs, datasets, data_dir, count=5, skip=()):
     return make_plan(choices, chosen, data_dir, count=count, seed=0, device_name="cpu", notes=notes)
 
 
+def choice_names(specs):
+    return [choice.name for choice in choose_codecs(specs)[0]]
+
+
 def test_all_stands_for_every_codec_and_skip_takes_away():
     choices, _ = choose_codecs("all", skip=["avif"])
-    assert [choice.name for choice in choices] == [name for name in CODECS.names() if name != "avif"]
+    assert [choice.name for choice in choices] == [name for name in CODECS.names() if name not in ("avif", "gan_ae")]
     assert not any(choice.named for choice in choices)
+
+
+def test_codecs_on_request_are_measured_when_they_are_named():
+    choices, _ = choose_codecs("gan_ae")
+    assert [choice.name for choice in choices] == ["gan_ae"]
+    assert choice_names("all,gan_ae") == sorted(CODECS.names(), key="gan_ae".__eq__)
 
 
 def test_one_codec_asked_for_twice_is_one_codec_with_both_sweeps(tmp_path):

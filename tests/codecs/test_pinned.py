@@ -51,6 +51,7 @@ SPECS = (
     "ar_lossless",
     "rd_ae:quality=2.5/7.0,checksum=false/true",
     "rd_ae:shape=28x28x1",
+    "gan_ae",
     "res_lossless",
     "deflate:level=9,filter=none/sub/up/average/paeth/adaptive",
     "zstd:level=9,filter=none/adaptive",
