@@ -149,6 +149,10 @@ def page(rows: list[list[Judged]], originals: Images, network: FeatureNetwork) -
     card = read_card(weights_path(CODECS.get("gan_ae"), "judge"))
     right = 100 * (1 - card["held_out_score"])
     lines = [
+        "# `gan_ae` beside `rd_ae` and classical codecs",
+        "",
+        "Made by `python docs/perceptual.py`; [learned-codecs.md](learned-codecs.md) tells what it means.",
+        "",
         f"{len(originals):,} test crops of STL-10. `gan_ae` and `rd_ae` decode the very same streams. The classifier "
         f"behind the features tells {right:.1f} % of the training images right that were held out from it; it took no "
         "part in the training of `gan_ae`. "
