@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from small_networks import Gray
 from torch import nn
 
 from codecbench import cli, setting
@@ -32,18 +33,6 @@ from codecbench.plan import open_dataset
 from codecbench.registry import file_sha256
 
 WORDS = "absolute error of a pixel"
-
-
-class Gray(nn.Module):
-    """A small autoencoder for 28×28 gray images."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder = nn.Sequential(nn.Conv2d(1, 4, 7, stride=7), nn.PReLU(4))
-        self.decoder = nn.Sequential(nn.ConvTranspose2d(4, 1, 7, stride=7), nn.Sigmoid())
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.decoder(self.encoder(images))
 
 
 @called(WORDS)

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 from small_data import marked_digits, write_labels, write_mnist
+from small_networks import Gray
 from torch import nn
 
 from codecbench import cli
@@ -35,18 +36,6 @@ from codecbench.learned.weights import weights_path
 from codecbench.registry import CODECS, file_sha256
 
 TIMINGS = ("images_per_s", "seconds")
-
-
-class Gray(nn.Module):
-    """A small autoencoder for 28×28 gray images."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder = nn.Sequential(nn.Conv2d(1, 4, 7, stride=7), nn.PReLU(4))
-        self.decoder = nn.Sequential(nn.ConvTranspose2d(4, 1, 7, stride=7), nn.Sigmoid())
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.decoder(self.encoder(images))
 
 
 class Noisy(Gray):
