@@ -77,14 +77,23 @@ def _between(curve: list[Row], mse: float) -> float:
 
 def crops(rows: list[Row]) -> str:
     """BD-rates of ``rd_ae`` on the STL-10 crops: whole files, and payload alone."""
-    own = _curve(_measured(rows, "stl10", "rd_ae"))
+    return _bd_rates(rows, "stl10")
+
+
+def photographs(rows: list[Row]) -> str:
+    """The same on the Kodak photographs."""
+    return _bd_rates(rows, "folder:kodak")
+
+
+def _bd_rates(rows: list[Row], dataset: str) -> str:
+    own = _curve(_measured(rows, dataset, "rd_ae"))
     if not own:
         return NOT_YET
     lines = []
     for codec in LOSSY:
         cells, reach = [f"`{codec}`"], ""
         for column in ("bits_per_image", "payload_bits_per_image"):
-            found = [_bd(curve, own, column) for curve in _curves(_measured(rows, "stl10", codec))]
+            found = [_bd(curve, own, column) for curve in _curves(_measured(rows, dataset, codec))]
             best = max((one for one in found if math.isfinite(one.percent)), key=lambda one: one.percent, default=None)
             cells.append(f"{best.percent:+.1f} %" if best else "–")
             reach = reach or (f"{best.low_quality:.1f} to {best.high_quality:.1f}" if best else "")
@@ -225,7 +234,7 @@ FAMILIES = (
 
 
 BLOCKS: dict[str, Callable[[list[Row]], str]] = {
-    function.__name__: function for function in (digits, crops, lossless, speed, training, ablations)
+    function.__name__: function for function in (digits, crops, photographs, lossless, speed, training, ablations)
 }
 
 
