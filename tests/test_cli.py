@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from interrupting import INTERRUPTIBLE
 from plugins import write_codec
 
 from codecbench.cli import main
@@ -118,10 +119,7 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path):
     write_codec(tmp_path / "shelf", "slow", encode="time.sleep(0.1)")
     out = tmp_path / "run"
     arguments = ["run", "--codecs", "slow:level=0..20", "--datasets", "digits", "--images", "3", "--no-timing"]
-    # Where these tests run in the background, the shell has SIGINT ignored, and processes inherit that.
-    listening = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    script = f"{listening}; from codecbench.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", script, *arguments, "--codec-dir", tmp_path / "shelf", "--out", out]
+    command = [*INTERRUPTIBLE, *arguments, "--codec-dir", tmp_path / "shelf", "--out", out]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = subprocess.Popen(command, **pipes, text=True, start_new_session=True)
     deadline = time.monotonic() + 60

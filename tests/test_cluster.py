@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from interrupting import INTERRUPTIBLE
 from plugins import write_codec
 
 import codecbench as cb
@@ -412,7 +413,7 @@ def test_the_pages_command_and_ctrl_c(tmp_path, nodes, shelf):
     options = "--codecs slow:level=0..9 --datasets digits --images 1 --out run --no-timing --scheduler"
     options = f"{options} {nodes.address}"
     process = subprocess.Popen(
-        [sys.executable, "-m", "codecbench", "run", *shlex.split(options), "--codec-dir", str(shelf)],
+        [*INTERRUPTIBLE, "run", *shlex.split(options), "--codec-dir", str(shelf)],
         cwd=tmp_path,
         env=nodes.environment,
         stdout=subprocess.DEVNULL,
