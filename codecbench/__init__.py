@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from codecbench.codec import Codec, FloatCodec, PerImageCodec
-    from codecbench.datadir import data_root
-    from codecbench.dataset import ArrayImages, Dataset, DatasetStatus, ImageSet
+    from codecbench.api import Run, load_run
+    from codecbench.data import data_root
     from codecbench.errors import (
         BitstreamError,
         CodecbenchError,
@@ -25,17 +24,18 @@ if TYPE_CHECKING:
         UnsupportedImageError,
         UsageError,
     )
-    from codecbench.opening import open_codec, open_dataset
-    from codecbench.registry import register_codec, register_dataset, register_metric
-    from codecbench.results import Run, load_run
-    from codecbench.runner import run
-    from codecbench.setcodec import SetCodec
-    from codecbench.settings import setting
+    from codecbench.execution.runner import run
+    from codecbench.plan.opening import open_codec, open_dataset
+    from codecbench.plugins.codec import Codec, FloatCodec, PerImageCodec
+    from codecbench.plugins.dataset import ArrayImages, Dataset, DatasetStatus, ImageSet
+    from codecbench.plugins.registry import register_codec, register_dataset, register_metric
+    from codecbench.plugins.setcodec import SetCodec
+    from codecbench.plugins.settings import setting
 
 _HOMES = {
-    "codecbench.codec": ("Codec", "FloatCodec", "PerImageCodec"),
-    "codecbench.datadir": ("data_root",),
-    "codecbench.dataset": ("ArrayImages", "Dataset", "DatasetStatus", "ImageSet"),
+    "codecbench.plugins.codec": ("Codec", "FloatCodec", "PerImageCodec"),
+    "codecbench.data": ("data_root",),
+    "codecbench.plugins.dataset": ("ArrayImages", "Dataset", "DatasetStatus", "ImageSet"),
     "codecbench.errors": (
         "BitstreamError",
         "CodecbenchError",
@@ -44,12 +44,12 @@ _HOMES = {
         "UnsupportedImageError",
         "UsageError",
     ),
-    "codecbench.opening": ("open_codec", "open_dataset"),
-    "codecbench.registry": ("register_codec", "register_dataset", "register_metric"),
-    "codecbench.results": ("Run", "load_run"),
-    "codecbench.runner": ("run",),
-    "codecbench.setcodec": ("SetCodec",),
-    "codecbench.settings": ("setting",),
+    "codecbench.plan.opening": ("open_codec", "open_dataset"),
+    "codecbench.plugins.registry": ("register_codec", "register_dataset", "register_metric"),
+    "codecbench.api": ("Run", "load_run"),
+    "codecbench.execution.runner": ("run",),
+    "codecbench.plugins.setcodec": ("SetCodec",),
+    "codecbench.plugins.settings": ("setting",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from codecbench.cli import main
+from codecbench.cli.main import main
 
 sys.exit(main())

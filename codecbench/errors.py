@@ -53,7 +53,7 @@ class UnknownNameError(UsageError):
 
 
 class SpecError(UsageError):
-    """A spec string that does not follow the grammar (see ``codecbench.specs``)."""
+    """A spec string that does not follow the grammar (see ``codecbench.plan.specs``)."""
 
 
 class SettingError(UsageError):

@@ -2,7 +2,7 @@
 
 A library is given a stream only after the codec's own :meth:`FormatCodec.inspect` has walked its outer structure. That
 finds streams cut short (some decoders accept them silently), data behind the end, and headers that claim more pixels
-than ``codecbench.codec.MAX_PIXELS`` before anything is allocated for them.
+than ``codecbench.plugins.codec.MAX_PIXELS`` before anything is allocated for them.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import abc
 from dataclasses import dataclass
 from typing import ClassVar
 
-from codecbench.codec import MAX_PIXELS, Images, PerImageCodec, format_shape
 from codecbench.errors import BitstreamError, UnsupportedImageError, one_line
-from codecbench.records import Shape
+from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import MAX_PIXELS, Images, PerImageCodec, format_shape
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from codecbench.codec import MAX_PIXELS, Codec, Images, format_shape
 from codecbench.errors import BitstreamError
-from codecbench.records import Shape
-from codecbench.setcodec import MAX_SET_BYTES, SetCodec
-from codecbench.settings import Value
-from codecbench.varint import pack_numbers, unpack_numbers
+from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import MAX_PIXELS, Codec, Images, format_shape
+from codecbench.plugins.setcodec import MAX_SET_BYTES, SetCodec
+from codecbench.plugins.settings import Value
+from codecbench.plugins.varint import pack_numbers, unpack_numbers
 
 from ._filters import apply_filter, filtered_size, undo_filter
 from ._shape import pack_shape, unpack_shape
@@ -34,7 +34,7 @@ class GeneralCodec(SetCodec, Codec):
         strongest: the settings at which the compressor makes the smallest streams.
     """
 
-    made_of: ClassVar[tuple[str, ...]] = ("codecbench.varint",)
+    made_of: ClassVar[tuple[str, ...]] = ("codecbench.plugins.varint",)
     strongest: ClassVar[dict[str, Value]] = {}
     filter: str
 

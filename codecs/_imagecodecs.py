@@ -18,8 +18,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from codecbench.codec import Images
 from codecbench.errors import BitstreamError, PluginError, one_line
+from codecbench.plugins.codec import Images
 
 from ._format import FormatCodec, Layout
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from codecbench.learned.augment import RandomAffine
-from codecbench.learned.recipe import Recipe
+from codecbench.learned.training.augment import RandomAffine
+from codecbench.learned.training.recipe import Recipe
 
 SOURCE = Recipe(
     dataset="mnist:split=train",

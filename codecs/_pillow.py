@@ -12,8 +12,8 @@ import numpy as np
 import PIL
 from PIL import Image, ImageFile, features
 
-from codecbench.codec import Images
 from codecbench.errors import BitstreamError
+from codecbench.plugins.codec import Images
 
 from ._format import FormatCodec, Layout
 

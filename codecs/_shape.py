@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from codecbench.codec import MAX_PIXELS, format_shape
 from codecbench.errors import BitstreamError
-from codecbench.records import Shape
-from codecbench.varint import pack_numbers, unpack_numbers
+from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import MAX_PIXELS, format_shape
+from codecbench.plugins.varint import pack_numbers, unpack_numbers
 
 
 def pack_shape(shape: Shape) -> bytes:

@@ -13,16 +13,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from codecbench.codec import Codec, Images, format_shape
 from codecbench.errors import UnsupportedImageError
-from codecbench.learned.causal import neighbours, window
-from codecbench.learned.chances import Chances
-from codecbench.learned.exact import ACTIVATION_BITS, ROWS, ExactLinear, WholeNetwork, on_grid
-from codecbench.learned.lanes import TOTAL, Reader, States, write
-from codecbench.learned.recipe import Network, Recipe, called
+from codecbench.learned.coding.causal import neighbours, window
+from codecbench.learned.coding.lanes import TOTAL, Reader, States, write
+from codecbench.learned.coding.softmax import Chances
+from codecbench.learned.layers.exact import ACTIVATION_BITS, ROWS, ExactLinear, WholeNetwork, on_grid
+from codecbench.learned.training.recipe import Network, Recipe, called
 from codecbench.learned.weights import shipped_network, weights_path, with_cards
-from codecbench.records import Shape
-from codecbench.registry import register_codec
+from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import Codec, Images, format_shape
+from codecbench.plugins.registry import register_codec
 
 SIDE, VALUES = 28, 256
 ABOVE, ASIDE = 8, 8
@@ -199,9 +199,9 @@ class ArLossless(Codec):
     """Lossless 28×28 gray digits: every pixel coded by a network's distribution, given the pixels before it.
 
     The network is told the values of 144 neighbours above and to the left, and computes in whole numbers, so that each
-    machine gets the same distributions (see :mod:`codecbench.learned.exact`). Where those neighbours are all 0, the
+    machine gets the same distributions (see :mod:`codecbench.learned.layers.exact`). Where those neighbours are all 0, the
     distribution comes from a table by row and column. A stream is one lane of
-    :mod:`codecbench.learned.lanes`, without any header. (A. van den Oord, N. Kalchbrenner, K. Kavukcuoglu, Pixel
+    :mod:`codecbench.learned.coding.lanes`, without any header. (A. van den Oord, N. Kalchbrenner, K. Kavukcuoglu, Pixel
     Recurrent Neural Networks, ICML 2016, code images pixel by pixel with a network.)
     """
 
@@ -209,10 +209,10 @@ class ArLossless(Codec):
     trained_on: ClassVar[tuple[str, ...]] = ("mnist",)
     image_shape: ClassVar[Shape] = (SIDE, SIDE, 1)
     made_of: ClassVar[tuple[str, ...]] = (
-        "codecbench.learned.causal",
-        "codecbench.learned.chances",
-        "codecbench.learned.exact",
-        "codecbench.learned.lanes",
+        "codecbench.learned.coding.causal",
+        "codecbench.learned.coding.softmax",
+        "codecbench.learned.layers.exact",
+        "codecbench.learned.coding.lanes",
     )
     network: ClassVar[type[CausalNetwork]] = CausalNetwork
     recipes: ClassVar[dict[str, Recipe]] = RECIPES

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import AvifImagePlugin, ImageFile
 
-from codecbench.codec import Images
 from codecbench.errors import BitstreamError, PluginError, UnsupportedImageError
-from codecbench.records import Shape
-from codecbench.registry import register_codec
-from codecbench.settings import Value, setting
+from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import Images
+from codecbench.plugins.registry import register_codec
+from codecbench.plugins.settings import Value, setting
 
 from ._boxes import Box, only_box, read_boxes
 from ._format import Layout

@@ -14,15 +14,20 @@ import torch.nn.functional as F
 from torch import nn
 
 from codecbench import register_codec, setting
-from codecbench.codec import format_shape
 from codecbench.errors import UnsupportedImageError, WeightsError
-from codecbench.learned.adversarial import FeatureNetwork, PatchDiscriminator, adversarial_losses, feature_distance
-from codecbench.learned.augment import Chain, RandomColour, RandomCropFlip
+from codecbench.learned.coding.scales import Tables
 from codecbench.learned.ratedistortion import ANY, RateDistortionCodec, RateDistortionNetwork
-from codecbench.learned.recipe import Network, Recipe, called
-from codecbench.learned.scales import Tables
+from codecbench.learned.training.augment import Chain, RandomColour, RandomCropFlip
+from codecbench.learned.training.losses import (
+    FeatureNetwork,
+    PatchDiscriminator,
+    adversarial_losses,
+    feature_distance,
+)
+from codecbench.learned.training.recipe import Network, Recipe, called
 from codecbench.learned.weights import shipped_network, shipped_tables, weights_path, with_cards
-from codecbench.records import Shape
+from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import format_shape
 
 from .rd_ae import ColourNetwork, RdAe
 

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 from PIL import ImageFile, Jpeg2KImagePlugin
 
 from codecbench.errors import BitstreamError
-from codecbench.records import Shape
-from codecbench.registry import register_codec
-from codecbench.settings import Value, setting
+from codecbench.plan.tasks import Shape
+from codecbench.plugins.registry import register_codec
+from codecbench.plugins.settings import Value, setting
 
 from ._boxes import only_box, read_boxes
 from ._format import Layout

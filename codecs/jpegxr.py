@@ -7,11 +7,11 @@ import zlib
 from dataclasses import dataclass
 from typing import ClassVar
 
-from codecbench.codec import format_shape
 from codecbench.errors import BitstreamError, UnsupportedImageError
-from codecbench.records import Shape
-from codecbench.registry import register_codec
-from codecbench.settings import Value, setting
+from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import format_shape
+from codecbench.plugins.registry import register_codec
+from codecbench.plugins.settings import Value, setting
 
 from ._format import Layout
 from ._imagecodecs import ImagecodecsCodec, Samples, library

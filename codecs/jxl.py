@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from codecbench.errors import BitstreamError
-from codecbench.records import Shape
-from codecbench.registry import register_codec
-from codecbench.settings import Value, setting
+from codecbench.plan.tasks import Shape
+from codecbench.plugins.registry import register_codec
+from codecbench.plugins.settings import Value, setting
 
 from ._format import Layout
 from ._imagecodecs import ImagecodecsCodec, Samples, library

@@ -9,8 +9,8 @@ from torch import nn
 
 from codecbench import register_codec
 from codecbench.learned.autoencoder import Autoencoder, LatentCodec
-from codecbench.learned.recipe import Recipe
-from codecbench.records import Shape
+from codecbench.learned.training.recipe import Recipe
+from codecbench.plan.tasks import Shape
 
 from ._mnist_source import SOURCE
 from ._pixelwise import PixelwiseStart

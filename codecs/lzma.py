@@ -6,8 +6,8 @@ import lzma
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from codecbench.registry import register_codec
-from codecbench.settings import Value, setting
+from codecbench.plugins.registry import register_codec
+from codecbench.plugins.settings import Value, setting
 
 from ._filters import FILTERS
 from ._general import SWEPT_FILTERS, GeneralCodec

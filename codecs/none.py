@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from codecbench.codec import Images, PerImageCodec
 from codecbench.errors import BitstreamError
-from codecbench.registry import register_codec
+from codecbench.plugins.codec import Images, PerImageCodec
+from codecbench.plugins.registry import register_codec
 
 from ._shape import pack_shape, unpack_shape
 
@@ -19,7 +19,7 @@ from ._shape import pack_shape, unpack_shape
 class NoCompression(PerImageCodec):
     """The raw bytes, row by row, channels interleaved, behind the shape as three variable-length integers."""
 
-    made_of: ClassVar[tuple[str, ...]] = ("codecbench.varint",)
+    made_of: ClassVar[tuple[str, ...]] = ("codecbench.plugins.varint",)
 
     @property
     def lossless(self) -> bool:

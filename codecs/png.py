@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from PIL import ImageFile, PngImagePlugin
 
 from codecbench.errors import BitstreamError
-from codecbench.registry import register_codec
-from codecbench.settings import setting
+from codecbench.plugins.registry import register_codec
+from codecbench.plugins.settings import setting
 
 from ._format import Layout
 from ._pillow import PillowCodec

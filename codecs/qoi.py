@@ -6,9 +6,9 @@ import struct
 from dataclasses import dataclass
 from typing import ClassVar
 
-from codecbench.codec import Images
 from codecbench.errors import BitstreamError
-from codecbench.registry import register_codec
+from codecbench.plugins.codec import Images
+from codecbench.plugins.registry import register_codec
 
 from ._format import Layout
 from ._imagecodecs import ImagecodecsCodec, Samples, library

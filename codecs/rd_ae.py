@@ -12,12 +12,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from codecbench import register_codec, setting
-from codecbench.learned.augment import Chain, RandomAffine, RandomColour, RandomCropFlip
-from codecbench.learned.contexts import ContextModel, Layout
-from codecbench.learned.levels import LEVELS, Levels
+from codecbench.learned.layers.contexts import ContextModel, Layout
+from codecbench.learned.layers.levels import LEVELS, Levels
 from codecbench.learned.ratedistortion import ANY, SCALE, RateDistortionCodec, RateDistortionNetwork
-from codecbench.learned.recipe import Network, Recipe
-from codecbench.records import Shape
+from codecbench.learned.training.augment import Chain, RandomAffine, RandomColour, RandomCropFlip
+from codecbench.learned.training.recipe import Network, Recipe
+from codecbench.plan.tasks import Shape
 
 COLOUR = Layout(slices=(16, 16, 32, 64), hyper=32, hidden=128, spread=(2.8, 0.3))
 DIGITS = Layout(slices=(8, 8, 8, 8, 8, 8, 8, 8), checkerboard=False, hidden=64, kernel=1, spread=(8.0, 0.8))

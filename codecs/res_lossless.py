@@ -1,7 +1,7 @@
 """Lossless images of any size: a network tells, from its neighbours, how each pixel may differ from its prediction.
 
-Decoding goes along slanted lines (``codecbench.learned.wavefront``), with exact arithmetic
-(``codecbench.learned.exact``), and takes symbols out of range-coded lanes (``codecbench.learned.lanes``).
+Decoding goes along slanted lines (``codecbench.learned.coding.wavefront``), with exact arithmetic
+(``codecbench.learned.layers.exact``), and takes symbols out of range-coded lanes (``codecbench.learned.coding.lanes``).
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ import torch.nn.functional as F
 from torch import nn
 
 from codecbench import Codec, register_codec
-from codecbench.codec import MAX_PIXELS, Images, format_shape
 from codecbench.errors import BitstreamError, UnsupportedImageError
-from codecbench.learned import wavefront
-from codecbench.learned.augment import Chain, RandomColour, RandomCropFlip, RandomFlat, RandomZoom
-from codecbench.learned.exact import ACTIVATION_BITS, ExactResidual, WholeNetwork
-from codecbench.learned.lanes import PRECISION, split
-from codecbench.learned.mixtures import Mixtures
-from codecbench.learned.recipe import Network, Recipe, called
-from codecbench.learned.wavefront import Canvas
+from codecbench.learned.coding import wavefront
+from codecbench.learned.coding.lanes import PRECISION, split
+from codecbench.learned.coding.mixtures import Mixtures
+from codecbench.learned.coding.wavefront import Canvas
+from codecbench.learned.layers.exact import ACTIVATION_BITS, ExactResidual, WholeNetwork
+from codecbench.learned.training.augment import Chain, RandomColour, RandomCropFlip, RandomFlat, RandomZoom
+from codecbench.learned.training.recipe import Network, Recipe, called
 from codecbench.learned.weights import shipped_network, weights_path, with_cards
-from codecbench.records import Shape
-from codecbench.varint import pack_numbers, unpack_numbers
+from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import MAX_PIXELS, Images, format_shape
+from codecbench.plugins.varint import pack_numbers, unpack_numbers
 
 WINDOW = (
     *((-5, column) for column in range(-3, 4)),
@@ -339,11 +339,11 @@ class ResLossless(Codec):
     uses_device: ClassVar[bool] = True
     trained_on: ClassVar[tuple[str, ...]] = ("stl10",)
     made_of: ClassVar[tuple[str, ...]] = (
-        "codecbench.learned.exact",
-        "codecbench.learned.lanes",
-        "codecbench.learned.mixtures",
-        "codecbench.learned.wavefront",
-        "codecbench.varint",
+        "codecbench.learned.layers.exact",
+        "codecbench.learned.coding.lanes",
+        "codecbench.learned.coding.mixtures",
+        "codecbench.learned.coding.wavefront",
+        "codecbench.plugins.varint",
     )
     network: ClassVar = ResidualNetwork
     recipes: ClassVar = RECIPES

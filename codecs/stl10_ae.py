@@ -8,10 +8,10 @@ from typing import ClassVar
 from torch import nn
 
 from codecbench import register_codec, setting
-from codecbench.learned.augment import RandomCropFlip
 from codecbench.learned.autoencoder import Autoencoder, LatentCodec
-from codecbench.learned.recipe import Recipe
-from codecbench.records import Shape
+from codecbench.learned.training.augment import RandomCropFlip
+from codecbench.learned.training.recipe import Recipe
+from codecbench.plan.tasks import Shape
 
 
 class Stl10Autoencoder(Autoencoder):

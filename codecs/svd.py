@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from codecbench.codec import FloatCodec, FloatImages, Images, format_shape
 from codecbench.errors import BitstreamError, UnsupportedImageError
-from codecbench.records import Shape
-from codecbench.registry import register_codec
-from codecbench.settings import Value, setting
+from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import FloatCodec, FloatImages, Images, format_shape
+from codecbench.plugins.registry import register_codec
+from codecbench.plugins.settings import Value, setting
 
 from ._shape import pack_shape, unpack_shape
 
@@ -45,7 +45,7 @@ class Svd(FloatCodec):
 
     exact_bytes: ClassVar[bool] = False
     uses_device: ClassVar[bool] = True
-    made_of: ClassVar[tuple[str, ...]] = ("codecbench.varint",)
+    made_of: ClassVar[tuple[str, ...]] = ("codecbench.plugins.varint",)
 
     rank: int = setting(5, low=0, help="singular values kept in each channel; all ranks are swept")
 

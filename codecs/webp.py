@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 from PIL import ImageFile, WebPImagePlugin
 
-from codecbench.codec import Images
 from codecbench.errors import BitstreamError
-from codecbench.records import Shape
-from codecbench.registry import register_codec
-from codecbench.settings import Value, setting
+from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import Images
+from codecbench.plugins.registry import register_codec
+from codecbench.plugins.settings import Value, setting
 
 from ._format import Layout
 from ._pillow import PillowCodec

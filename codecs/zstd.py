@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import zstandard
 
-from codecbench.registry import register_codec
-from codecbench.settings import Value, setting
+from codecbench.plugins.registry import register_codec
+from codecbench.plugins.settings import Value, setting
 
 from ._filters import FILTERS
 from ._general import SWEPT_FILTERS, GeneralCodec

@@ -24,12 +24,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from codecbench.codec import Images
-from codecbench.dataset import Dataset, DatasetStatus, ImageSet
 from codecbench.errors import DatasetError
-from codecbench.records import Shape
-from codecbench.registry import register_dataset
-from codecbench.settings import setting
+from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import Images
+from codecbench.plugins.dataset import Dataset, DatasetStatus, ImageSet
+from codecbench.plugins.registry import register_dataset
+from codecbench.plugins.settings import setting
 
 FACES = (  # font file, thinnest and thickest outline added (pixels at GLYPH size), how often
     ("DejaVuSans", 0, 1, 3),

@@ -26,13 +26,13 @@ from pathlib import Path
 
 import numpy as np
 
-from codecbench.codec import Images
-from codecbench.dataset import Dataset, DatasetStatus, ImageSet
 from codecbench.errors import DatasetError
-from codecbench.imagefiles import OTHER_IMAGE_SUFFIXES, SUFFIXES, Rules, image_shape, read_image
-from codecbench.records import Shape
-from codecbench.registry import register_dataset
-from codecbench.settings import setting
+from codecbench.files.images import OTHER_IMAGE_SUFFIXES, SUFFIXES, Rules, image_shape, read_image
+from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import Images
+from codecbench.plugins.dataset import Dataset, DatasetStatus, ImageSet
+from codecbench.plugins.registry import register_dataset
+from codecbench.plugins.settings import setting
 
 CACHE_BYTES = 1 << 26
 """Decoded images kept by an opened folder, since every codec point reads the same ones again."""

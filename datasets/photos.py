@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from codecbench.codec import Images
-from codecbench.dataset import ArrayImages, Dataset, DatasetStatus, ImageSet
 from codecbench.errors import DatasetError
-from codecbench.registry import register_dataset
+from codecbench.plugins.codec import Images
+from codecbench.plugins.dataset import ArrayImages, Dataset, DatasetStatus, ImageSet
+from codecbench.plugins.registry import register_dataset
 
 SIDE = 64
 FILES = (  # file, height, width

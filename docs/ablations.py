@@ -32,17 +32,17 @@ import torch
 from torch import nn
 
 from codecbench.codecs import ar_lossless, rd_ae, res_lossless
-from codecbench.datadir import data_root
-from codecbench.learned import training
-from codecbench.learned.augment import center_crop
-from codecbench.learned.checkpoint import CHECKPOINT, LAST
-from codecbench.learned.jobs import Job
-from codecbench.learned.levels import LEVELS
-from codecbench.learned.recipe import Recipe
-from codecbench.learned.samples import load_samples
+from codecbench.data import data_root
+from codecbench.learned.layers.levels import LEVELS
+from codecbench.learned.training import loop
+from codecbench.learned.training.augment import center_crop
+from codecbench.learned.training.checkpoint import CHECKPOINT, LAST
+from codecbench.learned.training.job import Job
+from codecbench.learned.training.recipe import Recipe
+from codecbench.learned.training.samples import load_samples
 from codecbench.learned.weights import load_weights
-from codecbench.plan import open_dataset
-from codecbench.registry import file_sha256
+from codecbench.plan.planner import open_dataset
+from codecbench.plugins.registry import file_sha256
 
 ROOT = Path(__file__).resolve().parents[1]
 WHOLE = "the whole"
@@ -280,7 +280,7 @@ def run(family: Family, variant: Variant, folder: Path, data_dir: Path, steps: i
     build = variant.network or family.network
     job = Job(SimpleNamespace(name=folder.name, network=build), "ablation", recipe, data_dir, folder)
     with mock.patch.dict(vars(family.module), variant.constants):
-        card = training.train(job, resume=(folder / CHECKPOINT).is_file())
+        card = loop.train(job, resume=(folder / CHECKPOINT).is_file())
         network = build().eval()
         load_weights(folder / LAST, network, file_sha256(folder / LAST))
         images = held_out(recipe, data_dir)

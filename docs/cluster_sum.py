@@ -11,7 +11,7 @@ import math
 import sys
 from pathlib import Path
 
-from codecbench.records import CHUNK_IMAGES
+from codecbench.plan.tasks import CHUNK_IMAGES
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "cluster.md"

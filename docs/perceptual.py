@@ -20,17 +20,17 @@ import numpy.typing as npt
 import torch
 
 from codecbench import open_codec
-from codecbench.codec import Codec, Images
-from codecbench.datadir import data_root
-from codecbench.distortion import measure, psnr_db
+from codecbench.data import data_root
 from codecbench.errors import CodecbenchError
 from codecbench.figures.images import compare_rows
-from codecbench.learned.adversarial import FeatureNetwork, frechet_distance
+from codecbench.figures.style import save_png
 from codecbench.learned.autoencoder import to_tensor
+from codecbench.learned.training.losses import FeatureNetwork, frechet_distance
 from codecbench.learned.weights import read_card, shipped_network, weights_path
-from codecbench.looks import save_png
-from codecbench.plan import choose_datasets, select
-from codecbench.registry import CODECS
+from codecbench.measure.distortion import measure, psnr_db
+from codecbench.plan.planner import choose_datasets, select
+from codecbench.plugins.codec import Codec, Images
+from codecbench.plugins.registry import CODECS
 
 ROOT = Path(__file__).resolve().parents[1]
 QUALITIES = (1, 2, 3)

@@ -21,7 +21,7 @@ LOSSY = ("rd_ae", "jpeg", "webp", "avif", "jxl", "jpeg2000")
 LOSSLESS = ("res_lossless", "png", "webp", "jxl", "jpegls", "jpeg2000")
 KODAK = "folder:kodak"
 UNSTEADY = 0.25
-"""As in codecbench/notes.py, which this script does without."""
+"""As in codecbench/report/notes.py, which this script does without."""
 
 Row = dict[str, str]
 

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 import codecbench as cb
-from codecbench.codec import Images
-from codecbench.records import Shape
+from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import Images
 
 SMALLEST = 64
 """Pixels of the shorter side: the judgements that LPIPS was fitted to are of patches of 64×64."""

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 import codecbench as cb
-from codecbench.codec import Images
-from codecbench.records import Shape
-from codecbench.similarity import SSIM_WINDOW, channel_means
+from codecbench.measure.ssim import SSIM_WINDOW, channel_means
+from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import Images
 
 EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Weights of the five scales of the paper, finest first; they sum to 1."""

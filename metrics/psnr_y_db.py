@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 import codecbench as cb
-from codecbench.codec import Images
-from codecbench.distortion import PEAK, psnr_db
+from codecbench.measure.distortion import PEAK, psnr_db
+from codecbench.plugins.codec import Images
 
 LUMA = (299, 587, 114)
 """Thousandths of red, green and blue in luma: BT.601 in full range, as JFIF has it, not rounded to levels."""

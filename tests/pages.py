@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from playwright.sync_api import Page
 from runs import METRIC, MadeUpRun
 
-from codecbench import figures, looks, pictures, report
+from codecbench import figures, report
+from codecbench.figures import grid, style
 from codecbench.report import write_report
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -43,8 +44,8 @@ def figures_as_stubs() -> Iterator[None]:
     """Static figures are neither drawn nor rendered: tests of the page need them little, and they take the longest."""
     stub = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 4 3"/>'
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(looks, "_save", lambda figure, **how: stub)
-        for module, name in ((figures, "rate_distortion"), (figures, "speed"), (pictures, "grid_figure")):
+        patch.setattr(style, "_save", lambda figure, **how: stub)
+        for module, name in ((figures, "rate_distortion"), (figures, "speed"), (grid, "grid_figure")):
             patch.setattr(module, name, lambda *given, **options: Figure())
         yield
 

@@ -13,7 +13,7 @@ import os, signal, sys, time
 from dataclasses import dataclass
 import numpy as np
 import codecbench as cb
-from codecbench.registry import CODECS
+from codecbench.plugins.registry import CODECS
 
 def pack(image):
     return bytes(image.shape) + image.tobytes()
@@ -44,7 +44,7 @@ class Mine(cb.PerImageCodec):
 def put_on_shelf(folder: Path) -> Iterator[Path]:
     """Puts a new folder of plugins on the codec shelf for a while."""
     import codecbench.codecs
-    from codecbench.registry import CODECS
+    from codecbench.plugins.registry import CODECS
 
     folder.mkdir()
     before = list(codecbench.codecs.__path__)
@@ -60,7 +60,7 @@ def put_on_shelf(folder: Path) -> Iterator[Path]:
 
 def forget(name: str) -> None:
     """Lets an edited plugin be imported again, as a new process would."""
-    from codecbench import registry
+    from codecbench.plugins import registry
 
     sys.modules.pop(f"codecbench.codecs.{name}", None)
     registry._registered.pop(f"codecbench.codecs.{name}", None)

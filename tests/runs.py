@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from codecbench.codec import Images
-from codecbench.manifests import Addition, metrics_fingerprint
-from codecbench.measure import Measurement
-from codecbench.parts import original_name
-from codecbench.records import CodecSpec, Selection, Shape, Task, Timing
-from codecbench.settings import Value
-from codecbench.store import RunFolder
+from codecbench.measure.task import Measurement
+from codecbench.plan.tasks import CodecSpec, Selection, Shape, Task, Timing
+from codecbench.plugins.codec import Images
+from codecbench.plugins.settings import Value
+from codecbench.store.folder import RunFolder
+from codecbench.store.manifest import Addition, metrics_fingerprint
+from codecbench.store.parts import original_name
 
 INVOCATION = {
     "command": "codecbench run --codecs all",

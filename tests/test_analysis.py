@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 from runs import MadeUpRun, usual_run
 
-from codecbench.aggregation import POINT, READ, Sums, aggregate, exact_sum
-from codecbench.analysis import COLUMNS, summarise, summarise_rows
-from codecbench.published import read_summary
-from codecbench.store import RunFolder
+from codecbench.analysis.aggregate import POINT, READ, Sums, aggregate, exact_sum
+from codecbench.analysis.published import read_summary
+from codecbench.analysis.summary import COLUMNS, summarise, summarise_rows
+from codecbench.store.folder import RunFolder
 
 SCHEMA_1 = Path(__file__).parent / "data" / "run-of-schema-1.zip"
 

@@ -15,13 +15,14 @@ import pytest
 from runs import MadeUpRun, usual_run
 
 import codecbench as cb
-from codecbench import bdrate, savings
-from codecbench.analysis import summarise
-from codecbench.cli import main
-from codecbench.curves import mark_points
+from codecbench.analysis import bd_rate
+from codecbench.analysis import sizes as savings
+from codecbench.analysis.bootstrap import Resampled, resample
+from codecbench.analysis.points import mark_points
+from codecbench.analysis.published import read_summary
+from codecbench.analysis.summary import summarise
+from codecbench.cli.main import main
 from codecbench.errors import UnknownNameError
-from codecbench.published import read_summary
-from codecbench.resampling import Resampled, resample
 
 REFERENCE = Path(__file__).resolve().parents[1] / "results" / "reference"
 
@@ -63,8 +64,8 @@ ALL = [
 
 
 def test_every_kind_of_row() -> None:
-    found = bdrate.table(marked(ALL), "jpeg")
-    assert list(found.columns) == bdrate.COLUMNS
+    found = bd_rate.table(marked(ALL), "jpeg")
+    assert list(found.columns) == bd_rate.COLUMNS
     by = rows(found)
     assert list(by) == ["jpeg", "better", "apart", "single", "beyond", "exact"]
     assert (by["jpeg"]["bd_rate_percent"], by["jpeg"]["status"]) == (0.0, "anchor")
@@ -85,18 +86,19 @@ def test_every_kind_of_row() -> None:
 
 
 def test_on_ssim_the_scale_is_decibels() -> None:
-    found = rows(bdrate.table(marked(ALL), "jpeg", quality="ssim"))["better"]
+    found = rows(bd_rate.table(marked(ALL), "jpeg", quality="ssim"))["better"]
     assert found["bd_rate_percent"] == pytest.approx(-20.0)  # 1 - SSIM falls tenfold every 20 dB here: straight again
     assert found["from_quality"] == pytest.approx(1 - 10**-1.6)
     assert (
-        rows(bdrate.table(marked(ALL), "jpeg", quality="ssim"))["single"]["status"] == "one point: matched at SSIM 0.98"
+        rows(bd_rate.table(marked(ALL), "jpeg", quality="ssim"))["single"]["status"]
+        == "one point: matched at SSIM 0.98"
     )
 
 
 def test_a_measure_that_is_better_where_it_is_lower() -> None:
     points = marked(ALL)
     points["lpips"] = 2.0 - points["psnr_db"] / 40
-    by = rows(bdrate.table(points, "jpeg", quality="lpips"))
+    by = rows(bd_rate.table(points, "jpeg", quality="lpips"))
     assert by["better"]["bd_rate_percent"] == pytest.approx(-20.0)
     assert (by["better"]["from_quality"], by["better"]["to_quality"]) == (pytest.approx(1.2), pytest.approx(1.0))
     assert by["beyond"]["status"] == "not available: one point, better than every one of the anchor's"
@@ -105,7 +107,7 @@ def test_a_measure_that_is_better_where_it_is_lower() -> None:
 def test_points_left_out_and_other_images_are_told() -> None:
     points = marked([*line("jpeg", 1.0), *line("x", 0.8), ("x", "q=1", 9.0, 30.5), ("x", "q=2", 9.0, 31.0)])
     points.loc[points["settings"] == "q=1", "images"] = 7
-    row = rows(bdrate.table(points, "jpeg"))["x"]
+    row = rows(bd_rate.table(points, "jpeg"))["x"]
     assert row["bd_rate_percent"] == pytest.approx(-20.0)
     assert (row["points"], row["dropped"]) == (8, 2)
     assert row["note"] == "2 of 8 points left out, beaten by others; not over the same images: 7 and 8"
@@ -113,13 +115,13 @@ def test_points_left_out_and_other_images_are_told() -> None:
 
 def test_payload() -> None:
     points = marked(ALL)
-    assert set(bdrate.table(points, "jpeg", rate="payload")["status"]) == {
+    assert set(bd_rate.table(points, "jpeg", rate="payload")["status"]) == {
         "not available: no payload known",
         "not available: restores every pixel",
     }
     payload = np.where(points["codec"] == "better", 0.5, 0.9) * points["bits_per_pixel"]
     points["payload_bits_per_pixel"] = np.where(points["codec"] == "single", np.nan, payload)
-    by = rows(bdrate.table(points, "jpeg", rate="payload"))
+    by = rows(bd_rate.table(points, "jpeg", rate="payload"))
     assert by["better"]["bd_rate_percent"] == pytest.approx(100 * (0.8 * 0.5 / 0.9 - 1))
     assert by["single"]["status"] == "not available: no payload known"
 
@@ -128,17 +130,17 @@ def test_of_several_curves_the_anchor_gives_its_best_and_each_codec_is_marked() 
     two = [*line("jpeg", 1.0, curve="s=a"), *line("jpeg", 0.9, 32, 40, "s=b")]
     other = [*line("x", 0.9, curve="s=a"), *line("x", 0.45, curve="s=b"), *line("y", 1.8)]
     points = marked([*two, *other])
-    found = bdrate.table(points, "jpeg")
+    found = bd_rate.table(points, "jpeg")
     assert set(found["anchor_curve"]) == {"s=b"}
     assert found["bd_rate_percent"].to_numpy() == pytest.approx([100 / 9 * 1, 0, 0, -50, 100])
     assert list(found["best"]) == [False, True, False, True, True]
     assert list(found["status"]) == ["", "anchor", "", "", ""]
-    other_curve = bdrate.table(points, "jpeg", anchor_curve="s=a")
+    other_curve = bd_rate.table(points, "jpeg", anchor_curve="s=a")
     assert other_curve["bd_rate_percent"].to_numpy() == pytest.approx([0, -10, -10, -55, 80])
     with pytest.raises(UnknownNameError, match=r"unknown curve of jpeg 's=c'.*known: s=a, s=b"):
-        bdrate.table(points, "jpeg", anchor_curve="s=c")
+        bd_rate.table(points, "jpeg", anchor_curve="s=c")
     elsewhere = points[(points["codec"] != "jpeg") | (points["curve"] == "s=b")].assign(dataset="e")
-    both = bdrate.table(pd.concat([points, elsewhere], ignore_index=True), "jpeg", anchor_curve="s=a")
+    both = bd_rate.table(pd.concat([points, elsewhere], ignore_index=True), "jpeg", anchor_curve="s=a")
     assert set(both.loc[both["dataset"] == "e", "status"]) == {"not available: jpeg: no curve s=a here"}
     sizes = savings.table(
         pd.concat([points, elsewhere], ignore_index=True), "jpeg", qualities_db=[35], anchor_curve="s=a"
@@ -151,7 +153,7 @@ def test_of_several_curves_the_anchor_gives_its_best_and_each_codec_is_marked() 
 
 
 def test_an_anchor_with_one_point_is_matched_the_other_way_round() -> None:
-    by = rows(bdrate.table(marked(ALL), "single"))
+    by = rows(bd_rate.table(marked(ALL), "single"))
     assert by["jpeg"]["status"] == "the anchor has one point: matched at 34.0 dB"
     assert by["jpeg"]["bd_rate_percent"] == pytest.approx(300)
     assert by["apart"]["status"] == "not available: the anchor has one point, beyond this codec's"
@@ -159,31 +161,31 @@ def test_an_anchor_with_one_point_is_matched_the_other_way_round() -> None:
 
 
 def test_an_anchor_without_a_line() -> None:
-    by = rows(bdrate.table(marked(ALL), "exact"))
+    by = rows(bd_rate.table(marked(ALL), "exact"))
     assert by["better"]["status"] == "not available: exact: restores every pixel"
     assert by["exact"]["status"] == "not available: restores every pixel"
     points = pd.concat([marked(ALL), marked(line("only", 1.0), "other")], ignore_index=True)
-    there = bdrate.table(points, "jpeg").set_index("dataset").loc["other"]
+    there = bd_rate.table(points, "jpeg").set_index("dataset").loc["other"]
     assert there["status"] == "not available: jpeg: no results"
 
 
 def test_who_is_the_anchor_where_nobody_says() -> None:
-    assert bdrate.default_anchor(marked(ALL)) == "jpeg"
-    assert bdrate.default_anchor(marked([*line("a", 1.0, 30, 34), *line("b", 1.0), ("jpeg", "", 1.0, 30.0)])) == "b"
-    assert bdrate.default_anchor(marked([("exact", "", 5.0, math.inf)])) == ""
-    assert bdrate.default_anchor(marked([("a", "", 5.0, 30.0)])) == "a"
+    assert bd_rate.default_anchor(marked(ALL)) == "jpeg"
+    assert bd_rate.default_anchor(marked([*line("a", 1.0, 30, 34), *line("b", 1.0), ("jpeg", "", 1.0, 30.0)])) == "b"
+    assert bd_rate.default_anchor(marked([("exact", "", 5.0, math.inf)])) == ""
+    assert bd_rate.default_anchor(marked([("a", "", 5.0, 30.0)])) == "a"
 
 
 def test_unknown_names_tell_the_known_ones() -> None:
     points = marked(ALL)
     with pytest.raises(UnknownNameError, match=r"unknown anchor 'jpg'; did you mean 'jpeg'\?"):
-        bdrate.table(points, "jpg")
+        bd_rate.table(points, "jpg")
     with pytest.raises(UnknownNameError, match=r"unknown quality measure 'vmaf'.*psnr_db, ssim"):
-        bdrate.table(points, "jpeg", quality="vmaf")
+        bd_rate.table(points, "jpeg", quality="vmaf")
     with pytest.raises(UnknownNameError, match=r"unknown rate 'bits'.*payload, whole"):
-        bdrate.table(points, "jpeg", rate="bits")
+        bd_rate.table(points, "jpeg", rate="bits")
     with pytest.raises(UnknownNameError, match=r"unknown method"):
-        bdrate.table(points, "jpeg", method="linear")
+        bd_rate.table(points, "jpeg", method="linear")
 
 
 # ---- intervals ------------------------------------------------------------------------------------------------------
@@ -203,10 +205,10 @@ def replicated(points: pd.DataFrame, noise: float = 0.0) -> Resampled:
     return Resampled(100, 0, means, dict.fromkeys(keys, 100))
 
 
-@pytest.mark.parametrize("method", bdrate.METHODS)
+@pytest.mark.parametrize("method", bd_rate.METHODS)
 def test_intervals_follow_the_replicates(method: str) -> None:
     points = marked(ALL)
-    by = rows(bdrate.table(points, "jpeg", method=method, resampled=replicated(points, 0.1)))
+    by = rows(bd_rate.table(points, "jpeg", method=method, resampled=replicated(points, 0.1)))
     factor = np.exp(0.1 * np.random.default_rng(0).normal(size=100))
     expected = 100 * (0.8 * np.quantile(factor, [0.025, 0.975]) - 1)
     assert [by["better"]["low_percent"], by["better"]["high_percent"]] == pytest.approx(list(expected))
@@ -222,7 +224,7 @@ def test_replicates_together_and_one_by_one_agree(method: str) -> None:
     rng = np.random.default_rng(1)
     for means in resampled.means.values():
         means["psnr_db"][:] += rng.normal(0.0, 0.6, 100)  # in some replicates neighbours change places
-    found = rows(bdrate.table(points, "jpeg", method=method, resampled=resampled))["better"]
+    found = rows(bd_rate.table(points, "jpeg", method=method, resampled=resampled))["better"]
     values = {
         codec: [
             np.stack([means[name] for key, means in resampled.means.items() if key[1] == codec])
@@ -231,7 +233,7 @@ def test_replicates_together_and_one_by_one_agree(method: str) -> None:
         for codec in ("jpeg", "better")
     }
     expected = [
-        bdrate.bd_rate(*(part[:, place] for codec in values for part in values[codec]), method).percent
+        bd_rate.bd_rate(*(part[:, place] for codec in values for part in values[codec]), method).percent
         for place in range(100)
     ]
     ends = np.quantile(expected, [0.025, 0.975])
@@ -252,7 +254,7 @@ def test_a_run_and_its_command(tmp_path: Path, capsys: pytest.CaptureFixture[str
         run.point(dataset, "exact", num_bytes=2000, mse=0.0, lossless=True)
     assert main(["bd", str(tmp_path), "--csv"]) == 0
     table = pd.read_csv(io.StringIO(capsys.readouterr().out), keep_default_na=False, na_values=[""])
-    assert list(table.columns) == bdrate.COLUMNS
+    assert list(table.columns) == bd_rate.COLUMNS
     webp = table[table["codec"] == "webp"]
     assert webp["bd_rate_percent"].to_numpy() == pytest.approx([-50, -50], abs=1.0)
     assert (webp["low_percent"] <= webp["bd_rate_percent"]).all()
@@ -303,7 +305,7 @@ def test_runs_with_little_in_them(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_the_published_reference_run_beside_the_package(quality: str) -> None:
     manifest = json.loads((REFERENCE / "run.json").read_text(encoding="utf-8"))
     points = mark_points(read_summary(REFERENCE / "summary.csv"), manifest)
-    table = bdrate.table(points, "jpeg", quality=quality)
+    table = bd_rate.table(points, "jpeg", quality=quality)
     compared = 0
     for _, row in table[(table["status"] == "") & (table["points"] >= 4)].iterrows():
         curves = []

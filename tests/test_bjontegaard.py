@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codecbench.bdrate import bd_rate, matched
-from codecbench.bjontegaard import LEAST_OVERLAP, METHODS
+from codecbench.analysis.bd_rate import bd_rate, matched
+from codecbench.analysis.bjontegaard import LEAST_OVERLAP, METHODS
 from codecbench.errors import UsageError
 
 # The example of the package's own page: x265 at two speeds, kbit/s and dB.

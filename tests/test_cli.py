@@ -13,9 +13,9 @@ import pytest
 from interrupting import INTERRUPTIBLE
 from plugins import write_codec
 
-from codecbench.cli import main
-from codecbench.console import clock
-from codecbench.registry import CODECS
+from codecbench.cli.console import clock
+from codecbench.cli.main import main
+from codecbench.plugins.registry import CODECS
 
 
 def run_cli(*arguments, **variables):
@@ -166,7 +166,7 @@ def test_a_run_of_classical_codecs_never_loads_torch(tmp_path):
     write_codec(tmp_path / "shelf", "probe", encode=probe, decode=probe)
     script = (
         "import sys\n"
-        "from codecbench.cli import main\n"
+        "from codecbench.cli.main import main\n"
         f"code = main(['run', '--codecs', 'jpeg:quality=50,png,probe', '--codec-dir', {str(tmp_path / 'shelf')!r},\n"
         f"             '--datasets', 'digits', '--images', '2', '--out', {str(tmp_path / 'run')!r}])\n"
         "assert code == 0, code\n"

@@ -21,10 +21,10 @@ from interrupting import INTERRUPTIBLE
 from plugins import write_codec
 
 import codecbench as cb
-from codecbench import registry
 from codecbench.errors import ClusterError, UsageError
-from codecbench.registry import CODECS
-from codecbench.running import cluster, reaching, remote
+from codecbench.execution import cluster, cluster_worker, reaching
+from codecbench.plugins import registry
+from codecbench.plugins.registry import CODECS
 
 distributed = pytest.importorskip("distributed", reason="distributed is not installed (codecbench[cluster])")
 
@@ -93,7 +93,7 @@ class Nodes:
     def hosts(self):
         """Processes below the workers that run a codec's code."""
         below = [child for process in self.processes for child in psutil.Process(process.pid).children(recursive=True)]
-        return [child for child in below if "codecbench.running.serving" in command(child)]
+        return [child for child in below if "codecbench.execution.sandbox_child" in command(child)]
 
     def close(self):
         for process in reversed(self.processes):
@@ -202,7 +202,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing_but_time(tmp_path, nodes, s
     def watch(event):
         if event.kind == "measured" and event.done >= 2 and not killed:
             victim = max(nodes.workers(), key=lambda worker: len(worker.children()))
-            hosts = [child for child in victim.children() if "codecbench.running.serving" in command(child)]
+            hosts = [child for child in victim.children() if "codecbench.execution.sandbox_child" in command(child)]
             assert hosts
             os.kill(victim.pid, signal.SIGKILL)
             killed.extend([victim, *hosts])
@@ -243,19 +243,23 @@ def test_workers_write_into_a_shared_folder(tmp_path, nodes):
 
 
 def test_a_folder_that_is_not_the_callers_is_refused(tmp_path):
-    request = remote.Request("run", None, "", (), {}, (), tmp_path / "out", "run.tmp")
-    assert list(remote._folder_problems(request)) == [f"the run folder {tmp_path / 'out'} is not there (--shared-out)"]
+    request = cluster_worker.Request("run", None, "", (), {}, (), tmp_path / "out", "run.tmp")
+    assert list(cluster_worker._folder_problems(request)) == [
+        f"the run folder {tmp_path / 'out'} is not there (--shared-out)"
+    ]
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "run.tmp").write_text("another", encoding="utf-8")
-    assert list(remote._folder_problems(request)) == [f"{tmp_path / 'out'} is another folder there (--shared-out)"]
+    assert list(cluster_worker._folder_problems(request)) == [
+        f"{tmp_path / 'out'} is another folder there (--shared-out)"
+    ]
     (tmp_path / "out" / "run.tmp").write_text("run", encoding="utf-8")
-    assert list(remote._folder_problems(request)) == []
-    assert list(remote._folder_problems(replace(request, folder=None))) == []
+    assert list(cluster_worker._folder_problems(request)) == []
+    assert list(cluster_worker._folder_problems(replace(request, folder=None))) == []
 
 
 def test_a_worker_with_other_versions_is_refused_by_name(tmp_path, nodes, monkeypatch):
-    real = remote.describe
-    monkeypatch.setattr(remote, "describe", lambda *about: real(*about) | {"jpeg: pillow": "1.0"})
+    real = cluster_worker.describe
+    monkeypatch.setattr(cluster_worker, "describe", lambda *about: real(*about) | {"jpeg: pillow": "1.0"})
     with pytest.raises(ClusterError) as error:
         measure("jpeg:quality=20", tmp_path / "run", nodes.address)
     version = real(["jpeg"], "cpu")["jpeg: pillow"]
@@ -276,11 +280,11 @@ def test_a_worker_with_other_images_is_refused(tmp_path, nodes, monkeypatch):
 
 def test_differences_name_what_a_fingerprint_is_made_of():
     here = {"numpy": "2", "jpeg: pillow": "12", "jpeg: fingerprint": "a", "svd: fingerprint": "b"}
-    assert remote.differences(here, here) == []
+    assert cluster_worker.differences(here, here) == []
     there = here | {"jpeg: pillow": "11", "jpeg: fingerprint": "c"}
-    assert remote.differences(there, here) == ["jpeg: pillow is 11 there, 12 here"]
+    assert cluster_worker.differences(there, here) == ["jpeg: pillow is 11 there, 12 here"]
     there = here | {"svd: fingerprint": "c"}
-    assert remote.differences(there, here) == ["svd: fingerprint is c there, b here"]
+    assert cluster_worker.differences(there, here) == ["svd: fingerprint is c there, b here"]
 
 
 @pytest.mark.slow

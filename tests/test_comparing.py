@@ -18,13 +18,13 @@ from runs import MadeUpRun, usual_run
 from scipy import stats
 
 import codecbench as cb
-from codecbench.analysis import summarise
-from codecbench.cli import main
-from codecbench.comparing import Comparison, compare, contrasts, paired, thresholds
-from codecbench.comparing.differing import differences
+from codecbench.analysis.compare import Comparison, compare, points, statistics, thresholds
+from codecbench.analysis.compare.manifests import differences
+from codecbench.analysis.summary import summarise
+from codecbench.cli.main import main
 from codecbench.errors import StoreError, UsageError
-from codecbench.records import CodecSpec, Timing
-from codecbench.store import RunFolder
+from codecbench.plan.tasks import CodecSpec, Timing
+from codecbench.store.folder import RunFolder
 
 BYTES = (100, 120, 80, 200, 150, 90, 110, 130)
 ERRORS = (1e-3, 2e-3, 1.5e-3, 3e-3, 1e-3, 2e-3, 1e-3, 4e-3)
@@ -73,7 +73,7 @@ def test_the_mean_difference_is_scipys_paired_t() -> None:
     rng = np.random.default_rng(1)
     a = rng.normal(30.0, 3.0, 40)
     b = a + rng.normal(0.1, 0.5, 40)
-    found = paired.mean_difference(a, b, 0.9)
+    found = statistics.mean_difference(a, b, 0.9)
     expected = stats.ttest_rel(b, a).confidence_interval(0.9)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
     assert found.value == pytest.approx(np.mean(b - a))
@@ -81,14 +81,14 @@ def test_the_mean_difference_is_scipys_paired_t() -> None:
 
 def test_the_relative_difference_of_proportional_values_is_exact() -> None:
     a = np.array(BYTES, dtype=float)
-    found = paired.relative_difference(a, 1.25 * a, 0.95)
+    found = statistics.relative_difference(a, 1.25 * a, 0.95)
     assert (found.value, found.low, found.high) == pytest.approx((25.0, 25.0, 25.0))
     assert found.significant
 
 
 def test_the_relative_difference_does_not_depend_on_units() -> None:
     a, b = np.array(BYTES, dtype=float), np.array(BYTES[::-1], dtype=float)
-    one, other = (paired.relative_difference(scale * a, scale * b, 0.95) for scale in (1.0, 1e-6))
+    one, other = (statistics.relative_difference(scale * a, scale * b, 0.95) for scale in (1.0, 1e-6))
     assert (one.value, one.low, one.high) == pytest.approx((other.value, other.low, other.high))
 
 
@@ -103,16 +103,16 @@ def test_intervals_cover_the_truth_as_often_as_they_say(images: int, sizes: str,
     for _ in range(trials):
         a = rng.normal(1000.0, 100.0, images) if sizes == "normal" else rng.lognormal(6.0, 1.0, images)
         b = a * (1.0 + true_percent / 100.0) + rng.normal(0.0, 30.0, images)  # the mean ratio is 1.02
-        relative = paired.relative_difference(a, b, 0.95)
+        relative = statistics.relative_difference(a, b, 0.95)
         noise = rng.normal(0.0, 20.0, images) if sizes == "normal" else rng.lognormal(0.0, 0.8, images) - math.exp(0.32)
-        absolute = paired.mean_difference(a, a + true_difference + noise, 0.95)
+        absolute = statistics.mean_difference(a, a + true_difference + noise, 0.95)
         covered += [relative.low <= true_percent <= relative.high, absolute.low <= true_difference <= absolute.high]
     assert (covered / trials >= least).all(), covered / trials
     assert (covered / trials <= 0.975).all(), covered / trials
 
 
 def test_no_interval_of_one_image() -> None:
-    for find in (paired.mean_difference, paired.relative_difference):
+    for find in (statistics.mean_difference, statistics.relative_difference):
         found = find(np.array([100.0]), np.array([110.0]), 0.95)
         assert found.value == pytest.approx(10.0)
         assert math.isnan(found.low)
@@ -120,11 +120,11 @@ def test_no_interval_of_one_image() -> None:
 
 
 def test_the_test_over_rounds() -> None:
-    apart = paired.rounds_p([1.0, 2.0, 3.0, 4.0, 5.0], [6.0, 7.0, 8.0, 9.0, 10.0])
-    assert apart == pytest.approx(2 / 252) == paired.smallest_p(5, 5)
-    assert paired.smallest_p(3, 3) == pytest.approx(0.1)
-    assert paired.rounds_p([1.0, 3.0, 5.0, 7.0, 9.0], [2.0, 4.0, 6.0, 8.0, 10.0]) > 0.5
-    assert paired.rounds_p([1.0] * 5, [1.0] * 5) == pytest.approx(1.0)
+    apart = statistics.rounds_p([1.0, 2.0, 3.0, 4.0, 5.0], [6.0, 7.0, 8.0, 9.0, 10.0])
+    assert apart == pytest.approx(2 / 252) == statistics.smallest_p(5, 5)
+    assert statistics.smallest_p(3, 3) == pytest.approx(0.1)
+    assert statistics.rounds_p([1.0, 3.0, 5.0, 7.0, 9.0], [2.0, 4.0, 6.0, 8.0, 10.0]) > 0.5
+    assert statistics.rounds_p([1.0] * 5, [1.0] * 5) == pytest.approx(1.0)
 
 
 def test_false_alarms_of_many_times_stay_rare() -> None:
@@ -136,9 +136,9 @@ def test_false_alarms_of_many_times_stay_rare() -> None:
         for point in range(10):
             times = [{"encode_s": list(rng.lognormal(0.0, 0.1, 5)), "host": "h", "threads": 1, "device": "cpu"}] * 2
             times[1] = times[0] | {"encode_s": list(rng.lognormal(0.0, 0.1, 5))}
-            rows += contrasts.of_times((LABEL, "c", f"q={point}"), *times)
-        contrasts.settle(rows, 0.05)
-        alarms += any(one["verdict"] != contrasts.UNCLEAR for one in rows)
+            rows += points.of_times((LABEL, "c", f"q={point}"), *times)
+        points.settle(rows, 0.05)
+        alarms += any(one["verdict"] != points.UNCLEAR for one in rows)
     assert alarms <= 10
 
 
@@ -149,7 +149,7 @@ def test_a_run_against_itself_has_no_differences(tmp_path: Path) -> None:
     store = usual_run(tmp_path).store
     found = compare(store, store, fail_above={"bits": 0.0, "mse": 0.0, "psnr_db": 0.0, "encode_s": 0.0})
     assert found.differences == found.only_in_a == found.only_in_b == found.failures == found.passed_over == []
-    assert set(found.rates["verdict"]) == set(found.times["verdict"]) == {contrasts.SAME}
+    assert set(found.rates["verdict"]) == set(found.times["verdict"]) == {points.SAME}
     assert found.rates[["low", "high"]].isna().all(axis=None), "no interval of what is identical"
     assert set(found.overall["ratio"]) == {1.0}
 
@@ -189,14 +189,14 @@ def test_images_are_paired_by_index_and_not_by_place(tmp_path: Path) -> None:
     bits = row(found, "bits")
     assert bits["n"] == 8
     assert bits["high"] - bits["low"] < 1.0, "one byte more everywhere has a narrow interval"
-    assert row(found, "mse")["verdict"] == contrasts.SAME
+    assert row(found, "mse")["verdict"] == points.SAME
 
 
 def test_images_that_one_run_lacks_are_left_out_and_counted(tmp_path: Path) -> None:
     a = made_up(tmp_path / "a")
     b = made_up(tmp_path / "b", indices=range(2, 8), num_bytes=BYTES[2:], mse=ERRORS[2:])
     bits = row(compare(a.store, b.store), "bits")
-    assert (bits["n"], bits["verdict"]) == (6, contrasts.SAME)
+    assert (bits["n"], bits["verdict"]) == (6, points.SAME)
     assert bits["note"] == "over the 6 images in both (8 and 6)"
     c = made_up(tmp_path / "c", indices=range(2), num_bytes=BYTES[:2], mse=ERRORS[:2])
     apart = row(compare(b.store, c.store), "bits")
@@ -206,7 +206,7 @@ def test_images_that_one_run_lacks_are_left_out_and_counted(tmp_path: Path) -> N
 def test_a_change_in_one_image_of_many_is_not_significant(tmp_path: Path) -> None:
     a, b = pair(tmp_path, {}, {"num_bytes": (*BYTES[:-1], BYTES[-1] + 9)})
     bits = row(compare(a, b, fail_above={"bits": 0.0}), "bits")
-    assert bits["verdict"] == contrasts.UNCLEAR
+    assert bits["verdict"] == points.UNCLEAR
     assert bits["low"] < 0.0 < bits["high"]
     assert row(compare(a, b, confidence=0.5), "bits")["verdict"] == "worse", "a narrower interval excludes 0"
 
@@ -253,7 +253,7 @@ def test_other_images_are_said_in_one_line_and_not_paired(tmp_path: Path) -> Non
     (line,) = [line for line in found.warnings if "different images" in line]
     assert line.startswith("mnist: ")
     assert row(found, "bits")["difference"] == pytest.approx(100.0)
-    assert set(found.rates["verdict"]) == {contrasts.UNTESTED}
+    assert set(found.rates["verdict"]) == {points.UNTESTED}
     assert found.rates[["low", "high"]].isna().all(axis=None)
     assert found.failures == []
     assert found.passed_over == ["bits: 1 point of 1 beyond 1 %, not counted: means only: other images"]
@@ -271,9 +271,9 @@ def test_published_runs_are_compared_by_their_means(published: str, tmp_path: Pa
             shutil.rmtree(tmp_path / name / "timings")
     found = compare(*(RunFolder.existing(tmp_path / name) for name in "ab"))
     assert "no rows by image" in found.warnings[0]
-    assert set(found.rates["verdict"]) == {contrasts.UNTESTED}
+    assert set(found.rates["verdict"]) == {points.UNTESTED}
     assert np.allclose(found.rates["a"], found.rates["b"], rtol=1e-12), "the same means by both ways"
-    assert set(found.times["verdict"]) == {contrasts.UNTESTED}
+    assert set(found.times["verdict"]) == {points.UNTESTED}
     assert np.allclose(found.times["a"], found.times["b"], rtol=1e-12)
     assert found.only_in_b == ["exact on mnist: level=2"]
 
@@ -333,7 +333,7 @@ def test_slower_on_the_same_host_fails(tmp_path: Path) -> None:
     assert encode["difference"] == pytest.approx(50.0)
     assert encode["p_value"] == pytest.approx(2 / 252)
     assert found.failures == ["c:q=1 on mnist: encode_s +50.0 % (p = 0.0079), beyond 10 %"]
-    assert row(found, "decode_s")["verdict"] == contrasts.SAME
+    assert row(found, "decode_s")["verdict"] == points.SAME
     overall = found.overall.set_index("measure").loc["encode_s"]
     assert (overall["points"], overall["slower"], overall["faster"]) == (1, 1, 0)
     assert overall["ratio"] == pytest.approx(1.5)
@@ -367,7 +367,7 @@ def test_times_of_other_machines_warn_and_never_fail(more: dict[str, Any], why: 
 
 def test_a_record_without_host_is_not_comparable_even_with_itself() -> None:
     old = {"encode_s": [1.0] * 5, "decode_s": [1.0] * 5, "threads": 1, "device": "cpu"}
-    rows = contrasts.of_times((LABEL, "c", ""), old, old)
+    rows = points.of_times((LABEL, "c", ""), old, old)
     assert [one["counts"] for one in rows] == [False, False]
 
 
@@ -391,10 +391,10 @@ def test_one_of_many_points_is_not_significant_and_most_of_them_are(tmp_path: Pa
 def test_times_of_a_codec_do_not_hide_those_of_another() -> None:
     still = {"encode_s": list(ROUNDS), "host": "h", "threads": 1, "device": "cpu"}
     slow = still | {"encode_s": [2 * second for second in ROUNDS]}
-    rows = contrasts.of_times((LABEL, "mine", ""), still, slow)
+    rows = points.of_times((LABEL, "mine", ""), still, slow)
     for other in range(50):
-        rows += contrasts.of_times((LABEL, "other", f"q={other}"), still, still)
-    contrasts.settle(rows, 0.05)
+        rows += points.of_times((LABEL, "other", f"q={other}"), still, still)
+    points.settle(rows, 0.05)
     assert rows[0]["verdict"] == "worse"
 
 
@@ -666,7 +666,7 @@ def test_csv_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main([*command, "--csv"]) == 1
     captured = capsys.readouterr()
     rows = list(csv.DictReader(io.StringIO(captured.out)))
-    assert tuple(rows[0]) == contrasts.COLUMNS
+    assert tuple(rows[0]) == points.COLUMNS
     assert {one["measure"] for one in rows} == {"bits", "mse", "ssim"}
     assert "worse: c:q=1 on mnist: bits" in captured.err
     assert main([*command, "--json"]) == 1

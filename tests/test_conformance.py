@@ -7,9 +7,9 @@ from functools import cache
 
 import pytest
 
-from codecbench.codec import Codec, format_shape
-from codecbench.registry import CODECS
-from codecbench.settings import Value
+from codecbench.plugins.codec import Codec, format_shape
+from codecbench.plugins.registry import CODECS
+from codecbench.plugins.settings import Value
 from codecbench.testing import CHECKS, SHAPES, Finding, check_damage, run_check, sample_images, taken_shapes
 from codecbench.testing.suite import Subject
 

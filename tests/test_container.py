@@ -12,10 +12,7 @@ import pytest
 from PIL import Image
 from plugins import forget, write_codec
 
-from codecbench import container
-from codecbench.cli import main
-from codecbench.codec import MAX_PIXELS
-from codecbench.container import Contents, pack, read, unpack, write
+from codecbench.cli.main import main
 from codecbench.errors import (
     BitstreamError,
     CodecbenchError,
@@ -26,9 +23,12 @@ from codecbench.errors import (
     UsageError,
     WeightsError,
 )
-from codecbench.imagewriting import FORMATS
-from codecbench.opening import open_codec
-from codecbench.registry import CODECS
+from codecbench.files import container
+from codecbench.files.container import Contents, pack, read, unpack, write
+from codecbench.files.writing import FORMATS
+from codecbench.plan.opening import open_codec
+from codecbench.plugins.codec import MAX_PIXELS
+from codecbench.plugins.registry import CODECS
 
 GRAY = np.add.outer(np.arange(9), np.arange(7)).astype(np.uint8)[..., np.newaxis] * 9
 RGB = np.random.default_rng(1).integers(0, 256, (12, 10, 3), dtype=np.uint8)
@@ -201,7 +201,7 @@ def test_an_unknown_codec_is_named():
     assert "jpeg" in one_line(error)
 
 
-@pytest.mark.parametrize("spec", ["../evil", "os", "codecbench.cli", "_pillow", "all", "/tmp/evil.py"])
+@pytest.mark.parametrize("spec", ["../evil", "os", "codecbench.cli.main", "_pillow", "all", "/tmp/evil.py"])
 def test_a_file_can_name_nothing_but_a_codec_of_the_shelves(spec, tmp_path):
     before = set(sys.modules)
     with pytest.raises(UsageError, match="needs the codec"):

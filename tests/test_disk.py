@@ -14,15 +14,15 @@ from measuring import measure, measured, sorted_rows
 
 import codecbench as cb
 from codecbench.errors import StoreError, UsageError
-from codecbench.manifests import SCHEMA
-from codecbench.records import ROUNDS
-from codecbench.store import RunFolder
+from codecbench.plan.tasks import ROUNDS
+from codecbench.store.folder import RunFolder
+from codecbench.store.manifest import SCHEMA
 
 SCHEMA_1 = Path(__file__).parent / "data" / "run-of-schema-1.zip"
 FULL = "error: no space left to write {}; what was measured is kept, make room and run the same command again"
 LIMITED = """
 import resource, sys
-from codecbench.cli import main
+from codecbench.cli.main import main
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
 sys.exit(main(sys.argv[2:]))
 """

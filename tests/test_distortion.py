@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import structural_similarity
 
-from codecbench import arrays, distortion
 from codecbench.errors import ContractError
+from codecbench.measure import arrays, distortion
 
 ON_TORCH = "cpu:0"
 """A torch device that every machine has; only plain "cpu" is NumPy's, so this runs the code that GPUs run."""

@@ -20,7 +20,7 @@ import pytest
 import torch
 
 import codecbench as cb
-from codecbench.learned import checkpoint, jobs
+from codecbench.learned.training import checkpoint, job
 from codecbench.testing import CHECKS, damage
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -186,7 +186,7 @@ def test_the_override_of_the_sweep(tmp_path):
     (override,) = [block for block in blocks(CODEC_DOC, "python") if block.startswith("    @classmethod")]
     file = write_example(tmp_path, CODEC_DOC, "quantised_zlib.py")
     file.write_text(file.read_text(encoding="utf-8").rstrip("\n") + "\n\n" + override, encoding="utf-8")
-    code = "from codecbench.registry import CODECS; print(len(CODECS.get('quantised_zlib').default_points((8, 8, 1))))"
+    code = "from codecbench.plugins.registry import CODECS; print(len(CODECS.get('quantised_zlib').default_points((8, 8, 1))))"
     assert call("-c", code, cwd=tmp_path, CODECBENCH_CODEC_PATH=tmp_path) == "7\n"
 
 
@@ -224,7 +224,7 @@ def test_training_writes_what_the_page_on_it_names():
     section = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
     for name in (checkpoint.CHECKPOINT, checkpoint.LOG, checkpoint.BEST, checkpoint.LAST, "best.json"):
         assert f"`{name}`" in section
-    assert jobs.make_job("lossy_ae", device="cpu").out.as_posix() == "training/lossy_ae-fast"
+    assert job.make_job("lossy_ae", device="cpu").out.as_posix() == "training/lossy_ae-fast"
     assert "`training/NAME-RECIPE`" in section
 
 

@@ -13,15 +13,17 @@ import pytest
 from plugins import write_codec
 
 import codecbench as cb
-from codecbench import exhibition, exhibits, weightfiles
-from codecbench.analysis import summarise
-from codecbench.curves import mark_points
+from codecbench.analysis.pca import principal_plane
+from codecbench.analysis.points import mark_points
+from codecbench.analysis.summary import summarise
 from codecbench.errors import one_line
-from codecbench.plan import open_dataset
-from codecbench.projection import principal_plane
-from codecbench.running import passes, workers
-from codecbench.running.hosts import HostError
-from codecbench.store import RunFolder
+from codecbench.execution import rates, workers
+from codecbench.execution.sandbox import HostError
+from codecbench.plan.planner import open_dataset
+from codecbench.report import exhibition
+from codecbench.store import latents as exhibits
+from codecbench.store import weights as weightfiles
+from codecbench.store.folder import RunFolder
 
 LATENTS = """
     def latents(self, images):
@@ -45,7 +47,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             finish(entry.name, entry.function(*entry.arguments))
         return []
 
-    monkeypatch.setattr(passes, "drain", drain)
+    monkeypatch.setattr(rates, "drain", drain)
     monkeypatch.setattr(workers, "Host", HostHere)
     yield
     workers._close_pair()
@@ -81,7 +83,7 @@ class HostHere:
 
 def forget(name: str) -> None:
     """Lets an edited plugin be imported again, as a new process would."""
-    from codecbench import registry
+    from codecbench.plugins import registry
 
     workers._close_pair()
     sys.modules.pop(f"codecbench.codecs.{name}", None)

@@ -13,8 +13,8 @@ import pytest
 from measuring import measure
 from plugins import put_on_shelf, write_codec
 
-from codecbench.records import ROUNDS
-from codecbench.store import RunFolder
+from codecbench.plan.tasks import ROUNDS
+from codecbench.store.folder import RunFolder
 
 GOOD = "none,jpeg:quality=5"
 EXTRA = """
@@ -239,7 +239,7 @@ def test_what_a_codec_started_ends_with_its_process(run, folder):
     assert len(pids) == 6, "one an image, of two codecs"
     wait_until(lambda: not any(is_running(pid) for pid in pids))
     family = [child for child in psutil.Process().children(recursive=True) if is_running(child.pid)]
-    assert [child for child in family if "codecbench.running.serving" in " ".join(child.cmdline())] == []
+    assert [child for child in family if "codecbench.execution.sandbox_child" in " ".join(child.cmdline())] == []
 
 
 def is_running(pid):

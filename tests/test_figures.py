@@ -11,9 +11,12 @@ import pytest
 from PIL import Image
 from runs import MadeUpRun, usual_run
 
-from codecbench import curves, figures, looks, pictures
-from codecbench.analysis import summarise
-from codecbench.curves import mark_points
+from codecbench import figures
+from codecbench.analysis import points as curves
+from codecbench.analysis.points import mark_points
+from codecbench.analysis.summary import summarise
+from codecbench.figures import grid as pictures
+from codecbench.figures import style as looks
 
 SHELF = Path(__file__).parents[1] / "codecs"
 

@@ -20,7 +20,7 @@ def loaded_after(code, candidates):
 def command(*arguments):
     return f"""
 import sys
-from codecbench.cli import main
+from codecbench.cli.main import main
 sys.argv = ["codecbench", *{arguments!r}]
 try:
     main()
@@ -34,7 +34,7 @@ def test_import_codecbench_loads_nothing_heavy():
 
 
 def test_the_contracts_load_numpy_and_nothing_heavier():
-    code = "from codecbench import Codec, Dataset, register_codec; import codecbench.distortion, codecbench.specs"
+    code = "from codecbench import Codec, Dataset, register_codec; import codecbench.measure.distortion, codecbench.plan.specs"
     assert loaded_after(code, HEAVY) == "[]"
 
 

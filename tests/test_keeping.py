@@ -12,11 +12,12 @@ from measuring import measure, measured
 from PIL import Image
 
 import codecbench as cb
-from codecbench import keeping, manifests
 from codecbench.errors import UsageError
-from codecbench.parts import WINDOW, original_name
-from codecbench.records import CodecSpec, Selection, Task
-from codecbench.store import RunFolder
+from codecbench.plan.tasks import CodecSpec, Selection, Task
+from codecbench.store import manifest
+from codecbench.store import pictures as keeping
+from codecbench.store.folder import RunFolder
+from codecbench.store.parts import WINDOW, original_name
 
 CODECS = "jpeg:quality=10/80,svd:rank=2/9"
 DATA = Path(__file__).parent / "data"
@@ -241,18 +242,18 @@ def test_pictures_are_no_part_of_a_tasks_identity() -> None:
 def test_a_folder_takes_a_command_with_other_pictures_and_forgets_none() -> None:
     def addition(shown, classes=()):
         selection = Selection("digits", (0, 1, 2, 5), 9, 0, shown, "pixels", classes=classes)
-        return manifests.Addition({"digits": selection}, {}, {}, [], {})
+        return manifest.Addition({"digits": selection}, {}, {}, [], {})
 
-    held = manifests.joined(manifests.empty(), addition((5, 0), ((5, 3), (0, 7))))
-    more = manifests.joined(held, addition((5, 0, 2), ((5, 3), (0, 7), (2, 1))))
+    held = manifest.joined(manifest.empty(), addition((5, 0), ((5, 3), (0, 7))))
+    more = manifest.joined(held, addition((5, 0, 2), ((5, 3), (0, 7), (2, 1))))
     assert more["datasets"]["digits"]["shown"] == [5, 0, 2]
     assert more["datasets"]["digits"]["classes"] == {"5": 3, "0": 7, "2": 1}
-    assert manifests.joined(more, addition(()))["datasets"] == more["datasets"]
-    assert manifests.holds(more, addition((5, 0)).selections, {})
-    assert not manifests.holds(held, addition((5, 0, 2)).selections, {})
+    assert manifest.joined(more, addition(()))["datasets"] == more["datasets"]
+    assert manifest.holds(more, addition((5, 0)).selections, {})
+    assert not manifest.holds(held, addition((5, 0, 2)).selections, {})
     other = Selection("digits", (0, 1, 2), 9, 0, (), "pixels")
     with pytest.raises(UsageError, match="already holds 4 images"):
-        manifests.joined(held, manifests.Addition({"digits": other}, {}, {}, [], {}))
+        manifest.joined(held, manifest.Addition({"digits": other}, {}, {}, [], {}))
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -271,15 +272,15 @@ def test_folders_of_older_versions_read_and_take_more_pictures(tmp_path: Path, v
     fields = {name: record[name] for name in names}
     count = record["images"]
     selection = Selection(label, tuple(range(count)), shown=tuple(range(count)), **fields)
-    joined = manifests.joined(
-        json.loads((path / "run.json").read_text()), manifests.Addition({label: selection}, {}, {}, [], {})
+    joined = manifest.joined(
+        json.loads((path / "run.json").read_text()), manifest.Addition({label: selection}, {}, {}, [], {})
     )
     assert set(joined["datasets"][label]["shown"]) == {*record["shown"], *range(count)}
 
 
 def test_the_command_keeps_as_many_pictures_as_the_library() -> None:
-    from codecbench.commands.run import run as command
-    from codecbench.plan import KEPT_IMAGES
+    from codecbench.cli.run import run as command
+    from codecbench.plan.planner import KEPT_IMAGES
 
     (option,) = (option for option in command.params if option.name == "keep_images")
     assert option.default == KEPT_IMAGES == 24

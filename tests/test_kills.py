@@ -18,7 +18,7 @@ from test_faults import is_running, wait_until
 
 import codecbench as cb
 from codecbench.errors import UsageError
-from codecbench.records import ROUNDS
+from codecbench.plan.tasks import ROUNDS
 
 if sys.platform == "win32":
     pytest.skip("signals and process groups of POSIX", allow_module_level=True)
@@ -69,7 +69,7 @@ class Command:
                 line = " ".join(member.cmdline())
             except psutil.Error:
                 continue
-            kind = "host" if "codecbench.running.serving" in line else "worker" if "spawn_main" in line else ""
+            kind = "host" if "codecbench.execution.sandbox_child" in line else "worker" if "spawn_main" in line else ""
             kinds.setdefault(kind, []).append(member)
         return kinds
 

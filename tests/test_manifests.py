@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from codecbench import manifests
+from codecbench.store import manifest
 
 
-def addition(fingerprint: str, used: dict[str, str]) -> manifests.Addition:
+def addition(fingerprint: str, used: dict[str, str]) -> manifest.Addition:
     codecs = {"net": {"fingerprint": fingerprint, "weights_used": used}}
-    return manifests.Addition({}, codecs, {}, [], {})
+    return manifest.Addition({}, codecs, {}, [], {})
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ def addition(fingerprint: str, used: dict[str, str]) -> manifests.Addition:
     ids=["the same codec", "an edited one"],
 )
 def test_points_of_earlier_commands_keep_their_weights(fingerprint: str, expected: dict[str, str]) -> None:
-    held = manifests.joined(manifests.empty(), addition("1", {"size=8": "net-a"}))
-    more = manifests.joined(held, addition(fingerprint, {"size=9": "net-b"}))
+    held = manifest.joined(manifest.empty(), addition("1", {"size=8": "net-a"}))
+    more = manifest.joined(held, addition(fingerprint, {"size=9": "net-b"}))
     assert more["codecs"]["net"]["weights_used"] == expected
     assert held["codecs"]["net"]["weights_used"] == {"size=8": "net-a"}

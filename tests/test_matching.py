@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from runs import MadeUpRun, usual_run
 
 import codecbench as cb
-from codecbench import matching
-from codecbench.cli import main
+from codecbench.analysis import match as matching
+from codecbench.analysis.match import between, columns, crossings, match
+from codecbench.cli.main import main
 from codecbench.errors import UsageError
-from codecbench.matching import between, columns, crossings, match
 
 REFERENCE = Path(__file__).resolve().parents[1] / "results" / "reference"
 Point = tuple[str, str, float, float]  # codec, settings, bits an image, MSE

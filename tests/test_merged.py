@@ -12,15 +12,16 @@ import pandas as pd
 import pytest
 from runs import METRIC, MadeUpRun
 
-from codecbench import analysis, exhibits, merged
-from codecbench.cli import main
+from codecbench.analysis import summary
+from codecbench.api import load_run
+from codecbench.cli.main import main
 from codecbench.errors import StoreError, UsageError
-from codecbench.exhibits import Exhibit
-from codecbench.files import dump_json, read_json
-from codecbench.merged import MergedRuns, opened
-from codecbench.merging import choose, distinct_names
-from codecbench.results import load_run
-from codecbench.store import RunFolder
+from codecbench.store import latents, merged
+from codecbench.store.folder import RunFolder
+from codecbench.store.io import dump_json, read_json
+from codecbench.store.latents import Exhibit
+from codecbench.store.merged import MergedRuns, opened
+from codecbench.store.merging import choose, distinct_names
 
 DATA = Path(__file__).parent / "data"
 GRAY = (28, 28, 1)
@@ -93,9 +94,9 @@ def test_times_of_two_machines_stay_apart(two):
 
 def test_the_table_is_the_same_from_tables_and_from_rows(two):
     view = MergedRuns(existing(*two))
-    pd.testing.assert_frame_equal(view.summary(), analysis.summarise(view))
+    pd.testing.assert_frame_equal(view.summary(), summary.summarise(view))
     swapped = MergedRuns(existing(*reversed(two)))
-    pd.testing.assert_frame_equal(swapped.summary(), analysis.summarise(swapped))
+    pd.testing.assert_frame_equal(swapped.summary(), summary.summarise(swapped))
     assert by_point(swapped.summary()).loc[("mnist", "lossy", "quality=10"), "bits_per_image"] == 8 * 999
 
 
@@ -108,7 +109,7 @@ def test_a_point_is_taken_from_the_run_with_more_images(tmp_path):
     b.point("mnist", "lossy", {"quality": 10}, num_bytes=30)
     b.point("mnist", "lossy", {"quality": 20}, num_bytes=35)
     view = MergedRuns(existing(a, b))
-    for table in (by_point(view.summary()), by_point(analysis.summarise(view))):
+    for table in (by_point(view.summary()), by_point(summary.summarise(view))):
         assert table.loc[("mnist", "lossy", "quality=10"), ["images", "bits_per_image"]].tolist() == [8, 240]
         assert table.loc[("mnist", "lossy", "quality=20"), ["images", "failed"]].tolist() == [8, 0]
         assert table.loc[("mnist", "lossy", "quality=30"), ["images", "failed"]].tolist() == [0, 8]
@@ -133,7 +134,7 @@ def test_another_codec_of_the_same_name_stands_apart(tmp_path):
         run.point("mnist", "exact", num_bytes=120, mse=0.0, lossless=True)
     view = MergedRuns(existing(a, b))
     assert list(view.manifest["codecs"]) == ["lossy (a)", "exact", "lossy (b)"]
-    for table in (by_point(view.summary()), by_point(analysis.summarise(view))):
+    for table in (by_point(view.summary()), by_point(summary.summarise(view))):
         assert table.loc[
             ("mnist", "lossy (a)", "quality=10"), ["bits_per_image", "encode_s"]
         ].tolist() == pytest.approx([160, 2e-5])
@@ -155,7 +156,7 @@ def test_other_images_of_the_same_label_stand_apart(tmp_path):
         run.point("mnist", "lossy", {"quality": 10}, num_bytes=size, mse=0.01)
     view = MergedRuns(existing(a, b))
     assert list(view.manifest["datasets"]) == ["mnist (a)", "mnist (b)"]
-    assert by_point(analysis.summarise(view))["bits_per_image"].tolist() == [160, 240]
+    assert by_point(summary.summarise(view))["bits_per_image"].tolist() == [160, 240]
     assert set(view.originals("mnist (b)")) == {0, 1}
     assert np.array_equal(view.originals("mnist (b)")[0], b.store.originals("mnist")[0])
     assert view.originals("mnist") == {}
@@ -198,7 +199,7 @@ def test_a_damaged_part_is_named_and_the_others_are_read(two):
     task = b.point("mnist", "exact", {"level": 1}, num_bytes=10)
     (b.store.path / "parts" / f"{task.id}.parquet").write_bytes(b"x" * 7)
     view = MergedRuns(existing(a, b))
-    assert len(analysis.summarise(view)) == 4
+    assert len(summary.summarise(view)) == 4
     assert view.damaged() == [f"{task.id}.json.damaged", f"{task.id}.parquet.damaged"]
 
 
@@ -249,7 +250,7 @@ def test_metrics_that_differ_do_not_mix(tmp_path):
         run.point("mnist", "lossy", {"quality": ord(name)}, metrics=dict.fromkeys(metrics, 0.5))
         runs.append(run)
     view = MergedRuns(existing(*runs))
-    table = analysis.summarise(view)
+    table = summary.summarise(view)
     pd.testing.assert_frame_equal(view.summary(), table)
     assert table["codec"].tolist() == ["lossy (a+c)"] * 2 + ["lossy (b)"]
     assert table["like"].tolist()[:2] == [0.5, 0.5]
@@ -296,22 +297,22 @@ def test_latents_and_training_logs_come_along_under_the_names_of_the_view(tmp_pa
         run.point("mnist", "net", {"latent": "int8"}, num_bytes=32, mse=0.004)
         record = run.store.manifest
         about = {
-            **{"format": exhibits.FORMAT, "dataset": "mnist", "codec": "net", "settings": "latent=int8"},
+            **{"format": latents.FORMAT, "dataset": "mnist", "codec": "net", "settings": "latent=int8"},
             "codec_fingerprint": record["codecs"]["net"]["fingerprint"],
             "data_fingerprint": record["datasets"]["mnist"]["fingerprint"],
         }
         points = np.zeros((3, 2), np.float32)
         exhibit = Exhibit("mnist", "net", "latent=int8", points, None, (0.5, 0.25), {0: np.ones(4, np.float32)}, {})
-        run.store.write_file(f"latents/{name}.npz", exhibits.pack(about, exhibit))
+        run.store.write_file(f"latents/{name}.npz", latents.pack(about, exhibit))
         run.store.write_file(f"latents/{name * 24}.json", dump_json(about | {"failed": f"no luck in {name}"}))
         run.store.write_file(f"training/{name}.csv", b"epoch\n1\n")
         run.store.write_file("latents/damaged.npz", b"no archive")
     with opened(existing(tmp_path / "a", tmp_path / "b")) as view:
-        assert [(found.dataset, found.codec) for found in exhibits.exhibits(view)] == [
+        assert [(found.dataset, found.codec) for found in latents.exhibits(view)] == [
             ("mnist", "net (a)"),
             ("mnist", "net (b)"),
         ]
-        told = {record["codec"]: record["failed"] for record in exhibits.failures(view)}
+        told = {record["codec"]: record["failed"] for record in latents.failures(view)}
         assert told == {"net (a)": "no luck in a", "net (b)": "no luck in b"}
         assert sorted(file.name for file in (view.path / "training").iterdir()) == ["a.csv", "b.csv"]
         place = view.path
@@ -387,7 +388,7 @@ def test_runs_of_earlier_versions_merge(tmp_path):
             archive.extractall(tmp_path / f"schema{schema}")
     paths = [next((tmp_path / f"schema{schema}").rglob("run.json")).parent for schema in (1, 2)]
     view = MergedRuns(existing(*paths))
-    table = analysis.summarise(view)
+    table = summary.summarise(view)
     assert len(table)
     pd.testing.assert_frame_equal(view.summary(), table)
     assert len(view.rows()) == table["images"].sum()

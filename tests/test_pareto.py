@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from test_bdrate import Point, line, marked
 
+from codecbench.analysis.pareto import COLUMNS, table
 from codecbench.errors import UnknownNameError
-from codecbench.pareto import COLUMNS, table
 
 
 def timed(points: list[Point], seconds: dict[str, float], **more: Any) -> pd.DataFrame:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from runs import MadeUpRun, usual_run
 
-from codecbench.analysis import summarise
-from codecbench.curves import mark_points
+from codecbench.analysis.per_image import BIN_EDGES, QUANTILES, Worst, bits_at, contrasts, worst
+from codecbench.analysis.points import mark_points
+from codecbench.analysis.summary import summarise
 from codecbench.errors import UnknownNameError
-from codecbench.perimage import BIN_EDGES, QUANTILES, Worst, bits_at, contrasts, worst
 
 NAN, INF = np.nan, np.inf
 

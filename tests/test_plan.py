@@ -8,10 +8,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from codecbench.dataset import ImageSet
 from codecbench.errors import SettingError, SpecError, UnknownNameError, UsageError
-from codecbench.plan import CHUNK_BYTES, choose_codecs, choose_datasets, chunks, make_plan, open_dataset, select
-from codecbench.registry import CODECS, DATASETS
+from codecbench.plan.planner import (
+    CHUNK_BYTES,
+    choose_codecs,
+    choose_datasets,
+    chunks,
+    make_plan,
+    open_dataset,
+    select,
+)
+from codecbench.plugins.dataset import ImageSet
+from codecbench.plugins.registry import CODECS, DATASETS
 
 
 class Zeros(ImageSet):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from codecbench.analysis.pca import BLOCK, principal_plane
 from codecbench.errors import UsageError
-from codecbench.projection import BLOCK, principal_plane
 
 
 def latents(count: int, size: int, seed: int = 0) -> np.ndarray:

@@ -8,16 +8,16 @@ import sys
 
 import pytest
 
-from codecbench import provenance
+from codecbench import environment
 from codecbench.errors import UsageError
 
 
 def test_versions_name_what_figures_depend_on():
     import numpy
 
-    found = provenance.versions()
+    found = environment.versions()
     assert found["numpy"] == numpy.__version__
-    assert set(provenance.LIBRARIES) < set(found)
+    assert set(environment.LIBRARIES) < set(found)
     assert "absent" not in found.values()
     assert found["blas"].split()[0] == numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]
 
@@ -25,7 +25,7 @@ def test_versions_name_what_figures_depend_on():
 def test_the_codec_libraries_are_those_that_pillow_reports():
     from PIL import AvifImagePlugin, features
 
-    found = provenance.versions()
+    found = environment.versions()
     assert found["libjpeg_turbo"] == features.version("libjpeg_turbo")
     assert found["webp"] == features.version("webp")
     assert found["jpg_2000"] == features.version("jpg_2000")
@@ -35,13 +35,13 @@ def test_the_codec_libraries_are_those_that_pillow_reports():
 
 
 def test_what_is_missing_is_said(monkeypatch):
-    monkeypatch.setattr(provenance, "LIBRARIES", ("no-such-package",))
-    monkeypatch.setattr(provenance, "OPTIONAL_LIBRARIES", ("neither-this",))
-    found = provenance.versions()
+    monkeypatch.setattr(environment, "LIBRARIES", ("no-such-package",))
+    monkeypatch.setattr(environment, "OPTIONAL_LIBRARIES", ("neither-this",))
+    found = environment.versions()
     assert found["no-such-package"] == "absent"
     assert "neither-this" not in found
     monkeypatch.setitem(sys.modules, "PIL", None)
-    assert provenance.pillow_libraries() == {}
+    assert environment.pillow_libraries() == {}
 
 
 def test_nothing_heavy_is_imported():
@@ -54,27 +54,27 @@ def test_nothing_heavy_is_imported():
 
 
 def test_the_machine_is_described_without_naming_it():
-    found = provenance.machine()
-    assert found["cores"] == provenance.available_cores() >= 1
+    found = environment.machine()
+    assert found["cores"] == environment.available_cores() >= 1
     assert found["cpu"]
     assert found["device"] == "cpu"
     assert os.uname().nodename not in str(found)
     assert {"governor", "boost", "virtual", "logical_cores"} <= set(found)
     assert json.loads(json.dumps(found)) == found
-    assert provenance.machine() == found, "the same for every command on a machine"
+    assert environment.machine() == found, "the same for every command on a machine"
 
 
 def test_machines_are_told_apart_without_their_names(monkeypatch):
-    found = provenance.machine()
-    here = provenance.host_id(found)
+    found = environment.machine()
+    here = environment.host_id(found)
     assert len(here) == 8
     assert int(here, 16) >= 0
-    assert provenance.host_id(found) == here
-    assert provenance.host_id(found | {"cores": 1}) == here, "a process that may use fewer cores runs on the same host"
+    assert environment.host_id(found) == here
+    assert environment.host_id(found | {"cores": 1}) == here, "a process that may use fewer cores runs on the same host"
     for other in ({"cpu": "another"}, {"memory_gib": 1.5}, {"logical_cores": 1000}):
-        assert provenance.host_id(found | other) != here
+        assert environment.host_id(found | other) != here
     monkeypatch.setattr(platform, "node", lambda: "another")
-    assert provenance.host_id(found) != here
+    assert environment.host_id(found) != here
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,8 @@ def test_governor_and_boost_where_the_system_tells(files, governor, boost, monke
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content, encoding="utf-8")
-    monkeypatch.setattr(provenance, "CPUS", tmp_path)
-    found = provenance.machine()
+    monkeypatch.setattr(environment, "CPUS", tmp_path)
+    found = environment.machine()
     assert (found["governor"], found["boost"]) == (governor, boost)
 
 
@@ -105,34 +105,34 @@ def test_governor_and_boost_where_the_system_tells(files, governor, boost, monke
 )
 def test_the_driver_of_a_gpu(words, version, monkeypatch, tmp_path):
     (tmp_path / "version").write_text(f"{words}\nGCC version: gcc 12.3.0\n", encoding="utf-8")
-    monkeypatch.setattr(provenance, "NVIDIA_DRIVER", tmp_path / "version")
-    monkeypatch.setattr(provenance, "device_name", lambda device: "A GPU")
-    found = provenance.machine("cuda")
+    monkeypatch.setattr(environment, "NVIDIA_DRIVER", tmp_path / "version")
+    monkeypatch.setattr(environment, "device_name", lambda device: "A GPU")
+    found = environment.machine("cuda")
     assert (found["device"], found["driver"]) == ("A GPU", version)
-    monkeypatch.setattr(provenance, "NVIDIA_DRIVER", tmp_path / "absent")
+    monkeypatch.setattr(environment, "NVIDIA_DRIVER", tmp_path / "absent")
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert provenance.machine("cuda")["driver"] is None
+    assert environment.machine("cuda")["driver"] is None
 
 
 def test_conditions(monkeypatch):
-    for name in provenance.THREAD_VARIABLES:
+    for name in environment.THREAD_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.setattr(os, "getloadavg", lambda: (1.234, 0.0, 0.0))
-    assert provenance.conditions() == {"load_1min": 1.23, "thread_variables": {"OMP_NUM_THREADS": "3"}}
+    assert environment.conditions() == {"load_1min": 1.23, "thread_variables": {"OMP_NUM_THREADS": "3"}}
 
     def untold():
         raise OSError
 
     monkeypatch.setattr(os, "getloadavg", untold)
-    assert provenance.conditions()["load_1min"] is None
+    assert environment.conditions()["load_1min"] is None
 
 
 def test_the_commit_is_the_checkouts(monkeypatch, tmp_path):
     root = tmp_path / "checkout"
     (root / "codecbench").mkdir(parents=True)
-    monkeypatch.setattr(provenance, "__file__", str(root / "codecbench" / "provenance.py"))
-    assert provenance.git_commit() == ""
+    monkeypatch.setattr(environment, "__file__", str(root / "codecbench" / "provenance.py"))
+    assert environment.git_commit() == ""
 
     def git(*arguments):
         identity = ["-c", "user.name=n", "-c", "user.email=e"]
@@ -142,22 +142,22 @@ def test_the_commit_is_the_checkouts(monkeypatch, tmp_path):
     (root / "file").write_text("one", encoding="utf-8")
     git("add", "file")
     git("commit", "-m", "first")
-    commit = provenance.git_commit()
+    commit = environment.git_commit()
     assert len(commit) == 12
     (root / "file").write_text("two", encoding="utf-8")
-    assert provenance.git_commit() == f"{commit}+changes"
+    assert environment.git_commit() == f"{commit}+changes"
 
 
 def test_devices(monkeypatch):
-    assert provenance.resolve_device("cpu", useful=True) == "cpu"
-    assert provenance.resolve_device("auto", useful=False) == "cpu"
+    assert environment.resolve_device("cpu", useful=True) == "cpu"
+    assert environment.resolve_device("auto", useful=False) == "cpu"
     with pytest.raises(UsageError, match="allowed: auto, cpu, cuda"):
-        provenance.resolve_device("tpu", useful=True)
+        environment.resolve_device("tpu", useful=True)
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert provenance.resolve_device("auto", useful=True) == "cpu"
+    assert environment.resolve_device("auto", useful=True) == "cpu"
     with pytest.raises(UsageError, match="PyTorch finds no CUDA device"):
-        provenance.resolve_device("cuda", useful=True)
+        environment.resolve_device("cuda", useful=True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert provenance.resolve_device("auto", useful=True) == "cuda"
+    assert environment.resolve_device("auto", useful=True) == "cuda"

@@ -12,9 +12,9 @@ import pytest
 from runs import MadeUpRun, usual_run
 
 import codecbench as cb
-from codecbench.analysis import columns, summarise
+from codecbench.analysis.published import read_summary
+from codecbench.analysis.summary import columns, summarise
 from codecbench.errors import StoreError
-from codecbench.published import read_summary
 
 HEAD = "dataset,codec,settings,images,failed,exact_images,bits_per_image,mse,psnr_db\n"
 

@@ -18,11 +18,11 @@ import click
 import pytest
 
 import codecbench
-from codecbench import cli
+from codecbench.cli import main
 from codecbench.errors import UsageError
-from codecbench.registry import CODECS, DATASETS, METRICS
-from codecbench.settings import settings_of
-from codecbench.specs import expand, split_specs
+from codecbench.plan.specs import expand, split_specs
+from codecbench.plugins.registry import CODECS, DATASETS, METRICS
+from codecbench.plugins.settings import settings_of
 
 ROOT = Path(__file__).resolve().parents[1]
 SUMMARY = ROOT / "results" / "reference" / "summary.csv"
@@ -304,7 +304,7 @@ def test_links_and_pictures_lead_somewhere(page):
 
 def check_command(line: str) -> None:
     """Resolves the command, its options and the specs in them; runs nothing."""
-    command, arguments = cli.cli, arguments_of(line)
+    command, arguments = main.cli, arguments_of(line)
     context = click.Context(command, info_name="codecbench")
     while isinstance(command, click.Group):
         name, found, arguments = command.resolve_command(context, arguments)

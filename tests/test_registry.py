@@ -11,9 +11,9 @@ import pytest
 
 import codecbench.codecs
 import codecbench.datasets
-from codecbench import registry
 from codecbench.errors import PluginError, UnknownNameError, UsageError
-from codecbench.registry import CODECS, DATASETS, codec_fingerprint
+from codecbench.plugins import registry
+from codecbench.plugins.registry import CODECS, DATASETS, codec_fingerprint
 
 CODEC = """
     import codecbench as cb
@@ -121,7 +121,7 @@ def test_a_folder_is_handed_on_to_the_processes_started_here(tmp_path):
     assert os.environ["CODECBENCH_CODEC_PATH"].split(os.pathsep) == [
         str((tmp_path / folder).resolve()) for folder in ("one", "two")
     ]
-    code = "from codecbench.registry import CODECS; print(CODECS.get('first').name, CODECS.get('second').name)"
+    code = "from codecbench.plugins.registry import CODECS; print(CODECS.get('first').name, CODECS.get('second').name)"
     assert in_fresh_process(code) == "first second"
 
 
@@ -129,7 +129,7 @@ def test_the_environment_variable(tmp_path):
     write(tmp_path / "one", "first.py", CODEC)
     write(tmp_path / "two", "second.py", DATASET)
     code = """
-        from codecbench.registry import CODECS, DATASETS
+        from codecbench.plugins.registry import CODECS, DATASETS
         print(CODECS.get("first").name, DATASETS.get("second").name)
     """
     variables = {"CODECBENCH_CODEC_PATH": tmp_path / "one", "CODECBENCH_DATASET_PATH": tmp_path / "two"}
@@ -189,7 +189,7 @@ def test_listing_names_imports_no_plugin(tmp_path):
     write(tmp_path, "loud.py", "raise RuntimeError('imported')")
     code = """
         import sys
-        from codecbench.registry import CODECS, DATASETS
+        from codecbench.plugins.registry import CODECS, DATASETS
         print("loud" in CODECS.names(), bool(DATASETS.names() or True))
         print([name for name in sys.modules if name.startswith(("codecbench.codecs.", "codecbench.datasets."))])
     """
@@ -219,7 +219,9 @@ def test_nothing_is_loaded_from_the_current_directory(tmp_path, monkeypatch):
     write(tmp_path / "codecs", "mine.py", CODEC)
     monkeypatch.chdir(tmp_path)
     assert "mine" not in CODECS.names()
-    assert in_fresh_process("from codecbench.registry import CODECS; print('mine' in CODECS.names())") == "False"
+    assert (
+        in_fresh_process("from codecbench.plugins.registry import CODECS; print('mine' in CODECS.names())") == "False"
+    )
 
 
 def test_unknown_names_list_the_known_and_the_nearest(tmp_path):
@@ -256,7 +258,7 @@ def test_a_folder_that_is_not_there(tmp_path):
     assert "CODECBENCH_CODEC_PATH" not in os.environ
     code = """
         from codecbench.errors import UsageError
-        from codecbench.registry import CODECS
+        from codecbench.plugins.registry import CODECS
         try:
             CODECS.names()
         except UsageError as error:

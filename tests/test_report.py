@@ -18,14 +18,15 @@ import pytest
 from pages import figures_as_stubs
 from runs import INVOCATION, MadeUpRun, usual_run
 
-from codecbench import analysis, exhibits, wording
+from codecbench.analysis import summary
 from codecbench.errors import StoreError
-from codecbench.exhibits import Exhibit
-from codecbench.manifests import Addition
-from codecbench.report import write_report
+from codecbench.report import markup, write_report
 from codecbench.report.context import STATIC, safe_name
 from codecbench.report.page import plotly_bundle
-from codecbench.store import RunFolder
+from codecbench.store import latents
+from codecbench.store.folder import RunFolder
+from codecbench.store.latents import Exhibit
+from codecbench.store.manifest import Addition
 
 VOID = {"meta", "img", "br", "link", "input", "hr", "wbr"}
 
@@ -144,7 +145,7 @@ def test_the_page_names_every_dataset_codec_and_where_it_comes_from(usual: tuple
 def test_the_summary_file_is_the_summary_to_the_last_digit(usual: tuple[MadeUpRun, Page]) -> None:
     run, _ = usual
     read = pd.read_csv(run.store.path / "summary.csv", keep_default_na=True)
-    made = analysis.summarise(run.store)
+    made = summary.summarise(run.store)
     assert list(read.columns) == list(made.columns)
     for column in ("bits_per_pixel", "mse", "psnr_db", "ssim", "encode_s"):
         pd.testing.assert_series_equal(read[column], made[column], check_exact=True)
@@ -203,8 +204,8 @@ def test_safe_names_stay_apart() -> None:
 
 
 def test_every_column_has_its_meaning_for_the_headings() -> None:
-    meanings = wording.column_meanings()
-    assert set(analysis.COLUMNS) <= set(meanings)
+    meanings = markup.column_meanings()
+    assert set(summary.COLUMNS) <= set(meanings)
     assert meanings["psnr_db"].startswith("mean of the images' PSNR")
     assert meanings["mse_float"] == meanings["mse"]
 
@@ -426,7 +427,7 @@ def test_what_is_skipped_is_in_the_summary_and_not_drawn(tmp_path: Path) -> None
     assert "1 codec, 1 point measured" in text
     assert "net (trained on mnist)" not in text
     assert "takes 28×28×1 only" in text
-    assert len(table_of(run)) == len(analysis.summarise(run.store))
+    assert len(table_of(run)) == len(summary.summarise(run.store))
 
 
 def test_a_codec_on_its_own_training_images_is_marked(tmp_path: Path) -> None:
@@ -445,7 +446,7 @@ def test_commands_with_the_same_surroundings_share_a_block(tmp_path: Path) -> No
     gpu = {"command": "codecbench more", "device": "cuda", "machine": INVOCATION["machine"] | {"device": "Some GPU"}}
     for call in (INVOCATION | {"seed": 4}, INVOCATION | gpu):
         run.store.join(Addition({}, {}, {}, [], call))
-    first, second = wording.measured_with(run.store.manifest["invocations"])
+    first, second = markup.measured_with(run.store.manifest["invocations"])
     assert [dict(call["facts"]) for call in first["commands"]] == [{"seed": "3"}, {"seed": "4"}]
     assert ("device", "Some GPU (cuda)") in second["facts"]
     html = write_report(run.store).read_text(encoding="utf-8")
@@ -456,7 +457,7 @@ def test_commands_with_the_same_surroundings_share_a_block(tmp_path: Path) -> No
 def test_what_is_told_of_a_machine_and_of_a_command(tmp_path: Path) -> None:
     machine = INVOCATION["machine"] | {"logical_cores": 8, "virtual": True, "boost": False, "governor": None}
     conditions = {"load_1min": 0.25, "thread_variables": {"OMP_NUM_THREADS": "2"}}
-    (group,) = wording.measured_with([INVOCATION | {"host": "aaaa1111", "machine": machine, "conditions": conditions}])
+    (group,) = markup.measured_with([INVOCATION | {"host": "aaaa1111", "machine": machine, "conditions": conditions}])
     facts = dict(group["facts"])
     assert facts["host"] == "aaaa1111"
     assert (facts["cores of the machine"], facts["virtual machine"], facts["boost"]) == ("8", "yes", "no")
@@ -477,12 +478,12 @@ def test_code_in_texts_and_settings_of_a_single_point(tmp_path: Path) -> None:
 
 
 def test_numbers_that_would_mislead_when_rounded() -> None:
-    written = [wording.significant(value) for value in (0.00123, 1, 9.996, 99.96, 999.6, 12345.0, 1661234.0)]
+    written = [markup.significant(value) for value in (0.00123, 1, 9.996, 99.96, 999.6, 12345.0, 1661234.0)]
     assert written == ["0.00123", "1.00", "10.0", "100", "1,000", "12,300", "1,660,000"]
-    assert [wording.memory(value) for value in (2**20 * 1.5, 2**30)] == ["1.50 MiB", "1.00 GiB"]
-    assert wording.span(28.41, 28.44, "{:.1f}".format, "dB") == "28.4 dB"
-    assert wording.span(28.4, 31.0, "{:.1f}".format, "dB") == "28.4 to 31.0 dB"
-    assert [wording.ssim(value) for value in (0.5, 0.99998, 0.99999997, 1.0)] == [
+    assert [markup.memory(value) for value in (2**20 * 1.5, 2**30)] == ["1.50 MiB", "1.00 GiB"]
+    assert markup.span(28.41, 28.44, "{:.1f}".format, "dB") == "28.4 dB"
+    assert markup.span(28.4, 31.0, "{:.1f}".format, "dB") == "28.4 to 31.0 dB"
+    assert [markup.ssim(value) for value in (0.5, 0.99998, 0.99999997, 1.0)] == [
         "0.5000",
         "0.99998",
         ">0.999999",
@@ -509,7 +510,7 @@ def add_latents(
         {0: 4, 1: 9} if labels else {},
     )
     about = {
-        "format": exhibits.FORMAT,
+        "format": latents.FORMAT,
         "dataset": dataset,
         "codec": codec,
         "settings": settings,
@@ -517,7 +518,7 @@ def add_latents(
         "data_fingerprint": f"pixels of {dataset}",
     }
     name = f"latents/{len(list(run.store.path.glob('latents/*')))}.npz"
-    run.store.write_file(name, exhibits.pack(about, exhibit))
+    run.store.write_file(name, latents.pack(about, exhibit))
 
 
 def add_log(run: MadeUpRun, codec: str, file: str) -> None:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from runs import MadeUpRun
 
-from codecbench.analysis import summarise
-from codecbench.bdrate import table
-from codecbench.curves import mark_points
-from codecbench.resampling import BLOCK, Resampled, Weights, _Sums, interval, resample
+from codecbench.analysis.bd_rate import table
+from codecbench.analysis.bootstrap import BLOCK, Resampled, Weights, _Sums, interval, resample
+from codecbench.analysis.points import mark_points
+from codecbench.analysis.summary import summarise
 
 
 def made_up(path: Path, chunks: list[range], twin: bool = False) -> MadeUpRun:

@@ -11,11 +11,11 @@ from plugins import forget, write_codec
 
 import codecbench as cb
 from codecbench.errors import PluginError, StoreError, UsageError
-from codecbench.manifests import Addition
-from codecbench.records import ROUNDS
-from codecbench.registry import CODECS, DATASETS
-from codecbench.runner import default_folder
-from codecbench.store import RunFolder
+from codecbench.execution.runner import default_folder
+from codecbench.plan.tasks import ROUNDS
+from codecbench.plugins.registry import CODECS, DATASETS
+from codecbench.store.folder import RunFolder
+from codecbench.store.manifest import Addition
 
 
 def test_rows_are_what_the_codec_says_when_asked_directly(tmp_path):
@@ -235,7 +235,7 @@ def test_float_reconstructions_that_are_no_numbers_are_a_failure_not_a_gap_in_a_
         shelf,
         "wild",
         extra="""
-from codecbench.registry import _registered
+from codecbench.plugins.registry import _registered
 _registered.pop(__name__)
 
 @cb.register_codec

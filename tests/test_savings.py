@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from test_bdrate import ALL, line, marked
 
-from codecbench.curves import rate_at
+from codecbench.analysis.points import rate_at
+from codecbench.analysis.sizes import COLUMNS, table
 from codecbench.errors import UnknownNameError, UsageError
-from codecbench.savings import COLUMNS, table
 
 
 def test_sizes_and_what_they_save() -> None:

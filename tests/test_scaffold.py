@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from codecbench import scaffold
 from codecbench.errors import UsageError
+from codecbench.plugins import scaffold
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -9,12 +9,11 @@ from PIL import Image
 from plugins import forget
 
 import codecbench as cb
-from codecbench import runner
 from codecbench.errors import ContractError
-from codecbench.plan import choose_codecs, choose_datasets, make_plan
-from codecbench.records import CodecSpec, Task
-from codecbench.running import set_pass
-from codecbench.store import RunFolder
+from codecbench.execution import runner, sets
+from codecbench.plan.planner import choose_codecs, choose_datasets, make_plan
+from codecbench.plan.tasks import CodecSpec, Task
+from codecbench.store.folder import RunFolder
 
 FAULTY = """
 import os, time
@@ -137,25 +136,25 @@ def plan_of(codecs, dataset, count, root):
 
 def test_datasets_that_make_no_set(tmp_path, two_shapes, monkeypatch):
     choices, plan = plan_of("bz2,none", f"folder:{two_shapes}", None, tmp_path)
-    (skipped,) = set_pass.tasks(choices, plan)
+    (skipped,) = sets.tasks(choices, plan)
     assert skipped.skipped == "the images have 2 shapes; a set is of one"
     store = RunFolder(tmp_path / "run")
     events = []
-    assert set_pass.waiting([skipped], store)
-    assert set_pass.code_sets([skipped], plan, store, None, None, events.append) == 0
-    assert not set_pass.waiting([skipped], store), "said once"
+    assert sets.waiting([skipped], store)
+    assert sets.code_sets([skipped], plan, store, None, None, events.append) == 0
+    assert not sets.waiting([skipped], store), "said once"
     assert events[0].text.endswith("by bz2: the images have 2 shapes; a set is of one")
-    monkeypatch.setattr(set_pass, "MAX_SET_BYTES", 1_000)
+    monkeypatch.setattr(sets, "MAX_SET_BYTES", 1_000)
     choices, plan = plan_of("bz2", "digits", 2, tmp_path)
-    reasons = {one.skipped for one in set_pass.tasks(choices, plan)}
+    reasons = {one.skipped for one in sets.tasks(choices, plan)}
     assert reasons == {"the set has 1,568 samples; coded are sets of up to 1,000"}
 
 
 def test_points_of_sets(tmp_path):
     choices, plan = plan_of("zstd,zstd:level=3,filter=up", "digits", 2, tmp_path)
-    specs = [str(one.task.codec) for one in set_pass.tasks(choices, plan)]
+    specs = [str(one.task.codec) for one in sets.tasks(choices, plan)]
     assert specs == ["zstd:level=22,filter=none", "zstd:level=22,filter=adaptive", "zstd:level=3,filter=up"]
-    assert len({one.id for one in set_pass.tasks(choices, plan)}) == 3
+    assert len({one.id for one in sets.tasks(choices, plan)}) == 3
 
 
 def test_a_plugin_that_cannot_tell_is_skipped(tmp_path, monkeypatch):
@@ -168,7 +167,7 @@ def test_a_plugin_that_cannot_tell_is_skipped(tmp_path, monkeypatch):
         ("set_points", "its points for sets cannot be told: ZeroDivisionError: oops"),
     ):
         monkeypatch.setattr(choices[0].cls, method, broken)
-        assert {one.skipped for one in set_pass.tasks(choices, plan)} == {reason}
+        assert {one.skipped for one in sets.tasks(choices, plan)} == {reason}
 
 
 class Odd:
@@ -186,13 +185,13 @@ class Odd:
 
 def test_what_a_codec_gives_is_looked_at(monkeypatch):
     spec, images = CodecSpec("odd"), np.zeros((2, 3, 4, 1), np.uint8)
-    monkeypatch.setattr(set_pass.CODECS, "get", lambda name: Odd)
+    monkeypatch.setattr(sets.CODECS, "get", lambda name: Odd)
     with pytest.raises(ContractError, match="encode_set must return bytes, not bytearray"):
-        set_pass.encode(spec, images, "cpu")
+        sets.encode(spec, images, "cpu")
     with pytest.raises(ContractError, match="decode_set must return an array of uint8, not list"):
-        set_pass.decode(spec, b"", "cpu")
+        sets.decode(spec, b"", "cpu")
     task = Task("digits", spec, (0, 1), (3, 4, 1), (), "")
     with pytest.raises(ContractError, match="1 of 2 images are not restored"):
-        set_pass._compare(task, images, images + np.array([0, 1], np.uint8)[:, None, None, None])
+        sets._compare(task, images, images + np.array([0, 1], np.uint8)[:, None, None, None])
     with pytest.raises(ContractError, match="2×4×3×1 instead of 2×3×4×1"):
-        set_pass._compare(task, images, images.swapaxes(1, 2))
+        sets._compare(task, images, images.swapaxes(1, 2))

@@ -10,11 +10,11 @@ import pytest
 from runs import MadeUpRun
 
 import codecbench as cb
-from codecbench import sets
 from codecbench.errors import UnsupportedImageError
-from codecbench.files import dump_json
-from codecbench.folders import discard
-from codecbench.store import RunFolder
+from codecbench.store import sets
+from codecbench.store.folder import RunFolder
+from codecbench.store.folders import discard
+from codecbench.store.io import dump_json
 from codecbench.testing import CheckFailed, check_codec, check_sets
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codecbench.errors import SettingError
-from codecbench.settings import HasSettings, Setting, format_settings, format_value, setting, settings_of
-from codecbench.specs import unescape
+from codecbench.plan.specs import unescape
+from codecbench.plugins.settings import HasSettings, Setting, format_settings, format_value, setting, settings_of
 
 
 @dataclass(frozen=True)

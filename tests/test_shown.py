@@ -10,20 +10,23 @@ import pandas as pd
 import pytest
 from runs import MadeUpRun, usual_run
 
-from codecbench import analysis, console, sets, shown
-from codecbench.cli import main
+from codecbench.analysis import summary
+from codecbench.api import Run
+from codecbench.cli import console
+from codecbench.cli.main import main
 from codecbench.errors import UnknownNameError
-from codecbench.files import dump_json
+from codecbench.report import brief
 from codecbench.report.context import Context
-from codecbench.results import Run
-from codecbench.store import RunFolder
+from codecbench.store import sets
+from codecbench.store.folder import RunFolder
+from codecbench.store.io import dump_json
 
 GRAY = (28, 28, 1)
 
 
 def content(path, dataset=None):
     store = RunFolder.existing(path)
-    return shown.content(store, Run(path).summary(), dataset)
+    return brief.content(store, Run(path).summary(), dataset)
 
 
 def keyed(records, *names):
@@ -123,7 +126,7 @@ def test_what_failed_or_is_missing_is_told_with_and_without_parts(tmp_path, caps
     lines = [line for note in content(run.store.path).grave for line in note.lines]
     assert "bad on mnist, 8 images without a result: ValueError: no luck" in lines
     assert any(line.startswith("later on mnist: 1 point of 1 without results yet") for line in lines)
-    analysis.summarise(run.store).to_csv(run.store.path / "summary.csv", index=False)
+    summary.summarise(run.store).to_csv(run.store.path / "summary.csv", index=False)
     shutil.rmtree(run.store.path / "parts")
     published = content(run.store.path)
     assert [line for note in published.grave for line in note.lines] == lines
@@ -211,7 +214,7 @@ def test_json_has_no_value_that_json_does_not_know(usual, capsys):
 
 def test_values_become_plain():
     values = {"nan": math.nan, "inf": -math.inf, "na": pd.NA, "flag": pd.Series([True])[0], "n": pd.Series([3])[0]}
-    plain = shown.plain(values)
+    plain = brief.plain(values)
     assert plain == {"nan": None, "inf": None, "na": None, "flag": True, "n": 3}
     assert type(plain["flag"]) is bool
     assert type(plain["n"]) is int
@@ -293,9 +296,9 @@ def test_a_run_ends_with_the_table_and_what_failed(tmp_path, monkeypatch, capsys
     run = MadeUpRun(tmp_path / "run", {"mnist": GRAY}, ["lossy", "bad"])
     run.point("mnist", "lossy", {"quality": 50}, num_bytes=40)
     run.failure("mnist", "bad", "ValueError: no luck")
-    analysis.summarise(run.store).to_csv(run.store.path / "summary.csv", index=False)
+    summary.summarise(run.store).to_csv(run.store.path / "summary.csv", index=False)
     done = Run(run.store.path, failed_tasks=1)
-    monkeypatch.setattr("codecbench.runner.run", lambda *arguments, **options: done)
+    monkeypatch.setattr("codecbench.execution.runner.run", lambda *arguments, **options: done)
     monkeypatch.setattr(Run, "report", lambda self: self.path / "report.html")
     assert main(["run"]) == 1
     captured = capsys.readouterr()
@@ -314,12 +317,12 @@ def test_report_md_is_made_of_the_sections_or_of_the_run_in_short(tmp_path, usua
     context = Context(RunFolder.existing(usual), tmp_path / "out")
     silent = SimpleNamespace(section=lambda context: None)
     monkeypatch.setattr(page, "modules", lambda: [silent])
-    text = shown.write_markdown(context).read_text(encoding="utf-8")
+    text = brief.write_markdown(context).read_text(encoding="utf-8")
     assert text.startswith("# Image codecs on mnist and stl10\n\n3 codecs, 10 points measured")
     assert told.markdown().strip() in text
     assert "nan" not in text.lower()
     speaking = [SimpleNamespace(markdown=lambda context, words=words: words) for words in ("## First\n", "", "## Last")]
     monkeypatch.setattr(page, "modules", lambda: [silent, *speaking])
-    text = shown.write_markdown(context).read_text(encoding="utf-8")
+    text = brief.write_markdown(context).read_text(encoding="utf-8")
     assert "\n\n## First\n\n## Last\n\ncodecbench " in text
     assert "fewest bits" not in text

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codecbench.dataset import Dataset
 from codecbench.errors import CodecbenchError, SettingError, SpecError, UnknownNameError
-from codecbench.settings import HasSettings, Setting, format_settings, setting, settings_of
-from codecbench.specs import MAX_POINTS, RawSpec, expand, split_escaped, split_specs, unescape
+from codecbench.plan.specs import MAX_POINTS, RawSpec, expand, split_escaped, split_specs, unescape
+from codecbench.plugins.dataset import Dataset
+from codecbench.plugins.settings import HasSettings, Setting, format_settings, setting, settings_of
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ from PIL import Image
 from plugins import write_codec
 
 import codecbench as cb
-from codecbench import runner
-from codecbench.running import stamps
+from codecbench.execution import finished, runner
 
 
 @pytest.fixture
@@ -92,10 +91,10 @@ def test_changed_images_are_noticed(tmp_path, folder, planned):
 
 def test_changed_sources_are_noticed(tmp_path, folder, planned, monkeypatch):
     run(tmp_path / "run", f"folder:{folder}")
-    before = stamps.surroundings()
+    before = finished.surroundings()
     write_codec(tmp_path / "shelf", "another")
     monkeypatch.setenv("CODECBENCH_CODEC_PATH", os.fspath(tmp_path / "shelf"))
-    assert stamps.surroundings() != before
+    assert finished.surroundings() != before
     assert not run(tmp_path / "run", f"folder:{folder}").changed
     assert len(planned) == 2, "planned anew, and nothing found to do"
 
@@ -104,24 +103,24 @@ def test_a_run_with_failures_leaves_no_stamp(tmp_path, folder, monkeypatch):
     monkeypatch.setenv("CODECBENCH_CODEC_PATH", "")
     done = run(tmp_path / "run", f"folder:{folder}", codecs="none", timing=False, memory_limit=1)
     assert done.failed_tasks == 1
-    assert not (done.path / stamps.FILE).exists()
+    assert not (done.path / finished.FILE).exists()
 
 
 def test_a_command_that_changes_the_folder_forgets_the_stamp(tmp_path, folder, planned):
     done = run(tmp_path / "run", f"folder:{folder}")
-    assert (done.path / stamps.FILE).exists()
+    assert (done.path / finished.FILE).exists()
     run(tmp_path / "run", f"folder:{folder}", codecs="png:compress_level=1", memory_limit=1)
-    assert not (done.path / stamps.FILE).exists()
+    assert not (done.path / finished.FILE).exists()
 
 
 def test_plugins_of_others_leave_no_stamp(tmp_path, folder, shelf):
     write_codec(shelf, "mine")
-    assert not (run(tmp_path / "run", f"folder:{folder}", codecs="mine").path / stamps.FILE).exists()
+    assert not (run(tmp_path / "run", f"folder:{folder}", codecs="mine").path / finished.FILE).exists()
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
 def test_a_damaged_stamp_is_none(tmp_path, folder, planned, content):
     done = run(tmp_path / "run", f"folder:{folder}")
-    (done.path / stamps.FILE).write_text(content, encoding="utf-8")
+    (done.path / finished.FILE).write_text(content, encoding="utf-8")
     assert not run(tmp_path / "run", f"folder:{folder}").changed
     assert len(planned) == 2

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from codecbench.errors import ContractError
-from codecbench.records import CodecSpec
-from codecbench.registry import CODECS, codec_fingerprint
-from codecbench.running import timing
-from codecbench.running.hosts import Host
+from codecbench.execution.sandbox import Host
+from codecbench.measure import timing
+from codecbench.plan.tasks import CodecSpec
+from codecbench.plugins.registry import CODECS, codec_fingerprint
 
 NONE = CodecSpec.of("none", {})
 

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codecbench.records import ROUNDS, CodecSpec, Task, Timing
-from codecbench.running import timing, timing_pass
-from codecbench.running.hosts import HostError
-from codecbench.running.timing_pass import Point, groups, time_group
-from codecbench.running.workers import Place
+from codecbench.execution import timings
+from codecbench.execution.sandbox import HostError
+from codecbench.execution.timings import Point, groups, time_group
+from codecbench.execution.workers import Place
+from codecbench.measure import timing
+from codecbench.plan.tasks import ROUNDS, CodecSpec, Task, Timing
 
 PLACE = Place(Path(), None, "cpu", threads=3)
 IMAGES = np.zeros((12, 8, 8, 1), np.uint8)
@@ -60,7 +61,7 @@ class Hosts:
 @pytest.fixture
 def hosts(monkeypatch):
     found = Hosts()
-    monkeypatch.setattr(timing_pass, "Host", found)
+    monkeypatch.setattr(timings, "Host", found)
     return found
 
 
@@ -84,7 +85,7 @@ def test_rounds_go_through_all_points_in_an_order_by_seed(hosts, monkeypatch):
     assert all(sorted(turn) == sorted(rounds[0]) for turn in rounds)
     assert len({tuple(turn) for turn in rounds}) == ROUNDS, "each round has an order of its own"
     again = Hosts()
-    monkeypatch.setattr(timing_pass, "Host", again)
+    monkeypatch.setattr(timings, "Host", again)
     run([point(name, level) for name in names for level in range(4)], seed=5)
     assert again.order() == order
     assert hosts.started.count(("encoding", 3)) == hosts.started.count(("decoding", 3)) == 3
@@ -172,7 +173,7 @@ def test_groups_bound_how_many_processes_live_at_once():
     assert sum(map(len, found)) == len(points)
     for group in found:
         assert len({one.task.dataset for one in group}) == 1
-        assert len({one.task.codec.name for one in group}) <= timing_pass.GROUP
+        assert len({one.task.codec.name for one in group}) <= timings.GROUP
     assert max(len({one.task.codec.name for one in group}) for group in groups(points, 1, "cuda")) == 2
     assert [one.task for group in groups(points, 1) for one in group] == [one.task for g in found for one in g]
     assert [one.task for group in groups(points, 2) for one in group] != [one.task for g in found for one in g]
@@ -187,9 +188,9 @@ def test_points_on_other_images_are_timed_apart():
 
 
 def test_one_process_of_a_machine_takes_times_at_once():
-    with timing_pass.alone(), pytest.raises(KeyError, match="waits"), timing_pass.alone(wait):
+    with timings.alone(), pytest.raises(KeyError, match="waits"), timings.alone(wait):
         raise AssertionError("two at once")
-    with timing_pass.alone(wait):
+    with timings.alone(wait):
         pass
 
 
@@ -198,6 +199,6 @@ def wait():
 
 
 def test_fewer_large_images_are_timed():
-    assert timing_pass.timed_count((28, 28, 1)) == timing_pass.TIMED_IMAGES
-    assert timing_pass.timed_count((512, 768, 3)) == 5
-    assert timing_pass.timed_count((8_000, 8_000, 3)) == 1
+    assert timings.timed_count((28, 28, 1)) == timings.TIMED_IMAGES
+    assert timings.timed_count((512, 768, 3)) == 5
+    assert timings.timed_count((8_000, 8_000, 3)) == 1

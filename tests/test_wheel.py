@@ -147,7 +147,7 @@ def test_the_shipped_weights_decode_from_the_wheel(environment, wheel, tmp_path)
     code = """
 import sys
 import numpy as np
-from codecbench.registry import CODECS
+from codecbench.plugins.registry import CODECS
 for name in sys.argv[1:]:
     cls = CODECS.get(name)
     images = np.zeros((1, *(cls.image_shape or (9, 8, 3))), np.uint8)

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from codecbench.errors import UsageError
-from codecbench.looks import GREY, INK, styled
+from codecbench.figures.style import GREY, INK, styled
 
 COLORS = ("#9aa1a9", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00")
 

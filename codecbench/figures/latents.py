@@ -15,11 +15,11 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from codecbench.codec import Images, format_shape
+from codecbench.analysis.pca import Latents
 from codecbench.errors import UsageError
 from codecbench.figures.sheet import Sheet, checked_images, checked_texts, drawn_size
-from codecbench.looks import GREY, INK, styled
-from codecbench.projection import Latents
+from codecbench.figures.style import GREY, INK, styled
+from codecbench.plugins.codec import Images, format_shape
 
 CELL, GAP, MARGIN, SIDE = 112, 12, 12, 128
 """In dots: a picture's side, the space between pictures, the edge of the sheet, the names of the rows."""
@@ -177,7 +177,7 @@ def latent_map(
     """Latents as points in the plane, coloured by class; see :func:`latent_maps`.
 
     Args:
-        points: (N, 2), see ``codecbench.projection``.
+        points: (N, 2), see ``codecbench.analysis.pca``.
         labels: class numbers, (N,), or None where they are not known.
         explained: shares of the variance along the two axes, for their names.
         classes: names of the classes by number; by default the numbers.

@@ -11,7 +11,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from codecbench.errors import UsageError
-from codecbench.looks import INK, CodecStyle, codec_styles, styled
+from codecbench.figures.style import INK, CodecStyle, codec_styles, styled
 
 LEAST_MSE = 1e-8
 """Errors below are left out of the view: 8-bit rounding alone makes about 1e-6."""

@@ -1,4 +1,4 @@
-"""Curves of rate against distortion, and speed against rate, from marked points (``codecbench.curves.mark_points``)."""
+"""Curves of rate against distortion, and speed against rate, from marked points (``codecbench.analysis.points.mark_points``)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from codecbench.curves import TARGET_DB, nearest_quality, restored
-from codecbench.looks import GREY, CodecStyle, codec_styles, styled
+from codecbench.analysis.points import TARGET_DB, nearest_quality, restored
+from codecbench.figures.style import GREY, CodecStyle, codec_styles, styled
 
 TOP_DB, BOTTOM_DB, MOST_RAW = 60.0, 10.0, 3.0
 """Curves leave the plot where an image differs from its original by rounding only, where hardly anything of it is
@@ -49,7 +49,7 @@ def rate_distortion(
     it go on there.
 
     Args:
-        points: marked points, see ``codecbench.curves.mark_points``.
+        points: marked points, see ``codecbench.analysis.points.mark_points``.
         datasets: the datasets to draw, in this order; all of them if None.
         quality: ``psnr_db`` or ``ssim``.
         styles: by codec; by default :func:`codec_styles` of all codecs in ``points``.
@@ -281,7 +281,7 @@ def speed(
 ) -> Figure:
     """Bits per pixel against the time for one image, both log.
 
-    All points are faint; the one that stands for its codec (``codecbench.curves.nearest_quality``: nearest to
+    All points are faint; the one that stands for its codec (``codecbench.analysis.points.nearest_quality``: nearest to
     30 dB, or the smallest that is lossless) is strong, with its PSNR in the legend.
 
     Args:

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
-from codecbench.codec import Images, format_shape
 from codecbench.errors import UsageError
-from codecbench.looks import DPI, GREY, INK
+from codecbench.figures.style import DPI, GREY, INK
+from codecbench.plugins.codec import Images, format_shape
 
 FRAME = "#d0d3d6"
 POINT = DPI / 72

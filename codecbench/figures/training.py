@@ -14,8 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from codecbench.errors import UsageError
-from codecbench.looks import GREY, INK, CodecStyle, codec_styles, styled
-from codecbench.weightfiles import JUDGED, judged_by
+from codecbench.figures.style import GREY, INK, CodecStyle, codec_styles, styled
+from codecbench.store.weights import JUDGED, judged_by
 
 NEEDED = ("epoch", "train_loss", "held_out_mse")
 """Columns of a log; ``held_out_score`` may stand for the last."""

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from codecbench.codec import MAX_PIXELS, FloatCodec, FloatImages, Images, format_shape
 from codecbench.errors import BitstreamError, UnsupportedImageError, WeightsError
-from codecbench.learned import entropy, tiling
-from codecbench.learned.entropy import Symbols
-from codecbench.learned.latents import Classes, LatentCoder, Latents
-from codecbench.learned.recipe import Recipe
+from codecbench.learned import tiling
+from codecbench.learned.coding import entropy
+from codecbench.learned.coding.entropy import Symbols
+from codecbench.learned.coding.latents import Classes, LatentCoder, Latents
+from codecbench.learned.training.recipe import Recipe
 from codecbench.learned.weights import (
     card_path,
     has_tables,
@@ -24,9 +24,10 @@ from codecbench.learned.weights import (
     weights_path,
     with_cards,
 )
-from codecbench.records import Shape
-from codecbench.settings import Value
-from codecbench.varint import pack_numbers, unpack_numbers
+from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import MAX_PIXELS, FloatCodec, FloatImages, Images, format_shape
+from codecbench.plugins.settings import Value
+from codecbench.plugins.varint import pack_numbers, unpack_numbers
 
 BATCH = 500
 """Blocks that go through the network at once; bounds the memory, whatever the size of the chunk."""
@@ -100,10 +101,10 @@ class LatentCodec(FloatCodec):
     latent_shape: ClassVar[tuple[int, ...]]
     recipes: ClassVar[dict[str, Recipe]]
     made_of: ClassVar[tuple[str, ...]] = (
-        "codecbench.learned.entropy",
-        "codecbench.learned.latents",
+        "codecbench.learned.coding.entropy",
+        "codecbench.learned.coding.latents",
         "codecbench.learned.tiling",
-        "codecbench.varint",
+        "codecbench.plugins.varint",
     )
 
     @classmethod

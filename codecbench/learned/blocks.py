@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codecbench.codec import Images
+from codecbench.plugins.codec import Images
 
 
 @dataclass(frozen=True)

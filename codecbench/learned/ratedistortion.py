@@ -15,21 +15,21 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from codecbench.codec import MAX_PIXELS, FloatCodec, FloatImages, Images, format_shape
 from codecbench.errors import BitstreamError, UnsupportedImageError, WeightsError
-from codecbench.learned import entropy
 from codecbench.learned.autoencoder import to_tensor
 from codecbench.learned.blocks import Block, blocks
-from codecbench.learned.contexts import ContextModel
-from codecbench.learned.exact import ACTIVATION_BITS
-from codecbench.learned.levels import LEVELS, rounded
-from codecbench.learned.recipe import Recipe
-from codecbench.learned.scales import Tables, logistic_tables
-from codecbench.learned.symbols import Reader, Writer
+from codecbench.learned.coding import entropy
+from codecbench.learned.coding.scales import Tables, logistic_tables
+from codecbench.learned.coding.symbols import Reader, Writer
+from codecbench.learned.layers.contexts import ContextModel
+from codecbench.learned.layers.exact import ACTIVATION_BITS
+from codecbench.learned.layers.levels import LEVELS, rounded
+from codecbench.learned.training.recipe import Recipe
 from codecbench.learned.weights import shipped_network, shipped_tables, weights_path, with_cards
-from codecbench.records import Shape
-from codecbench.settings import Value
-from codecbench.varint import pack_numbers, unpack_numbers
+from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import MAX_PIXELS, FloatCodec, FloatImages, Images, format_shape
+from codecbench.plugins.settings import Value
+from codecbench.plugins.varint import pack_numbers, unpack_numbers
 
 ANY = "any"
 """Value of ``shape`` that leaves it to the stream."""
@@ -111,7 +111,7 @@ class RateDistortionCodec(FloatCodec):
     colour stand in front of it, as two variable-length integers; images are filled by reflection to multiples of the
     network's ``unit``, very large ones cut into blocks, gray ones coded as colour. With ``checksum`` two bytes follow.
 
-    What the entropy coder is told comes from sums that are exact (:mod:`codecbench.learned.exact`), so every machine
+    What the entropy coder is told comes from sums that are exact (:mod:`codecbench.learned.layers.exact`), so every machine
     decodes the symbols that were written. Analysis is ordinary float32, whose last bits depend on the batch and may
     decide between two symbols, hence ``exact_bytes = False``.
 
@@ -136,13 +136,13 @@ class RateDistortionCodec(FloatCodec):
     recipes: ClassVar[dict[str, Recipe]]
     made_of: ClassVar[tuple[str, ...]] = (
         "codecbench.learned.blocks",
-        "codecbench.learned.contexts",
-        "codecbench.learned.entropy",
-        "codecbench.learned.exact",
-        "codecbench.learned.levels",
-        "codecbench.learned.scales",
-        "codecbench.learned.symbols",
-        "codecbench.varint",
+        "codecbench.learned.layers.contexts",
+        "codecbench.learned.coding.entropy",
+        "codecbench.learned.layers.exact",
+        "codecbench.learned.layers.levels",
+        "codecbench.learned.coding.scales",
+        "codecbench.learned.coding.symbols",
+        "codecbench.plugins.varint",
     )
 
     @classmethod
@@ -168,24 +168,24 @@ class RateDistortionCodec(FloatCodec):
 
     @classmethod
     def tables_for(cls, network: RateDistortionNetwork, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Counts the symbols of training images; see :mod:`codecbench.learned.counting`."""
-        from codecbench.learned import counting
+        """Counts the symbols of training images; see :mod:`codecbench.learned.training.count_symbols`."""
+        from codecbench.learned.training import count_symbols
 
-        return counting.count_tables(network, images, functools.partial(cls.loss_weight, network)).tensors()
+        return count_symbols.count_tables(network, images, functools.partial(cls.loss_weight, network)).tensors()
 
     @classmethod
     def judge_tables(
         cls, network: RateDistortionNetwork, tables: Mapping[str, torch.Tensor], images: torch.Tensor
     ) -> dict[str, Any]:
         """The mean loss at whole qualities, of what is written with these tables and with logistic ones."""
-        from codecbench.learned import counting
+        from codecbench.learned.training import count_symbols
 
         told = {}
         for name, used in (("", Tables.of(tables, cls.name)), ("_logistic", logistic_tables())):
             found = []
             for quality in map(float, range(1, LEVELS + 1)):
                 weight = cls.loss_weight(network, quality)
-                found += counting.losses(network, images, quality, used, [used.slope(quality)], weight)
+                found += count_symbols.losses(network, images, quality, used, [used.slope(quality)], weight)
             told[f"held_out_written_loss{name}"] = float(np.mean(found))
         return told
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from codecbench.codec import FloatImages, Images
+from codecbench.plugins.codec import FloatImages, Images
 
 Index = npt.NDArray[np.intp]
 

@@ -89,7 +89,7 @@ def save_weights(
         tables: by name, in their own types.
         halved: parameters whose names begin with one of these are rounded to bfloat16, which takes half the room;
             they are read back as the float32 numbers of the same value. Layers whose weights lie on a grid of their
-            own (``codecbench.learned.exact``) would be rounded twice; leave them out.
+            own (``codecbench.learned.layers.exact``) would be rounded twice; leave them out.
     """
     state = {
         name: value.detach().to(torch.bfloat16 if name.startswith(halved) else torch.float32).cpu().contiguous().clone()

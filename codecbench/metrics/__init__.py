@@ -2,7 +2,7 @@
 
 In a checkout the plugins lie in the top-level folder ``metrics/``, in a wheel beside this file, and a user's own in
 the folders named by ``CODECBENCH_METRIC_PATH``. All import as ``codecbench.metrics.NAME``. The metrics that every run
-measures are in ``codecbench.distortion``.
+measures are in ``codecbench.measure.distortion``.
 """
 
 import os

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from codecbench.errors import StoreError
-from codecbench.store import RunFolder
+from codecbench.store.folder import RunFolder
 
 SECTIONS = ("answer", "rates", "rankings", "look", "speed", "learned", "method")
 """The modules of this package that make sections, in the page's order."""

@@ -1,6 +1,6 @@
 """The answer first: which codec to take for each dataset, by how much and at what speed, in a few sentences.
 
-Every sentence is written from a :class:`codecbench.report.claims.Claim`, and says no more than it holds.
+Every sentence is written from a :class:`codecbench.analysis.claims.Claim`, and says no more than it holds.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from codecbench import wording
-from codecbench.codec import format_shape
-from codecbench.curves import TARGET_DB
-from codecbench.notes import count
-from codecbench.report import claims, offers, sentences
-from codecbench.report.claims import Claim
+from codecbench.analysis import best, claims
+from codecbench.analysis.claims import Claim
+from codecbench.analysis.points import TARGET_DB
+from codecbench.plugins.codec import format_shape
+from codecbench.report import markup, sentences
 from codecbench.report.context import Context
+from codecbench.report.notes import count
 from codecbench.report.section import Section
 from codecbench.report.sentences import SPACE, names, region, shown, size_of
-from codecbench.speedtable import HARNESS
+from codecbench.report.speedtable import HARNESS
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,16 @@ def markdown(context: Context) -> str:
     """The same in Markdown."""
     lines = ["## The answer first", ""]
     for answer in answers(context):
-        lines += [f"### {wording.markdown(answer.dataset)}", ""]
-        lines += [wording.markdown(answer.about), ""] if answer.about else []
-        lines += [wording.prose_markdown(answer.lead), ""]
-        lines += [f"- {wording.prose_markdown(line)}" for line in answer.lines] + [""]
-    return "\n".join([*lines, wording.prose_markdown(METHOD), ""])
+        lines += [f"### {markup.markdown(answer.dataset)}", ""]
+        lines += [markup.markdown(answer.about), ""] if answer.about else []
+        lines += [markup.prose_markdown(answer.lead), ""]
+        lines += [f"- {markup.prose_markdown(line)}" for line in answer.lines] + [""]
+    return "\n".join([*lines, markup.prose_markdown(METHOD), ""])
 
 
 METHOD = (
     "Codecs are compared by the bytes of whole files with which they reach at least a PSNR: "
-    f"{', '.join(f'{level:g}' for level in offers.LEVELS_DB[:-1])} and {offers.LEVELS_DB[-1]:g}{SPACE}dB, from coarse "
+    f"{', '.join(f'{level:g}' for level in best.LEVELS_DB[:-1])} and {best.LEVELS_DB[-1]:g}{SPACE}dB, from coarse "
     "to fine; a level for which too few of them have a coarse enough setting is left out. "
     f"Where the 95{SPACE}% interval of a difference holds 0, or it is below {claims.LEAST_PERCENT:g}{SPACE}%, "
     "two codecs are called level."
@@ -119,7 +119,7 @@ def answer(context: Context, dataset: str) -> Answer:
 def _about(context: Context, dataset: str) -> str:
     record = context.manifest["datasets"][dataset]
     shapes = [format_shape(shape) for shape in context.read.shapes.get(dataset, ())]
-    size = f", {wording.listed(shapes)} pixels" if 0 < len(shapes) <= 3 else ""
+    size = f", {markup.listed(shapes)} pixels" if 0 < len(shapes) <= 3 else ""
     return count(record["images"], "image") + size
 
 
@@ -132,7 +132,7 @@ def lead(groups: Sequence[Sequence[Claim]], lossless: Claim | None, measured: pd
         measured: the marked points of the dataset that have results.
     """
     candidates = set(claims.untrained(measured)["codec"])
-    trained = set(offers.eligible(measured)["codec"]) - candidates
+    trained = set(best.eligible(measured)["codec"]) - candidates
     if not groups:
         return _without_quality(lossless, candidates, trained)
     every = [claim for group in groups for claim in group]
@@ -158,7 +158,7 @@ def lead(groups: Sequence[Sequence[Claim]], lossless: Claim | None, measured: pd
 
 
 def _levels(found: Sequence[Claim]) -> str:
-    return wording.listed([f"{claim.quality_db:g}" for claim in found]) + f"{SPACE}dB"
+    return markup.listed([f"{claim.quality_db:g}" for claim in found]) + f"{SPACE}dB"
 
 
 def _taken(group: Sequence[Claim], first: bool) -> str:
@@ -191,7 +191,7 @@ def _left_out(measured: pd.DataFrame) -> list[str]:
     reasons = (
         (measured["mark"] == "†", "†", "trained on other data"),
         (measured["mark"] == "‡", "‡", "measured on its own training images"),
-        (offers.incomplete(measured), "", "with results for fewer images than the others"),
+        (best.incomplete(measured), "", "with results for fewer images than the others"),
     )
     lines = []
     for which, mark, why in reasons:

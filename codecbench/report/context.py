@@ -13,14 +13,16 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from codecbench import aggregation, analysis, exhibition, looks, wording
-from codecbench.aggregation import Aggregate
-from codecbench.curves import TARGET_DB, mark_points, restored
-from codecbench.files import write_whole
-from codecbench.notes import BUSY, NOISY, Note, all_notes
-from codecbench.records import digest
-from codecbench.report import palette
-from codecbench.store import RunFolder
+from codecbench.analysis import aggregate, summary
+from codecbench.analysis.aggregate import Aggregate
+from codecbench.analysis.points import TARGET_DB, mark_points, restored
+from codecbench.figures import palette
+from codecbench.figures import style as looks
+from codecbench.plan.tasks import digest
+from codecbench.report import exhibition, markup
+from codecbench.report.notes import BUSY, NOISY, Note, all_notes
+from codecbench.store.folder import RunFolder
+from codecbench.store.io import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,8 +42,8 @@ class Context:
         out: the folder to write into.
         manifest: the run's ``run.json``.
         read: what one pass over the run's rows left.
-        summary: one row a point, see ``codecbench.analysis``.
-        points: those with results or failures, marked by ``codecbench.curves.mark_points``.
+        summary: one row a point, see ``codecbench.analysis.summary``.
+        points: those with results or failures, marked by ``codecbench.analysis.points.mark_points``.
         styles: colour and Matplotlib marker by codec.
         failures: the sidecars of the tasks that failed.
         written: names of the files written into ``figures/``.
@@ -51,8 +53,8 @@ class Context:
         self.store = store
         self.out = store.path if out is None else Path(out)
         self.manifest: dict[str, Any] = store.manifest
-        self.read: Aggregate = aggregation.aggregate(store)
-        self.summary = analysis.summarise(store, self.read)
+        self.read: Aggregate = aggregate.aggregate(store)
+        self.summary = summary.summarise(store, self.read)
         tried = (self.summary["images"] > 0) | (self.summary["failed"] > 0)
         self.points = mark_points(self.summary[tried].reset_index(drop=True), store.manifest)
         self.styles = looks.codec_styles(store.manifest["codecs"])
@@ -94,16 +96,16 @@ class Context:
                 raise UsageError(f"no codec {self._asked_anchor!r} in this run to compare with; it has: {names}")
             return self._asked_anchor
         try:
-            from codecbench.bdrate import default_anchor
+            from codecbench.analysis.bd_rate import default_anchor
         except ImportError:
             return "jpeg" if "jpeg" in known else ""
         return str(default_anchor(self.points))
 
     @functools.cached_property
     def resampled(self) -> Any:
-        """The bootstrap over images, ``codecbench.resampling.Resampled``; None where there is nothing to draw from."""
+        """The bootstrap over images, ``codecbench.analysis.bootstrap.Resampled``; None where there is nothing to draw from."""
         try:
-            from codecbench.resampling import resample
+            from codecbench.analysis.bootstrap import resample
         except ImportError:
             return None
         if not (self.points["images"] > 1).any():
@@ -214,8 +216,8 @@ def safe_name(label: str) -> str:
 
 @functools.cache
 def environment() -> jinja2.Environment:
-    """The templates of the package, with the filters of ``codecbench.wording``."""
-    from codecbench import pictures
+    """The templates of the package, with the filters of ``codecbench.report.markup``."""
+    from codecbench.figures import grid
 
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES, encoding="utf-8"),
@@ -224,8 +226,8 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    made.filters |= wording.FILTERS
-    made.filters |= {"data_uri": pictures.data_uri, "zoom": pictures.zoom, "caption": pictures.caption}
+    made.filters |= markup.FILTERS
+    made.filters |= {"data_uri": grid.data_uri, "zoom": grid.zoom, "caption": grid.caption}
     made.globals |= {"busy_share": BUSY, "noisy": NOISY, "target_db": TARGET_DB}
-    made.tests["number"] = lambda value: not wording.absent(value)
+    made.tests["number"] = lambda value: not markup.absent(value)
     return made

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from codecbench import ratelines
-from codecbench.curves import TARGET_DB
-from codecbench.perimage import QUANTILES, Contrast
+from codecbench.analysis import rd_curves
+from codecbench.analysis.per_image import QUANTILES, Contrast
+from codecbench.analysis.points import TARGET_DB
 from codecbench.report.ranked import MARKS, absent_lines, keys, signed
-from codecbench.report.sheets import Cell, Column, Row, Sheet, number, word
+from codecbench.report.tables import Cell, Column, Row, Sheet, number, word
 
 BLOCKS = "\u2800▁▂▃▄▅▆▇█"
 """Heights of a bar in eighths, from none on; the first is as wide as the others, and no white space."""
@@ -21,7 +21,7 @@ def contrast_sheet(
     """How codecs compare with the anchor on single images, and on which they lose most.
 
     Args:
-        found: see ``codecbench.perimage.contrasts``.
+        found: see ``codecbench.analysis.per_image.contrasts``.
         dataset: its label.
         anchor: the codec compared with.
         shown: whether the page's image browser has an image.
@@ -32,7 +32,7 @@ def contrast_sheet(
     rows, absent = [], {}
     for one in found:
         if one.status:
-            absent[f"`{one.codec}`"] = one.status.removeprefix(ratelines.NOT_AVAILABLE)
+            absent[f"`{one.codec}`"] = one.status.removeprefix(rd_curves.NOT_AVAILABLE)
             continue
         by_share = dict(zip(QUANTILES, one.quantiles, strict=True))
         look = next((image for image in one.worst if shown(image.image)), None)

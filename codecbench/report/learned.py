@@ -6,12 +6,14 @@ import math
 from pathlib import Path
 from typing import Any
 
-from codecbench import exhibition, figures, weightfiles, wording
-from codecbench.report import claims
+from codecbench import figures
+from codecbench.analysis import claims
+from codecbench.analysis.best import Offer
+from codecbench.report import exhibition, markup
 from codecbench.report.context import Context, safe_name
-from codecbench.report.offers import Offer
 from codecbench.report.section import Section
-from codecbench.report.sheets import Cell, Column, Row, Sheet, number, word
+from codecbench.report.tables import Cell, Column, Row, Sheet, number, word
+from codecbench.store import weights as weightfiles
 
 SHARED = (1_000, 10_000, 1_000_000)
 """Numbers of images among which the weights are shared."""
@@ -58,7 +60,7 @@ def markdown(context: Context) -> str:
     if not _codecs(context):
         return ""
     lines = ["## Learned codecs", "", *(sheet.markdown(3) for sheet in sheets(context))]
-    return "\n".join([*lines, *(f"- {wording.prose_markdown(line)}" for line in lacking(context)), ""])
+    return "\n".join([*lines, *(f"- {markup.prose_markdown(line)}" for line in lacking(context)), ""])
 
 
 def _codecs(context: Context) -> list[str]:
@@ -119,13 +121,13 @@ def shared_sheet(context: Context, dataset: str) -> Sheet | None:
         weights = weightfiles.weight_bytes(context.manifest["codecs"][own.codec], own.settings)
         if math.isnan(weights):
             continue
-        shared = [number(shared_bits(own.bits, weights, images), wording.significant) for images in SHARED]
+        shared = [number(shared_bits(own.bits, weights, images), markup.significant) for images in SHARED]
         cells = (
             number(claim.quality_db, "{:.1f}".format),
-            number(own.bits, wording.significant),
+            number(own.bits, markup.significant),
             *shared,
             word(other.codec, other.settings),
-            number(other.bits, wording.significant),
+            number(other.bits, markup.significant),
             _pays(own, other, weights),
         )
         rows.append(Row(own.codec, cells, own.settings))
@@ -144,7 +146,7 @@ def shared_sheet(context: Context, dataset: str) -> Sheet | None:
         Column("Its bits", "at the same quality or a better one"),
         Column("Pays from", "images from which on stream and weights together are smaller than the untrained codec"),
     )
-    shares = wording.listed([f"{images:,}" for images in SHARED])
+    shares = markup.listed([f"{images:,}" for images in SHARED])
     about = (
         f"Bits an image on {dataset} where the weight file has to be sent once as well, for {shares} images. The "
         "weights are counted as they lie on disk, encoder included."
@@ -157,7 +159,7 @@ def _pays(own: Offer, other: Offer, weights: float) -> Cell:
     images = claims.pays_from(own, other, weights)
     if images is None:
         return word("never", "its streams alone are larger")
-    return Cell(f"{wording.significant(images)} images", images, hint=f"{images:,}")
+    return Cell(f"{markup.significant(images)} images", images, hint=f"{images:,}")
 
 
 def cards(context: Context) -> list[dict[str, Any]]:
@@ -193,14 +195,14 @@ def lacking(context: Context) -> list[str]:
         absent["size"] += [Path(file).stem for file in files if sizes.get(file, {}).get("bytes") is None]
         absent["card"] += [Path(file).stem for file in files if file not in kept]
     if absent["size"]:
-        names = wording.listed(absent["size"])
+        names = markup.listed(absent["size"])
         lines.append(
             f"This run did not record how large the weights of {names} are (older versions did not), so nothing is "
             "said of their parameters, nor of their cost."
         )
     if absent["card"]:
         lines.append(
-            f"This run kept no model card of {wording.listed(absent['card'])}: none lay beside the weights, or it was "
+            f"This run kept no model card of {markup.listed(absent['card'])}: none lay beside the weights, or it was "
             "made by an older version."
         )
     return lines

@@ -1,7 +1,7 @@
 """Look: images through two codecs, one laid over the other, with their sizes and errors; and each codec's worst images.
 
 What the page holds is bounded: a few images and points of each codec, chosen so that codecs can be compared at equal
-bytes and at equal PSNR. Pixels travel as lossless strips (``codecbench.report.strips``), and the browser computes the
+bytes and at equal PSNR. Pixels travel as lossless strips (``codecbench.report.sprites``), and the browser computes the
 errors from them.
 """
 
@@ -10,10 +10,12 @@ from __future__ import annotations
 from dataclasses import replace
 from weakref import WeakKeyDictionary
 
-from codecbench import keeping, looks, pictures
-from codecbench.report import strips, views
+from codecbench.figures import grid as pictures
+from codecbench.figures import style
+from codecbench.report import browser, sprites
 from codecbench.report.context import Context, safe_name
 from codecbench.report.section import Section
+from codecbench.store import pictures as keeping
 
 BUDGET = 4_500_000
 """Characters of base64 that all pictures of the section may take together."""
@@ -56,31 +58,31 @@ def images_in_page(context: Context, dataset: str) -> set[int]:
     return {int(image["n"]) for image in shown if image["row"] is not None}
 
 
-_held: WeakKeyDictionary[Context, tuple[list[views.View], strips.Sheet]] = WeakKeyDictionary()
+_held: WeakKeyDictionary[Context, tuple[list[browser.View], sprites.Sheet]] = WeakKeyDictionary()
 """What was made for a page: the strips take the longest."""
 
 
-def _made(context: Context) -> tuple[list[views.View], strips.Sheet]:
+def _made(context: Context) -> tuple[list[browser.View], sprites.Sheet]:
     if context not in _held:
         measured = [label for label in context.datasets if (context.of(label)["images"] > 0).any()]
         _held[context] = _make(context, measured)
     return _held[context]
 
 
-def _make(context: Context, measured: list[str]) -> tuple[list[views.View], strips.Sheet]:
+def _make(context: Context, measured: list[str]) -> tuple[list[browser.View], sprites.Sheet]:
     """The views of all datasets with pictures, in the page's order, and their strips."""
-    sheet = strips.Sheet()
-    gathered = {label: views.gather(context, label) for label in measured}
-    cases = {label: views.newest_cases(context, label) for label in measured}
-    found: list[views.View] = []
+    sheet = sprites.Sheet()
+    gathered = {label: browser.gather(context, label) for label in measured}
+    cases = {label: browser.newest_cases(context, label) for label in measured}
+    found: list[browser.View] = []
     # Small images first: what they leave of their share goes to the large ones.
     order = sorted(measured, key=lambda label: sum(image.size for image in gathered[label].originals.values()))
     for number, label in enumerate(order):
         share = (BUDGET - sheet.size) // (len(order) - number)
-        view = views.View(label, list(gathered[label].targets.rates))
+        view = browser.View(label, list(gathered[label].targets.rates))
         reserved = int(share * WORST_SHARE) if cases[label] else 0
-        views.add_shown(context, view, gathered[label], sheet, share - reserved)
-        views.add_worst(context, view, cases[label], sheet, reserved)
+        browser.add_shown(context, view, gathered[label], sheet, share - reserved)
+        browser.add_worst(context, view, cases[label], sheet, reserved)
         if view.images:
             found.append(view)
     found.sort(key=lambda view: measured.index(view.label))
@@ -95,7 +97,7 @@ def _figures(context: Context, label: str) -> pictures.ImageGrid | None:
     grid = pictures.image_grid(context.store, context.points, context.read.shown, label, context.read.tasks)
     if grid is not None:
         name = f"images-{safe_name(label)}"
-        context.keep(f"{name}.png", looks.save_png(pictures.grid_figure(grid), looks.DPI))
+        context.keep(f"{name}.png", style.save_png(pictures.grid_figure(grid), style.DPI))
         context.keep(f"{name}.svg", pictures.grid_svg(grid))
     return grid
 
@@ -105,11 +107,11 @@ def _still(grid: pictures.ImageGrid) -> pictures.ImageGrid:
     shown = list(grid.originals)[:STILL_IMAGES]
 
     def cut(cell: pictures.Cell) -> pictures.Cell:
-        return replace(cell, image=None if cell.image is None else strips.window(cell.image, STILL_SIDE))
+        return replace(cell, image=None if cell.image is None else sprites.window(cell.image, STILL_SIDE))
 
     return replace(
         grid,
         columns=grid.columns[:STILL_CODECS],
-        originals={index: strips.window(grid.originals[index], STILL_SIDE) for index in shown},
+        originals={index: sprites.window(grid.originals[index], STILL_SIDE) for index in shown},
         cells={index: [cut(cell) for cell in grid.cells[index][:STILL_CODECS]] for index in shown},
     )

@@ -6,13 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-from codecbench import wording
-from codecbench.curves import TARGET_DB, nearest_quality
-from codecbench.distortion import METRICS
-from codecbench.notes import NOISY
+from codecbench.analysis.points import TARGET_DB, nearest_quality
+from codecbench.measure.distortion import METRICS
+from codecbench.report import markup
 from codecbench.report.context import Context
+from codecbench.report.notes import NOISY
 from codecbench.report.section import Section
-from codecbench.report.sheets import Cell, Column, Row, Sheet, number, word
+from codecbench.report.tables import Cell, Column, Row, Sheet, number, word
 
 FRAMING = "the image's shape, and the compressor's own framing where that is plain"
 HEADERS = {
@@ -42,7 +42,7 @@ def section(context: Context) -> Section | None:
         measuring=measuring(context.points),
         metrics=metrics(context.manifest, context.points),
         headers=headers(context),
-        measured_with=wording.measured_with(context.manifest["invocations"]),
+        measured_with=markup.measured_with(context.manifest["invocations"]),
     )
     return Section("method", "How it was measured", html, style="words.css")
 
@@ -50,21 +50,21 @@ def section(context: Context) -> Section | None:
 def markdown(context: Context) -> str:
     """The same in Markdown, without the lists of versions, which ``run.json`` has."""
     lines = ["## How it was measured", ""]
-    lines += [f"- {wording.prose_markdown(line)}" for line in reading(context)]
-    lines += ["", wording.markdown_marked(measuring(context.points)), ""]
+    lines += [f"- {markup.prose_markdown(line)}" for line in reading(context)]
+    lines += ["", markup.markdown_marked(measuring(context.points)), ""]
     for note in context.notes:
-        lines += [f"### {wording.markdown_marked(note.title)}", ""]
-        lines += [f"- {wording.markdown_marked(line)}" for line in note.lines] + [""]
+        lines += [f"### {markup.markdown_marked(note.title)}", ""]
+        lines += [f"- {markup.markdown_marked(line)}" for line in note.lines] + [""]
     lines += [metrics(context.manifest, context.points).markdown(3)]
     if (table := headers(context)) is not None:
         lines += [table.markdown(3)]
     lines += ["### Commands", ""]
-    for group in wording.measured_with(context.manifest["invocations"]):
+    for group in markup.measured_with(context.manifest["invocations"]):
         lines += [
-            f"- {wording.markdown_marked('`' + call['command'].replace('`', ' ') + '`')}" for call in group["commands"]
+            f"- {markup.markdown_marked('`' + call['command'].replace('`', ' ') + '`')}" for call in group["commands"]
         ]
         facts = [f"{name} {thing}" for name, thing in group["facts"]]
-        lines += ["", wording.markdown("; ".join(facts)), ""]
+        lines += ["", markup.markdown("; ".join(facts)), ""]
     return "\n".join(lines)
 
 
@@ -161,11 +161,11 @@ def headers(context: Context) -> Sheet | None:
                     (
                         word(str(dataset)),
                         word(HEADERS.get(codec, "as the codec counts them")),
-                        number(point["container_bytes"], wording.significant),
-                        number(size, wording.significant),
+                        number(point["container_bytes"], markup.significant),
+                        number(size, markup.significant),
                         Cell(f"{100 * share:.0f}\N{NO-BREAK SPACE}%", share),
-                        number(spread.loc[codec, "min"], wording.significant),
-                        number(spread.loc[codec, "max"], wording.significant),
+                        number(spread.loc[codec, "min"], markup.significant),
+                        number(spread.loc[codec, "max"], markup.significant),
                     ),
                     mark=str(point["mark"]),
                 )
@@ -174,7 +174,7 @@ def headers(context: Context) -> Sheet | None:
     silent = sorted(set(points.loc[points["images"] > 0, "codec"]) - told)
     if silent:
         lines.append(
-            "Not told by " + wording.listed([f"`{name}`" for name in silent]) + ": whole files are all there is."
+            "Not told by " + markup.listed([f"`{name}`" for name in silent]) + ": whole files are all there is."
         )
     columns = (
         Column("Codec", numeric=False),

@@ -15,10 +15,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from codecbench import __version__, report, sets, shown, wording
-from codecbench.notes import count
+from codecbench import __version__, report
+from codecbench.report import brief, markup
 from codecbench.report.context import STATIC, Context
+from codecbench.report.notes import count
 from codecbench.report.section import Section
+from codecbench.store import sets
 
 DIGITS = 6
 """Significant digits of a number in the page's data; the tables beside the page have all of them."""
@@ -141,13 +143,13 @@ def compact(data: Any) -> Any:
             return None
         short = float(f"{data:.{DIGITS}g}")
         return int(short) if short.is_integer() and abs(short) < 2**53 else short
-    if wording.absent(data):
+    if markup.absent(data):
         return None
     raise TypeError(f"a section's data is plain JSON, not {type(data).__name__}")
 
 
 def _title(context: Context) -> str:
-    return "Image codecs on " + wording.listed(context.datasets)
+    return "Image codecs on " + markup.listed(context.datasets)
 
 
 def headline(context: Context) -> list[str]:
@@ -173,7 +175,7 @@ def _write_others(context: Context) -> None:
     whole_sets = sets.table(context.store)
     if not whole_sets.empty:
         context.write(sets.CSV, whole_sets.to_csv(index=False, lineterminator="\n").encode())
-    shown.write_markdown(context)
+    brief.write_markdown(context)
 
 
 def _remove_stale(context: Context) -> None:

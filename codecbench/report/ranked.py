@@ -9,12 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from codecbench import bdrate, pareto, ratelines, savings, wording
-from codecbench.curves import TARGET_DB, overview, restored
+from codecbench.analysis import bd_rate, pareto, rd_curves, sizes
+from codecbench.analysis.bootstrap import Resampled
+from codecbench.analysis.points import TARGET_DB, overview, restored
 from codecbench.errors import UnknownNameError
-from codecbench.report.sheets import Cell, Column, Row, Sheet, number, with_best, word
+from codecbench.report import markup
+from codecbench.report.tables import Cell, Column, Row, Sheet, number, with_best, word
 from codecbench.report.tabling import with_short_settings
-from codecbench.resampling import Resampled
 
 MARKS = {"†": "trained on data of another kind", "‡": "these are its own training images", "": ""}
 UNSTEADY = "**~** an unsteady time: the machine was not quiet."
@@ -53,24 +54,24 @@ def overview_sheet(points: pd.DataFrame) -> Sheet:
     Args:
         points: marked points of one dataset, some of them with results.
     """
-    meaning = wording.column_meanings()
+    meaning = markup.column_meanings()
     table = with_short_settings(overview(points), points).assign(restored=lambda frame: restored(frame))
     timed = bool(table["encode_s"].notna().any())
     rows = []
     for _, row in table.iterrows():
         cells = [
             number(row["points"], lambda value: f"{value:.0f}"),
-            number(row["rate_at_target"], wording.rate) if row["rate_at_target"] > 0 else word(*_why_no_rate(row)),
-            number(row["rate_lossless"], wording.rate),
+            number(row["rate_at_target"], markup.rate) if row["rate_at_target"] > 0 else word(*_why_no_rate(row)),
+            number(row["rate_lossless"], markup.rate),
             word(str(row["short"]) or "–", str(row["settings"])),
-            number(row["bits_per_image"] / 8, wording.significant),
-            number(row["bits_per_pixel"], wording.rate),
+            number(row["bits_per_image"] / 8, markup.significant),
+            number(row["bits_per_pixel"], markup.rate),
             word("exact") if row["restored"] else number(row["psnr_db"], "{:.2f}".format),
-            number(row["ssim"], wording.ssim),
+            number(row["ssim"], markup.ssim),
         ]
         if timed:
             unsteady = bool(row["unsteady"])
-            cells += [number(row[name], wording.seconds, unsteady=unsteady) for name in ("encode_s", "decode_s")]
+            cells += [number(row[name], markup.seconds, unsteady=unsteady) for name in ("encode_s", "decode_s")]
         rows.append(marked_row(row, cells))
     for at in (1, 2):
         rows = with_best(rows, at, among=lambda row: row.head != "none")
@@ -104,7 +105,7 @@ def _why_no_rate(row: pd.Series) -> tuple[str, str]:
 
 def savings_sheet(points: pd.DataFrame, anchor: str) -> Sheet | None:
     """Bytes at 30, 35 and 40 dB, and what they save against the anchor; None where no line reaches any."""
-    table = savings.table(points, anchor)
+    table = sizes.table(points, anchor)
     levels = sorted(set(table["quality_at"]))
     rows, absent, exact = [], {}, []
     for (codec, curve), members in table.groupby(["codec", "curve"], sort=False):
@@ -113,13 +114,13 @@ def savings_sheet(points: pd.DataFrame, anchor: str) -> Sheet | None:
             if note := str(at["note"].iloc[0]):
                 exact.append(f"`{codec}` ({note})")
             else:
-                absent[f"`{codec}`"] = str(at["status"].iloc[0]).removeprefix(ratelines.NOT_AVAILABLE)
+                absent[f"`{codec}`"] = str(at["status"].iloc[0]).removeprefix(rd_curves.NOT_AVAILABLE)
             continue
         cells: list[Cell] = []
         for level in levels:
             row, why = at.loc[level], str(at.loc[level, "status"])
             known = math.isfinite(row["bytes_per_image"])
-            cells.append(number(row["bytes_per_image"], wording.significant) if known else Cell(hint=why))
+            cells.append(number(row["bytes_per_image"], markup.significant) if known else Cell(hint=why))
             cells.append(
                 word("anchor") if why == "anchor" else replace(number(row["against_anchor_percent"], signed), hint=why)
             )
@@ -129,7 +130,7 @@ def savings_sheet(points: pd.DataFrame, anchor: str) -> Sheet | None:
     for place in range(len(levels)):
         rows = with_best(rows, 2 * place)
     rows.sort(key=lambda row: [cell.value if cell.has_value else math.inf for cell in row.cells[::2]])
-    without_loss = (f"Every quality at one size, without loss: {wording.listed(exact)}.",) if exact else ()
+    without_loss = (f"Every quality at one size, without loss: {markup.listed(exact)}.",) if exact else ()
     columns = [Column("Codec", numeric=False)]
     for level in levels:
         columns.append(Column(f"Bytes at {level:g} dB", "mean bytes of a whole file, read between two measured points"))
@@ -153,7 +154,7 @@ def absent_lines(reasons: dict[str, str]) -> tuple[str, ...]:
     by_reason: dict[str, list[str]] = {}
     for name, reason in reasons.items():
         by_reason.setdefault(reason, []).append(name)
-    return tuple(f"Not here: {wording.listed(names)} ({reason})." for reason, names in by_reason.items())
+    return tuple(f"Not here: {markup.listed(names)} ({reason})." for reason, names in by_reason.items())
 
 
 # ---- over a range ---------------------------------------------------------------------------------------------------
@@ -172,7 +173,7 @@ def bd_sheets(points: pd.DataFrame, anchor: str, resampled: Resampled | None) ->
     """
     measures = [
         name
-        for name in ratelines.known_qualities(points)
+        for name in rd_curves.known_qualities(points)
         if points[name].notna().any() and name != "psnr_of_mean_mse_db"
     ]
     points = _slim(points, measures)
@@ -208,16 +209,16 @@ def _bd_table(
     asked: dict[str, Any] = {"quality": quality, "rate": rate, "resampled": resampled}
     if first is not None and len(first):
         try:
-            return bdrate.table(points, anchor, anchor_curve=str(first["anchor_curve"].iloc[0]), **asked)
+            return bd_rate.table(points, anchor, anchor_curve=str(first["anchor_curve"].iloc[0]), **asked)
         except UnknownNameError:  # the line has no such measure or rate: the column's hint names the other
             pass
-    return bdrate.table(points, anchor, **asked)
+    return bd_rate.table(points, anchor, **asked)
 
 
 def _slim(points: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
     """The columns that curves are made of: dozens of others would be copied for every line."""
-    needed = ["dataset", "codec", "settings", "images", "exact_images", "reason", *ratelines.MARKED, *measures]
-    needed += [f"{begin}bits_per_{unit}" for begin in ratelines.RATES.values() for unit in ("image", "pixel")]
+    needed = ["dataset", "codec", "settings", "images", "exact_images", "reason", *rd_curves.MARKED, *measures]
+    needed += [f"{begin}bits_per_{unit}" for begin in rd_curves.RATES.values() for unit in ("image", "pixel")]
     return points[[name for name in dict.fromkeys(needed) if name in points]]
 
 
@@ -227,19 +228,19 @@ def _bd_sheet(title: str, anchor: str, tables: dict[tuple[str, str], pd.DataFram
     rows, absent, widths = [], {}, []
     for _, record in first.iterrows():
         key = (record["codec"], record["curve"])
-        if record["status"] == bdrate.ANCHOR:
+        if record["status"] == bd_rate.ANCHOR:
             continue
         members = [table.loc[key] for table in indexed if key in table.index]
         if all(math.isnan(member["bd_rate_percent"]) or member["single"] for member in members):
             if not record["single"]:
-                absent[f"`{record['codec']}`"] = str(record["status"]).removeprefix(ratelines.NOT_AVAILABLE)
+                absent[f"`{record['codec']}`"] = str(record["status"]).removeprefix(rd_curves.NOT_AVAILABLE)
             continue
         cells = [_bd_cell(member) for member in members]
         span = members[0]
         widths.append(0.0 if math.isnan(span["from_quality"]) else abs(span["to_quality"] - span["from_quality"]))
         reach = (
-            f"{ratelines.worded(span['from_quality'], span['quality'])} to "
-            f"{ratelines.worded(span['to_quality'], span['quality'])}"
+            f"{rd_curves.worded(span['from_quality'], span['quality'])} to "
+            f"{rd_curves.worded(span['to_quality'], span['quality'])}"
         )
         rows.append(
             marked_row(record, [*cells, word(reach if not math.isnan(span["from_quality"]) else "–")], record["curve"])
@@ -291,7 +292,7 @@ def _matched_sheet(anchor: str, tables: dict[tuple[str, str], pd.DataFrame]) -> 
     first = next(iter(tables.values()))
     indexed = [table.set_index(["codec", "curve"]) for table in tables.values()]
     rows: list[Row] = []
-    for _, record in first[first["single"] & (first["status"] != bdrate.ANCHOR)].iterrows():
+    for _, record in first[first["single"] & (first["status"] != bd_rate.ANCHOR)].iterrows():
         key = (record["codec"], record["curve"])
         cells = [_bd_cell(table.loc[key], single=True) if key in table.index else Cell() for table in indexed]
         if any(cell.has_value for cell in cells):
@@ -315,17 +316,17 @@ def _matched_sheet(anchor: str, tables: dict[tuple[str, str], pd.DataFrame]) -> 
 def pareto_sheets(points: pd.DataFrame) -> list[Sheet]:
     """Rate at 30 dB against encoding and decoding time: who is dominated, and by whom; and the same without loss."""
     sheets = []
-    known = list(ratelines.lines(points))
+    known = list(rd_curves.lines(points))
     for lossless in (False, True):
         tables = [pareto.table(points, cost=cost, lossless=lossless, known=known) for cost in pareto.COSTS]
         rows = []
         for (_, encode), (_, decode) in zip(tables[0].iterrows(), tables[1].iterrows(), strict=True):
             if encode["status"] and decode["status"]:
                 continue
-            cells = [number(encode["bits_per_pixel"], wording.rate)]
+            cells = [number(encode["bits_per_pixel"], markup.rate)]
             for record in (encode, decode):
                 cells.append(
-                    number(record["cost_s"], wording.seconds, str(record["settings"]), bool(record["unsteady"]))
+                    number(record["cost_s"], markup.seconds, str(record["settings"]), bool(record["unsteady"]))
                 )
                 cells.append(_standing(record))
             rows.append(marked_row(encode, cells, str(encode["curve"])))

@@ -9,14 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from codecbench import perimage, wording
-from codecbench.codec import format_shape
-from codecbench.curves import constant_settings, restored
-from codecbench.notes import count
-from codecbench.report import contrasted, look, ranked
+from codecbench.analysis import per_image
+from codecbench.analysis.points import constant_settings, restored
+from codecbench.plugins.codec import format_shape
+from codecbench.report import contrasted, look, markup, ranked
 from codecbench.report.context import Context
+from codecbench.report.notes import count
 from codecbench.report.section import Section
-from codecbench.report.sheets import Column, Row, Sheet, number, with_best, word
+from codecbench.report.tables import Column, Row, Sheet, number, with_best, word
 from codecbench.report.tabling import with_short_settings
 
 
@@ -46,7 +46,7 @@ def section(context: Context) -> Section | None:
     found = [ranking(context, label) for label in context.datasets]
     sets = sets_sheet(context)
     html = context.render(
-        "rankings.html.j2", datasets=found, sets=sets, meaning=wording.column_meanings(), anchor=context.anchor
+        "rankings.html.j2", datasets=found, sets=sets, meaning=markup.column_meanings(), anchor=context.anchor
     )
     return Section("rankings", "Rankings", html, data={}, scripts=("rankings.js",), style="words.css")
 
@@ -57,9 +57,9 @@ def markdown(context: Context) -> str:
         return ""
     lines = ["## Rankings", ""]
     for one in (ranking(context, label) for label in context.datasets):
-        lines += [f"### {wording.markdown(one.label)}", "", wording.markdown(one.about), ""]
+        lines += [f"### {markup.markdown(one.label)}", "", markup.markdown(one.about), ""]
         lines += [sheet.markdown(4) for sheet in one.sheets]
-        lines += [f"- {wording.prose_markdown(line)}" for line in one.lacking] + [""]
+        lines += [f"- {markup.prose_markdown(line)}" for line in one.lacking] + [""]
     if (sets := sets_sheet(context)) is not None:
         lines.append(sets.markdown(3))
     return "\n".join(lines)
@@ -99,7 +99,7 @@ def _ranking(context: Context, dataset: str) -> Ranked:
     else:
         found.sheets.extend(ranked.bd_sheets(points, anchor, context.resampled))
         found.sheets.extend(filter(None, [ranked.savings_sheet(points, anchor)]))
-        contrasts = perimage.contrasts(context.store, points, dataset, anchor, count=_EVERY)
+        contrasts = per_image.contrasts(context.store, points, dataset, anchor, count=_EVERY)
         held = look.images_in_page(context, dataset)
         found.sheets.extend(filter(None, [contrasted.contrast_sheet(contrasts, dataset, anchor, held.__contains__)]))
     if measured["encode_s"].notna().any():
@@ -115,15 +115,15 @@ def about(context: Context, dataset: str) -> str:
     """A dataset's images in a few words."""
     record = context.manifest["datasets"][dataset]
     shapes = [format_shape(shape) for shape in context.read.shapes.get(dataset, ())]
-    of = "" if not shapes else f", of {len(shapes)} shapes" if len(shapes) > 4 else ", " + wording.listed(shapes)
+    of = "" if not shapes else f", of {len(shapes)} shapes" if len(shapes) > 4 else ", " + markup.listed(shapes)
     return f"{record['images']:,} of {count(record['total'], 'image')}{of}"
 
 
 def sets_sheet(context: Context) -> Sheet | None:
     """Whole sets as one stream; None where the run has none. Never in one column with figures of single images."""
-    if importlib.util.find_spec("codecbench.sets") is None:
+    if importlib.util.find_spec("codecbench.store.sets") is None:
         return None
-    from codecbench import sets
+    from codecbench.store import sets
 
     table = sets.table(context.store)
     if table.empty:
@@ -137,10 +137,10 @@ def sets_sheet(context: Context) -> Sheet | None:
             word(str(record["short"]) or "–", str(record["settings"])),
             number(record["images"], lambda value: f"{value:,.0f}"),
             number(record["set_bytes"], lambda value: f"{value:,.0f}") if not status else word(status),
-            number(record["bits_per_pixel"], wording.rate),
-            number(record["bits_per_image"] / 8, wording.significant),
-            number(record["encode_s"], wording.seconds),
-            number(record["decode_s"], wording.seconds),
+            number(record["bits_per_pixel"], markup.rate),
+            number(record["bits_per_image"] / 8, markup.significant),
+            number(record["encode_s"], markup.seconds),
+            number(record["decode_s"], markup.seconds),
         ]
         rows.append(Row(str(record["codec"]), tuple(cells)))
     rows = _best_sets(rows)
@@ -175,10 +175,10 @@ def _codec(members: pd.DataFrame) -> dict[str, Any]:
     parts = [count(len(members), "point")]
     if len(measured):
         low, high = measured["bits_per_pixel"].min(), measured["bits_per_pixel"].max()
-        parts.append(wording.span(low, high, wording.rate, "bits per pixel"))
+        parts.append(markup.span(low, high, markup.rate, "bits per pixel"))
     low, high = members["psnr_db"].min(), members["psnr_db"].max()
     if not math.isnan(low):
-        parts.append(wording.span(low, high, "{:.1f}".format, "dB"))
+        parts.append(markup.span(low, high, "{:.1f}".format, "dB"))
     if restored(members).any():
         parts.append("every pixel restored" + ("" if restored(members).all() else " at some"))
     if members["failed"].sum():

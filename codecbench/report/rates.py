@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from codecbench import figures
-from codecbench.curves import restored, short_settings, telling_settings, varying
-from codecbench.notes import count
+from codecbench.analysis.points import restored, short_settings, telling_settings, varying
+from codecbench.figures.palette import DASHES, FOREIGN_DASHES
 from codecbench.report.context import Context, safe_name
-from codecbench.report.palette import DASHES, FOREIGN_DASHES
+from codecbench.report.notes import count
 from codecbench.report.section import Section
 
 KINDS = (

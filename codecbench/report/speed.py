@@ -7,8 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from codecbench import figures, pareto, ratelines, speedtable, times, wording
-from codecbench.curves import TARGET_DB, nearest_quality, restored, short_settings, telling_settings
+from codecbench import figures
+from codecbench.analysis import pareto, rd_curves, times
+from codecbench.analysis.points import TARGET_DB, nearest_quality, restored, short_settings, telling_settings
+from codecbench.report import markup, speedtable
 from codecbench.report.context import Context, safe_name
 from codecbench.report.section import Section
 from codecbench.report.tabling import with_short_settings
@@ -31,7 +33,7 @@ def section(context: Context) -> Section | None:
             datasets.append({"label": label, "drawings": drawings, "lacking": lacking, "speed": _table(points)})
     data = plot_data(context)
     html = context.render(
-        "speed.html.j2", datasets=datasets, meaning=wording.column_meanings(), drawable=bool(data["datasets"])
+        "speed.html.j2", datasets=datasets, meaning=markup.column_meanings(), drawable=bool(data["datasets"])
     )
     return Section("speed", "Speed", html, data, ("speed.js",), "speed.css")
 
@@ -109,7 +111,7 @@ def _by_level(codecs: pd.DataFrame, machines: list[str]) -> dict[str, dict[str, 
     found: dict[str, dict[str, dict[str, list[dict[str, Any]]]]] = {}
     spans = codecs.groupby(["dataset", "codec", "curve"])["psnr_db"].agg(["min", "max"])
     within = [level for level in LEVELS_DB if ((spans["min"] <= level) & (spans["max"] >= level)).sum() > 1]
-    lines = list(ratelines.lines(codecs))
+    lines = list(rd_curves.lines(codecs))
     for key in (*(f"{level:g}" for level in within), *([LOSSLESS] if restored(codecs).any() else [])):
         for _, time, _ in KINDS:
             if key == LOSSLESS:
@@ -137,7 +139,7 @@ def _harness(rows: pd.DataFrame, time: str, machines: list[str]) -> list[list[fl
 
 def _machine(row: Any) -> str:
     """What times must share to be compared, in words."""
-    threads = "" if wording.absent(row["threads"]) else f"{int(row['threads'])} thread" + "s" * (row["threads"] != 1)
+    threads = "" if markup.absent(row["threads"]) else f"{int(row['threads'])} thread" + "s" * (row["threads"] != 1)
     return ", ".join(part for part in (row["timed_on"] or "one machine", str(row["device"] or ""), threads) if part)
 
 
@@ -150,7 +152,7 @@ def _row(row: Mapping[Any, Any], machines: list[str]) -> dict[str, Any]:
     about |= {"mark": row["mark"], "bpp": row["bits_per_pixel"], "cost": row["cost_s"], "iqr": row["cost_iqr_s"]}
     about |= {"by": row["dominated_by"], "front": bool(row["front"]), "unsteady": bool(row["unsteady"])}
     about |= {"settings": row["settings"], "machine": machines.index(_machine(row)), "clear": bool(row["clear"])}
-    return {key: value for key, value in about.items() if value not in ("", False) and not wording.absent(value)}
+    return {key: value for key, value in about.items() if value not in ("", False) and not markup.absent(value)}
 
 
 def _nearest(points: pd.DataFrame, time: str, machines: list[str]) -> list[dict[str, Any]]:
@@ -159,7 +161,7 @@ def _nearest(points: pd.DataFrame, time: str, machines: list[str]) -> list[dict[
     keys = {codec: telling_settings(list(members["settings"])) for codec, members in points.groupby("codec")}
     for row in nearest_quality(points).to_dict("records"):
         about: dict[str, Any] = {"codec": row["codec"], "name": str(row["label"])}
-        if wording.absent(row[time]) or not row[time] > 0:
+        if markup.absent(row[time]) or not row[time] > 0:
             found.append(about | {"status": pareto.NO_TIME})
             continue
         about |= {"mark": row["mark"], "bpp": row["bits_per_pixel"], "cost": row[time], "psnr": row["psnr_db"]}
@@ -169,6 +171,6 @@ def _nearest(points: pd.DataFrame, time: str, machines: list[str]) -> list[dict[
         }
         about |= {"unsteady": bool(row["unsteady"])}
         found.append(
-            {key: value for key, value in about.items() if value not in ("", False) and not wording.absent(value)}
+            {key: value for key, value in about.items() if value not in ("", False) and not markup.absent(value)}
         )
     return found

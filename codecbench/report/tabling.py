@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from codecbench.curves import short_settings, telling_settings
+from codecbench.analysis.points import short_settings, telling_settings
 
 
 def with_short_settings(table: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:

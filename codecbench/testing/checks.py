@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from codecbench.codec import Codec, FloatCodec, Images, format_shape, to_uint8
 from codecbench.errors import UnsupportedImageError, one_line
-from codecbench.records import Shape
-from codecbench.settings import settings_of
-from codecbench.specs import expand, split_specs
+from codecbench.plan.specs import expand, split_specs
+from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import Codec, FloatCodec, Images, format_shape, to_uint8
+from codecbench.plugins.settings import settings_of
 from codecbench.testing.images import SHAPES, WRONG_SHAPES, sample_images, takes
 from codecbench.testing.results import NOT_APPLICABLE, CheckFailed, Finding, require, trying
 

@@ -12,11 +12,11 @@ import sys
 import threading
 from typing import Any
 
-from codecbench.codec import Codec
 from codecbench.errors import PluginError, UsageError, one_line, printable
-from codecbench.registry import CODECS
-from codecbench.settings import Value, settings_of
-from codecbench.specs import expand, split_specs
+from codecbench.plan.specs import expand, split_specs
+from codecbench.plugins.codec import Codec
+from codecbench.plugins.registry import CODECS
+from codecbench.plugins.settings import Value, settings_of
 from codecbench.testing.images import SHAPES, taken_shapes
 from codecbench.testing.results import CheckFailed, listener
 from codecbench.testing.suite import CHECKS, Subject, run_check

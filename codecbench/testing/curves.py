@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from codecbench.codec import Codec, format_shape
-from codecbench.records import Shape
-from codecbench.settings import Value, format_settings, settings_of
+from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import Codec, format_shape
+from codecbench.plugins.settings import Value, format_settings, settings_of
 from codecbench.testing.images import sample_images, takes
 from codecbench.testing.results import NOT_APPLICABLE, WARNING, Finding, require, trying
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from codecbench.codec import MAX_PIXELS, Codec, Images, format_shape
 from codecbench.errors import BitstreamError, one_line
-from codecbench.records import Shape
+from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import MAX_PIXELS, Codec, Images, format_shape
 from codecbench.testing.checks import require_images
 from codecbench.testing.images import sample_images
 from codecbench.testing.limits import asked_for_too_much, memory_limit, peak_bytes

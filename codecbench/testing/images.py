@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from codecbench.codec import Codec, Images, format_shape
 from codecbench.errors import UnsupportedImageError
-from codecbench.records import Shape
+from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import Codec, Images, format_shape
 from codecbench.testing.results import CheckFailed
 
 SHAPES: tuple[Shape, ...] = (

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from codecbench.errors import SpecError, UnknownNameError, UsageError, one_line
-from codecbench.registry import CODECS
-from codecbench.specs import split_specs
+from codecbench.plan.specs import split_specs
+from codecbench.plugins.registry import CODECS
 from codecbench.testing.limits import resident_bytes
 from codecbench.testing.processes import python
 from codecbench.testing.report import Report

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from codecbench.codec import Codec, format_shape
-from codecbench.records import Shape
+from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import Codec, format_shape
 from codecbench.testing.checks import require_images, require_same
 from codecbench.testing.images import sample_images
 from codecbench.testing.results import NOT_APPLICABLE, SKIPPED, Finding, require, trying
@@ -23,7 +23,7 @@ _FRESH_PROCESS = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
 import numpy as np
-from codecbench.registry import CODECS
+from codecbench.plugins.registry import CODECS
 from codecbench.testing.images import sample_images
 task = json.load(sys.stdin)
 codec = CODECS.get(task["name"])(**task["settings"])

@@ -1,4 +1,4 @@
-"""What codecs must do that code whole sets of images as one stream; see ``codecbench.setcodec``."""
+"""What codecs must do that code whole sets of images as one stream; see ``codecbench.plugins.setcodec``."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import time
 
 import numpy as np
 
-from codecbench.codec import MAX_PIXELS, Codec, Images, format_shape
 from codecbench.errors import BitstreamError, one_line
-from codecbench.records import Shape
-from codecbench.setcodec import MAX_SET_BYTES, SetCodec
+from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import MAX_PIXELS, Codec, Images, format_shape
+from codecbench.plugins.setcodec import MAX_SET_BYTES, SetCodec
 from codecbench.testing.damage import MAX_DECODE_S, MAX_GROWTH_BYTES, damages
 from codecbench.testing.images import sample_images
 from codecbench.testing.limits import asked_for_too_much, memory_limit

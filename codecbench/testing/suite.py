@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from codecbench.codec import Codec
 from codecbench.errors import one_line
-from codecbench.records import Shape
+from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import Codec
 from codecbench.testing import checks, curves, damage, processes, sets
 from codecbench.testing.images import SHAPES, taken_shapes
 from codecbench.testing.limits import asked_for_too_much, memory_limit

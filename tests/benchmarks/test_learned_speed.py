@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from codecbench import open_codec
-from codecbench.learned import lanes
-from codecbench.plan import open_dataset
+from codecbench.learned.coding import lanes
+from codecbench.plan.planner import open_dataset
 
 
 @pytest.mark.real_data

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
-from codecbench import distortion
-from codecbench.registry import METRICS
+from codecbench.measure import distortion
+from codecbench.plugins.registry import METRICS
 
 
 def reference_ssim(original, decoded):

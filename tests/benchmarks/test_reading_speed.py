@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from runs import MadeUpRun
 
-from codecbench.aggregation import POINT
-from codecbench.analysis import summarise, summarise_rows
-from codecbench.measure import Measurement
+from codecbench.analysis.aggregate import POINT
+from codecbench.analysis.summary import summarise, summarise_rows
+from codecbench.measure.task import Measurement
 
 CHUNK = 2_000
 SETTINGS = 50

@@ -9,9 +9,9 @@ import time
 import numpy as np
 from runs import MadeUpRun
 
-from codecbench.aggregation import aggregate
-from codecbench.analysis import summarise
-from codecbench.resampling import resample
+from codecbench.analysis.aggregate import aggregate
+from codecbench.analysis.bootstrap import resample
+from codecbench.analysis.summary import summarise
 
 CHUNK = 2_000
 LIMIT = 5.0

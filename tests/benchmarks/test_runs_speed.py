@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import codecbench as cb
-from codecbench.registry import CODECS
+from codecbench.plugins.registry import CODECS
 
 MOST_GROWTH_BYTES = 300 << 20
 MOST_FINISHED_S = 2.0

@@ -24,7 +24,7 @@ from PIL import Image
 from skimage.metrics import mean_squared_error, structural_similarity
 
 import codecbench as cb
-from codecbench.registry import DATASETS
+from codecbench.plugins.registry import DATASETS
 
 pytestmark = pytest.mark.real_data
 

@@ -14,10 +14,10 @@ import torch
 from codecbench.codecs import ar_lossless
 from codecbench.codecs.ar_lossless import SIDE, ArLossless, CausalNetwork
 from codecbench.errors import BitstreamError, UnsupportedImageError
-from codecbench.learned.causal import neighbours
-from codecbench.learned.exact import ExactResidual, on_grid
+from codecbench.learned.coding.causal import neighbours
+from codecbench.learned.layers.exact import ExactResidual, on_grid
 from codecbench.learned.weights import weights_path
-from codecbench.registry import CODECS
+from codecbench.plugins.registry import CODECS
 
 Png = CODECS.get("png")
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

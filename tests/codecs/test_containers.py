@@ -11,9 +11,9 @@ from codecbench.codecs.jpeg2000 import Jpeg2000
 from codecbench.codecs.png import Png
 from codecbench.codecs.webp import Webp
 from codecbench.errors import BitstreamError
-from codecbench.registry import CODECS
-from codecbench.settings import settings_of
-from codecbench.specs import expand, split_specs
+from codecbench.plan.specs import expand, split_specs
+from codecbench.plugins.registry import CODECS
+from codecbench.plugins.settings import settings_of
 from codecbench.testing import sample_images, taken_shapes
 
 GRAY, RGB = (28, 28, 1), (32, 32, 3)

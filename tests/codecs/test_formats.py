@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from codecbench.codec import Codec
 from codecbench.errors import BitstreamError, UnsupportedImageError
-from codecbench.registry import CODECS
+from codecbench.plugins.codec import Codec
+from codecbench.plugins.registry import CODECS
 from codecbench.testing import sample_images
 
 FORMATS = ("jpeg", "png", "webp", "avif", "jpeg2000")

@@ -14,16 +14,17 @@ import numpy as np
 import pytest
 import torch
 
-from codecbench.codec import Codec
 from codecbench.errors import BitstreamError, SettingError, UnsupportedImageError, WeightsError
-from codecbench.learned import outcome, ratedistortion
-from codecbench.learned.adversarial import FeatureNetwork
-from codecbench.learned.contexts import Layout
-from codecbench.learned.jobs import make_job
-from codecbench.learned.scales import logistic_tables
-from codecbench.learned.training import train
+from codecbench.learned import ratedistortion
+from codecbench.learned.coding.scales import logistic_tables
+from codecbench.learned.layers.contexts import Layout
+from codecbench.learned.training import outcome
+from codecbench.learned.training.job import make_job
+from codecbench.learned.training.loop import train
+from codecbench.learned.training.losses import FeatureNetwork
 from codecbench.learned.weights import card_path, save_weights, shipped_tables, weights_path
-from codecbench.registry import CODECS, file_sha256
+from codecbench.plugins.codec import Codec
+from codecbench.plugins.registry import CODECS, file_sha256
 from codecbench.testing import (
     check_batches,
     check_containers,

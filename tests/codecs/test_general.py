@@ -17,9 +17,9 @@ import codecbench as cb
 from codecbench.codecs import ppmd
 from codecbench.codecs._general import GeneralCodec
 from codecbench.codecs._shape import pack_shape
-from codecbench.registry import CODECS
+from codecbench.plugins.registry import CODECS
+from codecbench.plugins.varint import pack_numbers
 from codecbench.testing import check_damage, check_truncation, sample_images
-from codecbench.varint import pack_numbers
 
 NAMES = ("deflate", "zstd", "brotli", "lzma", "bz2", "ppmd")
 SHAPE = (17, 31, 3)

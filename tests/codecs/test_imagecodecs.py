@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from codecbench import registry
-from codecbench.codec import Codec
 from codecbench.codecs.avif import Avif
 from codecbench.errors import BitstreamError, PluginError, UnsupportedImageError
-from codecbench.registry import CODECS
+from codecbench.plugins import registry
+from codecbench.plugins.codec import Codec
+from codecbench.plugins.registry import CODECS
 from codecbench.testing import SHAPES, sample_images
 
 imagecodecs = pytest.importorskip("imagecodecs")

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from codecbench.errors import UnsupportedImageError
-from codecbench.registry import CODECS
-from codecbench.settings import settings_of
-from codecbench.specs import expand, split_specs
+from codecbench.plan.specs import expand, split_specs
+from codecbench.plugins.registry import CODECS
+from codecbench.plugins.settings import settings_of
 from codecbench.testing import sample_images
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "pinned"

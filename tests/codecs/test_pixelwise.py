@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from codecbench.errors import TrainingError
-from codecbench.registry import CODECS
+from codecbench.plugins.registry import CODECS
 
 CODECS.get("lossless_ae")
 from codecbench.codecs import _pixelwise as pixelwise  # noqa: E402  (needs the shelf)

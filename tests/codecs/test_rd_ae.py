@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from codecbench.codec import MAX_PIXELS
 from codecbench.errors import BitstreamError, SettingError, UnsupportedImageError, WeightsError
-from codecbench.learned import counting, ratedistortion
-from codecbench.learned.contexts import Layout
+from codecbench.learned import ratedistortion
+from codecbench.learned.coding.scales import logistic_tables
+from codecbench.learned.layers.contexts import Layout
 from codecbench.learned.ratedistortion import BATCH_PIXELS
-from codecbench.learned.scales import logistic_tables
+from codecbench.learned.training import count_symbols
 from codecbench.learned.weights import card_path, save_weights, weights_path
-from codecbench.registry import CODECS, file_sha256
+from codecbench.plugins.codec import MAX_PIXELS
+from codecbench.plugins.registry import CODECS, file_sha256
+from codecbench.plugins.varint import pack_numbers
 from codecbench.testing import (
     SHAPES,
     check_batches,
@@ -32,7 +34,6 @@ from codecbench.testing import (
     check_types,
     sample_images,
 )
-from codecbench.varint import pack_numbers
 
 RdAe = CODECS.get("rd_ae")
 COLOUR = Layout(slices=(4, 4, 8), hyper=4, hidden=16, spread=(60.0, 6.0))
@@ -299,8 +300,8 @@ def test_damaged_tables(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_tables_at_the_end_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counting, "COUNTED_PIXELS", 20 * 28 * 28)
-    monkeypatch.setattr(counting, "TRIED_PIXELS", 5 * 28 * 28)
+    monkeypatch.setattr(count_symbols, "COUNTED_PIXELS", 20 * 28 * 28)
+    monkeypatch.setattr(count_symbols, "TRIED_PIXELS", 5 * 28 * 28)
     network = RdAe(shape="28x28x1")._network()
     some = torch.from_numpy(images((28, 28, 1), 20)).permute(0, 3, 1, 2)
     tables = RdAe.tables_for(network, some)

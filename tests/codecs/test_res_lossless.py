@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from codecbench.errors import BitstreamError, UnsupportedImageError
-from codecbench.learned import wavefront
+from codecbench.learned.coding import wavefront
 from codecbench.learned.weights import weights_path
-from codecbench.registry import CODECS
+from codecbench.plugins.registry import CODECS
 from codecbench.testing import check_batches, check_damage, check_truncation, check_types, sample_images
 
 ResLossless = CODECS.get("res_lossless")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from codecbench.datadir import data_root as find_data_root
+from codecbench.data import data_root as find_data_root
 
 
 def test_the_option_wins_over_the_variable_over_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from codecbench import imagefiles
 from codecbench.datasets.folder import Folder
 from codecbench.errors import DatasetError, SettingError
-from codecbench.imagefiles import Rules, image_shape, read_image
-from codecbench.settings import settings_of
-from codecbench.specs import expand, split_specs
+from codecbench.files import images as imagefiles
+from codecbench.files.images import Rules, image_shape, read_image
+from codecbench.plan.specs import expand, split_specs
+from codecbench.plugins.settings import settings_of
 
 NOWHERE = Path("no data root is needed")
 

@@ -201,7 +201,7 @@ def test_download_without_torchvision(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_dataset_plugins_load_nothing_heavy() -> None:
     code = (
-        "import sys; from codecbench.registry import DATASETS;"
+        "import sys; from codecbench.plugins.registry import DATASETS;"
         "[DATASETS.get(name) for name in DATASETS.names()];"
         "heavy = {'torch', 'torchvision', 'pandas', 'matplotlib', 'skimage'} & set(sys.modules);"
         "assert not heavy, heavy;"

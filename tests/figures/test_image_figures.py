@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from codecbench import figures, looks
+from codecbench import figures
 from codecbench.errors import UsageError
+from codecbench.figures import style
 
 
 def some(count: int, height: int = 28, width: int = 28, channels: int = 1) -> np.ndarray:
@@ -39,7 +40,7 @@ def test_a_grid_shows_every_image_in_order_with_its_label() -> None:
 
 def test_pixels_are_squares_of_whole_dots() -> None:
     figure = figures.image_grid(some(3, 20, 28, 3))
-    width, height = figure.get_size_inches() * looks.DPI
+    width, height = figure.get_size_inches() * style.DPI
     for axes in figure.axes:
         box = axes.get_position()
         across, down = box.width * width / 28, box.height * height / 20
@@ -65,9 +66,9 @@ def test_rows_show_the_same_images_in_several_forms() -> None:
 
 def test_saving_images_gives_the_same_bytes() -> None:
     drawn = [figures.compare_rows({"one": some(2)}) for _ in range(2)]
-    assert looks.save_svg(drawn[0]) == looks.save_svg(drawn[1])
-    assert looks.save_png(drawn[0]) == looks.save_png(drawn[1])
-    assert looks.save_svg(drawn[0]).count(b"<image") == 2
+    assert style.save_svg(drawn[0]) == style.save_svg(drawn[1])
+    assert style.save_png(drawn[0]) == style.save_png(drawn[1])
+    assert style.save_svg(drawn[0]).count(b"<image") == 2
 
 
 @pytest.mark.parametrize(

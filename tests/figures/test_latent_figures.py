@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from codecbench import figures, looks
+from codecbench import figures
 from codecbench.errors import UsageError
-from codecbench.figures import latent_picture
+from codecbench.figures import latent_picture, style
 
 
 def images(count: int = 4) -> np.ndarray:
@@ -91,12 +91,12 @@ def test_an_outlier_does_not_flatten_the_scale() -> None:
     latents[0, 0] = 1000.0
     figure = figures.triples(images(), latents, images())
     assert figure.axes[1].images[0].norm.vmax < 3
-    assert looks.save_svg(figure) == looks.save_svg(figures.triples(images(), latents, images()))
+    assert style.save_svg(figure) == style.save_svg(figures.triples(images(), latents, images()))
 
 
 def test_latents_that_are_all_the_same_are_drawn() -> None:
-    looks.save_png(figures.triples(images(), np.zeros((4, 32), np.float32), images()), 40)
-    looks.save_png(figures.triples(images(), np.full((4, 3), 5.0), images()), 40)
+    style.save_png(figures.triples(images(), np.zeros((4, 32), np.float32), images()), 40)
+    style.save_png(figures.triples(images(), np.full((4, 3), 5.0), images()), 40)
 
 
 @pytest.mark.parametrize(
@@ -186,11 +186,11 @@ def test_many_classes_have_no_legend() -> None:
 
 def test_many_points_are_a_picture_in_the_svg_and_the_bytes_stay_the_same() -> None:
     points, labels = cloud(5000)
-    svg = looks.save_svg(figures.latent_map(points, labels))
+    svg = style.save_svg(figures.latent_map(points, labels))
     assert b"<image" in svg
     assert len(svg) < 400_000
-    assert svg == looks.save_svg(figures.latent_map(points, labels))
-    few = looks.save_svg(figures.latent_map(points[:50], labels[:50]))
+    assert svg == style.save_svg(figures.latent_map(points, labels))
+    few = style.save_svg(figures.latent_map(points[:50], labels[:50]))
     assert b"<image" not in few
 
 
@@ -198,7 +198,7 @@ def test_points_on_a_line_or_in_one_place_are_drawn() -> None:
     line = np.stack([np.arange(20.0), np.zeros(20)], axis=1)
     for points in (line, line[:, ::-1], np.zeros((3, 2))):
         figure = figures.latent_map(points, None)
-        assert looks.save_png(figure, 40).startswith(b"\x89PNG")
+        assert style.save_png(figure, 40).startswith(b"\x89PNG")
         width, height = figure.get_size_inches()
         assert 0.4 < height / width < 1.4
 

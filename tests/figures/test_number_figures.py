@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from codecbench import figures, looks
+from codecbench import figures
 from codecbench.errors import UsageError
+from codecbench.figures import style
 
 
 def log(epochs: int = 20, best: int = 15, tested: bool = True) -> pd.DataFrame:
@@ -40,7 +41,7 @@ def test_a_panel_a_codec_with_the_logged_numbers_and_the_best_epoch() -> None:
             if column in frame:
                 np.testing.assert_array_equal(drawn[label].get_xdata(), frame["epoch"])
                 np.testing.assert_allclose(drawn[label].get_ydata(), frame[column])
-        assert drawn["held out"].get_color() == looks.SHELF[name][0]
+        assert drawn["held out"].get_color() == style.SHELF[name][0]
         if "test" in drawn:
             assert drawn["test"].get_linewidth() < drawn["held out"].get_linewidth() / 2
     assert list(lines(figure.axes[0])["best"].get_xdata()) == [15]
@@ -69,7 +70,7 @@ def test_a_huge_first_loss_does_not_flatten_the_rest() -> None:
 
 def test_hundreds_of_epochs_and_a_single_one_are_drawn() -> None:
     figure = figures.learning_curves({"long": log(600), "short": log(1, best=1)})
-    assert looks.save_svg(figure) == looks.save_svg(
+    assert style.save_svg(figure) == style.save_svg(
         figures.learning_curves({"long": log(600), "short": log(1, best=1)})
     )
     assert figure.axes[0].get_xlim()[1] > 600
@@ -77,7 +78,7 @@ def test_hundreds_of_epochs_and_a_single_one_are_drawn() -> None:
 
 def test_many_codecs_stand_in_rows_of_three() -> None:
     figure = figures.learning_curves({f"c{number}": log() for number in range(5)})
-    looks.save_png(figure, 40)
+    style.save_png(figure, 40)
     assert len({round(axes.get_position().y0, 3) for axes in figure.axes}) == 2
 
 
@@ -97,7 +98,7 @@ def test_networks_judged_by_a_score_have_panels_in_its_unit() -> None:
     logs = {"lossy_ae": log(), "cond_ae": log(), "ar_lossless": scored(), "rd_ae": scored(fall=30.0)}
     words = {"ar_lossless": "bits per pixel", "rd_ae": "rate plus λ·error", "cond_ae": "MSE", "lossy_ae": "MSE"}
     figure = figures.learning_curves(logs, words=words)
-    looks.save_png(figure, 40)
+    style.save_png(figure, 40)
     errors, same, bits, rate = figure.axes
     assert errors.get_ylabel() == "Mean squared error (log scale)"
     assert same.get_ylabel() == ""  # the panel on its left says so
@@ -182,13 +183,13 @@ def test_a_rank_curve_has_the_errors_the_levels_and_where_they_meet() -> None:
     low, high = axes.get_ylim()
     assert low < 0.0001
     assert high > 0.5
-    assert drawn["lossy_ae"].get_color() == looks.SHELF["lossy_ae"][0]
+    assert drawn["lossy_ae"].get_color() == style.SHELF["lossy_ae"][0]
 
 
 def test_errors_of_rounding_do_not_stretch_the_axis() -> None:
     figure = figures.rank_curve(MSE | {5: 1e-15}, {"a": 0.005})
     assert figure.axes[0].get_ylim()[0] > 1e-10
-    looks.save_png(figure)
+    style.save_png(figure)
     ticks = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert "10⁻³" in ticks
 

@@ -14,8 +14,8 @@ import torch
 from small_data import marked_digits, write_mnist, write_stl10
 
 import codecbench.codecs
-from codecbench import registry
-from codecbench.registry import CODECS
+from codecbench.plugins import registry
+from codecbench.plugins.registry import CODECS
 
 TINY_AE = '''
     """A tiny learned codec."""
@@ -26,7 +26,7 @@ TINY_AE = '''
 
     from codecbench import register_codec
     from codecbench.learned.autoencoder import Autoencoder, LatentCodec
-    from codecbench.learned.recipe import Recipe
+    from codecbench.learned.training.recipe import Recipe
 
 
     class TinyNetwork(Autoencoder):

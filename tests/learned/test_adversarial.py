@@ -10,7 +10,7 @@ import torch
 from scipy.linalg import sqrtm
 
 from codecbench.errors import ContractError
-from codecbench.learned.adversarial import (
+from codecbench.learned.training.losses import (
     FeatureNetwork,
     PatchDiscriminator,
     adversarial_losses,

@@ -10,7 +10,7 @@ import torch
 from scipy import ndimage
 
 from codecbench.errors import TrainingError
-from codecbench.learned.augment import (
+from codecbench.learned.training.augment import (
     Chain,
     RandomAffine,
     RandomColour,

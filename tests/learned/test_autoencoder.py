@@ -12,17 +12,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codecbench.codec import to_uint8
 from codecbench.errors import BitstreamError, UnsupportedImageError, WeightsError
 from codecbench.learned import autoencoder
 from codecbench.learned.autoencoder import to_tensor
-from codecbench.learned.latents import HIGHEST, LOWEST, LatentCoder
-from codecbench.learned.recipe import describe
+from codecbench.learned.coding.latents import HIGHEST, LOWEST, LatentCoder
+from codecbench.learned.training.recipe import describe
 from codecbench.learned.weights import card_path, read_card, save_weights, shipped_network, weights_path
-from codecbench.plan import open_dataset
-from codecbench.registry import CODECS, file_sha256
-from codecbench.settings import settings_of
-from codecbench.specs import expand, split_specs
+from codecbench.plan.planner import open_dataset
+from codecbench.plan.specs import expand, split_specs
+from codecbench.plugins.codec import to_uint8
+from codecbench.plugins.registry import CODECS, file_sha256
+from codecbench.plugins.settings import settings_of
+from codecbench.plugins.varint import pack_numbers
 from codecbench.testing import (
     check_batches,
     check_containers,
@@ -35,7 +36,6 @@ from codecbench.testing import (
     sample_images,
     taken_shapes,
 )
-from codecbench.varint import pack_numbers
 
 LENGTHS = {
     "lossy_ae": 128,

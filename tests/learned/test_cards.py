@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from codecbench.learned.outcome import describe
+from codecbench.learned.training.outcome import describe
 from codecbench.learned.weights import read_card, weights_path
-from codecbench.registry import CODECS, file_sha256
+from codecbench.plugins.registry import CODECS, file_sha256
 
 RECIPES = [
     (codec, name) for codec in ("rd_ae", "ar_lossless", "res_lossless", "gan_ae") for name in CODECS.get(codec).recipes

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from codecbench.learned.causal import neighbours, window
+from codecbench.learned.coding.causal import neighbours, window
 
 
 @pytest.mark.parametrize(("above", "aside"), [(1, 1), (2, 3), (3, 0)])

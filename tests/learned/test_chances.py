@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from codecbench.learned import chances, lanes
-from codecbench.learned.chances import VALUES, Chances
-from codecbench.learned.exact import ACTIVATION_BITS, LARGEST
+from codecbench.learned.coding import lanes, softmax
+from codecbench.learned.coding.softmax import VALUES, Chances
+from codecbench.learned.layers.exact import ACTIVATION_BITS, LARGEST
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
@@ -31,18 +31,18 @@ def all_bounds(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_the_table_is_the_exponential_function_rounded() -> None:
-    table = chances.exponentials()
-    assert (table[0], table[-1]) == (2**chances.WEIGHT_BITS, 0)
+    table = softmax.exponentials()
+    assert (table[0], table[-1]) == (2**softmax.WEIGHT_BITS, 0)
     assert 0 not in table[:-1]
     with decimal.localcontext() as context:
         context.prec = 40
         for number in range(0, len(table), 97):
-            exact = (-decimal.Decimal(number) / 2**ACTIVATION_BITS).exp() * 2**chances.WEIGHT_BITS
+            exact = (-decimal.Decimal(number) / 2**ACTIVATION_BITS).exp() * 2**softmax.WEIGHT_BITS
             assert table[number] == int((exact + decimal.Decimal("0.5")) // 1)
 
 
 def test_the_table_is_the_same_everywhere() -> None:
-    content = np.array(chances.exponentials(), "<i4").tobytes()
+    content = np.array(softmax.exponentials(), "<i4").tobytes()
     assert hashlib.sha256(content).hexdigest()[:16] == "d717ce9b45d12b96"
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from codecbench.registry import CODECS
+from codecbench.plugins.registry import CODECS
 
 CondAe = CODECS.get("cond_ae")
 PARAMETERS = {"8": 234_025, "8-blind": 234_025, "32": 242_521, "32-blind": 242_521}

@@ -9,10 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from codecbench.learned.contexts import LARGEST_SCALE, SCALES, SMALLEST_SCALE, ContextModel, Layout, scale_index
-from codecbench.learned.levels import exact_exp, rounded
-from codecbench.learned.scales import logistic_tables
-from codecbench.learned.symbols import Reader, Writer
+from codecbench.learned.coding.scales import logistic_tables
+from codecbench.learned.coding.symbols import Reader, Writer
+from codecbench.learned.layers.contexts import (
+    LARGEST_SCALE,
+    SCALES,
+    SMALLEST_SCALE,
+    ContextModel,
+    Layout,
+    scale_index,
+)
+from codecbench.learned.layers.levels import exact_exp, rounded
 
 LAYOUTS = {
     "checkerboard": Layout(slices=(3, 5), hyper=4, hidden=12, spread=(1.0, 0.2)),

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codecbench.errors import BitstreamError
-from codecbench.learned import entropy
+from codecbench.learned.coding import entropy
 
 COUNTS = st.one_of(
     st.lists(st.integers(1, 1_000), min_size=1, max_size=8),

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from codecbench.errors import WeightsError
-from codecbench.learned.exact import (
+from codecbench.learned.layers.exact import (
     ACTIVATION_BITS,
     LARGEST,
     WEIGHT_BITS,
@@ -20,7 +20,7 @@ from codecbench.learned.exact import (
     ExactResidual,
     on_grid,
 )
-from codecbench.learned.levels import LEVELS, STEPS, Levels
+from codecbench.learned.layers.levels import LEVELS, STEPS, Levels
 
 UNIT, WEIGHT_UNIT = 2**ACTIVATION_BITS, 2**WEIGHT_BITS
 

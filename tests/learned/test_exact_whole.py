@@ -7,7 +7,15 @@ import pytest
 import torch
 
 from codecbench.errors import WeightsError
-from codecbench.learned.exact import ACTIVATION_BITS, LARGEST, ROWS, WEIGHT_BITS, ExactResidual, WholeNetwork, on_grid
+from codecbench.learned.layers.exact import (
+    ACTIVATION_BITS,
+    LARGEST,
+    ROWS,
+    WEIGHT_BITS,
+    ExactResidual,
+    WholeNetwork,
+    on_grid,
+)
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 UNIT = 2.0**ACTIVATION_BITS

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codecbench.errors import BitstreamError
-from codecbench.learned import lanes
-from codecbench.learned.lanes import Reader, SingleReader
+from codecbench.learned.coding import lanes
+from codecbench.learned.coding.lanes import Reader, SingleReader
 
 SHAPES = [(0, 1), (0, 3), (1, 1), (1, 300), (7, 5), (60, 2), (400, 1)]
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from codecbench.errors import BitstreamError, WeightsError
-from codecbench.learned import fitting
 from codecbench.learned.autoencoder import Autoencoder
-from codecbench.learned.latents import HIGHEST, LOWEST, LatentCoder
+from codecbench.learned.coding.latents import HIGHEST, LOWEST, LatentCoder
+from codecbench.learned.training import fit_latents
 
 # A stream written when the format was fixed: three latents of two channels and two places, in three classes.
 PINNED = "8b2e3d934e"
@@ -119,7 +119,7 @@ def test_bits() -> None:
 def test_parts_give_the_same_as_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     z = np.random.default_rng(0).normal(0, 1, (50, 2, 3)).astype(np.float32)
     whole = make(slope=0.1).quantise(z)[0]
-    monkeypatch.setattr("codecbench.learned.latents.CHUNK", 40)
+    monkeypatch.setattr("codecbench.learned.coding.latents.CHUNK", 40)
     assert np.array_equal(make(slope=0.1).quantise(z)[0], whole)
 
 
@@ -221,7 +221,7 @@ def fitted() -> tuple[Linear, torch.Tensor, LatentCoder]:
         z = torch.einsum("cd,ndhw->nchw", torch.linalg.inv(torch.from_numpy(MIX).float()).T, y)
         images = network.decoder(z) + torch.from_numpy(rng.normal(0, 0.02, (3_000, 1, 12, 1)).astype(np.float32))
     levels = (images.clamp(0, 1) * 255).round().byte()
-    coder = fitting.fit_tables(network, levels, excess=0.1)
+    coder = fit_latents.fit_tables(network, levels, excess=0.1)
     return network, levels, coder
 
 
@@ -237,7 +237,7 @@ def test_fit_keeps_to_the_excess() -> None:
 def test_fit_finds_the_sensitivity_of_a_linear_decoder() -> None:
     network, images, coder = fitted()
     with torch.inference_mode():
-        metric = fitting.sensitivity(network.encoder(images[:50].float() / 255.0), lambda z, _: network.decoder(z))
+        metric = fit_latents.sensitivity(network.encoder(images[:50].float() / 255.0), lambda z, _: network.decoder(z))
     assert np.allclose(metric, MIX @ MIX.T / 12, rtol=1e-3, atol=1e-4)
     # An error of one step in any coefficient costs the same.
     costs = np.diag(coder.synthesis @ metric @ coder.synthesis.T)
@@ -281,7 +281,9 @@ def test_each_class_gets_tables_of_its_own() -> None:
     with torch.inference_mode():
         z = network.encoder(images.float() / 255.0)
     classes = (z[:, 0, 0, 0] > z[:, 0, 0, 0].median()).numpy().astype(np.int32)
-    coder = fitting.fit_coder(images, z, lambda z, _: network.decoder(z), excess=0.1, classes=classes, most_classes=2)
+    coder = fit_latents.fit_coder(
+        images, z, lambda z, _: network.decoder(z), excess=0.1, classes=classes, most_classes=2
+    )
     assert coder.counts.shape[0] == 2
     assert coder.front.tolist() == [1501, 1501]
     symbols, of = coder.quantise(z.numpy(), classes)
@@ -294,7 +296,7 @@ def test_a_channel_that_never_changes() -> None:
     with torch.inference_mode():
         z = network.encoder(images.float() / 255.0).clone()
         z[:, 2] = 0.25
-    coder = fitting.fit_coder(images, z, lambda z, _: network.decoder(z), excess=0.1)
+    coder = fit_latents.fit_coder(images, z, lambda z, _: network.decoder(z), excess=0.1)
     restored = coder.dequantise(coder.quantise(z.numpy())[0])
     assert np.isfinite(restored).all()
     assert np.abs(restored[:, 2] - 0.25).max() < 0.2
@@ -309,7 +311,7 @@ def test_classes_that_were_never_seen_have_tables_too() -> None:
     network, images, _ = fitted()
     with torch.inference_mode():
         latents = network.encoder(images.float() / 255.0)
-    coder = fitting.fit_coder(
+    coder = fit_latents.fit_coder(
         images,
         latents,
         lambda z, _: network.decoder(z),
@@ -331,6 +333,6 @@ def test_a_decoder_that_ignores_its_latent() -> None:
     deaf.encoder.load_state_dict(network.encoder.state_dict())
     with torch.inference_mode():
         deaf.decoder.weight.zero_()
-    coder = fitting.fit_tables(deaf, images, excess=0.1)
+    coder = fit_latents.fit_tables(deaf, images, excess=0.1)
     assert np.isfinite(coder.analysis).all()
     assert np.isfinite(coder.synthesis).all()

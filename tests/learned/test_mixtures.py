@@ -8,9 +8,9 @@ import hashlib
 import numpy as np
 import pytest
 
-from codecbench.learned import mixtures
-from codecbench.learned.lanes import TOTAL
-from codecbench.learned.mixtures import MOST_COUNT, Mixtures
+from codecbench.learned.coding import mixtures
+from codecbench.learned.coding.lanes import TOTAL
+from codecbench.learned.coding.mixtures import MOST_COUNT, Mixtures
 
 PIXELS, PARTS, UNIT = 300, 5, 32.0
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from codecbench.registry import CODECS
+from codecbench.plugins.registry import CODECS
 
 NAMES = ("lossy_ae", "lossless_ae", "stl10_ae")
 LAYERS = {

@@ -18,19 +18,20 @@ import torch
 from small_networks import Gray
 from torch import nn
 
-from codecbench import cli, setting
-from codecbench.console import TrainProgress
+from codecbench import setting
+from codecbench.cli import main
+from codecbench.cli.console import TrainProgress
 from codecbench.errors import TrainingError, UsageError
-from codecbench.learned import fitting, outcome, training
 from codecbench.learned.autoencoder import Autoencoder, LatentCodec
-from codecbench.learned.jobs import Job
-from codecbench.learned.latents import LatentCoder
-from codecbench.learned.recipe import AFTERWARDS, Recipe, Score, called, describe
-from codecbench.learned.samples import Samples, evaluate, load_samples
-from codecbench.learned.training import Progress, train
+from codecbench.learned.coding.latents import LatentCoder
+from codecbench.learned.training import fit_latents, loop, outcome
+from codecbench.learned.training.job import Job
+from codecbench.learned.training.loop import Progress, train
+from codecbench.learned.training.recipe import AFTERWARDS, Recipe, Score, called, describe
+from codecbench.learned.training.samples import Samples, evaluate, load_samples
 from codecbench.learned.weights import load_weights, save_weights
-from codecbench.plan import open_dataset
-from codecbench.registry import file_sha256
+from codecbench.plan.planner import open_dataset
+from codecbench.plugins.registry import file_sha256
 
 WORDS = "absolute error of a pixel"
 
@@ -116,7 +117,7 @@ def test_the_score_chooses_the_weights(small_root: Path, tmp_path: Path, monkeyp
         given.append(arguments[3])
         return next(scores)
 
-    monkeypatch.setattr(training, "evaluate", told)
+    monkeypatch.setattr(loop, "evaluate", told)
     monkeypatch.setattr(outcome, "evaluate", told)
     card = train(job_of(small_root, tmp_path / "out"))
     assert (card["best_epoch"], card["held_out_score"], card["test_score"]) == (2, 0.2, 0.7)
@@ -171,7 +172,7 @@ def test_a_score_is_the_mean_over_images_and_draws_the_same_at_every_call(monkey
     assert evaluate(nn.Identity(), Samples(images), (4, 4), drawing) == first
     torch.manual_seed(5)
     assert torch.equal(torch.rand(3), after)
-    monkeypatch.setattr("codecbench.learned.samples.EVALUATION_BATCH", 3)
+    monkeypatch.setattr("codecbench.learned.training.samples.EVALUATION_BATCH", 3)
     assert evaluate(nn.Identity(), Samples(images), (4, 4), drawing) == pytest.approx(first)
 
 
@@ -197,7 +198,7 @@ def test_the_command_line_says_what_was_measured(
     scored = dataclasses.replace(tiny_ae.recipes["fast"], score=absolute_error, epochs=1)
     monkeypatch.setattr(tiny_ae, "recipes", {"fast": scored})
     words = ["train", "tiny_ae", "--device", "cpu", "--data-dir", small_root, "--out", tmp_path / "out"]
-    assert cli.main([str(word) for word in words]) == 0
+    assert main.main([str(word) for word in words]) == 0
     out = capsys.readouterr().out
     assert f"{WORDS} held-out 0." in out
     assert f"best epoch 1: held-out {WORDS} 0." in out
@@ -305,7 +306,7 @@ class Latent(LatentCodec):
 
 
 def test_latent_codecs_need_no_hook(small_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fitting, "PERTURBATIONS", 1_000)
+    monkeypatch.setattr(fit_latents, "PERTURBATIONS", 1_000)
     recipe = dataclasses.replace(DIGITS, epochs=1)
     card = train(Job(Latent, "fast", recipe, small_root, tmp_path / "out"))
     shipped = {name: value for name, value in stored(tmp_path / "out").items() if name.startswith("tables.")}
@@ -317,10 +318,10 @@ def test_latent_codecs_need_no_hook(small_root: Path, tmp_path: Path, monkeypatc
     network = TwoHalves()
     load_weights(tmp_path / "out" / "best.safetensors", network, card["sha256"])
     held_out, rest = (images[torch.from_numpy(part)] for part in (order[:20], order[20:]))
-    expected = fitting.fit_tables(network.eval(), rest).tables()
+    expected = fit_latents.fit_tables(network.eval(), rest).tables()
     assert expected.keys() == coder.tables().keys()
     assert all(torch.equal(value, expected[name]) for name, value in coder.tables().items())
-    assert fitting.judge(network, coder, held_out)["bits"] == card["tables"]["held_out_bits"]
+    assert fit_latents.judge(network, coder, held_out)["bits"] == card["tables"]["held_out_bits"]
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "{", '{"best_epoch": 99, "command": "foreign"}'])

@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codecbench.errors import BitstreamError, WeightsError
-from codecbench.learned import counting, entropy
-from codecbench.learned.contexts import LARGEST_SCALE, SCALES, SMALLEST_SCALE, Layout
-from codecbench.learned.levels import LEVELS
-from codecbench.learned.scales import Histograms, Tables, logistic_tables
-from codecbench.learned.symbols import Reader, Writer
+from codecbench.learned.coding import entropy
+from codecbench.learned.coding.scales import Histograms, Tables, logistic_tables
+from codecbench.learned.coding.symbols import Reader, Writer
+from codecbench.learned.layers.contexts import LARGEST_SCALE, SCALES, SMALLEST_SCALE, Layout
+from codecbench.learned.layers.levels import LEVELS
+from codecbench.learned.training import count_symbols
 
 TABLES = logistic_tables()
 
@@ -183,11 +184,11 @@ def test_counting_lowers_the_loss() -> None:
     def weight(quality: float) -> float:
         return 1e-3 * 4 ** (quality - 4)
 
-    tables = counting.count_tables(network, images[:64], weight)
+    tables = count_symbols.count_tables(network, images[:64], weight)
     assert tables.slopes.shape == (LEVELS,)
-    assert set(tables.slopes.tolist()) <= set(counting.SLOPES)
+    assert set(tables.slopes.tolist()) <= set(count_symbols.SLOPES)
     before, after = [], []
     for quality in (1.0, 3.0, 5.0):
-        before += counting.losses(network, images[64:], quality, TABLES, [0.0], weight(quality))
-        after += counting.losses(network, images[64:], quality, tables, [tables.slope(quality)], weight(quality))
+        before += count_symbols.losses(network, images[64:], quality, TABLES, [0.0], weight(quality))
+        after += count_symbols.losses(network, images[64:], quality, tables, [tables.slope(quality)], weight(quality))
     assert sum(after) < sum(before)

@@ -22,18 +22,18 @@ from small_data import marked_digits, write_labels, write_mnist
 from small_networks import Gray
 from torch import nn
 
-from codecbench import cli
+from codecbench.cli import main
 from codecbench.errors import DatasetError, TrainingError, UnknownNameError, UsageError
-from codecbench.learned import checkpoint, outcome, samples, training
-from codecbench.learned.augment import RandomAffine, RandomCropFlip
-from codecbench.learned.jobs import Job, make_job
-from codecbench.learned.optimizers import build_optimizer, set_learning_rate
-from codecbench.learned.outcome import install
-from codecbench.learned.recipe import CHANGEABLE, Recipe, change, describe, reconstruction_mse
-from codecbench.learned.samples import Samples, evaluate
-from codecbench.learned.training import Progress, train
+from codecbench.learned.training import checkpoint, loop, outcome, samples
+from codecbench.learned.training.augment import RandomAffine, RandomCropFlip
+from codecbench.learned.training.job import Job, make_job
+from codecbench.learned.training.loop import Progress, train
+from codecbench.learned.training.optimizers import build_optimizer, set_learning_rate
+from codecbench.learned.training.outcome import install
+from codecbench.learned.training.recipe import CHANGEABLE, Recipe, change, describe, reconstruction_mse
+from codecbench.learned.training.samples import Samples, evaluate
 from codecbench.learned.weights import weights_path
-from codecbench.registry import CODECS, file_sha256
+from codecbench.plugins.registry import CODECS, file_sha256
 
 TIMINGS = ("images_per_s", "seconds")
 
@@ -445,7 +445,7 @@ def images_used(monkeypatch: pytest.MonkeyPatch, job: Job) -> tuple[list[set[int
         return evaluate(network, samples, *how)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "evaluate", watched)
+        patch.setattr(loop, "evaluate", watched)
         patch.setattr(outcome, "evaluate", watched)
         train(dataclasses.replace(job, recipe=dataclasses.replace(job.recipe, loss=loss)))
     per_epoch = len(trained) // job.recipe.epochs
@@ -474,7 +474,7 @@ def test_the_held_out_images_stay_the_same_when_resumed(small_root, tmp_path, mo
         seen.append(set(samples.images[:, 0, 0, 0].tolist()))
         return evaluate(network, samples, *how)
 
-    monkeypatch.setattr(training, "evaluate", watched)
+    monkeypatch.setattr(loop, "evaluate", watched)
     monkeypatch.setattr(outcome, "evaluate", watched)
     with pytest.raises(KeyboardInterrupt):
         train(job, watch=stop_in(3))
@@ -591,7 +591,7 @@ def test_test_images_do_not_choose_the_weights(small_root: Path, tmp_path: Path)
 def test_best_and_last_weights(small_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The best epoch is the first with the lowest error."""
     errors = iter([0.5, 0.9, 0.2, 0.8, 0.2, 0.1, 0.3, 0.7, 0.9])  # on held-out and test images in turn
-    monkeypatch.setattr(training, "evaluate", lambda *_: next(errors))
+    monkeypatch.setattr(loop, "evaluate", lambda *_: next(errors))
     monkeypatch.setattr(outcome, "evaluate", lambda *_: next(errors))
     copies: list[bytes] = []
     save = checkpoint.save
@@ -832,7 +832,7 @@ class CommandLine:
         """Exit code, output, errors."""
         words = [str(argument) for argument in arguments]
         self.monkeypatch.setattr(sys, "argv", ["codecbench", *words])
-        code = cli.main(words)
+        code = main.main(words)
         done = self.capsys.readouterr()
         return code, done.out, done.err
 
@@ -881,14 +881,14 @@ def test_train_and_install_a_codec_of_ones_own(codecbench, user_folder: Path, sm
 
 
 def test_interrupted_on_the_command_line(codecbench, tiny_ae, small_root: Path, monkeypatch) -> None:
-    run_epoch = training._run_epoch
+    run_epoch = loop._run_epoch
 
     def interrupted(job: Job, *arguments: Any) -> None:
         *before, _ = arguments
         run_epoch(job, *before, stop_in(2))
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_run_epoch", interrupted)
+        patch.setattr(loop, "_run_epoch", interrupted)
         assert codecbench("train", "tiny_ae", "--out", "run", "--data-dir", small_root)[0] == 130
     code, out, _ = codecbench("train", "tiny_ae", "--out=run", "--data-dir", small_root, "--resume")
     assert code == 0
@@ -923,7 +923,7 @@ def test_requests_that_are_refused(codecbench, arguments: list[str], words: str)
 def test_torchvision_is_never_loaded(user_folder: Path, small_root: Path, tmp_path: Path) -> None:
     code = """
 import sys
-from codecbench.cli import main
+from codecbench.cli.main import main
 assert main(sys.argv[1:]) == 0
 assert "torch" in sys.modules
 assert "torchvision" not in sys.modules

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from codecbench.errors import BitstreamError
-from codecbench.learned import lanes, wavefront
-from codecbench.learned.mixtures import MOST_COUNT, Mixtures
-from codecbench.learned.wavefront import SYMBOLS_PER_BYTE, Canvas, Reader
+from codecbench.learned.coding import lanes, wavefront
+from codecbench.learned.coding.mixtures import MOST_COUNT, Mixtures
+from codecbench.learned.coding.wavefront import SYMBOLS_PER_BYTE, Canvas, Reader
 
 WINDOW = ((-2, -1), (-2, 3), (-1, -2), (-1, 0), (-1, 2), (0, -2), (0, -1))
 SLANT = 3

@@ -20,7 +20,7 @@ from codecbench.learned.weights import (
     shipped_network,
     shipped_tables,
 )
-from codecbench.registry import CODECS, file_sha256
+from codecbench.plugins.registry import CODECS, file_sha256
 
 
 class Network(nn.Linear):

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import codecbench.metrics
-from codecbench import registry
-from codecbench.registry import METRICS
+from codecbench.plugins import registry
+from codecbench.plugins.registry import METRICS
 
 
 @pytest.fixture

@@ -10,12 +10,13 @@ import pytest
 from runs import METRIC, MadeUpRun
 
 import codecbench as cb
-from codecbench import analysis, manifests
-from codecbench.aggregation import aggregate
+from codecbench.analysis import summary as analysis
+from codecbench.analysis.aggregate import aggregate
+from codecbench.analysis.published import read_summary
 from codecbench.errors import UnknownNameError
-from codecbench.manifests import Addition
-from codecbench.published import read_summary
-from codecbench.store import RunFolder
+from codecbench.store import manifest
+from codecbench.store.folder import RunFolder
+from codecbench.store.manifest import Addition
 
 OLDER = Path(__file__).parents[1] / "data"
 METRICS = {"alike": METRIC, "apart": METRIC | {"better": "lower", "fingerprint": "another"}}
@@ -90,8 +91,8 @@ def test_an_edited_metric_shows_no_value_of_before(run):
     edited = METRICS | {"alike": METRIC | {"fingerprint": "edited"}}
     rejoin(run, ["d"], edited)  # c was not measured since
     store = RunFolder.existing(run.store.path)
-    assert manifests.outdated_metrics(store.manifest, "c") == ["alike"]
-    assert manifests.outdated_metrics(store.manifest, "d") == []
+    assert manifest.outdated_metrics(store.manifest, "c") == ["alike"]
+    assert manifest.outdated_metrics(store.manifest, "d") == []
     rows = store.rows()
     assert set(rows["codec"]) == {"c"}  # those of d are of the metric as it was
     assert "alike" not in rows or rows["alike"].isna().all()
@@ -108,22 +109,22 @@ def test_a_manifest_forgets_metrics_that_no_codec_has_any_more(run):
     assert list(run.store.manifest["metrics"]) == ["alike", "apart"]
     rejoin(run, ["d"], {})
     assert list(run.store.manifest["metrics"]) == ["alike"]
-    fingerprints = manifests.fingerprints_of(run.store.manifest)
-    assert manifests.holds(run.store.manifest, {}, {"c": fingerprints["c"]}, {"alike": "print-of-metric"})
-    assert not manifests.holds(run.store.manifest, {}, {"c": fingerprints["c"]})
-    assert not manifests.holds(run.store.manifest, {}, fingerprints, {"alike": "print-of-metric"})
+    fingerprints = manifest.fingerprints_of(run.store.manifest)
+    assert manifest.holds(run.store.manifest, {}, {"c": fingerprints["c"]}, {"alike": "print-of-metric"})
+    assert not manifest.holds(run.store.manifest, {}, {"c": fingerprints["c"]})
+    assert not manifest.holds(run.store.manifest, {}, fingerprints, {"alike": "print-of-metric"})
 
 
 def test_variants_of_other_datasets_are_kept_while_the_metric_is_the_same():
-    held = manifests.empty()
+    held = manifest.empty()
     first = Addition({}, {"c": {"fingerprint": "f", "metrics": {"m": "1"}}}, {}, [], {}, {})
     for label, made in (("a", "1"), ("b", "1"), ("c", "2")):
         described = {"m": METRIC | {"fingerprint": made, "variants": {label: f"of {label}"}}}
         codecs = {"c": {"fingerprint": "f", "metrics": {"m": made}}}
-        held = manifests.joined(held, Addition({}, codecs, {}, [], {}, described))
+        held = manifest.joined(held, Addition({}, codecs, {}, [], {}, described))
         expected = {"a": {"a": "of a"}, "b": {"a": "of a", "b": "of b"}, "c": {"c": "of c"}}[label]
         assert held["metrics"]["m"]["variants"] == expected
-    assert manifests.joined(held, first)["metrics"]["m"]["fingerprint"] == "2"
+    assert manifest.joined(held, first)["metrics"]["m"]["fingerprint"] == "2"
 
 
 @pytest.mark.parametrize("schema", [1, 2])

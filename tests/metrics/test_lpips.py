@@ -8,9 +8,9 @@ import types
 import numpy as np
 import pytest
 
-from codecbench import metric
 from codecbench.errors import CodecbenchError, UsageError
-from codecbench.registry import METRICS
+from codecbench.plugins import metric
+from codecbench.plugins.registry import METRICS
 
 LPIPS = METRICS.get("lpips")
 MODULE = sys.modules[LPIPS.function.__module__]

@@ -6,8 +6,8 @@ from scipy import ndimage
 from skimage.metrics import structural_similarity
 from skimage.transform import downscale_local_mean
 
-from codecbench import distortion
-from codecbench.registry import METRICS
+from codecbench.measure import distortion
+from codecbench.plugins.registry import METRICS
 
 MS_SSIM = METRICS.get("ms_ssim")
 PAPER = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333]

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from codecbench import distortion
-from codecbench.registry import METRICS
+from codecbench.measure import distortion
+from codecbench.plugins.registry import METRICS
 
 PSNR_Y = METRICS.get("psnr_y_db")
 RNG = np.random.default_rng(3)

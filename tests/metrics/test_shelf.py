@@ -11,16 +11,20 @@ import numpy as np
 import pytest
 
 import codecbench as cb
-from codecbench import analysis, columns, listing, metric, rows
-from codecbench.aggregation import Sums
-from codecbench.cli import main
+from codecbench import columns
+from codecbench.analysis import summary as analysis
+from codecbench.analysis.aggregate import Sums
+from codecbench.cli import listing
+from codecbench.cli.main import main
 from codecbench.errors import ContractError, PluginError, UnknownNameError, UsageError
-from codecbench.registry import METRICS
+from codecbench.execution import cluster_worker, finished, messages
+from codecbench.execution.metrics import Meter, is_own
+from codecbench.execution.workers import Place
+from codecbench.measure import rows
+from codecbench.plugins import metric
+from codecbench.plugins.registry import METRICS
 from codecbench.report.context import Context
-from codecbench.running import messages, remote, stamps
-from codecbench.running.metering import Meter, is_own
-from codecbench.running.workers import Place
-from codecbench.store import RunFolder
+from codecbench.store.folder import RunFolder
 
 ORIGINAL = np.zeros((3, 4, 4, 1), np.uint8)
 DECODED = ORIGINAL + np.uint8(2)
@@ -227,13 +231,13 @@ def test_a_metric_edited_while_the_run_goes_on_gives_nothing(put, meter):
 
 def test_a_clusters_worker_must_have_the_same_metrics(put):
     file = put("mine", DIFFERENCE, 'title="Mine", better="lower", packages=("numpy",)')
-    here = remote.describe([], "cpu", ["mine"])
+    here = cluster_worker.describe([], "cpu", ["mine"])
     file.write_text(file.read_text().replace("abs", "square"))
-    there = remote.describe([], "cpu", ["mine"])
-    (line,) = remote.differences(there | {"metric mine: numpy": "1"}, here)[:1]
+    there = cluster_worker.describe([], "cpu", ["mine"])
+    (line,) = cluster_worker.differences(there | {"metric mine: numpy": "1"}, here)[:1]
     assert line.startswith("metric mine is ")
     place = Place(Path(), None, "cpu", 1, metrics=(("mine", "print"),), metric_path="folder")
-    assert remote.metric_names(place) == ["mine"]
+    assert cluster_worker.metric_names(place) == ["mine"]
 
 
 def test_no_plugin_is_imported_for_what_a_host_sends(put):
@@ -248,9 +252,9 @@ def test_no_plugin_is_imported_for_what_a_host_sends(put):
 
 
 def test_an_edited_shelf_is_another_surrounding(put, monkeypatch):
-    before = stamps.surroundings()
+    before = finished.surroundings()
     put("mine", DIFFERENCE)
-    assert stamps.surroundings() != before
+    assert finished.surroundings() != before
 
 
 def test_a_run_keeps_all_else_where_a_metric_fails(put, tmp_path):

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from runs import MadeUpRun
 
-from codecbench.report import answer, claims, offers, sentences
+from codecbench.analysis import best, claims
+from codecbench.analysis.best import Offer
+from codecbench.analysis.claims import Claim
+from codecbench.report import answer, sentences
 from codecbench.report.answer import Answer
-from codecbench.report.claims import Claim
 from codecbench.report.context import Context
-from codecbench.report.offers import Offer
 
 SHAPE = (16, 16, 1)
 SWEEP = ((10, 20.0), (30, 30.0), (50, 40.0))
@@ -139,13 +140,13 @@ def test_a_quality_that_most_codecs_were_not_measured_low_enough_for_is_not_aske
     run = made(tmp_path, ["lossy", "fine", "finer"])
     lossy(run, "lossy", 100)
     points = context(run).of("data")
-    assert 25.0 in offers.within(points)
+    assert 25.0 in best.within(points)
     for codec in ("fine", "finer"):
         for quality, db, size in ((1, 34.0, 600), (2, 44.0, 900)):
             run.point("data", codec, {"quality": quality}, num_bytes=size, mse=10 ** (-db / 10))
     points = context(run).of("data")
-    assert 25.0 not in offers.within(points)
-    assert 35.0 in offers.within(points)
+    assert 25.0 not in best.within(points)
+    assert 35.0 in best.within(points)
 
 
 def test_headers_that_decide_are_told(tmp_path: Path) -> None:
@@ -340,7 +341,7 @@ def _size_at(drawn: Context, codec: str, quality_db: float) -> float:
 def test_replicates_are_read_as_the_whole_is() -> None:
     rates = np.array([[100.0, 100.0], [200.0, 400.0], [400.0, 400.0]])
     qualities = np.array([[20.0, 31.0], [30.0, 33.0], [40.0, 34.0]])
-    found = offers.read_replicates(rates, qualities, 25.0)
+    found = best.read_replicates(rates, qualities, 25.0)
     assert found[0] == pytest.approx(math.sqrt(100 * 200))
     assert math.isnan(found[1])
 

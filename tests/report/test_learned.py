@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from runs import MadeUpRun
 
-from codecbench import weightfiles
-from codecbench.records import CodecSpec
+from codecbench.plan.tasks import CodecSpec
 from codecbench.report import learned
 from codecbench.report.context import Context
-from codecbench.report.sheets import Sheet
+from codecbench.report.tables import Sheet
+from codecbench.store import weights
 
 SHA = "0123456789ab" + 52 * "0"
 
@@ -50,7 +50,7 @@ def safetensors(path: Path, tensors: dict[str, list[int]]) -> None:
 def test_parameters_are_counted_from_the_header(tmp_path: Path) -> None:
     file = tmp_path / "net.safetensors"
     safetensors(file, {"encoder.0.weight": [4, 3, 3], "bias": [4], "scalar": [], "tables.counts": [100]})
-    found = weightfiles.sizes([str(file), str(tmp_path / "net.json"), str(tmp_path / "gone.safetensors")])
+    found = weights.sizes([str(file), str(tmp_path / "net.json"), str(tmp_path / "gone.safetensors")])
     assert found == {"net.safetensors": {"bytes": file.stat().st_size, "parameters": 36 + 4 + 1}}
 
 
@@ -58,7 +58,7 @@ def test_parameters_are_counted_from_the_header(tmp_path: Path) -> None:
 def test_a_file_that_is_none_has_no_parameters(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "net.safetensors"
     file.write_bytes(content)
-    assert weightfiles.sizes([str(file)])["net.safetensors"] == {"bytes": len(content), "parameters": None}
+    assert weights.sizes([str(file)])["net.safetensors"] == {"bytes": len(content), "parameters": None}
 
 
 def test_weights_are_shared_among_images(tmp_path: Path) -> None:
@@ -83,9 +83,9 @@ def test_the_weights_of_a_point_are_counted_where_the_run_knows_them() -> None:
         "weight_sizes": {"net-a.safetensors": {"bytes": 10}, "net-b.safetensors": {"bytes": 30}},
         "weights_used": {"size=8": "net-a.safetensors"},
     }
-    assert weightfiles.weight_bytes(record, "size=8") == 10
-    assert weightfiles.weight_bytes(record, "size=9") == 40
-    assert weightfiles.weight_bytes({}, "size=8") != weightfiles.weight_bytes({}, "size=8")  # NaN
+    assert weights.weight_bytes(record, "size=8") == 10
+    assert weights.weight_bytes(record, "size=9") == 40
+    assert weights.weight_bytes({}, "size=8") != weights.weight_bytes({}, "size=8")  # NaN
 
 
 def test_a_codec_with_several_networks_tells_which_it_uses() -> None:
@@ -98,7 +98,7 @@ def test_a_codec_with_several_networks_tells_which_it_uses() -> None:
             return ("weights/net-8.safetensors", "weights/net-8.json", "weights/net-32.safetensors")
 
     points = [CodecSpec.of("net", {"size": 8}), CodecSpec.of("net", {"size": 32}), CodecSpec.of("net", {"size": 64})]
-    found = weightfiles.used(Several, points)  # type: ignore[arg-type]
+    found = weights.used(Several, points)  # type: ignore[arg-type]
     assert found == {"size=8": "net-8.safetensors", "size=32": "net-32.safetensors"}
 
 

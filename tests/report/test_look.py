@@ -16,11 +16,12 @@ from PIL import Image
 from playwright.sync_api import Locator, Page
 from runs import MadeUpRun
 
-from codecbench import keeping, report
-from codecbench.codec import Images
-from codecbench.records import CodecSpec, Task
-from codecbench.report import look, strips
+from codecbench import report
+from codecbench.plan.tasks import CodecSpec, Task
+from codecbench.plugins.codec import Images
+from codecbench.report import look, sprites
 from codecbench.report.context import Context
+from codecbench.store import pictures
 
 SHAPES = {"gray": (12, 10, 1), "colour": (20, 24, 3)}
 JPEG = ((10, 40, 0.01), (50, 100, 0.002), (90, 300, 0.0002))
@@ -59,7 +60,7 @@ def worst_case(run: MadeUpRun, label: str, codec: str, quality: int, index: int,
     task = Task(label, spec, (index,), SHAPES[label], (), f"print-{codec}")
     key = f"{quality:024d}"
     about = {
-        "format": keeping.FORMAT,
+        "format": pictures.FORMAT,
         "dataset": label,
         "codec": codec,
         "settings": spec.settings_text,
@@ -68,9 +69,9 @@ def worst_case(run: MadeUpRun, label: str, codec: str, quality: int, index: int,
         "worst_of": of or codec,
         "key": f"{60:024d}",
     }
-    request = keeping.Request(task, (keeping.Wanted(index),), key, about)
-    kept = keeping.kept(keeping.Wanted(index), original, picture_of(codec, quality, original), 77)
-    keeping.write(run.store, request, [kept], {})
+    request = pictures.Request(task, (pictures.Wanted(index),), key, about)
+    kept = pictures.kept(pictures.Wanted(index), original, picture_of(codec, quality, original), 77)
+    pictures.write(run.store, request, [kept], {})
 
 
 def page_of(run: MadeUpRun) -> Path:
@@ -410,20 +411,20 @@ def test_points_are_near_rates_that_most_codecs_reach() -> None:
     low = points_of([0.1, 0.4, 1.6, 6.4], [20, 26, 32, 38], "low")
     high = points_of([1.6, 3.2, 6.4, 25.6], [24, 30, 36, 40], "high")
     single = points_of([0.01], [10], "single")
-    found = strips.targets(pd.concat([low, high, single], ignore_index=True), 2)
+    found = sprites.targets(pd.concat([low, high, single], ignore_index=True), 2)
     assert found.rates == pytest.approx([0.1 * 256**0.25, 0.1 * 256**0.75])  # both spans, from 0.1 to 25.6
     assert found.qualities_db == pytest.approx([25, 35])
-    assert strips.nearest_points(low, found) == ["rank=1", "rank=3"]
-    assert strips.nearest_points(high, found) == ["rank=0", "rank=2"]
-    assert strips.nearest_points(single, found) == ["rank=0"]
-    assert strips.targets(low[:0]) == strips.Targets()
+    assert sprites.nearest_points(low, found) == ["rank=1", "rank=3"]
+    assert sprites.nearest_points(high, found) == ["rank=0", "rank=2"]
+    assert sprites.nearest_points(single, found) == ["rank=0"]
+    assert sprites.targets(low[:0]) == sprites.Targets()
 
 
 def test_images_of_several_sizes_and_one_in_gray_make_one_strip() -> None:
     random = np.random.default_rng(0)
     images = [random.integers(0, 256, shape, dtype=np.uint8) for shape in ((3, 5, 1), (4, 2, 3))]
-    strip = strips.stacked(images)
+    strip = sprites.stacked(images)
     assert strip.shape == (7, 5, 3)
     np.testing.assert_array_equal(strip[:3], np.repeat(images[0], 3, axis=2))
     np.testing.assert_array_equal(strip[3:, :2], images[1])
-    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(strips.webp(strip)))), strip)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(sprites.webp(strip)))), strip)

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 from runs import METRIC, MadeUpRun, usual_run
 
-from codecbench import wording
-from codecbench.report import method
+from codecbench.report import markup, method
 from codecbench.report.context import Context
-from codecbench.report.sheets import Sheet
+from codecbench.report.tables import Sheet
 
 
 def context(run: MadeUpRun) -> Context:
@@ -94,10 +93,10 @@ def test_a_run_that_measured_nothing_has_this_section(tmp_path: Path) -> None:
     ],
 )
 def test_texts_are_escaped_for_markdown(text: str, expected: str) -> None:
-    assert wording.markdown(text) == expected
+    assert markup.markdown(text) == expected
 
 
 def test_sentences_keep_their_code_and_their_strong_words() -> None:
     sentence = "**Take `a|b`** at <30> dB, a*b"
-    assert wording.prose_markdown(sentence) == "**Take `a\\|b`** at &lt;30> dB, a\\*b"
-    assert str(wording.prose(sentence)) == "<strong>Take <code>a|b</code></strong> at &lt;30&gt; dB, a*b"
+    assert markup.prose_markdown(sentence) == "**Take `a\\|b`** at &lt;30> dB, a\\*b"
+    assert str(markup.prose(sentence)) == "<strong>Take <code>a|b</code></strong> at &lt;30&gt; dB, a*b"

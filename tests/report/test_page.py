@@ -14,10 +14,10 @@ from playwright.sync_api import Page
 from runs import MadeUpRun
 
 from codecbench.errors import UsageError
+from codecbench.figures import palette
 from codecbench.report import page as assembler
-from codecbench.report import palette
 from codecbench.report.context import MOST_STATIC_BYTES
-from codecbench.store import RunFolder
+from codecbench.store.folder import RunFolder
 
 SPEED = "table.speed.sortable"
 
@@ -285,7 +285,7 @@ def test_the_page_of_thirty_codecs_stays_small(tmp_path: Path) -> None:
 
 
 def test_thirty_codecs_look_different_and_are_seen_on_both_papers() -> None:
-    from codecbench.looks import SHELF, codec_styles
+    from codecbench.figures.style import SHELF, codec_styles
 
     names = [*SHELF, *(f"plugin_{number}" for number in range(30))][:30]
     for codecs in (names, [f"other_{number}" for number in range(30)]):

@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 from runs import METRIC, MadeUpRun, usual_run
 
-from codecbench import bdrate
-from codecbench.perimage import contrasts
+from codecbench.analysis import bd_rate
+from codecbench.analysis.per_image import contrasts
 from codecbench.report import contrasted, ranked, rankings
 from codecbench.report.context import Context
-from codecbench.report.sheets import Cell, Column, Row, Sheet, number, with_best
+from codecbench.report.tables import Cell, Column, Row, Sheet, number, with_best
 
 SHAPE = (16, 16, 1)
 SPACE = "\N{NO-BREAK SPACE}"
@@ -78,7 +78,7 @@ def test_the_tables_are_those_of_the_analysis(drawn: Context) -> None:
     for place, (quality, rate) in enumerate(
         (quality, rate) for quality in ("psnr_db", "ssim") for rate in ("whole", "payload")
     ):
-        table = bdrate.table(drawn.of("data"), "jpeg", quality=quality, rate=rate)
+        table = bd_rate.table(drawn.of("data"), "jpeg", quality=quality, rate=rate)
         for codec, value in table[~table["single"]].set_index("codec")["bd_rate_percent"].items():
             if codec in ("tenth", "net") and not math.isnan(value):
                 assert row(one, codec).cells[place].value == pytest.approx(value)
@@ -287,7 +287,7 @@ def test_the_usual_run_has_tables_for_every_dataset(tmp_path: Path) -> None:
 
 
 def test_whole_sets_stand_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sets = pytest.importorskip("codecbench.sets")
+    sets = pytest.importorskip("codecbench.store.sets")
     record = {"dataset": "data", "images": 8, "bits_per_image": 800.0, "encode_s": 1.0, "decode_s": 0.5, "status": ""}
     made = pd.DataFrame(
         [

@@ -11,7 +11,7 @@ import pytest
 from unsound import put_on_shelf, write_unsound
 
 import codecbench as cb
-from codecbench import registry
+from codecbench.plugins import registry
 from codecbench.testing import (
     CHECKS,
     SHAPES,

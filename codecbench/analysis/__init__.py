@@ -1,0 +1,1 @@
+"""Rows to tables and statements; draws and prints nothing."""

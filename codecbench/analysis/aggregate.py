@@ -1,0 +1,235 @@
+"""Sums over the rows of a run folder, read part by part, so that a run of any size fits into memory.
+
+A part becomes a handful of sums as soon as it is read. Those of a point's parts are added by ``math.fsum``, which
+rounds once, so that a point's figures do not depend on the order in which parts are read: names of parts change
+whenever a codec is edited, and their order with them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from codecbench.measure.distortion import psnr_db
+from codecbench.plan.tasks import Shape
+from codecbench.store.folder import RunFolder
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+POINT = ["dataset", "codec", "settings"]
+MEANS = ("mse", "mse_float", "psnr_db", "ssim", "container_bytes", "estimated_bits")
+"""Columns whose mean is taken over the images that have a value; so is that of every metric of the shelf."""
+READ = [
+    "image",
+    "num_bytes",
+    "container_bytes",
+    "estimated_bits",
+    "mse",
+    "mse_float",
+    "max_abs_error",
+    "exact_pixels",
+    "ssim",
+]
+"""Columns of a part that are read, and the metrics of the shelf; what its sidecar tells is taken from there."""
+SHOWN = [*POINT, "image", "height", "width", "num_bytes", "mse"]
+"""What is kept of single images."""
+
+Values = npt.NDArray[np.float64]
+Key = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """What a pass over all rows of a run leaves.
+
+    Attributes:
+        points: one row a point, by name; see :func:`derive`.
+        shapes: the distinct shapes of the images, sorted, by dataset.
+        shown: the rows of the images that are shown to people, one per point and image, with the columns ``SHOWN``.
+        tasks: identities of the tasks by point, see ``RunFolder.reconstructions``.
+    """
+
+    points: pd.DataFrame
+    shapes: dict[str, list[Shape]]
+    shown: pd.DataFrame
+    tasks: dict[Key, list[str]]
+
+
+@dataclass
+class Sums:
+    """Sums over the images of one point, which are added to part by part.
+
+    Attributes:
+        images: images with a row.
+        num_bytes: bytes of their bitstreams.
+        pixels: height × width.
+        samples: height × width × channels.
+        exact: images restored exactly.
+        lossless: every row claims that every pixel was restored.
+        max_abs_error: the largest of the images' largest differences; NaN where none has one.
+        equal_pixels: of each part, pixels restored exactly in the images where that is known.
+        known_equal: images where it is known.
+        metrics: names of the metrics of the shelf in the run.
+        totals: by column of ``MEANS`` and metric, the sum of each part over the images that have a value.
+        counts: by column of ``MEANS`` and metric, images that have one.
+    """
+
+    images: int = 0
+    num_bytes: int = 0
+    pixels: int = 0
+    samples: int = 0
+    exact: int = 0
+    lossless: bool = True
+    max_abs_error: float = math.nan
+    equal_pixels: list[float] = field(default_factory=list)
+    known_equal: int = 0
+    metrics: tuple[str, ...] = ()
+    totals: dict[str, list[float]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in (*MEANS, *self.metrics):
+            self.totals.setdefault(name, [])
+            self.counts.setdefault(name, 0)
+
+    def add(self, table: pa.Table, shape: Shape, lossless: bool) -> None:
+        """Adds the rows of a part.
+
+        Args:
+            table: the columns ``READ`` and the metrics of the part; those that it lacks count as missing.
+            shape: height, width and channels of all its images.
+            lossless: the codec claims to have restored every pixel of them.
+        """
+        images, pixels = table.num_rows, shape[0] * shape[1]
+        self.images += images
+        self.pixels += images * pixels
+        self.samples += images * pixels * shape[2]
+        self.lossless = self.lossless and lossless
+        self.num_bytes += int(table.column("num_bytes").to_numpy().sum())
+        mse = _known(table, "mse")
+        self.exact += int((mse == 0.0).sum())
+        self.max_abs_error = float(np.fmax(self.max_abs_error, _known(table, "max_abs_error").max(initial=-math.inf)))
+        shares, known = _total(_known(table, "exact_pixels"))
+        self.equal_pixels.append(shares * pixels)
+        self.known_equal += known
+        for name in self.totals:
+            total, count = _total(psnr_db(mse[mse > 0.0]) if name == "psnr_db" else _known(table, name))
+            self.totals[name].append(total)
+            self.counts[name] += count
+
+    def row(self) -> dict[str, Any]:
+        """What :func:`derive` takes of a point."""
+        row = {
+            "images": self.images,
+            "bits": 8.0 * self.num_bytes,
+            "pixels": self.pixels,
+            "samples": self.samples,
+            "max_abs_error": self.max_abs_error if self.max_abs_error >= 0 else math.nan,
+            "lossless": self.lossless,
+            "exact_images": self.exact,
+            "equal_pixels": exact_sum(self.equal_pixels) if self.known_equal else math.nan,
+        }
+        means = {
+            name: exact_sum(total) / self.counts[name] if self.counts[name] else math.nan
+            for name, total in self.totals.items()
+        }
+        all_told = self.images > 0 and self.counts["container_bytes"] == self.images
+        container_bits = 8.0 * exact_sum(self.totals["container_bytes"]) if all_told else math.nan
+        return row | {"payload_bits": row["bits"] - container_bits} | means
+
+
+def aggregate(store: RunFolder) -> Aggregate:
+    """Reads all rows of a run folder, one part at a time.
+
+    Args:
+        store: the run folder; parts that are found damaged are set aside.
+
+    Returns:
+        Sums by point, shapes by dataset, the rows of the images that are shown, and tasks by point.
+    """
+    sums: dict[Key, Sums] = {}
+    metrics = tuple(store.manifest["metrics"])
+    shapes: dict[str, set[Shape]] = {}
+    shown: list[tuple[Any, ...]] = []
+    tasks: dict[Key, list[str]] = {}
+    for sidecar, table in store.tables([*READ, *metrics]):
+        key = (sidecar["dataset"], sidecar["codec"], sidecar["settings"])
+        height, width, channels = sidecar["shape"]
+        sums.setdefault(key, Sums(metrics=metrics)).add(table, (height, width, channels), sidecar["lossless"])
+        shapes.setdefault(key[0], set()).add((height, width, channels))
+        tasks.setdefault(key, []).append(sidecar["task_id"])
+        wanted = store.manifest["datasets"][key[0]].get("shown", ())
+        images, sizes, errors = (table.column(name).to_numpy() for name in ("image", "num_bytes", "mse"))
+        if wanted and len(images) and images.min() <= max(wanted):  # most parts hold none of them
+            for place in np.flatnonzero(np.isin(images, wanted)):
+                shown.append((*key, int(images[place]), height, width, int(sizes[place]), float(errors[place])))
+    rows = [dict(zip(POINT, key, strict=True)) | sums[key].row() for key in sorted(sums)]
+    return Aggregate(
+        derive(pd.DataFrame(rows, columns=[*POINT, *Sums(metrics=metrics).row()]), metrics),
+        {label: sorted(found) for label, found in shapes.items()},
+        pd.DataFrame(shown, columns=SHOWN),
+        tasks,
+    )
+
+
+def derive(sums: pd.DataFrame, metrics: Sequence[str] = ()) -> pd.DataFrame:
+    """Adds the columns that follow from sums and means.
+
+    Args:
+        sums: one row a point with the columns ``POINT`` and those of :meth:`Sums.row`.
+        metrics: the metrics of the shelf among them.
+
+    Returns:
+        The same rows with the columns of a summary that follow from rows alone.
+    """
+    numbers = ["bits", "payload_bits", "equal_pixels", *MEANS, *metrics]
+    table = sums.astype(dict.fromkeys(POINT, object) | dict.fromkeys(numbers, float))
+    table["bits_per_image"] = table["bits"] / table["images"]
+    table["exact_pixels"] = table["equal_pixels"] / table["pixels"]
+    table["bits_per_pixel"] = table["bits"] / table["pixels"]
+    table["payload_bits_per_image"] = table["payload_bits"] / table["images"]
+    table["payload_bits_per_pixel"] = table["payload_bits"] / table["pixels"]
+    table["compression_ratio"] = 8.0 * table["samples"] / table["bits"].replace(0.0, np.nan)
+    table["compression_ratio_float32"] = 4.0 * table["compression_ratio"]
+    table["psnr_of_mean_mse_db"] = psnr_db(table["mse"].where(table["mse"] > 0.0))
+    return table
+
+
+def exact_sum(values: Iterable[float]) -> float:
+    """The sum, rounded once, whatever the order (``math.fsum``).
+
+    Source: Shewchuk, "Adaptive precision floating-point arithmetic and fast robust geometric predicates", Discrete &
+    Computational Geometry 18, 1997.
+    """
+    ordered = sorted(values)
+    try:
+        return math.fsum(ordered)
+    except (OverflowError, ValueError):  # beyond the largest float, or infinities of both signs
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float(np.sum(ordered))
+
+
+def _total(values: Values) -> tuple[float, int]:
+    """The sum of the values that are not NaN, and how many these are."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float(values.sum())
+        if math.isnan(total):  # seldom, so that it is worth no look at every value
+            values = values[~np.isnan(values)]
+            total = float(values.sum())
+    return total, len(values)
+
+
+def _known(table: pa.Table, name: str) -> Values:
+    """The values of a column that are not missing, (n,); none of a column that is not there."""
+    if name not in table.column_names or table.column(name).null_count == table.num_rows:
+        return np.empty(0)
+    column = table.column(name)
+    values: Values = (column.drop_null() if column.null_count else column).to_numpy().astype(np.float64, copy=False)
+    return values

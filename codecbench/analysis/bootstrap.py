@@ -1,0 +1,242 @@
+"""Bootstrap over images: how far a run's figures would hold for other images like these.
+
+Every image gets a weight drawn from the Poisson distribution with mean 1, once for each replicate, and each replicate's
+means are taken with these weights. That is the bootstrap without a count of images known beforehand, so that one pass
+over the parts is enough, in any order, with memory for sums alone. An image has the same weights in every codec:
+replicates are paired, and what images share (a hard one is hard for every codec) cancels in comparisons.
+
+Weights come from a counter-based generator (Philox: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC
+2011), keyed by the seed, the dataset's label and the block of image indices: they depend on nothing else.
+
+Sources: Hanley and MacGibbon, "Creating non-parametric bootstrap samples using Poisson frequencies", Computer Methods
+and Programs in Biomedicine 83, 2006; Chamandy, Muralidharan, Najmi, Naidu, "Estimating uncertainty for massive data
+streams", Google, 2012.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from codecbench.store.folder import RunFolder
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Values = npt.NDArray[np.float64]
+Key = tuple[str, str, str]
+K = TypeVar("K")
+V = TypeVar("V")
+
+BLOCK = 1024
+"""Images whose weights are drawn together."""
+KEPT_BLOCKS = 256
+"""Blocks of weights that are kept for the next codec: 50 MB with 200 replicates, a quarter of a million images."""
+KEPT_GROUPS = 16
+"""Parts whose weights are kept ready to multiply with: 50 MB with 200 replicates and parts of 2,000 images."""
+LEAST_IMAGES = 8
+"""Below this many images no interval is told."""
+LEAST_SHARE = 0.95
+"""Share of the replicates that must have a value for an interval to be told."""
+READ = ("image", "num_bytes", "container_bytes", "mse", "ssim")
+"""The columns of a part that are read, beside the run's other metrics."""
+RATES = ("bits_per_image", "bits_per_pixel", "payload_bits_per_image", "payload_bits_per_pixel")
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """Replicated means of a run's points.
+
+    Attributes:
+        replicates: how many there are.
+        seed: of the weights.
+        means: by point (dataset, codec, settings) and by column of the summary the mean of every replicate,
+            (replicates,); NaN where a replicate has none. The columns are the rates of ``RATES``, ``mse``,
+            ``psnr_db``, ``psnr_of_mean_mse_db``, ``ssim`` and the run's other metrics.
+        images: by point, images with a result.
+    """
+
+    replicates: int
+    seed: int
+    means: Mapping[Key, Mapping[str, Values]]
+    images: Mapping[Key, int]
+
+    def values(self, key: Key, measure: str) -> Values:
+        """The replicated means of a point, (replicates,); NaN where there are none or too few images."""
+        found = self.means.get(key, {}).get(measure)
+        if found is None or self.images[key] < LEAST_IMAGES:
+            return np.full(self.replicates, np.nan)
+        return found
+
+    def interval(self, key: Key, measure: str, confidence: float = 0.95) -> tuple[float, float]:
+        """The percentile interval of a point's mean; NaN where it cannot be told."""
+        return interval(self.values(key, measure), confidence)
+
+
+def interval(values: Values, confidence: float = 0.95) -> tuple[float, float]:
+    """The percentile interval of replicated values.
+
+    Args:
+        values: (replicates,), NaN where a replicate has none.
+        confidence: of the interval, above 0 and below 1.
+
+    Returns:
+        Its ends; NaN where fewer than ``LEAST_SHARE`` of the replicates have a value.
+    """
+    known = values[np.isfinite(values)]
+    if not len(known) or len(known) < LEAST_SHARE * len(values):
+        return math.nan, math.nan
+    tail = (1.0 - confidence) / 2.0
+    low, high = np.quantile(known, [tail, 1.0 - tail])
+    return float(low), float(high)
+
+
+class Weights:
+    """The weights of images, drawn when they are first needed and kept for the next codec.
+
+    Args:
+        replicates: how many weights an image has.
+        seed: of all weights.
+    """
+
+    def __init__(self, replicates: int, seed: int):
+        self.replicates, self.seed = replicates, seed
+        self._blocks: OrderedDict[tuple[str, int], npt.NDArray[np.uint8]] = OrderedDict()
+        self._groups: OrderedDict[tuple[str, bytes], tuple[Values, Values]] = OrderedDict()
+
+    def of(self, dataset: str, images: npt.NDArray[np.int64]) -> tuple[Values, Values]:
+        """Weights of some images.
+
+        Args:
+            dataset: its label.
+            images: indices in the dataset, (n,).
+
+        Returns:
+            Whole numbers, (n, replicates), and their sums over the images, (replicates,).
+        """
+        key = (dataset, images.tobytes())
+        if key not in self._groups:
+            blocks, rows = np.divmod(images, BLOCK)
+            found = np.empty((len(images), self.replicates))
+            for block in np.unique(blocks):
+                here = blocks == block
+                found[here] = self._block(dataset, int(block))[rows[here]]
+            self._groups[key] = (found, found.sum(axis=0))
+        return _kept(self._groups, key, KEPT_GROUPS)
+
+    def _block(self, dataset: str, block: int) -> npt.NDArray[np.uint8]:
+        key = (dataset, block)
+        if key not in self._blocks:
+            digest = hashlib.sha256(f"{self.seed}\0{dataset}".encode()).digest()
+            stream = np.random.Philox(key=int.from_bytes(digest[:16], "little"), counter=block << 128)
+            drawn = np.random.Generator(stream).poisson(1.0, (BLOCK, self.replicates))
+            self._blocks[key] = drawn.astype(np.uint8)
+        return _kept(self._blocks, key, KEPT_BLOCKS)
+
+
+def _kept(cache: OrderedDict[K, V], key: K, most: int) -> V:
+    """What a cache holds under a key, after what was used longest ago has left it."""
+    cache.move_to_end(key)
+    if len(cache) > most:
+        cache.popitem(last=False)
+    return cache[key]
+
+
+@dataclass
+class _Sums:
+    """Weighted sums over the images of one point."""
+
+    images: int = 0
+    payload_known: bool = True
+    totals: dict[str, Values] = field(default_factory=dict)
+    counts: dict[str, Values] = field(default_factory=dict)
+
+    def add(self, columns: Mapping[str, Values], weights: Values, whole: Values) -> None:
+        """Adds images: their values by column, their weights, and the sums of these."""
+        values = np.stack(list(columns.values()))
+        missing = np.isnan(values)
+        partial = np.flatnonzero(missing.any(axis=1))
+        known = ~missing[partial]
+        values[missing] = 0.0
+        sums = np.concatenate([values, known]) @ weights
+        counts = {int(row): sums[len(values) + place] for place, row in enumerate(partial)}
+        for row, name in enumerate(columns):
+            self.totals[name] = self.totals.get(name, 0.0) + sums[row]
+            self.counts[name] = self.counts.get(name, 0.0) + counts.get(row, whole)
+
+    def means(self) -> dict[str, Values]:
+        """The replicated means by column of the summary."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = {name: self.totals[name] / self.counts[name] for name in self.totals}
+            pixels = found.pop("pixels")
+            for begin in ("", "payload_"):
+                bits = found[f"{begin}bits_per_image"]
+                if begin and not self.payload_known:
+                    bits = found[f"{begin}bits_per_image"] = np.full_like(bits, np.nan)
+                found[f"{begin}bits_per_pixel"] = bits / pixels
+            decibels = -10.0 * np.log10(found["mse"])
+        found["psnr_of_mean_mse_db"] = np.where(np.isfinite(decibels), decibels, np.nan)
+        return found
+
+
+def resample(store: RunFolder, points: pd.DataFrame, replicates: int = 200, seed: int = 0) -> Resampled:
+    """Replicates the means of a run's points over images; one pass over the parts.
+
+    Args:
+        store: the run folder, with its parts.
+        points: the points wanted, with ``dataset``, ``codec`` and ``settings``.
+        replicates: how many; 200 give an interval's ends to about a tenth of its width.
+        seed: of the weights.
+
+    Returns:
+        Replicated means of the points that have results.
+    """
+    wanted = set(zip(points["dataset"], points["codec"], points["settings"], strict=True))
+    weights = Weights(replicates, seed)
+    sums: dict[Key, _Sums] = {}
+    metrics = list(store.manifest.get("metrics", {}))
+    for sidecar, table in store.tables([*READ, *metrics]):
+        key = (sidecar["dataset"], sidecar["codec"], sidecar["settings"])
+        if key not in wanted or not table.num_rows:
+            continue
+        height, width, _ = sidecar["shape"]
+        found = sums.setdefault(key, _Sums())
+        columns = _columns(table, height * width, metrics)
+        found.images += table.num_rows
+        found.payload_known &= not bool(np.isnan(columns["payload_bits_per_image"]).any())
+        images = table.column("image").to_numpy().astype(np.int64, copy=False)
+        found.add(columns, *weights.of(key[0], images))
+    means = {key: found.means() for key, found in sums.items()}
+    return Resampled(replicates, seed, means, {key: found.images for key, found in sums.items()})
+
+
+def _columns(table: pa.Table, pixels: int, metrics: Sequence[str]) -> dict[str, Values]:
+    """What is averaged of every image, (n,) each, NaN where an image has no value."""
+    size = _numbers(table, "num_bytes")
+    mse = _numbers(table, "mse")
+    with np.errstate(divide="ignore"):
+        psnr_db = np.where(mse > 0.0, -10.0 * np.log10(mse), np.nan)  # none of what was restored exactly
+    found = {
+        "pixels": np.full(len(size), float(pixels)),
+        "bits_per_image": 8.0 * size,
+        "payload_bits_per_image": 8.0 * (size - _numbers(table, "container_bytes")),
+        "mse": mse,
+        "psnr_db": psnr_db,
+        "ssim": _numbers(table, "ssim"),
+    }
+    return found | {name: _numbers(table, name) for name in metrics}
+
+
+def _numbers(table: pa.Table, name: str) -> Values:
+    """A column as floats, (n,), NaN where missing."""
+    if name not in table.column_names:
+        return np.full(table.num_rows, np.nan)
+    return np.asarray(table.column(name).to_numpy(), dtype=np.float64)

@@ -1,0 +1,287 @@
+"""Comparing two runs: what differs between them, and what that does to rates, distortions and times.
+
+A is the baseline, and every difference is B less A. Points are compared where both runs have them: the same dataset,
+codec and settings.
+
+Rates and distortions are paired image by image, which needs the same images in both runs, by the fingerprint of their
+pixels; otherwise, and for published runs without their parts, means are compared and nothing is tested. Images that
+were restored exactly have an error of 0 and no PSNR: PSNR is compared over the images that neither run restores.
+
+Times are ratios of medians over rounds, tested with Mann and Whitney's U. The tests of one codec in one direction are
+corrected together for the number of its points, so with 5 rounds each a change at one point of many is not significant,
+and one at most of a codec's points is. No test sees that one machine is faster than another, or was busier: a time
+counts against a threshold only where both were taken on the same host, with the same threads, on the same device, of
+the same images. A point that fails in the other run alone is beyond any threshold.
+
+The columns of the tables are described in :mod:`codecbench.analysis.compare.points`, the thresholds in
+:mod:`codecbench.analysis.compare.thresholds`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from codecbench.analysis.compare import manifests, statistics, thresholds
+from codecbench.analysis.compare import points as contrasts
+from codecbench.analysis.compare.points import BETTER, COLUMNS, WORSE, Point, Row
+from codecbench.analysis.compare.sides import Side
+from codecbench.analysis.points import short_settings, telling_settings
+from codecbench.analysis.selection import select
+from codecbench.errors import UnknownNameError, UsageError
+from codecbench.plan.specs import split_specs
+from codecbench.report.notes import NOISY, count
+from codecbench.store.folder import RunFolder
+
+OVERALL = ("dataset", "codec", "measure", "points", "ratio", "slower", "faster")
+NO_PARTS = "means only: a published run without its parts"
+OTHER_IMAGES = "means only: other images"
+NAMED = 6
+"""Points of a codec that are named in a line; further ones are counted."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two runs say about each other.
+
+    Attributes:
+        a: where the baseline lies.
+        b: where the other lies.
+        confidence: of intervals; tests of times are at 1 less this.
+        differences: what differs between the runs beside their results, one line each.
+        only_in_a: points that B does not have, one line per dataset and codec.
+        only_in_b: points that A does not have.
+        rates: rates and distortions, one row per point and measure.
+        times: times, one row per point and measure.
+        overall: per dataset, codec and measure of time: how many ``points``, the geometric mean over them of B's median
+            over A's as ``ratio``, and how many are significantly ``slower`` and ``faster``.
+        warnings: what to know before trusting the tables.
+        failures: what is worse beyond a threshold, significantly, one line each.
+        passed_over: what is beyond a threshold and does not fail, with the reason.
+    """
+
+    a: str
+    b: str
+    confidence: float
+    differences: list[str]
+    only_in_a: list[str]
+    only_in_b: list[str]
+    rates: pd.DataFrame
+    times: pd.DataFrame
+    overall: pd.DataFrame
+    warnings: list[str]
+    failures: list[str]
+    passed_over: list[str]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Rates and times in one table."""
+        parts = [part for part in (self.rates, self.times) if len(part)]
+        return pd.concat(parts, ignore_index=True) if parts else self.rates
+
+    def as_record(self) -> dict[str, Any]:
+        """Everything as plain JSON values, None where there is no number."""
+        lists = ("a", "b", "confidence", "differences", "only_in_a", "only_in_b", "warnings", "failures", "passed_over")
+        tables = {name: _records(getattr(self, name)) for name in ("rates", "times", "overall")}
+        return {name: getattr(self, name) for name in lists} | tables
+
+
+def compare(
+    store_a: RunFolder,
+    store_b: RunFolder,
+    *,
+    dataset: str | None = None,
+    codecs: str | Iterable[str] | None = None,
+    confidence: float = 0.95,
+    fail_above: Mapping[str, float] | None = None,
+) -> Comparison:
+    """Compares two runs. Reads the rows of one point at a time, so memory does not grow with the number of points.
+
+    Args:
+        store_a: the baseline.
+        store_b: the other.
+        dataset: label of one dataset of the runs; None for all.
+        codecs: specs that narrow to the points that agree with them; None for all.
+        confidence: of intervals, above 0 and below 1.
+        fail_above: thresholds by key, see ``codecbench.analysis.compare.thresholds``.
+
+    Raises:
+        UsageError: an unknown dataset, codec, setting or key, a confidence that is none, or thresholds where the runs
+            have no point in common.
+        StoreError: a part is damaged.
+    """
+    if not 0.0 < confidence < 1.0:
+        raise UsageError(f"confidence={confidence:g} is not allowed; allowed: above 0 and below 1, for example 0.95")
+    limits = thresholds.checked(fail_above or {})
+    a, b = Side("A", store_a), Side("B", store_b)
+    chosen = _chosen(a, b, dataset, codecs)
+    common = [point for point in chosen if point in a.points and point in b.points]
+    failed = [point for point in chosen if point in a.points and point in b.failed and point not in a.failed]
+    if limits and not (common or failed):
+        raise UsageError(f"nothing to judge: {store_a.path} and {store_b.path} have no point in common")
+    rates, notes = _rates(common, a, b, confidence)
+    times = _times(common, a, b, 1.0 - confidence)
+    judgement = thresholds.judge([*rates, *times], limits)
+    if limits:
+        judgement.failures.extend(f"{_named(point)}: failed in B: {b.failed[point]}" for point in failed)
+        gone = [point for point in chosen if point in a.points and point not in b.points and point not in failed]
+        judgement.passed_over.extend(f"{_named(point)}: not in B" for point in gone[:NAMED])
+        if len(gone) > NAMED:
+            judgement.passed_over.append(f"{len(gone) - NAMED:,} more points of A are not in B")
+    return Comparison(
+        a=str(store_a.path),
+        b=str(store_b.path),
+        confidence=confidence,
+        differences=manifests.differences(a.manifest, b.manifest),
+        only_in_a=_only(chosen, a, b),
+        only_in_b=_only(chosen, b, a),
+        rates=pd.DataFrame(rates, columns=list(COLUMNS)),
+        times=pd.DataFrame(times, columns=list(COLUMNS)),
+        overall=_overall(times),
+        warnings=notes + _time_warnings(common, times, a, b, 1.0 - confidence),
+        failures=judgement.failures,
+        passed_over=judgement.passed_over,
+    )
+
+
+def _chosen(a: Side, b: Side, dataset: str | None, codecs: str | Iterable[str] | None) -> list[Point]:
+    """The points of either run that were asked for."""
+    labels = list(dict.fromkeys([*a.manifest["datasets"], *b.manifest["datasets"]]))
+    if dataset is not None and dataset not in labels:
+        raise UnknownNameError("dataset of these runs", dataset, labels)
+    points = [point for point in dict.fromkeys([*a.points, *b.points]) if dataset in (None, point[0])]
+    if codecs is None:
+        return points
+    table = pd.DataFrame(points, columns=["dataset", "codec", "settings"]).assign(images=1)
+    wanted = {place for spec in split_specs(codecs) for place in select(table, spec).index}
+    return [point for place, point in enumerate(points) if place in wanted]
+
+
+def _named(point: Point) -> str:
+    label, codec, settings = point
+    return f"{codec}:{settings} on {label}" if settings else f"{codec} on {label}"
+
+
+def _only(points: Sequence[Point], side: Side, other: Side) -> list[str]:
+    groups: dict[tuple[str, str], list[str]] = {}
+    for point in points:
+        if point in side.points and point not in other.points:
+            groups.setdefault((point[1], point[0]), []).append(point[2])
+    lines = []
+    for (codec, label), settings in groups.items():
+        keys = telling_settings(settings)
+        named = [short_settings(text, keys) for text in settings[:NAMED]]
+        more = f" and {len(settings) - NAMED} more" if len(settings) > NAMED else ""
+        line = f"{codec} on {label}" + (f": {'; '.join(named)}{more}" if any(named) else "")
+        reasons = [other.failed.get((label, codec, text), "") for text in settings]
+        failed = "; ".join(dict.fromkeys(reason for reason in reasons if reason))
+        lines.append(line + (f" (failed in {other.name}: {failed})" if failed else ""))
+    return lines
+
+
+# ---- rates and distortions ------------------------------------------------------------------------------------------
+
+
+def _rates(points: Sequence[Point], a: Side, b: Side, confidence: float) -> tuple[list[Row], list[str]]:
+    """The rows of rates and distortions, and what to know about them."""
+    rows: list[Row] = []
+    warnings = []
+    if without := [f"{side.name} ({side.store.path})" for side in (a, b) if side.store.without_parts]:
+        warnings.append(
+            f"no rows by image in {' and '.join(without)}, only summary.csv: means are compared, and nothing is tested"
+        )
+    apart = {
+        label: not manifests.same_images(a.manifest["datasets"], b.manifest["datasets"], label)
+        for label in dict.fromkeys(point[0] for point in points)
+    }
+    warnings += [
+        f"{label}: the runs hold different images, which cannot be paired: means are compared, and nothing is tested"
+        for label, other in apart.items()
+        if other and not without
+    ]
+    metrics, others = a.manifest["metrics"], b.manifest["metrics"]
+    better = {
+        name: str(record["better"])
+        for name, record in metrics.items()
+        if name in others and others[name]["fingerprint"] == record["fingerprint"]
+    }
+    for point in points:
+        if without or apart[point[0]]:
+            note = OTHER_IMAGES if apart[point[0]] else NO_PARTS
+            rows += contrasts.of_means(point, a.means(point), b.means(point), note)
+        else:
+            rows += contrasts.of_images(point, a.images(point), b.images(point), confidence, better)
+    return rows, warnings
+
+
+# ---- times ----------------------------------------------------------------------------------------------------------
+
+
+def _times(points: Sequence[Point], a: Side, b: Side, level: float) -> list[Row]:
+    rows: list[Row] = []
+    for point in points:
+        ours, theirs = a.timings(point), b.timings(point)
+        if ours and theirs:
+            pairs = [(one, other) for one in ours for other in theirs]
+            alike = [pair for pair in pairs if not contrasts.not_alike(*pair)]
+            same = manifests.same_images(a.manifest["datasets"], b.manifest["datasets"], point[0])
+            rows += contrasts.of_times(point, *(alike or pairs)[0], "" if same else "other images")
+        else:
+            rows += contrasts.of_medians(point, a.medians(point), b.medians(point), NO_PARTS)
+    contrasts.settle(rows, level)
+    return rows
+
+
+def _overall(rows: Sequence[Row]) -> pd.DataFrame:
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        if row["a"] > 0.0 and row["b"] > 0.0:
+            groups.setdefault((row["dataset"], row["codec"], row["measure"]), []).append(row)
+    table = [
+        [
+            *key,
+            len(members),
+            statistics.geometric_mean([row["b"] / row["a"] for row in members]),
+            sum(row["verdict"] == WORSE for row in members),
+            sum(row["verdict"] == BETTER for row in members),
+        ]
+        for key, members in groups.items()
+    ]
+    return pd.DataFrame(table, columns=list(OVERALL))
+
+
+def _time_warnings(points: Sequence[Point], rows: Sequence[Row], a: Side, b: Side, level: float) -> list[str]:
+    if not points:
+        return []
+    if not rows:
+        return ["no point has times in both runs: nothing is said about speed"]
+    warnings = []
+    reasons: dict[str, int] = {}
+    for row in rows:
+        if not row["counts"]:
+            why = row["note"].partition(";")[0]
+            reasons[why] = reasons.get(why, 0) + 1
+    for why, number in reasons.items():
+        which = "all times" if number == len(rows) else f"{number:,} of {count(len(rows), 'time')}"
+        warnings.append(f"{which}: {why}; they say nothing about the codecs, are shown, and never fail")
+    if noisy := sum("unsteady" in row["note"] for row in rows):
+        warnings.append(
+            f"{noisy:,} of {count(len(rows), 'time')} spread by more than {NOISY:.0%} between rounds in a run "
+            "(interquartile range over median): the machine was not quiet"
+        )
+    few = [row for row in rows if row["n"] and statistics.smallest_p(row["n"], row["n"]) > level]
+    if few:
+        fewest = min(row["n"] for row in few)
+        warnings.append(
+            f"{len(few):,} of {count(len(rows), 'time')} have few rounds (the fewest: {fewest}), too few for "
+            f"a difference to be significant at {level:.2g}"
+        )
+    return warnings
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    plain = table.astype(object).where(table.notna(), None)
+    return [{str(key): value for key, value in record.items()} for record in plain.to_dict("records")]

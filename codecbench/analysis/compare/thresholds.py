@@ -1,0 +1,144 @@
+"""Thresholds of ``codecbench compare``: how much worse B may be than A before that counts as a failure.
+
+    bits=0.5%           mean bits an image; more is worse
+    mse=1%              mean MSE of the 8-bit output; more is worse, and from 0 to anything is beyond every threshold
+    psnr_db=0.05        mean of the images' PSNR, in dB; less is worse
+    ssim=0.001          mean SSIM; less is worse
+    encode_s=10%        median time an image for encoding; more is worse; likewise decode_s
+    encode_latency_s=10%   median time of a call with one image, for codecs that gain from batches; likewise
+                        decode_latency_s
+
+A point fails where it is worse by more than the threshold and the difference is significant: by the confidence interval
+over the images, or by the test over rounds. Times count only where both runs took them on the same host, with the same
+threads, on the same device. Everything else beyond a threshold is told and does not fail.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from codecbench.analysis.compare.points import HIGHER_IS_BETTER, RATES, RELATIVE, TIMES, UNCLEAR, WORSE
+from codecbench.errors import UnknownNameError, UsageError
+from codecbench.report.notes import count
+
+KEYS = tuple(name for name in (*RATES, *TIMES) if name != "psnr_of_mean_mse_db")
+_NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)(%?)")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What thresholds say about a comparison.
+
+    Attributes:
+        failures: points that are worse beyond a threshold, significantly; one line each.
+        passed_over: what is beyond a threshold and does not fail, with the reason, and keys with nothing to judge.
+    """
+
+    failures: list[str] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
+
+
+def read(texts: Iterable[str]) -> dict[str, float]:
+    """Reads ``KEY=VALUE`` texts.
+
+    Returns:
+        By key the threshold, in per cent for the keys that take per cent.
+
+    Raises:
+        UsageError: an unknown or repeated key, or a value that is none for it.
+    """
+    found: dict[str, float] = {}
+    for text in texts:
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not equals:
+            raise UsageError(f"fail-above={text!r} is not KEY=VALUE; keys: {', '.join(KEYS)}")
+        if key not in KEYS:
+            raise UnknownNameError("key of a threshold", key, KEYS)
+        if key in found:
+            raise UsageError(f"the threshold {key} is given twice; allowed: once")
+        number = _NUMBER.fullmatch(value)
+        if number is None or bool(number[2]) != (key in RELATIVE):
+            allowed = "per cent, for example 0.5%" if key in RELATIVE else "a number of 0 or more without %, as 0.05"
+            raise UsageError(f"{key}={value} is not allowed; allowed: {allowed}")
+        found[key] = float(number[1])
+    return found
+
+
+def checked(limits: Mapping[str, float]) -> dict[str, float]:
+    """Thresholds as they were given in Python.
+
+    Raises:
+        UsageError: an unknown key, or a value below 0 or not finite.
+    """
+    for key, value in limits.items():
+        if key not in KEYS:
+            raise UnknownNameError("key of a threshold", key, KEYS)
+        if not (math.isfinite(value) and value >= 0.0):
+            raise UsageError(f"{key}={value} is not allowed; allowed: a number of 0 or more")
+    return dict(limits)
+
+
+def judge(rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float]) -> Judgement:
+    """Holds rows of ``codecbench.analysis.compare.points`` against thresholds."""
+    judgement = Judgement()
+    for key, limit in limits.items():
+        members = [row for row in rows if row["measure"] == key]
+        if not members:
+            judgement.passed_over.append(f"{key}: nothing to judge: no point has it in both runs")
+        reasons: dict[str, int] = {}
+        for row in members:
+            if not _beyond(row, limit):
+                continue
+            if row["verdict"] == WORSE and row["counts"]:
+                judgement.failures.append(f"{describe(row)}, beyond {written(key, limit)}")
+            else:
+                settled = row["verdict"] == UNCLEAR and row["counts"]
+                why = row["verdict"] if settled else row["note"].partition(";")[0] or row["verdict"]
+                reasons[why] = reasons.get(why, 0) + 1
+        judgement.passed_over.extend(
+            f"{key}: {count(number, 'point')} of {len(members):,} beyond {written(key, limit)}, not counted: {why}"
+            for why, number in reasons.items()
+        )
+    return judgement
+
+
+def _beyond(row: Mapping[str, Any], limit: float) -> bool:
+    if math.isnan(row["difference"]):  # from nothing to something
+        return bool(row["b"] > row["a"])
+    worse = -row["difference"] if row["measure"] in HIGHER_IS_BETTER else row["difference"]
+    return bool(worse > limit)
+
+
+def describe(row: Mapping[str, Any]) -> str:
+    """A row in one line: the point, the measure, the difference, and how sure that is."""
+    point = f"{row['codec']}:{row['settings']}" if row["settings"] else row["codec"]
+    sure = ""
+    if not math.isnan(row["low"]):
+        ends = (amount(row["measure"], row[end]) for end in ("low", "high"))
+        sure = f" [{', '.join(ends)}]"
+    elif not math.isnan(row["p_value"]):
+        sure = f" (p = {row['p_value']:.2g})"
+    difference = f"from 0 to {row['b']:.3g}"
+    if not math.isnan(row["difference"]):
+        difference = f"{amount(row['measure'], row['difference'])}{_unit(row['measure'])}"
+    return f"{point} on {row['dataset']}: {row['measure']} {difference}{sure}"
+
+
+def amount(measure: str, value: float) -> str:
+    """A difference with its sign, without its unit; digits as they mean something."""
+    if measure == "ssim":
+        return f"{value:+.5f}"
+    return f"{value:+.3f}" if abs(value) < 10.0 else f"{value:+.1f}"
+
+
+def written(key: str, limit: float) -> str:
+    """A threshold as it is read."""
+    return f"{limit:g}{_unit(key)}"
+
+
+def _unit(measure: str) -> str:
+    return " %" if measure in RELATIVE else " dB" if measure.endswith("_db") else ""

@@ -1,0 +1,205 @@
+"""A run folder as Python and the commands see it: its tables, its comparisons, its report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codecbench.errors import StoreError, UsageError
+from codecbench.store.folder import RunFolder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from codecbench.analysis.compare import Comparison
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and what can be read from it.
+
+    Attributes:
+        path: the folder.
+        failed_tasks: tasks that this command could not measure.
+        changed: whether this command had anything to measure.
+    """
+
+    path: Path
+    failed_tasks: int = 0
+    changed: bool = True
+
+    def summary(self) -> pd.DataFrame:
+        """One row per dataset × codec × settings; the columns are described in ``codecbench.analysis.summary``.
+
+        Made from the folder's parts; of a published run without them, read from its ``summary.csv``.
+
+        Raises:
+            StoreError: the folder is damaged.
+        """
+        from codecbench.analysis import published
+        from codecbench.analysis import summary as analysis
+
+        store = RunFolder.existing(self.path)
+        if store.without_parts:
+            return published.read_summary(self.path / "summary.csv")
+        if not (self.path / "parts").is_dir():
+            raise StoreError(f"{self.path} holds no results: neither parts/ nor the summary.csv of a published run")
+        return analysis.summarise(store)
+
+    def rows(self) -> pd.DataFrame:
+        """One row per image and codec point; the columns are those of ``RunFolder.rows``."""
+        return RunFolder.existing(self.path).rows()
+
+    def match(
+        self, codec: str, against: str, *, dataset: str | None = None, at: str = "error", by: str = "mse"
+    ) -> pd.DataFrame:
+        """At which setting another codec has this one's error, and what each costs; or the same at equal bits.
+
+        Args:
+            codec: whose points are matched: a name, or a spec whose settings narrow to the points that agree.
+            against: the codec whose curves are read between measured neighbours; written in the same way.
+            dataset: label of one dataset of the run; None for all.
+            at: ``"error"`` to match at equal error, ``"bytes"`` at equal rate.
+            by: ``"mse"``, ``"mse_float"``, ``"psnr_db"``, ``"ssim"``, or a metric of the shelf that the run measured.
+
+        Returns:
+            One row per dataset × point × curve of the other; the columns are described in ``codecbench.analysis.match``.
+
+        Raises:
+            UsageError: an unknown codec, dataset, setting or measure, points against themselves, or no values.
+            StoreError: the folder is damaged.
+        """
+        from codecbench.analysis import match as matching
+
+        manifest = RunFolder.existing(self.path).manifest
+        return matching.match(self.summary(), manifest, codec, against, dataset=dataset, at=at, by=by)
+
+    def bd_rates(
+        self,
+        anchor: str | None = None,
+        *,
+        by: str = "psnr_db",
+        rate: str = "whole",
+        method: str = "pchip",
+        dataset: str | None = None,
+        curve: str | None = None,
+        replicates: int = 200,
+    ) -> pd.DataFrame:
+        """How many per cent more or fewer bits every codec needs than one of them at equal quality (BD-rate).
+
+        Args:
+            anchor: the codec that the others are compared with; None for ``codecbench.analysis.bd_rate.default_anchor``.
+            by: the measure of quality held equal: ``"psnr_db"``, ``"ssim"`` or another that the run has.
+            rate: ``"whole"`` for whole files, ``"payload"`` for files without their container's bytes.
+            method: ``"pchip"``, ``"cubic"`` or ``"akima"``.
+            dataset: label of one dataset of the run; None for all.
+            curve: which of the anchor's curves, by the settings that hold along it; None for its best.
+            replicates: of the bootstrap over images that makes the intervals; 0 for none. Published runs have none.
+
+        Returns:
+            One row per dataset × codec × curve; the columns are described in ``codecbench.analysis.bd_rate.table``.
+
+        Raises:
+            UsageError: no curve at all, or an anchor, measure, dataset, rate, method or curve that is not known.
+            StoreError: the folder is damaged.
+        """
+        from codecbench.analysis import bd_rate
+
+        store = RunFolder.existing(self.path)
+        points, anchor = bd_rate.anchored(self.summary(), store.manifest, anchor, dataset)
+        asked: dict[str, Any] = {"quality": by, "rate": rate, "method": method, "anchor_curve": curve}
+        return bd_rate.table_with_intervals(store, points, anchor, replicates=replicates, **asked)
+
+    def savings(
+        self,
+        anchor: str | None = None,
+        *,
+        levels: Sequence[float] | None = None,
+        by: str = "psnr_db",
+        rate: str = "whole",
+        dataset: str | None = None,
+        curve: str | None = None,
+    ) -> pd.DataFrame:
+        """What every codec takes at fixed levels of quality, beside one of them.
+
+        Args:
+            anchor: as for :meth:`bd_rates`.
+            levels: of the measure; None for 30, 35 and 40 dB, or for SSIM 0.9, 0.95 and 0.98.
+            by: as for :meth:`bd_rates`.
+            rate: as for :meth:`bd_rates`.
+            dataset: as for :meth:`bd_rates`.
+            curve: as for :meth:`bd_rates`.
+
+        Returns:
+            One row per dataset × codec × curve × level; the columns are described in ``codecbench.analysis.sizes.table``.
+
+        Raises:
+            UsageError: as for :meth:`bd_rates`.
+            StoreError: the folder is damaged.
+        """
+        from codecbench.analysis import bd_rate
+        from codecbench.analysis import sizes as savings
+
+        manifest = RunFolder.existing(self.path).manifest
+        points, anchor = bd_rate.anchored(self.summary(), manifest, anchor, dataset)
+        return savings.table(points, anchor, qualities_db=levels, quality=by, rate=rate, anchor_curve=curve)
+
+    def sets(self) -> pd.DataFrame:
+        """What whole data sets take as one stream; the columns are described in ``codecbench.store.sets.table``.
+
+        Raises:
+            StoreError: the folder is damaged.
+        """
+        from codecbench.store import sets
+
+        return sets.table(RunFolder.existing(self.path))
+
+    def compare(self, other: Run, **options: Any) -> Comparison:
+        """What changed from this run to another: what was measured with what, rates, distortions and times.
+
+        Args:
+            other: the run that is compared with this one, the baseline.
+            options: those of ``codecbench.analysis.compare.compare``.
+
+        Raises:
+            UsageError: nothing in common, or a dataset, codec or threshold that is not known.
+            StoreError: a folder is damaged.
+        """
+        from codecbench.analysis.compare import compare
+
+        return compare(RunFolder.existing(self.path), RunFolder.existing(other.path), **options)
+
+    def report(self) -> Path:
+        """Writes ``summary.csv``, ``figures/`` and ``report.html`` into the folder; measures nothing.
+
+        Returns:
+            The path of ``report.html``.
+        """
+        from codecbench.report import write_report
+
+        store = RunFolder.existing(self.path)
+        store.require_parts()
+        return write_report(store)
+
+    @property
+    def report_is_current(self) -> bool:
+        """Whether ``report.html`` was drawn after everything that lies in the folder was measured."""
+        page = self.path / "report.html"
+        names = ("run.json", "parts", "timings", "latents", "training", "sets")
+        sources = [self.path / name for name in names if (self.path / name).exists()]
+        return page.is_file() and page.stat().st_mtime >= max(source.stat().st_mtime for source in sources)
+
+
+def load_run(path: str | os.PathLike[str]) -> Run:
+    """Opens a run that was measured before.
+
+    Raises:
+        UsageError: there is none.
+        StoreError: it is damaged or of a newer version.
+    """
+    if not str(path):
+        raise UsageError("an empty name is no run; allowed: the path of a run folder")
+    return Run(RunFolder.existing(Path(path)).path)

@@ -1,0 +1,56 @@
+"""``codecbench check``."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import click
+
+from codecbench.cli.options import codec_folders
+from codecbench.errors import UsageError
+
+COLOURS = {"failed": "red", "warning": "yellow", "passed": "green"}
+
+
+@click.command()
+@click.argument("spec", metavar="NAME[:SETTINGS]")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides images and damages.")
+@click.option(
+    "--damages",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="Damaged streams that are decoded at each point.",
+)
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(1, 86_400),
+    default=60,
+    show_default=True,
+    metavar="SECONDS",
+    help="A codec that takes longer for one step is taken to hang.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Every check at every point, as JSON.")
+@codec_folders
+def check(spec: str, seed: int, damages: int, time_limit: float, as_json: bool) -> int:
+    """Check that a codec does what every codec must.
+
+    Without settings the default is checked, and the first, the middle and the last point of the default sweep. The
+    codec runs in a process of its own, whose time and memory are bounded. Exit code 1 where a check fails.
+    """
+    from codecbench.testing.isolated import check_plugin
+
+    if math.isnan(time_limit):
+        raise UsageError("time limit nan is not allowed; allowed: seconds from 1 to 86400")
+    report = check_plugin(spec, seed, damages, time_limit)
+    if as_json:
+        click.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+    else:
+        rows = report.rows()
+        width = max(len(row.check) for row in rows) + 2
+        for row in rows:
+            result = click.style(f"{row.result:<16}", fg=COLOURS.get(row.result))
+            click.echo(f"{row.check:<{width}}{result}{row.reason}")
+        click.echo("\n".join(["", f"{report.summary()}; checked at", *(f"    {point}" for point in report.points)]))
+    return int(report.failed)

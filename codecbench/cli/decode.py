@@ -1,0 +1,57 @@
+"""``codecbench decode``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from codecbench.cli.encode import device_option, write_to_stdout
+from codecbench.cli.options import codec_folders
+
+
+@click.command()
+@click.argument("file", metavar="FILE")
+@click.option("-o", "--out", metavar="IMAGE", required=True, help="The image to write; - for PNG on stdout.")
+@device_option
+@codec_folders
+def decode(file: str, out: str, device: str) -> None:
+    """Restore the image in FILE, which `codecbench encode` wrote, from that file alone.
+
+    IMAGE is written without loss, as .png, .ppm, .pgm, .pnm, .bmp or .tiff. A file that is there is replaced. FILE
+    may be - for standard input.
+    """
+    from codecbench.files import container, writing
+    from codecbench.plugins.codec import format_shape
+
+    writing.check_suffix(out)
+    target = None if out == writing.STANDARD else writing.check_target(out, file)
+    content = _read(file)
+    name = "standard input" if file == writing.STANDARD else file
+    done = container.unpack(content, device, name)
+    image = writing.image_bytes(done.image, out)
+    for note in done.notes:
+        click.echo(f"note: {note}", err=True)
+    if target is None:
+        write_to_stdout(image)
+    else:
+        writing.write_file(target, image)
+    shown = "standard output" if target is None else out
+    click.echo(
+        f"{shown}: {format_shape(done.image.shape)} from {len(content):,} bytes; {done.spec}", err=target is None
+    )
+
+
+def _read(file: str) -> bytes:
+    from codecbench.errors import UsageError
+
+    if file == "-":
+        return sys.stdin.buffer.read()
+    path = Path(file)
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; expected a file that `codecbench encode` wrote")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror or error}") from None

@@ -1,0 +1,131 @@
+"""``codecbench encode``."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from codecbench.cli.options import codec_folders
+
+if TYPE_CHECKING:
+    from codecbench.files.container import Packed
+    from codecbench.files.images import Rules
+    from codecbench.plugins.codec import Images
+
+device_option = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
+)
+
+
+@click.command()
+@click.argument("image", metavar="IMAGE")
+@click.option("-c", "--codec", "spec", metavar="SPEC", required=True, help="A codec, each setting with one value.")
+@click.option("-o", "--out", metavar="FILE", required=True, help="The file to write, usually *.cb; - for stdout.")
+@click.option(
+    "--alpha",
+    type=click.Choice(["refuse", "drop", "white", "black"]),
+    default="refuse",
+    show_default=True,
+    help="An image with an alpha channel: drop it, or lay the image over white or black.",
+)
+@click.option(
+    "--depth16",
+    type=click.Choice(["refuse", "scale"]),
+    default="refuse",
+    show_default=True,
+    help="An image with more than 8 bits a sample.",
+)
+@click.option(
+    "--frames",
+    type=click.Choice(["refuse", "first"]),
+    default="refuse",
+    show_default=True,
+    help="An image with several frames or pages.",
+)
+@device_option
+@codec_folders
+def encode(image: str, spec: str, out: str, alpha: str, depth16: str, frames: str, device: str) -> None:
+    """Compress IMAGE with any codec, into a file that `codecbench decode` takes.
+
+    IMAGE is a PNG, JPEG, PPM, TIFF, BMP, GIF, WebP, AVIF or JPEG 2000 file, or - for standard input. The file holds
+    the codec with its settings and a checksum beside the codec's stream. A file that is there is replaced.
+    """
+    from codecbench.environment import resolve_device
+    from codecbench.errors import UnsupportedImageError, UsageError
+    from codecbench.files import container, writing
+    from codecbench.files.images import OTHER_IMAGE_SUFFIXES, SUFFIXES, Rules
+    from codecbench.plan.opening import open_codec
+
+    if Path(out).suffix.lower() in SUFFIXES | OTHER_IMAGE_SUFFIXES:
+        raise UsageError(f"{out}: what is written is no {Path(out).suffix} image; name it {Path(out).stem}.cb")
+    target = None if out == writing.STANDARD else writing.check_target(out, image)
+    codec = open_codec(spec)
+    codec = codec.on(resolve_device(device, codec.uses_device))
+    pixels = _read(image, Rules(alpha, depth16, frames))
+    try:
+        packed = container.pack(pixels, codec)
+    except UnsupportedImageError as error:
+        raise UsageError(f"{image}: {error}") from None
+    if target is None:
+        write_to_stdout(packed.content)
+    else:
+        writing.write_file(target, packed.content)
+    click.echo(_told(out, pixels, packed), err=target is None)
+
+
+def _read(image: str, rules: Rules) -> Images:
+    """Reads an image, from standard input through a file, since metadata and depth are looked for in one."""
+    from codecbench.errors import DatasetError
+    from codecbench.files.images import read_image
+
+    try:
+        if image != "-":
+            if not Path(image).is_file():
+                raise DatasetError(f"{image} is a folder" if Path(image).is_dir() else f"no image at {image}")
+            return read_image(Path(image), rules)
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / "standard-input"
+            copy.write_bytes(sys.stdin.buffer.read())
+            try:
+                return read_image(copy, rules)
+            except DatasetError as error:
+                raise DatasetError(str(error).replace(str(copy), "standard input")) from None
+    except DatasetError as error:  # its remedies are written as settings of the data set folder:PATH
+        raise DatasetError(re.sub(r"\b(alpha|depth16|frames)=(\w+)", r"--\1 \2", str(error))) from None
+
+
+def _told(out: str, pixels: Images, packed: Packed) -> str:
+    """One line: what it costs, and what became of the image."""
+    import numpy as np
+
+    from codecbench.measure.distortion import mse, psnr_db
+    from codecbench.plugins.codec import format_shape
+
+    bits = 8 * packed.stream_bytes / (pixels.shape[0] * pixels.shape[1])
+    error = float(mse(pixels[np.newaxis], packed.image[np.newaxis])[0])
+    quality = "every pixel restored" if error == 0 else f"PSNR {float(psnr_db(error)):.2f} dB"
+    extra = len(packed.content) - packed.stream_bytes
+    name = "standard output" if out == "-" else out
+    return (
+        f"{name}: {len(packed.content):,} bytes, {packed.stream_bytes:,} of the codec and {extra} of the container; "
+        f"{format_shape(pixels.shape)}, {bits:.3f} bits per pixel without the container, {quality}; {packed.spec}"
+    )
+
+
+def write_to_stdout(content: bytes) -> None:
+    """Writes bytes to standard output, not to a terminal.
+
+    Raises:
+        UsageError: it is a terminal.
+    """
+    from codecbench.errors import UsageError
+
+    if sys.stdout.isatty():
+        raise UsageError("standard output is a terminal; send it to a file or a pipe, or name one with -o")
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()

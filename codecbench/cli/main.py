@@ -1,0 +1,89 @@
+"""The command line: the group of all commands, and what their errors become. The only module that exits."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+
+import click
+
+from codecbench import __version__
+from codecbench.cli.bd import bd
+from codecbench.cli.check import check
+from codecbench.cli.compare import compare
+from codecbench.cli.data import data
+from codecbench.cli.decode import decode
+from codecbench.cli.encode import encode
+from codecbench.cli.list import list_
+from codecbench.cli.match import match
+from codecbench.cli.new import new
+from codecbench.cli.options import Interrupted
+from codecbench.cli.report import report
+from codecbench.cli.run import run
+from codecbench.cli.show import show
+from codecbench.cli.train import train
+from codecbench.errors import CodecbenchError, PluginError, UsageError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of writing that are nobody's mistake here: no space left, in one way or another."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+        arguments: what stands behind ``codecbench``; by default the process's own arguments.
+
+    Returns:
+        The exit code: 0, 1 when something could not be measured or done, 2 for a request that is wrong, 130 when
+        interrupted.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        code = cli.main(given, prog_name="codecbench", standalone_mode=False, obj=given)
+        return code if isinstance(code, int) else 0
+    except Interrupted as error:
+        click.echo(f"interrupted; {error.format_message()}", err=True)
+        return 130
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return error.exit_code
+    except click.ClickException as error:
+        click.echo(f"error: {error.format_message()}", err=True)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return 130
+    except (UsageError, PluginError) as error:
+        click.echo(f"error: {error}", err=True)
+        return 2
+    except CodecbenchError as error:
+        click.echo(f"error: {error}", err=True)
+        return 1
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        with contextlib.suppress(OSError, ValueError):  # what is left over would fail once more at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        click.echo(f"error: cannot write: {error.strerror}", err=True)
+        return 1
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="codecbench")
+def cli() -> None:
+    """Which image codec? Rate, distortion and speed, measured on real bitstreams.
+
+    A SPEC is a name (its default sweep) or NAME:KEY=VALUE[/VALUE...][,KEY=...], with ranges LO..HI[:STEP]:
+
+        jpeg:quality=10..90:20,subsampling=4:4:4/4:2:0,png,svd:rank=5/13
+    """
+
+
+for command in (run, show, report, match, bd, compare, list_, new, check, data, train, encode, decode):
+    cli.add_command(command)

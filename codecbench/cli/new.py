@@ -1,0 +1,36 @@
+"""``codecbench new``."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--kind",
+    type=click.Choice(["per-image", "torch"]),
+    default="per-image",
+    show_default=True,
+    help="One image at a time with NumPy, or batches with PyTorch on a CPU or a GPU.",
+)
+@click.option(
+    "--codec-dir", metavar="DIR", default="codecs", show_default=True, help="The folder that the file goes to."
+)
+def new(name: str, kind: str, codec_dir: str) -> None:
+    """Write the file of a new codec, DIR/NAME.py, to be changed.
+
+    It is a small, whole codec that passes `codecbench check` as it is. No file is written over.
+    """
+    from codecbench.plugins.registry import CODECS
+    from codecbench.plugins.scaffold import write_new_codec
+
+    file = write_new_codec(name, kind, codec_dir)
+    known = name in CODECS.origins()
+    option = "" if known else f" --codec-dir {shlex.quote(str(Path(codec_dir)))}"
+    click.echo(f"{file}\n\nnext:")
+    click.echo(f"    codecbench check {name}{option}")
+    click.echo(f"    codecbench run --codecs {name},png{option}")

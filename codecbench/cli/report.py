@@ -1,0 +1,38 @@
+"""``codecbench report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("folders", metavar="RUN...", nargs=-1, required=True)
+@click.option("--out", metavar="DIR", help="Where the report goes [into RUN; of several runs results/A+B].")
+@click.option("--anchor", metavar="CODEC", help="The codec that others are compared with [jpeg, where it has a curve].")
+@click.option("--open", "open_it", is_flag=True, help="Open the report in the browser.")
+def report(folders: tuple[str, ...], out: str | None, anchor: str | None, open_it: bool) -> None:
+    """Draw the table, the figures and the report of RUN again, without measuring.
+
+    Of several runs one report is drawn. Datasets with the same images stand together, and a codec of another source,
+    library or weights is told apart by the run's name.
+    """
+    from codecbench.store import merged
+
+    page = merged.report([Path(folder) for folder in folders], Path(out) if out else None, anchor)
+    click.echo(f"report  {page}")
+    if open_it:
+        open_page(page)
+
+
+def open_page(page: Path) -> None:
+    """Opens a page in the browser; says on stderr where it is if there is none."""
+    import webbrowser
+
+    try:
+        opened = webbrowser.open(page.resolve().as_uri())
+    except (webbrowser.Error, OSError):
+        opened = False
+    if not opened:
+        click.echo(f"no browser could be started; open {page.resolve()}", err=True)

@@ -1,0 +1,78 @@
+"""``codecbench train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from codecbench.cli.options import Interrupted, codec_folders, command_line, data_folder
+from codecbench.errors import UsageError
+
+
+@click.command()
+@click.argument("name", metavar="NAME")
+@click.option("--recipe", help="One of the codec's recipes [its first].")
+@click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's number of epochs.")
+@click.option("--seed", type=click.IntRange(0), help="Instead of the recipe's seed.")
+@click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Another field of the recipe; repeatable.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--out", metavar="DIR", help="Checkpoint, log and weights [training/NAME-RECIPE].")
+@click.option(
+    "--resume", is_flag=True, help="Go on from the checkpoint in --out; of a finished run, write weights and card anew."
+)
+@click.option("--keep", metavar="N,N", help="Epochs whose weights stay in --out, as epoch-0001.safetensors.")
+@click.option("--install", is_flag=True, help="At the end, put the best weights and their log beside the codec's file.")
+@data_folder
+@codec_folders
+def train(
+    name: str,
+    recipe: str | None,
+    epochs: int | None,
+    seed: int | None,
+    changes: tuple[str, ...],
+    device: str,
+    out: str | None,
+    resume: bool,
+    keep: str | None,
+    install: bool,
+    data_dir: str | None,
+) -> None:
+    """Train the learned codec NAME."""
+    from codecbench.cli.console import TrainProgress
+    from codecbench.learned.training import loop, outcome
+    from codecbench.learned.training.job import make_job
+
+    job = make_job(
+        name,
+        recipe=recipe,
+        epochs=epochs,
+        seed=seed,
+        changes=changes,
+        device=device,
+        out=out,
+        data_dir=data_dir,
+        command=command_line().replace(" --resume", ""),
+    )
+    kept = () if keep is None else _epochs(keep, job.recipe.epochs)
+    show = TrainProgress()
+    try:
+        card = loop.train(job, resume=resume, keep=kept, watch=show)
+    except KeyboardInterrupt:
+        raise Interrupted(f"go on with --resume; the last finished epoch is kept in {job.out}") from None
+    finally:
+        show.close()
+    judged, words = job.recipe.judged_by, job.recipe.words
+    click.echo(
+        f"best epoch {card['best_epoch']}: held-out {words} {card[f'held_out_{judged}']:.6g}, "
+        f"test {words} {card[f'test_{judged}']:.6g} over {card['test_images']} images of {card['test']}"
+    )
+    click.echo(f"weights {Path(outcome.install(job) if install else job.out / 'best.safetensors')}")
+
+
+def _epochs(text: str, most: int) -> list[int]:
+    """The numbers of ``1,50,300``."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and 1 <= int(part) <= most for part in parts):
+        raise UsageError(f"--keep {text} is not allowed; allowed: epochs from 1 to {most}, such as 1,{most}")
+    return [int(part) for part in parts]

@@ -1,1 +1,0 @@
-"""The subcommands of ``codecbench``, one module each: parse, call one library function, print."""

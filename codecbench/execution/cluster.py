@@ -1,0 +1,393 @@
+"""A run on a cluster: Dask's scheduler and workers, through Dask's own executor (``codecbench run --scheduler``).
+
+Jobs are those of a local run. Every worker is looked at before it gets one: its versions, its codecs and the first
+images of each dataset must be the caller's (``codecbench.execution.cluster_worker``). A worker that joins later is looked at when
+it joins. One that dies costs the jobs that it had, which Dask gives to others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import pickle
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from codecbench.errors import ClusterError, CodecbenchError, one_line
+from codecbench.execution import cluster_worker, rates, reaching
+from codecbench.execution.engines import SharedEngine
+from codecbench.execution.rates import Event, Watch
+from codecbench.execution.reaching import LOCAL, TIMING
+from codecbench.execution.workers import Place
+from codecbench.plan.planner import Plan
+from codecbench.store.folder import RunFolder
+
+WORKERS_S = 60.0
+"""How long a run waits for a worker where there is none, in seconds."""
+LOOK_S = 1.0
+"""How often the workers are looked at, in seconds."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A worker that takes part.
+
+    Attributes:
+        address: where Dask reaches it.
+        threads: jobs that it does at once.
+        times: it declares the resource ``timing``.
+        report: what it found when it looked at itself.
+    """
+
+    address: str
+    threads: int
+    times: bool
+    report: cluster_worker.Report
+
+
+@contextlib.contextmanager
+def reach(
+    scheduler: str,
+    plan: Plan,
+    place: Place,
+    watch: Watch,
+    workers: int = 1,
+    worker_data_dir: str | os.PathLike[str] | None = None,
+    shared: Path | None = None,
+) -> Iterator[Cluster]:
+    """Connects to a cluster, and looks at all its workers; leaves nothing behind at the end.
+
+    Args:
+        scheduler: its address, or ``local`` for worker processes on this machine.
+        plan: what the run measures.
+        place: device, threads and limits, the data root and the folders of plugins here.
+        watch: receives notes.
+        workers: how many processes, for ``local``.
+        worker_data_dir: the data root on the workers; None for their own ``$CODECBENCH_DATA``, else the path here.
+        shared: the run folder, where workers write into it themselves.
+
+    Raises:
+        ClusterError: no scheduler answers there, it has no workers, or one differs.
+        StoreError: the run folder cannot be written.
+    """
+    run = uuid.uuid4().hex
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(reaching.quiet())
+        address = stack.enter_context(reaching.local_cluster(workers)) if scheduler == LOCAL else scheduler.rstrip("/")
+        client = reaching.connect(address)
+        stack.callback(reaching.close, client)
+        token = stack.enter_context(reaching.token_in(shared, run)) if shared else ""
+        data_dir = place.data_dir if scheduler == LOCAL and not worker_data_dir else worker_data_dir
+        request = cluster_worker.Request(
+            run,
+            replace(place, folder=None, data_dir=place.data_dir.absolute()),
+            str(data_dir or ""),
+            tuple(plan.codec_fingerprints),
+            cluster_worker.LOADED
+            | cluster_worker.describe(tuple(plan.codec_fingerprints), place.device, cluster_worker.metric_names(place)),
+            _pieces(plan),
+            shared,
+            token,
+        )
+        cluster = Cluster(scheduler, address, client, request, watch)
+        stack.push(cluster.leave)
+        cluster.introduce_all()
+        yield cluster
+
+
+class Cluster:
+    """Workers that a run was introduced to.
+
+    Attributes:
+        place: what the run's jobs are given.
+        run: tells runs on one cluster apart.
+    """
+
+    def __init__(self, scheduler: str, address: str, client: Any, request: cluster_worker.Request, watch: Watch):
+        self.place = request.place
+        self.run = request.run
+        self._scheduler, self._address, self._client = scheduler, address, client
+        self._request, self._watch = request, watch
+        self._workers: dict[str, Worker] = {}
+        self._refused: set[str] = set()
+
+    def introduce_all(self) -> None:
+        """Waits for a worker, and looks at all that are there.
+
+        Raises:
+            ClusterError: there is none, or one differs from the caller.
+        """
+        deadline = time.monotonic() + WORKERS_S
+        if not self._present():
+            self._watch(Event("note", f"no worker at {self._address} yet; waiting for one, up to {WORKERS_S:g} s"))
+        while not self._present():
+            if time.monotonic() > deadline:
+                raise ClusterError(f"no worker at {self._address}; start some with `dask worker {self._address}`")
+            time.sleep(0.2)
+        problems = self._introduce(self._present())
+        if problems:
+            others = f" (and {len(problems) - 1} more workers)" if len(problems) > 1 else ""
+            raise ClusterError(f"{next(iter(problems.values()))}{others}")
+        if not self._workers:
+            raise ClusterError(f"all workers at {self._address} went away while they were looked at")
+
+    def record(self) -> dict[str, Any]:
+        """What ``run.json`` keeps of a cluster: its kind, its workers, and their machines without names."""
+        hosts: dict[str, dict[str, Any]] = {}
+        for worker in self._workers.values():
+            host = hosts.setdefault(
+                worker.report.host, {"machine": worker.report.machine, "workers": 0, "threads": 0, "timing": False}
+            )
+            host["workers"] += 1
+            host["threads"] += worker.threads
+            host["timing"] |= worker.times
+        return {
+            "scheduler": LOCAL if self._scheduler == LOCAL else self._scheduler.partition("://")[0],
+            "workers": len(self._workers),
+            "threads": self.lanes,
+            "results": "shared" if self._request.folder else "returned",
+            "hosts": hosts,
+        }
+
+    @property
+    def lanes(self) -> int:
+        """How many jobs the workers do at once."""
+        return sum(worker.threads for worker in self._workers.values())
+
+    def engine(self) -> ClusterEngine:
+        """Lanes for jobs of any kind: as many as the workers have threads."""
+        return ClusterEngine(self, self._client.get_executor(pure=False))
+
+    def can_time(self) -> bool:
+        """Whether a worker declares the resource ``timing``; a note says so where none does."""
+        if self._timing_workers():
+            return True
+        how = f"`dask worker {self._address} --nthreads 1 --resources {TIMING}=1`"
+        self._watch(Event("note", f"times are not taken: no worker declares {TIMING}; start one a machine with {how}"))
+        return False
+
+    def time_all(self, plan: Plan, store: RunFolder, place: Place, seed: int, watch: Watch) -> int:
+        """Times points, one at a time on each machine that has a worker for it; see ``passes.time_all``."""
+        place = replace(self.place, threads=place.threads)
+        by_host = self._timing_workers()
+        for workers in by_host.values():
+            if len(workers) > 1 and self._scheduler != LOCAL:
+                names = ", ".join(workers)
+                watch(Event("note", f"one machine has several workers for {TIMING} ({names}); {workers[0]} is used"))
+        executor = self._client.get_executor(pure=False, resources={TIMING: 1})
+        host = next(iter(by_host)) if len(by_host) == 1 else ""  # rounds of one machine are gone on with
+        with ClusterEngine(self, executor, TIMING) as engine:
+            return rates.time_elsewhere(plan, store, engine, place, seed, watch, host)
+
+    def _timing_workers(self) -> dict[str, list[str]]:
+        """Addresses of the workers on which times may be taken, by machine."""
+        found: dict[str, list[str]] = {}
+        for address, worker in sorted(self._workers.items()):
+            if worker.times:
+                found.setdefault(worker.report.host, []).append(address)
+        return found
+
+    def usable(self, resource: str) -> dict[str, int]:
+        """Addresses of the workers that may do jobs, and how many at once; for times one a machine, and one job."""
+        if resource:
+            return {workers[0]: 1 for workers in self._timing_workers().values()}
+        return {address: worker.threads for address, worker in self._workers.items()}
+
+    def must_name(self, resource: str) -> bool:
+        """Whether the scheduler knows workers that would fit a job and may not do it."""
+        return bool(self._refused) or (resource != "" and any(len(w) > 1 for w in self._timing_workers().values()))
+
+    # ---- workers that come and go -------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Forgets workers that went away, and introduces those that came."""
+        present = self._present()
+        self._workers = {address: worker for address, worker in self._workers.items() if address in present}
+        self._refused &= present.keys()
+        known = self._workers.keys() | self._refused
+        new = {address: facts for address, facts in present.items() if address not in known}
+        if new:
+            for address, problem in self._introduce(new).items():
+                self._refused.add(address)
+                self._watch(Event("note", f"{problem}; it gets no jobs"))
+
+    def _present(self) -> dict[str, Mapping[str, Any]]:
+        """The workers that the scheduler knows now, by address."""
+        if self._client.status != "running":
+            raise ClusterError(self.lost_scheduler)
+        return {
+            address: facts
+            for address, facts in self._client.scheduler_info()["workers"].items()
+            if facts.get("status", "running") == "running"
+        }
+
+    def _introduce(self, workers: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+        """Looks at workers; tells what is wrong with those that cannot take part, by address."""
+        ask = partial(self._client.run, cluster_worker.look, self._request, workers=list(workers), on_error="return")
+        problems = {}
+        for address, report in reaching.bounded(ask, cluster_worker.CHECK_S, "its workers").items():
+            if isinstance(report, OSError):
+                continue  # it went away
+            if isinstance(report, BaseException):
+                problems[address] = f"worker {address} cannot take part: {one_line(report)}"
+            elif report.problems:
+                problems[address] = f"worker {address} differs from here: {'; '.join(report.problems)}"
+            else:
+                facts = workers[address]
+                times = facts.get("resources", {}).get(TIMING, 0) >= 1
+                self._workers[address] = Worker(address, int(facts["nthreads"]), times, report)
+        return problems
+
+    @property
+    def lost_scheduler(self) -> str:
+        """What is said when the scheduler is gone."""
+        return f"the scheduler at {self._address} is gone; what was measured is kept, the same command goes on"
+
+    # ---- the end ------------------------------------------------------------------------------------------------
+
+    def rest(self) -> None:
+        """Ends the hosts of workers that have nothing to do."""
+        with contextlib.suppress(Exception):
+            reaching.bounded(
+                partial(self._client.run, cluster_worker.rest, on_error="ignore"), reaching.CONNECT_S, "its workers"
+            )
+
+    def leave(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Lets every worker forget the run; waits for that where the run ended well."""
+        if self._client.status == "running":
+            end = partial(self._client.run, cluster_worker.end_run, self._request.run, on_error="ignore")
+            with contextlib.suppress(Exception):
+                reaching.bounded(end, reaching.CONNECT_S if kind is None else 1.0, "its workers")
+
+
+@dataclass
+class _Sent:
+    """A call on its way: what Dask has of it, None while it has nothing; and the workers that it is for, if named."""
+
+    call: bytes
+    inner: Future[Any] | None
+    named: list[str] | None
+
+
+class ClusterEngine(SharedEngine):
+    """Lanes of a cluster.
+
+    While it is open, a thread looks at the workers: it introduces new ones, and lets all that is queued fail once
+    there has been none for ``WORKERS_S``, or the scheduler is gone.
+
+    Args:
+        cluster: the workers.
+        executor: Dask's.
+        resource: what a worker must declare, for messages; empty for any worker.
+    """
+
+    def __init__(self, cluster: Cluster, executor: Any, resource: str = ""):
+        from distributed import KilledWorker
+
+        super().__init__(executor, sum(cluster.usable(resource).values()), (KilledWorker,))
+        self._cluster, self._resource = cluster, resource
+        self._open: dict[Future[Any], _Sent] = {}
+        self._closed = threading.Event()
+        self._watcher = threading.Thread(target=self._look, daemon=True)
+
+    def submit(self, lane: int, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Queues a call on whichever worker."""
+        call = pickle.dumps((function, arguments), protocol=pickle.HIGHEST_PROTOCOL)
+        promise: Future[Any] = Future()
+        self._send(promise, call)
+        return promise
+
+    def _send(self, promise: Future[Any], call: bytes) -> None:
+        named = list(self._cluster.usable(self._resource)) if self._cluster.must_name(self._resource) else None
+        options = {} if named is None else {"workers": named, "allow_other_workers": False}
+        inner: Future[Any] = self.executor.submit(cluster_worker.perform, self._cluster.run, call, **options)
+        self._open[promise] = _Sent(call, inner, named)
+        inner.add_done_callback(partial(self._pass_on, promise))
+
+    def _pass_on(self, promise: Future[Any], inner: Future[Any]) -> None:
+        sent = self._open.get(promise)
+        if sent is None or sent.inner is not inner:
+            return  # given up, or sent again
+        if not inner.cancelled() and isinstance(inner.exception(), cluster_worker.Refused):
+            sent.inner = None
+            return
+        self._open.pop(promise, None)
+        with contextlib.suppress(InvalidStateError):  # it was given up
+            if inner.cancelled():
+                promise.set_exception(ClusterError(self._cluster.lost_scheduler))
+            elif (error := inner.exception()) is None:
+                promise.set_result(inner.result())
+            elif isinstance(error, (CodecbenchError, *self.lost)):
+                promise.set_exception(error)
+            else:
+                promise.set_exception(ClusterError(f"a job failed on the cluster: {one_line(error)}"))
+
+    def _look(self) -> None:
+        last = time.monotonic()
+        while not self._closed.wait(LOOK_S):
+            try:
+                reaching.bounded(self._cluster.look, cluster_worker.CHECK_S, "its scheduler")
+                usable = self._cluster.usable(self._resource)
+                self.lanes = max(1, sum(usable.values()))
+                if usable:
+                    last = time.monotonic()
+                    self._send_again(usable)
+                if time.monotonic() - last > WORKERS_S:
+                    which = f"no worker that declares {self._resource}" if self._resource else "no worker"
+                    gone = f"there has been {which} for {WORKERS_S:g} s; what was measured is kept, start workers"
+                    raise ClusterError(f"{gone} and run the same command again")
+            except ClusterError as error:
+                if not self._closed.is_set():
+                    self._give_up(error)
+                    return
+            except Exception as error:  # a scheduler that is just closing; the next look will tell
+                logging.getLogger(__name__).debug("look at the workers: %s", one_line(error))
+
+    def _send_again(self, usable: Mapping[str, int]) -> None:
+        """Sends again what a worker refused, and what waits for workers that went away."""
+        for promise, sent in list(self._open.items()):
+            gone = sent.named is not None and not usable.keys() & set(sent.named)
+            if sent.inner is None or gone:
+                before, sent.inner = sent.inner, None
+                if before is not None:
+                    before.cancel()
+                self._send(promise, sent.call)
+
+    def _give_up(self, error: ClusterError) -> None:
+        while not self._closed.is_set():  # also what is queued from now on
+            for promise in list(self._open):
+                with contextlib.suppress(InvalidStateError):
+                    promise.set_exception(error)
+                self._open.pop(promise, None)
+            self._closed.wait(0.1)
+
+    def __enter__(self) -> ClusterEngine:
+        self._watcher.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._closed.set()
+        if kind is None:
+            self._cluster.rest()
+        elif self._cluster._client.status == "running":
+            with contextlib.suppress(Exception):
+                reaching.bounded(partial(self.executor.shutdown, wait=False), 1.0, "its scheduler")
+
+
+def _pieces(plan: Plan) -> tuple[cluster_worker.Piece, ...]:
+    datasets = {source.selection.label: source.dataset for source in plan.sources}
+    first: dict[str, cluster_worker.Piece] = {}
+    for task in plan.tasks:
+        first.setdefault(
+            task.dataset, cluster_worker.Piece(datasets[task.dataset], task.indices, task.data_fingerprint)
+        )
+    return tuple(first.values())

@@ -1,0 +1,350 @@
+"""What a cluster's workers do: show that they are what a run needs, do its jobs, time, and forget it.
+
+A worker process may have several threads, each with a pair of hosts of its own (``codecbench.execution.workers``), and
+may work for several runs at once. It does the jobs of a run only after it was introduced to it: after the caller sent
+it the run's :class:`Request`, and it found the same versions, codecs and images as the caller has.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import platform
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from codecbench import __version__, environment
+from codecbench.data import VARIABLE
+from codecbench.errors import one_line
+from codecbench.execution import timings, workers
+from codecbench.execution.sandbox import Host, HostError
+from codecbench.execution.workers import Done, Place
+from codecbench.plan.tasks import Timing, digest
+from codecbench.plugins.dataset import Dataset
+from codecbench.plugins.registry import CODECS, MEASURING, METRICS, codec_fingerprint, file_sha256
+from codecbench.store.folder import RunFolder
+
+LIBRARIES = ("numpy", "scipy", "pyarrow")
+"""Libraries beside the codecs' own that rows are made with."""
+CHECK_S = 300.0
+"""Seconds that the look at one dataset or at the codecs may take."""
+PATIENCE_S = 15.0
+"""How long a job waits in a worker that is not introduced to its run before it is given back, in seconds."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Images by which a worker's data is checked.
+
+    Attributes:
+        dataset: the dataset.
+        indices: which of its images, all of one shape.
+        fingerprint: identifies their pixels.
+    """
+
+    dataset: Dataset
+    indices: tuple[int, ...]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run needs of a worker.
+
+    Attributes:
+        run: tells runs on one cluster apart.
+        place: device, threads and limits; its data root and folders of plugins are the caller's.
+        data_dir: the data root on the workers; empty for their own ``$CODECBENCH_DATA``, else the caller's path.
+        codecs: names of the planned codecs.
+        expected: what :func:`describe` told of them at the caller, with its ``LOADED``.
+        pieces: the first images of each dataset.
+        folder: the run folder, where workers write into it; None where results travel back.
+        token: name of a file in that folder; its content is ``run``.
+    """
+
+    run: str
+    place: Place
+    data_dir: str
+    codecs: tuple[str, ...]
+    expected: dict[str, str]
+    pieces: tuple[Piece, ...]
+    folder: Path | None = None
+    token: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a worker found when it looked at itself.
+
+    Attributes:
+        problems: in one line each, why it cannot take part; empty where it can.
+        host: tells machines apart, see ``provenance.host_id``.
+        machine: see ``provenance.machine``.
+    """
+
+    problems: tuple[str, ...]
+    host: str
+    machine: dict[str, Any]
+
+
+class Refused(Exception):
+    """A job came to a worker that cannot take part in its run, before the scheduler was told so."""
+
+
+@dataclass
+class _Run:
+    """A run that this worker was introduced to."""
+
+    request: Request
+    place: Place
+    fits: bool
+    over: threading.Event = field(default_factory=threading.Event)
+
+
+def _own_sources() -> str:
+    metrics = METRICS.origins()
+    own = [origin.file for name in METRICS.built_in() if (origin := metrics[name]).file]
+    sources = sorted({*Path(__file__).parents[1].rglob("*.py"), *own})
+    return digest([file_sha256(file) for file in sources])[:12]
+
+
+LOADED = {"codecbench's sources": _own_sources()}
+"""What this process was started with: a worker that is older than an edited installation must be started again."""
+_runs: dict[str, _Run] = {}
+_busy: dict[int, str] = {}
+"""Threads that are at work, and for which run."""
+_lock = threading.Lock()
+
+
+def describe(codecs: Sequence[str], device: str, metrics: Sequence[str] = ()) -> dict[str, str]:
+    """Everything that decides rows and can differ between machines, by name; one line each.
+
+    Raises:
+        PluginError: a codec or a metric cannot be imported.
+    """
+    found = {"codecbench": __version__, "Python": ".".join(platform.python_version_tuple()[:2])}
+    found |= {name: metadata.version(name) for name in LIBRARIES}
+    found |= {name: file_sha256(Path(workers.__file__).parents[1] / name)[:12] for name in MEASURING}
+    for name in codecs:
+        cls = CODECS.get(name)
+        found |= {f"{name}: {library}": version for library, version in cls.versions().items()}
+        found[f"{name}: source"] = CODECS.source_fingerprint(cls)
+        found |= {f"{name}: {Path(file).name}": file_sha256(Path(file))[:12] for file in cls.weight_files()}
+        found[f"{name}: fingerprint"] = codec_fingerprint(cls, environment.device_name(device))
+    for name in metrics:
+        metric = METRICS.get(name)
+        found[f"metric {name}"] = metric.unavailable() or METRICS.source_fingerprint(metric)
+        found |= {f"metric {name}: {package}": version for package, version in metric.versions().items()}
+    return found
+
+
+def metric_names(place: Place) -> list[str]:
+    """The metrics of the shelf that a run measures."""
+    return [name for name, _ in place.metrics]
+
+
+def differences(there: dict[str, str], here: dict[str, str]) -> list[str]:
+    """What differs, in words; a codec's fingerprint is named only where nothing that it is made of differs."""
+    names = [name for name in {**here, **there} if there.get(name) != here.get(name)]
+    plain = {name.partition(": ")[0] for name in names if not name.endswith(": fingerprint")}
+    measuring = any(name in plain for name in (*MEASURING, "codecbench"))
+    return [
+        f"{name} is {there.get(name, 'absent')} there, {here.get(name, 'absent')} here"
+        for name in names
+        if not (name.endswith(": fingerprint") and (measuring or name.partition(": ")[0] in plain))
+    ]
+
+
+# ---- on the worker, called by the client ----------------------------------------------------------------------------
+
+
+async def look(request: Request) -> Report:
+    """Looks whether this worker can take part in a run, and lets it take part if so.
+
+    In a thread, so that the worker answers its scheduler meanwhile, and in a host, since codecs and datasets are
+    plugins.
+    """
+    import asyncio
+
+    return await asyncio.to_thread(_look, request)
+
+
+def _look(request: Request) -> Report:
+    place = replace(request.place, data_dir=_data_dir(request))
+    problems = list(_folder_problems(request))
+    folders = {CODECS.variable: place.codec_path, METRICS.variable: place.metric_path}
+    host = Host("checking", 1, CHECK_S, None, folders)
+    try:
+        there = LOADED | host.call(describe, request.codecs, place.device, metric_names(place))
+        problems += differences(there, request.expected)
+        for piece in request.pieces:
+            if host.call(fingerprint, piece, place.data_dir) != piece.fingerprint:
+                problems.append(f"other images of {piece.dataset.label} under {place.data_dir}")
+    except HostError as error:
+        problems.append(error.reason)
+    finally:
+        host.close()
+    machine = environment.machine(place.device) if not problems else environment.machine()
+    with _lock:
+        _runs[request.run] = _Run(request, place, not problems)
+    return Report(tuple(problems), environment.host_id(machine), machine)
+
+
+def fingerprint(piece: Piece, data_dir: Path) -> str:
+    """Identifies a piece's images as they are under a data root here.
+
+    Raises:
+        DatasetError: they are not there, or damaged.
+    """
+    return piece.dataset.load(data_dir).fingerprint(piece.indices)
+
+
+def _data_dir(request: Request) -> Path:
+    chosen = request.data_dir or os.environ.get(VARIABLE)
+    return Path(chosen).expanduser() if chosen else request.place.data_dir
+
+
+def _folder_problems(request: Request) -> Iterator[str]:
+    """Whether the run folder here is the caller's, and can be written."""
+    if request.folder is None:
+        return
+    try:
+        if (request.folder / request.token).read_text(encoding="utf-8") != request.run:
+            yield f"{request.folder} is another folder there (--shared-out)"
+            return
+        trial = request.folder / f"trial.{uuid.uuid4().hex[:8]}.tmp"
+        trial.write_bytes(b"")
+        trial.unlink()
+    except FileNotFoundError:
+        yield f"the run folder {request.folder} is not there (--shared-out)"
+    except OSError as error:
+        yield f"the run folder {request.folder} cannot be used there: {error.strerror or one_line(error)}"
+
+
+async def rest() -> None:
+    """Ends the hosts of threads that have nothing to do."""
+    import asyncio
+
+    await asyncio.to_thread(_rest)
+
+
+def _rest() -> None:
+    with _lock:
+        workers.close_pairs(busy=_busy)
+
+
+async def end_run(run: str) -> None:
+    """Forgets a run: what still works for it stops and is not recorded, and no host is left of it."""
+    import asyncio
+
+    await asyncio.to_thread(_end_run, run)
+
+
+def _end_run(run: str) -> None:
+    with _lock:
+        known = _runs.pop(run, None)
+        if known is not None:
+            known.over.set()
+        workers.close_pairs(_busy, [thread for thread, busy_for in _busy.items() if busy_for == run])
+
+
+# ---- on the worker, as tasks ----------------------------------------------------------------------------------------
+
+
+def perform(run: str, call: bytes) -> Any:
+    """Does a job of a run.
+
+    Args:
+        run: the run.
+        call: a pickle of a function and its arguments, of which a :class:`Place` gets the data root of this worker.
+            Pickled by the caller, so that neither the scheduler nor Dask looks inside.
+
+    Returns:
+        What the function returned; where the run folder is shared, without the files, which are written.
+
+    Raises:
+        StoreError: the shared folder cannot be written.
+        Refused: this worker is not introduced to the run, or does not fit; another one may do the job.
+    """
+    here = _introduced(run)
+    function, arguments = pickle.loads(call)
+    arguments = [_here(argument, here) if isinstance(argument, Place) else argument for argument in arguments]
+    thread = threading.get_ident()
+    with _lock:
+        _busy[thread] = run
+    workers.stop_when(here.over)
+    try:
+        result = function(*arguments)
+        workers.check_stopped()
+        return result if here.request.folder is None else _written(result, here.request.folder)
+    finally:
+        workers.stop_when(None)
+        if here.over.is_set():
+            workers.close_own_pair()
+        with _lock:
+            _busy.pop(thread, None)
+
+
+def _introduced(run: str) -> _Run:
+    """The run as this worker knows it; one that has just started is introduced by the caller within seconds."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        with _lock:
+            known = _runs.get(run)
+        if known is not None and known.fits:
+            return known
+        if known is not None or time.monotonic() > deadline:
+            raise Refused
+        time.sleep(0.05)
+
+
+def _here(place: Place, here: _Run) -> Place:
+    return replace(place, data_dir=here.place.data_dir)
+
+
+def _written(result: Any, folder: Path) -> Any:
+    """Writes the files of finished tasks; anything else that a job returns travels back as it is."""
+    if not (isinstance(result, list) and all(isinstance(one, Done) for one in result)):
+        return result
+    for done in result:
+        RunFolder.write_into(folder, done.files)
+    return [replace(done, files={}) for done in result]
+
+
+def time_points(points: list[timings.Point], dataset: Dataset, seed: int, place: Place) -> list[timings.Step]:
+    """Times a group of points on this machine.
+
+    Args:
+        points: the points, all on one dataset; rounds of another machine are thrown away.
+        dataset: the dataset.
+        seed: of the order.
+        place: device, threads and limits.
+
+    Returns:
+        The steps of ``timing_pass.time_group``, whose times carry this machine's ``host``.
+    """
+    machine = environment.machine(place.device)
+    host = environment.host_id(machine)
+    task = points[0].task
+    images = workers.images_of(dataset, place.data_dir, task.indices, task.data_fingerprint)
+    for point in points:
+        if point.found.host != host:
+            device = machine["device"] if point.uses_device else "cpu"
+            point.found = Timing(0, (), (), place.threads, device, shape=point.task.shape, seed=seed, host=host)
+    steps = []
+    pixels = images[: timings.timed_count(task.shape)]
+    with (
+        timings.alone(workers.check_stopped),
+        contextlib.closing(timings.time_group(points, pixels, place, seed)) as found,
+    ):
+        for step in found:
+            workers.check_stopped()
+            steps.append(step)
+    return steps

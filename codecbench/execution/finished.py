@@ -1,0 +1,151 @@
+"""The stamp of a finished command: whether the same command would find nothing to do, told without importing a codec.
+
+Importing every codec takes seconds where PyTorch is among them. A command that left nothing to measure writes down what
+it was asked and everything that decided its plan: the sources of codecbench and of all plugins, the weights, and the
+versions of all installed packages. While all of these are the same, its list of tasks is the same, and only what lies
+in the run folder, and the images, need to be looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from codecbench.execution import metrics
+from codecbench.plan.planner import Plan, fingerprint_selection, select
+from codecbench.plan.tasks import digest
+from codecbench.plugins.dataset import Dataset
+from codecbench.plugins.registry import CODECS, DATASETS, METRICS, file_sha256
+from codecbench.store import latents, sets
+from codecbench.store import pictures as keeping
+from codecbench.store.folder import RunFolder
+from codecbench.store.parts import original_name
+
+FILE = "stamp.json"
+
+
+def write(store: RunFolder, request: Mapping[str, Any], plan: Plan, timing_threads: int | None) -> None:
+    """Leaves a stamp in a run folder in which nothing of a plan is left to do.
+
+    Args:
+        store: the run folder.
+        request: what was asked, as plain JSON values.
+        plan: what it came to.
+        timing_threads: threads of the timings, or None where none were asked for.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    classes = [CODECS.get(name) for name in plan.codec_fingerprints]
+    shelf = Path(__file__).parents[2] / "codecs", Path(__file__).parents[1] / "codecs"
+    if not all(Path(str(sys.modules[cls.__module__].__file__)).parent in shelf for cls in classes):
+        return  # other people's plugins may be made of anything
+    if not all(metrics.is_own(name) for name in plan.metrics):
+        return  # likewise
+    if latents.failures(store) or keeping.failures(store):
+        return  # the same command tries again
+    weights = {Path(file) for cls in classes for file in cls.weight_files()}
+    logs = {file.with_suffix(".csv") for file in weights}
+    stamp = {
+        "request": dict(request),
+        "surroundings": surroundings(),
+        "weights": {str(file): file_sha256(file) for file in sorted(weights | logs)},
+        "tasks": [task.id for task in plan.tasks],
+        "files": _files(store, plan, timing_threads),
+    }
+    store.write_file(FILE, json.dumps(stamp).encode())
+
+
+def remove(store: RunFolder) -> None:
+    """Forgets the stamp of a run folder that is about to change."""
+    (store.path / FILE).unlink(missing_ok=True)
+
+
+def _files(store: RunFolder, plan: Plan, timing_threads: int | None) -> dict[str, str]:
+    """What must be there beside the parts, with checksums: what is kept, whole sets, and times of every point."""
+    folders = ("latents", "training", keeping.FOLDER, sets.FOLDER)
+    kept = [file for name in folders for file in (store.path / name).glob("*")]
+    pictures = [original_name(label) for label in plan.selections] + [f"{task.id}.npz" for task in plan.tasks]
+    kept += [file for name in pictures if (file := store.path / "samples" / name).is_file()]
+    found = {f"{file.parent.name}/{file.name}": _state(file) for file in kept}
+    if timing_threads is not None:
+        points = {(task.dataset, task.codec): task.codec_fingerprint for task in plan.tasks}
+        times = [store.timing_file(*point, fingerprint, timing_threads) for point, fingerprint in points.items()]
+        found |= {f"timings/{file.name}": file_sha256(file) for file in times}
+    return found
+
+
+def _state(file: Path) -> str:
+    """What a file must still be: its checksum; of pictures, of which there may be gigabytes, the size."""
+    if file.parent.name == "samples":
+        return f"{file.stat().st_size} bytes" if file.is_file() else "missing"
+    return file_sha256(file)
+
+
+def holds(path: Path, request: Mapping[str, Any], datasets: Sequence[Dataset], data_dir: Path) -> int:
+    """Tells whether a command would find nothing to do.
+
+    Args:
+        path: the run folder.
+        request: what is asked, as it was for :func:`write`.
+        datasets: the datasets that are asked for.
+        data_dir: the data root.
+
+    Returns:
+        How many tasks are finished; 0 where anything changed, is missing, or is not known.
+
+    Raises:
+        StoreError: the folder is damaged.
+        DatasetError: a dataset is missing.
+    """
+    try:
+        stamp = json.loads((path / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0
+    if not isinstance(stamp, dict) or stamp.keys() != {"request", "surroundings", "weights", "tasks", "files"}:
+        return 0
+    if stamp["request"] != dict(request) or stamp["surroundings"] != surroundings():
+        return 0
+    if any(file_sha256(Path(file)) != sha for file, sha in stamp["weights"].items()):
+        return 0
+    store = RunFolder(path)
+    if not set(stamp["tasks"]) <= store.finished():
+        return 0
+    if any(_state(path / name) != state for name, state in stamp["files"].items()):
+        return 0
+    for dataset in datasets:
+        images = dataset.load(data_dir)
+        selection = select(dataset, images, request["images"], request["seed"], request["keep_images"])
+        known = store.manifest["datasets"].get(dataset.label, {}).get("fingerprint")
+        if fingerprint_selection(images, selection) != known:
+            return 0
+    return len(stamp["tasks"])
+
+
+def surroundings() -> str:
+    """Digest of all sources of codecbench and of the plugins on the shelves, and of all packages' versions."""
+    package = Path(__file__).parents[1]
+    sources = {str(file) for file in package.rglob("*.py")}
+    for shelf in (CODECS, DATASETS, METRICS):
+        for folder in importlib.import_module(shelf.package).__path__:
+            sources |= {str(file) for file in Path(folder).glob("*.py")}
+    sha = hashlib.sha256()
+    for file in sorted(sources):
+        sha.update(f"{file}\n".encode("utf-8", "surrogateescape") + Path(file).read_bytes())
+    devices = sorted(str(file) for file in Path("/dev").glob("nvidia[0-9]*"))
+    shelves = (CODECS.variable, DATASETS.variable, METRICS.variable)
+    variables = [os.environ.get(name, "") for name in (*shelves, "CUDA_VISIBLE_DEVICES")]
+    return digest([platform.python_version(), _packages(), variables, devices, sha.hexdigest()])
+
+
+def _packages() -> list[str]:
+    found: Iterable[importlib.metadata.Distribution] = importlib.metadata.distributions()
+    return sorted(Path(str(getattr(distribution, "_path", ""))).name for distribution in found)

@@ -1,0 +1,99 @@
+"""Metrics of the shelf in worker processes: what they give, and what is recorded where one fails.
+
+Codecbench's own are computed in the worker, as those of ``codecbench.measure.distortion`` are. Other people's, and those that
+need more than codecbench does, run in a process of their own, so that a crash, a hang or a call of exit costs their own
+values only: whatever happens, the task keeps all else that was measured, and its record says why a metric has no value.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from codecbench.errors import PluginError, one_line
+from codecbench.execution.sandbox import Host, HostError
+from codecbench.plugins.codec import Images
+from codecbench.plugins.metric import Values, fingerprint
+from codecbench.plugins.registry import METRICS
+
+Found = tuple[dict[str, Values], dict[str, str]]
+"""Values (N,) of every metric by name, and the reasons of those that failed, which are NaN."""
+
+
+class Meter:
+    """Measures the metrics of a run.
+
+    Args:
+        metrics: pairs of name and fingerprint; see ``codecbench.plugins.metric.fingerprint``.
+        metric_path: the folders of plugins, as ``$CODECBENCH_METRIC_PATH`` names them.
+        threads: how many a metric may use in a process of its own.
+        timeout_s: seconds that it may take there for one task; None for any.
+    """
+
+    def __init__(
+        self, metrics: tuple[tuple[str, str], ...], metric_path: str, threads: int, timeout_s: float | None
+    ) -> None:
+        self.metrics, self.metric_path, self.threads, self.timeout_s = metrics, metric_path, threads, timeout_s
+        self._host: Host | None = None
+
+    def measure(self, original: Images, decoded: Images) -> Found:
+        """Measures all of them; never raises for what a metric does.
+
+        Args:
+            original: uint8, (N, H, W, C).
+            decoded: uint8, the same shape.
+        """
+        values: dict[str, Values] = {}
+        lacking: dict[str, str] = {}
+        for name, expected in self.metrics:
+            try:
+                if is_own(name):
+                    values[name] = measure_one(name, expected, original, decoded)
+                else:
+                    values[name] = self._started().call(measure_one, name, expected, original, decoded)
+            except HostError as error:
+                lacking[name] = error.reason
+                if error.died:
+                    self.close()
+            except Exception as error:
+                lacking[name] = one_line(error)
+            if name in lacking:
+                values[name] = np.full(len(original), np.nan)
+        return values, lacking
+
+    def _started(self) -> Host:
+        if self._host is None:
+            environment = {METRICS.variable: self.metric_path}
+            self._host = Host("measuring", self.threads, self.timeout_s, None, environment)
+        return self._host
+
+    def kill(self) -> None:
+        """Ends its process at once; from any thread."""
+        if self._host is not None:
+            self._host.kill()
+
+    def close(self) -> None:
+        """Ends its process."""
+        host, self._host = self._host, None
+        if host is not None:
+            host.close()
+
+
+@functools.cache
+def is_own(name: str) -> bool:
+    """Whether a metric is codecbench's own, and needs nothing that codecbench does not."""
+    return name in METRICS.built_in() and METRICS.get(name).missing is None
+
+
+def measure_one(name: str, expected: str, original: Images, decoded: Images) -> Values:
+    """What one metric gives.
+
+    Raises:
+        PluginError: it is not the one that the run was planned with, or cannot be imported.
+        ContractError: it gave anything but one finite number or NaN an image.
+    """
+    metric = METRICS.get(name)
+    if fingerprint(metric) != expected:
+        raise PluginError(f"the source of the metric {name} changed while the run went on; run again")
+    return metric.measure(original, decoded)

@@ -1,0 +1,293 @@
+"""The last step of a run: pictures that are missing, and each codec's worst images; see ``codecbench.store.pictures``."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from codecbench.errors import ContractError, one_line
+from codecbench.execution import workers
+from codecbench.execution.engines import Engine, Entry
+from codecbench.execution.rates import WORKER_DIED, Event, Watch, terminable, twice
+from codecbench.execution.sandbox import HostError
+from codecbench.execution.workers import Place
+from codecbench.measure import task as measure
+from codecbench.plan.planner import Plan, chunks
+from codecbench.plan.tasks import Task, digest
+from codecbench.plugins.codec import Images, format_shape, to_uint8
+from codecbench.plugins.dataset import Dataset
+from codecbench.store import pictures as keeping
+from codecbench.store.folder import RunFolder
+from codecbench.store.io import dump_json, read_json
+from codecbench.store.parts import WINDOW, original_name
+from codecbench.store.pictures import FOLDER, FORMAT, WORST_IMAGES, Case, Kept, Request, Wanted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Outcome = tuple[str, list[Kept], dict[int, int]]
+"""Why there are no pictures, in one line, or empty; the pictures; and class numbers by image index."""
+
+
+def is_complete(plan: Plan, store: RunFolder) -> bool:
+    """Whether a command with this plan would find every picture there, the originals included."""
+    for label, selection in plan.selections.items():
+        if not set(selection.shown) <= store.sample_indices(original_name(label)):
+            return False
+    return not keeping.missing(plan, store) and not WorstImages(plan, store).due
+
+
+@terminable()
+def keep_pictures(plan: Plan, store: RunFolder, engine: Engine, place: Place, watch: Watch) -> None:
+    """Keeps the pictures that a plan's finished tasks lack, and its codecs' worst images; a failure is but a note.
+
+    Raises:
+        StoreError: the run folder cannot be written any more.
+    """
+    _carry_out(keeping.missing(plan, store), plan, store, engine, place, watch)
+    worst = WorstImages(plan, store)
+    if not worst.due:
+        return
+    for requests in (worst.own, worst.others):
+        for request, reason in _carry_out(requests(), plan, store, engine, place, watch):
+            worst.failed(request, reason)
+    worst.finish()
+
+
+def _carry_out(
+    requests: Sequence[Request], plan: Plan, store: RunFolder, engine: Engine, place: Place, watch: Watch
+) -> list[tuple[Request, str]]:
+    """Carries requests out in worker processes and stores what they give; those that failed, and why."""
+    datasets = {source.selection.label: source.dataset for source in plan.sources}
+    failed: list[tuple[Request, str]] = []
+
+    def finish(request: Request, outcome: Outcome) -> None:
+        reason, images, classes = outcome
+        if reason:
+            failed.append((request, reason))
+            watch(Event("note", f"no pictures of {request.task.codec} on {request.task.dataset}: {reason}"))
+        else:
+            keeping.write(store, request, images, classes)
+
+    entries = [
+        Entry(request, request.task.codec.name, keep, (request, datasets[request.task.dataset], place))
+        for request in requests
+    ]
+    for entry in twice(entries, engine, place, finish):
+        finish(entry.name, (WORKER_DIED, [], {}))
+    return failed
+
+
+class WorstImages:
+    """What is to be kept of the worst images of a plan's codecs, in two steps: of each codec itself, and to compare.
+
+    Args:
+        plan: what the run measures; of datasets without images to be shown nothing is kept.
+        store: the run folder.
+
+    Attributes:
+        due: the finished tasks by dataset and codec, where anything is to be made.
+    """
+
+    def __init__(self, plan: Plan, store: RunFolder):
+        self.plan, self.store = plan, store
+        finished = store.finished()
+        shown = {label for label, selection in plan.selections.items() if selection.shown}
+        self._tasks: dict[tuple[str, str], list[Task]] = {}
+        for task in plan.tasks:
+            if task.dataset in shown and task.id in finished:
+                self._tasks.setdefault((task.dataset, task.codec.name), []).append(task)
+        self.due = {group: tasks for group, tasks in self._tasks.items() if not self._is_kept(group)}
+        self._failed: dict[str, str] = {}
+        self._compared: dict[str, list[str]] = {}
+
+    def _is_kept(self, group: tuple[str, str]) -> bool:
+        """Whether a command with the same codecs, or more, kept this codec's worst images."""
+        key = self._key(group)
+        record = read_json(self.store.path / FOLDER / f"{key}.json")
+        if record is None or record.get("failed") or not isinstance(record.get("codecs"), list):
+            return False
+        files = record.get("files")
+        return (
+            set(self._codecs(group[0])) <= set(record["codecs"])
+            and isinstance(files, list)
+            and all(keeping.read_case(self.store.path / FOLDER / f"{name}.npz") is not None for name in files)
+        )
+
+    def _key(self, group: tuple[str, str]) -> str:
+        """A codec's worst images follow from its rows, and these from its tasks."""
+        return digest([FORMAT, WORST_IMAGES, WINDOW, sorted(task.id for task in self._tasks[group])])
+
+    def _codecs(self, label: str) -> list[str]:
+        return sorted({name for dataset, name in self._tasks if dataset == label})
+
+    @functools.cached_property
+    def _points(self) -> pd.DataFrame:
+        """The points of the plan alone, so that nobody else's point stands for a codec."""
+        from codecbench.analysis import aggregate, summary
+        from codecbench.analysis.points import mark_points
+
+        points = mark_points(summary.summarise(self.store, aggregate.aggregate(self.store)), self.store.manifest)
+        planned = {(task.dataset, str(task.codec)) for tasks in self._tasks.values() for task in tasks}
+        specs = [
+            f"{name}:{text}" if text else name for name, text in zip(points["codec"], points["settings"], strict=True)
+        ]
+        member = [pair in planned for pair in zip(points["dataset"], specs, strict=True)]
+        return points[np.array(member, dtype=bool) & (points["images"] > 0).to_numpy()]
+
+    def own(self) -> list[Request]:
+        """Of each codec its worst images, where they are not there yet; reads the rows of a point a codec."""
+        from codecbench.analysis import per_image
+
+        found = []
+        for label in dict.fromkeys(label for label, _ in self.due):
+            cases: dict[str, list[per_image.Worst]] = {}
+            for case in per_image.worst(self.store, self._points, label, WORST_IMAGES):
+                cases.setdefault(case.codec, []).append(case)
+            for (dataset, name), tasks in self.due.items():
+                if dataset != label or name not in cases:
+                    continue
+                key = self._key((label, name))
+                if keeping.read_case(self.store.path / FOLDER / f"{key}.npz") is None:
+                    task = next(task for task in tasks if task.codec.settings_text == cases[name][0].settings)
+                    wanted = tuple(Wanted(case.image) for case in cases[name])
+                    found.append(Request(task, wanted, key, self._about(task, name, key)))
+        return found
+
+    def others(self) -> list[Request]:
+        """Codecs to compare with, on the images and windows that are kept of a codec; after :meth:`own`."""
+        found = []
+        for label, name in self.due:
+            theirs = self._tasks.get((label, self._rival(label, name)), [])
+            key = self._key((label, name))
+            held = keeping.read_case(self.store.path / FOLDER / f"{key}.npz")
+            if held is None or not theirs:
+                continue
+            wanted = tuple(Wanted(kept.image, kept.top, kept.left) for kept in held.images)
+            for task in self._nearest(held, theirs):
+                other = digest([key, str(task.codec), task.codec_fingerprint])
+                self._compared.setdefault(key, []).append(other)
+                if keeping.read_case(self.store.path / FOLDER / f"{other}.npz") is None:
+                    found.append(Request(task, wanted, other, self._about(task, name, key)))
+        return found
+
+    def _rival(self, label: str, name: str) -> str:
+        """What a codec is compared with: the report's anchor, or the best of the others where it is that itself."""
+        from codecbench.analysis.bd_rate import default_anchor
+        from codecbench.analysis.points import overview
+
+        anchor = str(default_anchor(self._points))
+        if name != anchor:
+            return anchor
+        best = overview(self._points[self._points["dataset"] == label])
+        others = [str(codec) for codec in best.loc[~best["only_lossless"], "codec"] if codec != name]
+        return others[0] if others else ""
+
+    def _nearest(self, held: Case, tasks: Sequence[Task]) -> list[Task]:
+        """Of some tasks of another codec one of the point nearest in rate, and one of that nearest in PSNR."""
+        here = self._points[self._points["dataset"] == held.dataset]
+        point = here[(here["codec"] == held.codec) & (here["settings"] == held.settings)]
+        theirs = here[here["codec"] == tasks[0].codec.name]
+        settings = list(theirs["settings"])
+        chosen: list[str] = []
+        for column in ("bits_per_pixel", "psnr_db") if len(point) else ():
+            aim, values = float(point[column].iloc[0]), theirs[column].to_numpy(float)
+            if column == "bits_per_pixel":  # by their ratio
+                aim, values = math.log(max(aim, 1e-9)), np.log(values.clip(1e-9))
+            if not np.isnan(values - aim).all():
+                chosen.append(settings[int(np.nanargmin(np.abs(values - aim)))])
+        by_settings = {task.codec.settings_text: task for task in tasks}
+        return [by_settings[name] for name in dict.fromkeys(chosen)]
+
+    def _about(self, task: Task, worst_of: str, key: str) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "dataset": task.dataset,
+            "codec": task.codec.name,
+            "settings": task.codec.settings_text,
+            "codec_fingerprint": task.codec_fingerprint,
+            "data_fingerprint": self.plan.selections[task.dataset].fingerprint,
+            "worst_of": worst_of,
+            "key": key,
+        }
+
+    def failed(self, request: Request, reason: str) -> None:
+        """Remembers that a request could not be carried out."""
+        self._failed[str(request.about["key"])] = f"{request.task.codec}: {reason}"
+
+    def finish(self) -> None:
+        """Records which codecs' worst images are kept, so that the same command finds nothing to do.
+
+        Raises:
+            StoreError: the folder cannot be written.
+        """
+        for (label, name), tasks in self.due.items():
+            key = self._key((label, name))
+            own = [key] if (self.store.path / FOLDER / f"{key}.npz").is_file() else []
+            record = {
+                "format": FORMAT,
+                "dataset": label,
+                "codec": name,
+                "codec_fingerprint": tasks[0].codec_fingerprint,
+                "data_fingerprint": self.plan.selections[label].fingerprint,
+                "codecs": self._codecs(label),
+                "files": own + self._compared.get(key, []),
+                "failed": self._failed.get(key, ""),
+            }
+            self.store.write_file(f"{FOLDER}/{key}.json", dump_json(record))
+
+
+# ---- in a worker ----------------------------------------------------------------------------------------------------
+
+
+def keep(request: Request, dataset: Dataset, place: Place) -> Outcome:
+    """Encodes a request's images once more and decodes them from the bytes alone; whatever fails is told, not raised.
+
+    Returns:
+        See :data:`Outcome`.
+    """
+    try:
+        images = workers.open_images(dataset, place.data_dir)
+        wanted = {one.image: one for one in request.wanted}
+        labels = getattr(images, "labels", None)
+        found: list[Kept] = []
+        for _, indices in chunks(images, list(wanted)):
+            originals = images.read(indices)
+            pictures, sizes = _restored(request.task, originals, place)
+            found += [
+                keeping.kept(wanted[index], original, picture, size)
+                for index, original, picture, size in zip(indices, originals, pictures, sizes, strict=True)
+            ]
+    except HostError as error:
+        workers.close_own_pair()
+        return error.reason, [], {}
+    except Exception as error:  # a dataset is a plugin too
+        return one_line(error), [], {}
+    order = list(wanted)
+    classes = {} if labels is None else {index: int(labels[index]) for index in order}
+    return "", sorted(found, key=lambda one: order.index(one.image)), classes
+
+
+def _restored(task: Task, originals: Images, place: Place) -> tuple[Images, list[int]]:
+    """What a codec makes of images, and the lengths of its bitstreams.
+
+    Raises:
+        HostError: it raised, or its process died.
+        ContractError: it gave something else than images of this shape.
+    """
+    pair = workers.pair_for(task, place)
+    (encoded,) = pair.encoder.stream(measure.encode, [task.codec], originals, place.device)
+    output = pair.decoder.call(measure.decode, task.codec, encoded.bitstreams, place.device)
+    if output.shape != originals.shape:
+        raise ContractError(
+            f"{task.codec}: decoding gave the shape {format_shape(output.shape)} instead of "
+            f"{format_shape(originals.shape)}"
+        )
+    if encoded.floats and not np.isfinite(output).all():
+        raise ContractError(f"{task.codec}: decode_float gives values that are not finite")
+    pictures: Images = to_uint8(output) if encoded.floats else output
+    return pictures, [len(stream) for stream in encoded.bitstreams]

@@ -1,0 +1,282 @@
+"""The pass that codes whole data sets as one stream; see ``codecbench.store.sets``.
+
+One process encodes; another one, which has never seen an image, gets the codec's spec and the bytes and decodes; the
+worker compares every pixel. Both are started for each set anew.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from codecbench import environment
+from codecbench.errors import ContractError, DatasetError, UnsupportedImageError, one_line
+from codecbench.execution import workers
+from codecbench.execution.engines import Engine, Entry
+from codecbench.execution.rates import WORKER_DIED, Event, Progress, Watch, terminable, twice
+from codecbench.execution.sandbox import HostError
+from codecbench.execution.workers import Place
+from codecbench.plan.planner import CodecChoice, Plan, Source, chunks
+from codecbench.plan.tasks import CodecSpec, Shape, Task, digest
+from codecbench.plugins.codec import Images, format_shape
+from codecbench.plugins.dataset import Dataset, fingerprint_pixels
+from codecbench.plugins.registry import CODECS
+from codecbench.plugins.setcodec import MAX_SET_BYTES, SetCodec
+from codecbench.store.folder import RunFolder
+from codecbench.store.io import dump_json
+from codecbench.store.sets import FOLDER, FORMAT, read_record
+
+
+@dataclass(frozen=True)
+class SetTask:
+    """One dataset × one codec point, as one stream.
+
+    Attributes:
+        task: dataset, codec and images, all of one shape; the data fingerprint is that of the whole choice of images.
+        skipped: why the set is not coded, in one line; empty where it is to be.
+    """
+
+    task: Task
+    skipped: str = ""
+
+    @functools.cached_property
+    def id(self) -> str:
+        """Identity of the result, 24 hexadecimal digits."""
+        task = self.task
+        point = [task.dataset, str(task.codec), task.codec_fingerprint, task.data_fingerprint, len(task.indices)]
+        return digest([FORMAT, point, self.skipped])
+
+    def record(self, outcome: dict[str, Any]) -> dict[str, Any]:
+        """What is stored: ``outcome`` is what :func:`pack` returned."""
+        task = self.task
+        about = {
+            "format": FORMAT,
+            "id": self.id,
+            "dataset": task.dataset,
+            "codec": task.codec.name,
+            "settings": task.codec.settings_text,
+            "codec_fingerprint": task.codec_fingerprint,
+            "data_fingerprint": task.data_fingerprint,
+            "images": len(task.indices),
+            "shape": list(task.shape),
+            "failed": "",
+            "skipped": self.skipped,
+        }
+        return about | outcome
+
+
+# ---- what to do -----------------------------------------------------------------------------------------------------
+
+
+def tasks(choices: Iterable[CodecChoice], plan: Plan) -> list[SetTask]:
+    """Every set to be coded: each dataset by each codec that can, at the points asked for, or else its own choice.
+
+    Args:
+        choices: the codecs of the run.
+        plan: what the run measures.
+    """
+    found: list[SetTask] = []
+    capable = [choice for choice in choices if choice.name in plan.codec_fingerprints]
+    capable = [choice for choice in capable if issubclass(choice.cls, SetCodec)]
+    for source in plan.sources if capable else ():
+        shapes = {source.images.shape(index) for index in source.selection.indices}
+        for choice in capable:
+            found += _of_codec(choice, source, shapes, plan.codec_fingerprints[choice.name])
+    return found
+
+
+def _of_codec(choice: CodecChoice, source: Source, shapes: set[Shape], fingerprint: str) -> list[SetTask]:
+    selection, shape = source.selection, min(shapes)
+
+    def task(codec: CodecSpec, reason: str = "") -> SetTask:
+        whole = Task(selection.label, codec, selection.indices, shape, (), fingerprint, selection.fingerprint)
+        return SetTask(whole, reason)
+
+    if len(shapes) > 1:
+        reason = f"the images have {len(shapes)} shapes; a set is of one"
+        return [task(CodecSpec(choice.name), reason)]
+    try:
+        codecs = _points(choice, shape)
+    except Exception as error:  # a plugin's class method may raise anything
+        return [task(CodecSpec(choice.name), f"its points for sets cannot be told: {one_line(error)}")]
+    return [task(codec.spec, _refusal(codec, len(selection.indices), shape)) for codec in codecs]
+
+
+def _points(choice: CodecChoice, shape: Shape) -> list[Any]:
+    found: dict[CodecSpec, Any] = {}
+    for sweep in choice.sweeps:
+        for point in cast(type[SetCodec], choice.cls).set_points(shape) if sweep is None else sweep:
+            codec = choice.cls(**point)
+            found.setdefault(codec.spec, codec)
+    return list(found.values())
+
+
+def _refusal(codec: Any, count: int, shape: Shape) -> str:
+    """Why a codec does not code a set; empty where it does."""
+    size = count * shape[0] * shape[1] * shape[2]
+    if size > MAX_SET_BYTES:
+        return f"the set has {size:,} samples; coded are sets of up to {MAX_SET_BYTES:,}"
+    try:
+        if not codec.lossless:
+            return "the codec is not lossless at these settings"
+        codec.check_shape(shape)
+        codec.check_set(count, shape)
+    except UnsupportedImageError as error:
+        return one_line(error)
+    except Exception as error:  # a plugin's methods may raise anything
+        return f"whether the codec takes such a set cannot be told: {one_line(error)}"
+    return ""
+
+
+def waiting(sets: Iterable[SetTask], store: RunFolder) -> list[SetTask]:
+    """Those of some sets that the run folder knows nothing of yet, or only a failure."""
+    return [one for one in sets if not _is_done(read_record(store.path / FOLDER / f"{one.id}.json"))]
+
+
+def _is_done(record: dict[str, Any] | None) -> bool:
+    return record is not None and not record["failed"]
+
+
+# ---- doing it -------------------------------------------------------------------------------------------------------
+
+
+@terminable()
+def code_sets(sets: Sequence[SetTask], plan: Plan, store: RunFolder, engine: Engine, place: Place, watch: Watch) -> int:
+    """Codes every set that the run folder lacks, in worker processes.
+
+    Args:
+        sets: see :func:`tasks`.
+        plan: what the run measures.
+        store: the run folder.
+        engine: where the workers are.
+        place: device, threads and limits.
+        watch: receives progress and failures.
+
+    Returns:
+        How many failed.
+
+    Raises:
+        StoreError: the run folder cannot be written any more.
+    """
+    due = waiting(sets, store)
+    for one in [one for one in due if one.skipped]:
+        _write(store, one, {})
+        watch(Event("note", f"no set of {one.task.dataset} by {one.task.codec}: {one.skipped}"))
+    todo = [one for one in due if not one.skipped]
+    if not todo:
+        return 0
+    total = sum(not one.skipped for one in sets)
+    progress = Progress("packed", total, total - len(todo), watch)
+    datasets = {source.selection.label: source.dataset for source in plan.sources}
+    failed = 0
+
+    def finish(one: SetTask, outcome: dict[str, Any]) -> None:
+        nonlocal failed
+        _write(store, one, outcome)
+        if outcome.get("failed"):
+            failed += 1
+            watch(Event("failed", f"as one set: {outcome['failed']}", one.task.dataset, str(one.task.codec)))
+        progress.step(one.task.dataset, str(one.task.codec))
+
+    entries = [Entry(one, str(one.task.codec), pack, (one.task, datasets[one.task.dataset], place)) for one in todo]
+    for entry in twice(entries, engine, place, finish):
+        finish(entry.name, {"failed": WORKER_DIED})
+    return failed
+
+
+def _write(store: RunFolder, one: SetTask, outcome: dict[str, Any]) -> None:
+    store.write_file(f"{FOLDER}/{one.id}.json", dump_json(one.record(outcome)))
+
+
+# ---- in a worker ----------------------------------------------------------------------------------------------------
+
+
+def pack(task: Task, dataset: Dataset, place: Place) -> dict[str, Any]:
+    """Codes one set; whatever fails is told, never raised.
+
+    Returns:
+        ``set_bytes``, ``encode_s``, ``decode_s`` and ``host``; or ``failed`` and ``details``.
+    """
+    workers.close_own_pair()  # the decoding process has decoded images of this codec before
+    try:
+        images = _read(task, dataset, place)
+        pair = workers.pair_for(task, place)
+        bitstream, encode_s = pair.encoder.call(encode, task.codec, images, place.device)
+        decoded, decode_s = pair.decoder.call(decode, task.codec, bitstream, place.device)
+        _compare(task, images, decoded)
+    except HostError as error:
+        return {"failed": error.reason, "details": error.details}
+    except Exception as error:  # a dataset is a plugin too
+        return {"failed": one_line(error)}
+    finally:
+        workers.close_own_pair()
+    host = environment.host_id(environment.machine(place.device))
+    return {"set_bytes": len(bitstream), "encode_s": encode_s, "decode_s": decode_s, "host": host}
+
+
+def _read(task: Task, dataset: Dataset, place: Place) -> Images:
+    """All images of a set, made sure to be those that the run was planned with."""
+    source = workers.open_images(dataset, place.data_dir)
+    images = source.read(task.indices)
+    found, start = [], 0
+    for _, piece in chunks(source, task.indices):  # the pieces whose fingerprints make up that of the whole
+        found.append(fingerprint_pixels([images[start : start + len(piece)]]))
+        start += len(piece)
+    if digest(found) != task.data_fingerprint:
+        raise DatasetError(f"the images of {dataset.label} changed while the run went on; run again")
+    return images
+
+
+def _compare(task: Task, images: Images, decoded: Images) -> None:
+    if decoded.shape != images.shape:
+        sizes = f"{format_shape(decoded.shape)} instead of {format_shape(images.shape)}"
+        raise ContractError(f"{task.codec}: decode_set gave the shape {sizes}")
+    if not np.array_equal(decoded, images):
+        wrong = int((decoded != images).any(axis=(1, 2, 3)).sum())
+        raise ContractError(f"{task.codec}: as one set, {wrong} of {len(images)} images are not restored exactly")
+
+
+# ---- in the two processes -------------------------------------------------------------------------------------------
+
+
+def encode(spec: CodecSpec, images: Images, device: str) -> tuple[bytes, float]:
+    """Encodes a set.
+
+    Returns:
+        The stream, and the wall seconds of the one call.
+
+    Raises:
+        ContractError: the codec returned something else.
+    """
+    images.setflags(write=False)
+    codec: Any = CODECS.get(spec.name)(**spec.settings).on(device)
+    began = time.perf_counter()
+    bitstream = codec.encode_set(images)
+    seconds = time.perf_counter() - began
+    if type(bitstream) is not bytes:
+        raise ContractError(f"{spec}: encode_set must return bytes, not {type(bitstream).__name__}")
+    return bitstream, seconds
+
+
+def decode(spec: CodecSpec, bitstream: bytes, device: str) -> tuple[Images, float]:
+    """Decodes a set in a new instance of the codec, from the bytes alone.
+
+    Returns:
+        uint8, (N, H, W, C), and the wall seconds of the one call.
+
+    Raises:
+        ContractError: it is no array of this type.
+    """
+    codec: Any = CODECS.get(spec.name)(**spec.settings).on(device)
+    began = time.perf_counter()
+    images = codec.decode_set(bitstream)
+    seconds = time.perf_counter() - began
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
+        got = f"an array of {images.dtype}" if isinstance(images, np.ndarray) else type(images).__name__
+        raise ContractError(f"{spec}: decode_set must return an array of uint8, not {got}")
+    return np.ascontiguousarray(images).view(np.ndarray), seconds

@@ -1,0 +1,277 @@
+"""The grid of images: originals, what each codec made of them at a similar rate, and the errors."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.figure import Figure
+from PIL import Image
+
+from codecbench.analysis.points import nearest_rate, short_settings, target_rate, telling_settings
+from codecbench.figures.style import DPI, save_svg, styled
+from codecbench.measure.distortion import psnr_db
+from codecbench.plugins.codec import Images
+from codecbench.store.folder import RunFolder
+
+FACTORS = (16, 8, 4, 2, 1)
+"""How strongly errors may be amplified; a dataset's grid uses one of them throughout."""
+CELL_PIXELS = 120
+GRID_IMAGES = 6
+"""Images of a grid at most, however many are kept."""
+MAX_GRID_PIXELS = 6_000_000
+MAX_SVG_BYTES = 600_000
+
+
+@dataclass(frozen=True)
+class Column:
+    """A codec's column: the point nearest to the grid's rate, with its means over all images.
+
+    Attributes:
+        label: the codec, with what it was trained on where that matters here.
+        settings: the settings that tell the codec's points apart.
+        all_settings: all of them.
+        mark: ``†`` for a codec trained on data of another kind, ``‡`` for one on its own training images.
+        bits_per_pixel: of the point, over all images.
+    """
+
+    label: str
+    settings: str
+    all_settings: str
+    mark: str
+    bits_per_pixel: float
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One image through one codec; arrays are None where no reconstruction was kept.
+
+    Attributes:
+        bits: of this image's bitstream, or None where it has no result.
+        psnr_db: of this image; NaN where every pixel was restored.
+        image: the reconstruction, uint8 (H, W, C).
+        error: white where nothing differs, darker where it does, uint8 (H, W, 1).
+    """
+
+    bits: int | None = None
+    psnr_db: float = math.nan
+    image: Images | None = None
+    error: Images | None = None
+
+
+@dataclass(frozen=True)
+class ImageGrid:
+    """Everything the grid of a dataset shows.
+
+    Attributes:
+        dataset: the dataset's label.
+        bits_per_pixel: the rate that the columns are near to, see ``codecbench.analysis.points.target_rate``.
+        lossy: the codecs that this rate is from; none where every codec is lossless.
+        factor: how strongly the errors are amplified.
+        columns: one a codec, by rate.
+        originals: the images by index; large ones are cut to their middle.
+        cells: for each image one cell a column.
+        cut: whether images were cut.
+    """
+
+    dataset: str
+    bits_per_pixel: float
+    lossy: list[str]
+    factor: int
+    columns: list[Column]
+    originals: dict[int, Images]
+    cells: dict[int, list[Cell]]
+    cut: bool
+
+
+def image_grid(
+    store: RunFolder,
+    points: pd.DataFrame,
+    rows: pd.DataFrame,
+    dataset: str,
+    tasks: Mapping[tuple[str, str, str], Sequence[str]] | None = None,
+) -> ImageGrid | None:
+    """Collects the grid of a dataset.
+
+    Args:
+        store: the run folder.
+        points: marked points, see ``codecbench.analysis.points.mark_points``.
+        rows: rows of the images shown, with the columns ``codecbench.analysis.aggregate.SHOWN`` or more.
+        dataset: the dataset's label.
+        tasks: identities of tasks by point, where they are known; see ``RunFolder.reconstructions``.
+
+    Returns:
+        The grid, or None where no images were kept or nothing was measured.
+    """
+    points = points[points["dataset"] == dataset]
+    rate, lossy = target_rate(points)
+    originals = first_originals(store, dataset, GRID_IMAGES)
+    if math.isnan(rate) or not originals:
+        return None
+    chosen = nearest_rate(points, rate)
+    pixels = sum(image.size for image in originals.values()) / len(originals) * (1 + 2 * len(chosen))
+    originals = dict(list(originals.items())[: max(1, int(MAX_GRID_PIXELS // pixels))])
+    shown = rows[(rows["dataset"] == dataset) & rows["image"].isin(list(originals))]
+    found = []
+    columns = []
+    for _, point in chosen.iterrows():
+        keys = telling_settings(list(points.loc[points["codec"] == point["codec"], "settings"]))
+        columns.append(
+            Column(
+                str(point["label"]),
+                short_settings(str(point["settings"]), keys),
+                str(point["settings"]),
+                str(point["mark"]),
+                float(point["bits_per_pixel"]),
+            )
+        )
+        members = shown[(shown["codec"] == point["codec"]) & (shown["settings"] == point["settings"])]
+        results = {int(row["image"]): row for row in members.to_dict("records")}
+        kept = store.reconstructions(dataset, str(point["codec"]), str(point["settings"]), tasks)
+        found.append({index: (results.get(index), kept.get(index)) for index in originals})
+    factor = _factor(originals, found)
+    cells = {
+        index: [_cell(original, *column[index], factor) for column in found] for index, original in originals.items()
+    }
+    sizes = {int(row["image"]): (row["height"], row["width"]) for row in shown.to_dict("records")}
+    cut = any(sizes.get(index, image.shape[:2]) != image.shape[:2] for index, image in originals.items())
+    return ImageGrid(dataset, rate, lossy, factor, columns, originals, cells, cut)
+
+
+def first_originals(store: RunFolder, dataset: str, most: int) -> dict[int, Images]:
+    """The originals of a dataset's images that were chosen first among those shown, by ascending index."""
+    originals = store.originals(dataset)
+    order = [index for index in store.manifest["datasets"].get(dataset, {}).get("shown", ()) if index in originals]
+    return {index: originals[index] for index in sorted((order or sorted(originals))[:most])}
+
+
+def _difference(original: Images, image: Images) -> npt.NDArray[np.int64]:
+    wide = np.abs(original.astype(np.int64) - image.astype(np.int64))
+    return np.asarray(wide.max(axis=2, keepdims=True))
+
+
+def _factor(originals: dict[int, Images], found: list[dict[int, tuple[Any, Images | None]]]) -> int:
+    """The strongest amplification at which the typical column's errors still fit."""
+    peaks = []
+    for column in found:
+        errors = [
+            _difference(originals[index], image).ravel()
+            for index, (_, image) in column.items()
+            if image is not None and image.shape == originals[index].shape
+        ]
+        if errors and (peak := float(np.percentile(np.concatenate(errors), 99.0))) > 0:
+            peaks.append(peak)
+    typical = float(np.median(peaks)) if peaks else 255.0
+    return next((factor for factor in FACTORS if factor * typical <= 255), 1)
+
+
+def _cell(original: Images, row: dict[str, Any] | None, image: Images | None, factor: int) -> Cell:
+    if row is None:
+        return Cell()
+    mse = float(row["mse"])
+    psnr = float(psnr_db(mse)) if mse > 0 else math.nan
+    if image is None or image.shape != original.shape:
+        return Cell(8 * int(row["num_bytes"]), psnr)
+    error = (255 - np.minimum(255, factor * _difference(original, image))).astype(np.uint8)
+    return Cell(8 * int(row["num_bytes"]), psnr, image, error)
+
+
+def zoom(image: Images, cell: int = CELL_PIXELS) -> int:
+    """How many screen pixels a pixel of a small image gets, so that it about fills a cell."""
+    longest: int = max(image.shape[:2])
+    return max(1, round(cell / longest))
+
+
+def data_uri(image: Images) -> str:
+    """An image as a ``data:`` URI of a PNG, unscaled."""
+    pixels = image[..., 0] if image.shape[2] == 1 else image
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def caption(cell: Cell) -> str:
+    """What stands below a reconstruction: ``1,928 bits · 23.1 dB``."""
+    if cell.bits is None:
+        return "no result"
+    return f"{cell.bits:,} bits · " + ("exact" if math.isnan(cell.psnr_db) else f"{cell.psnr_db:.1f} dB")
+
+
+@styled
+def grid_figure(grid: ImageGrid, max_images: int = 4) -> Figure:
+    """The grid as a picture for a README: pixels stay square and crisp.
+
+    Args:
+        grid: what to show.
+        max_images: how many of its images.
+
+    Returns:
+        A figure to be saved at ``DPI`` dots an inch.
+    """
+    shown = list(grid.originals.items())[:max_images]
+    box = max(zoom(image) * max(image.shape[:2]) for _, image in shown) / DPI
+    step, top = box + 0.16, 0.86
+    row_height = 2 * box + 0.42
+    width, height = (len(grid.columns) + 1) * step + 0.1, top + len(shown) * row_height + 0.05
+    figure = Figure(figsize=(width, height), dpi=DPI)
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    axes.set_axis_off()
+
+    def place(image: Images, column: int, y: float) -> None:
+        scale = min(1.0, box * DPI / (zoom(image) * max(image.shape[:2]))) * zoom(image) / DPI
+        x, wide, high = 0.1 + column * step, image.shape[1] * scale, image.shape[0] * scale
+        pixels = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+        axes.imshow(pixels, extent=(x, x + wide, y + high, y), interpolation="none", aspect="auto")
+        axes.plot([x, x + wide, x + wide, x, x], [y, y, y + high, y + high, y], color="#d0d3d6", linewidth=0.6)
+
+    def write(text: str, column: int, y: float, **look: Any) -> None:
+        axes.text(0.1 + column * step, y, text, va="baseline", **look)
+
+    write(grid.dataset, 0, 0.22, fontsize=8, weight="bold")
+    write("original", 0, 0.42, fontsize=7)
+    write(f"error ×{grid.factor}", 0, 0.58, fontsize=6.5, color="#6a6d72")
+    for number, column in enumerate(grid.columns, start=1):
+        name, _, trained = column.label.partition(" ")
+        lines = [*_wrapped(column.settings, int(box * 17)), *([trained] if trained else [])]
+        write(name, number, 0.22, fontsize=8, weight="bold")
+        for line, text in enumerate(lines[:2]):
+            write(text, number, 0.38 + 0.13 * line, fontsize=6, color="#6a6d72")
+        write(f"{column.bits_per_pixel:.3g} bits/pixel", number, 0.74, fontsize=6.5)
+    for line, (index, original) in enumerate(shown):
+        y = top + line * row_height
+        place(original, 0, y)
+        write(f"image {index}", 0, y + box + 0.13, fontsize=6.5, color="#6a6d72")
+        for number, cell in enumerate(grid.cells[index], start=1):
+            write(caption(cell), number, y + box + 0.13, fontsize=6.2)
+            if cell.image is not None and cell.error is not None:
+                place(cell.image, number, y)
+                place(cell.error, number, y + box + 0.2)
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    return figure
+
+
+def grid_svg(grid: ImageGrid, max_images: int = 4) -> bytes:
+    """The same picture as SVG with every image embedded at its own size; fewer images where it would be large."""
+    for count in range(max_images, 1, -1):
+        content = save_svg(grid_figure(grid, count))
+        if len(content) <= MAX_SVG_BYTES:
+            return content
+    return save_svg(grid_figure(grid, 1))
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    lines: list[str] = []
+    for part in text.split(","):
+        if lines and len(lines[-1]) + len(part) + 1 <= width:
+            lines[-1] += f",{part}"
+        elif part:
+            lines.append(part)
+    return lines

@@ -1,0 +1,1 @@
+"""Image files, and single compressed images as files."""

@@ -1,0 +1,221 @@
+"""Reading a person's own image files: what becomes of colours, alpha, depth and rotation; what is refused.
+
+Nothing is changed quietly. Palettes, CMYK and YCbCr become RGB, black-and-white becomes gray, and the EXIF
+rotation is applied, because that is how every viewer shows the file. What would lose something (an alpha
+channel, more than 8 bits a sample, further frames) is refused unless :class:`Rules` say what to do, and so is
+what cannot be read whole.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from codecbench.errors import DatasetError
+from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import Images
+
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+"""Pillow's names of what is read, whatever the suffix: no format that runs another program (EPS does)."""
+
+SUFFIXES = frozenset(
+    {
+        *(".avif", ".bmp", ".gif", ".j2k", ".jp2", ".jpe", ".jpeg", ".jpg"),
+        *(".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
+    }
+)
+"""Suffixes of image files that are read."""
+
+OTHER_IMAGE_SUFFIXES = frozenset(
+    {
+        *(".arw", ".cr2", ".cr3", ".dng", ".exr", ".hdr", ".heic", ".heif", ".hif", ".jxl", ".jxr"),
+        *(".nef", ".orf", ".psd", ".qoi", ".raf", ".rw2", ".svg", ".tga", ".xcf"),
+    }
+)
+"""Suffixes of image files that are not read: such a file is refused, not overlooked."""
+
+MOST_PIXELS = 89_478_485
+"""Larger images are refused as decompression bombs (Pillow's own limit)."""
+
+_GRAY = {"1", "L"}
+_COLOUR = {"RGB", "CMYK", "YCbCr", "P", "RGBX", "HSV"}
+_ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
+_DEEP = {"I", "I;16", "I;16B", "I;16L", "I;16N"}
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What to do with images that cannot be measured as they are.
+
+    Attributes:
+        alpha: ``refuse``, ``drop`` (colours as stored), ``white`` or ``black`` (laid over that background).
+        depth16: ``refuse`` or ``scale`` (16-bit gray is divided by 257 and rounded; of colour Pillow gives
+            the upper 8 bits).
+        frames: ``refuse`` or ``first`` (the first of several frames or pages).
+    """
+
+    alpha: str = "refuse"
+    depth16: str = "refuse"
+    frames: str = "refuse"
+
+
+def image_shape(path: Path, rules: Rules) -> Shape:
+    """Height, width and channels that :func:`read_image` will give, from the header where that suffices.
+
+    Raises:
+        DatasetError: the header cannot be read or the rules refuse the image; names file and remedy.
+    """
+    with _opened(path, rules) as image:
+        width, height = image.size
+        if _orientation(image, path) in (5, 6, 7, 8):
+            if image.format == "TIFF":  # Pillow may have turned it already; only the decoded image tells
+                width, height = ImageOps.exif_transpose(image).size
+            else:
+                width, height = height, width
+        return height, width, 1 if image.mode in _GRAY | _DEEP | {"LA", "La"} else 3
+
+
+def read_image(path: Path, rules: Rules) -> Images:
+    """Reads an image file.
+
+    Returns:
+        uint8, (H, W, C), C = 1 for gray and 3 for colour, upright.
+
+    Raises:
+        DatasetError: the file cannot be read whole or the rules refuse it; names file and remedy.
+    """
+    with _opened(path, rules) as image:
+        image.load()
+        if image.mode in _DEEP:
+            deep = np.asarray(ImageOps.exif_transpose(image)).astype(np.int64)
+            if deep.min() < 0 or deep.max() > 65535:
+                raise DatasetError(f"{path} has samples outside 16 bits ({deep.min()} to {deep.max()})")
+            return ((deep + 128) // 257).astype(np.uint8)[..., np.newaxis]
+        upright = ImageOps.exif_transpose(image)
+        if has_alpha(upright):
+            upright = _without_alpha(upright, rules.alpha)
+        upright = upright.convert("L" if upright.mode in _GRAY else "RGB")
+        pixels = np.array(upright, np.uint8)
+        return pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
+
+
+def has_alpha(image: Image.Image) -> bool:
+    """Whether an image has an alpha channel, a transparent colour or a transparent palette entry."""
+    return image.mode in _ALPHA or "transparency" in image.info
+
+
+@contextmanager
+def _opened(path: Path, rules: Rules) -> Iterator[Image.Image]:
+    """Opens a file, checks it against the rules, and turns whatever goes wrong inside into one line."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the size is checked below; Pillow warns of damaged metadata
+            Image.init()  # so that OPEN holds what this Pillow was built with
+            with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
+                _check(image, path, rules)
+                yield image
+    except UnidentifiedImageError as error:
+        raise DatasetError(f"{path} is damaged or no image; formats read: {', '.join(FORMATS)}") from error
+    except Image.DecompressionBombError as error:
+        raise _bomb(path, "far more pixels") from error
+    except MemoryError as error:
+        raise DatasetError(f"{path} does not fit into memory") from error
+    except DatasetError:
+        raise
+    except PermissionError as error:
+        raise DatasetError(f"{path} may not be read (permission denied)") from error
+    except Exception as error:  # decoders raise whatever they like on damaged files
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DatasetError(f"{path} is damaged or cut short ({reason})") from error
+
+
+def _bomb(path: Path, got: str) -> DatasetError:
+    return DatasetError(f"{path} has {got}; at most {MOST_PIXELS} pixels are allowed (decompression bomb?)")
+
+
+def _check(image: Image.Image, path: Path, rules: Rules) -> None:
+    width, height = image.size
+    if width * height > MOST_PIXELS:
+        raise _bomb(path, f"{width}×{height} pixels")
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and rules.frames == "refuse":
+        raise DatasetError(f"{path} holds {frames} frames; one is allowed, frames=first takes the first")
+    if image.mode not in _GRAY | _COLOUR | _ALPHA | _DEEP:
+        raise DatasetError(f"{path} has mode {image.mode}; allowed: gray, palette, RGB, CMYK, YCbCr")
+    if has_alpha(image) and rules.alpha == "refuse":
+        raise DatasetError(f"{path} has an alpha channel; alpha=drop, alpha=white or alpha=black takes it")
+    if image.mode in _DEEP or _quietly_deep(image, path):
+        if rules.depth16 == "refuse":
+            raise DatasetError(f"{path} has more than 8 bits a sample; depth16=scale takes it scaled to 8")
+        if image.mode in _DEEP and has_alpha(image):
+            raise DatasetError(f"{path} has 16 bits and a transparent gray; convert it first")
+        if any(_args(tile)[0] == "I;12" for tile in _tiles(image)):
+            raise DatasetError(f"{path} has 12 bits a sample; 8 and 16 are allowed")
+
+
+def _quietly_deep(image: Image.Image, path: Path) -> bool:
+    """Whether Pillow would reduce the samples of a colour image to 8 bits without a word."""
+    for tile in _tiles(image):
+        args = _args(tile)
+        if any(isinstance(arg, str) and re.match(r"(L|LA|RGB|RGBA|RGBa|RGBX|CMYK);16", arg) for arg in args):
+            return True
+        if image.format == "PPM" and any(isinstance(arg, int) and arg > 255 for arg in args):
+            return True
+    if image.format in ("AVIF", "JPEG2000"):
+        with path.open("rb") as file:
+            head = file.read(1 << 16)
+        if image.format == "AVIF":  # the av1C box: bit 6 of its third byte says more than 8 bits
+            found = re.search(rb"av1C.{2}(.)", head, re.DOTALL)
+            return found is not None and bool(found[1][0] & 0x40)
+        # The SIZ segment: 40 bytes from its marker to the first component's depth less one.
+        found = re.search(rb"\xff\x4f\xff\x51.{38}(.)", head, re.DOTALL)
+        return found is not None and (found[1][0] & 0x7F) > 7
+    return False
+
+
+def _tiles(image: Image.Image) -> list[Any]:
+    """Pillow's list of what is to be decoded: (decoder, extents, offset, arguments)."""
+    return list(getattr(image, "tile", ()))
+
+
+def _args(tile: Any) -> tuple[Any, ...]:
+    return tile[3] if isinstance(tile[3], tuple) and tile[3] else (tile[3],)
+
+
+def _orientation(image: Image.Image, path: Path) -> int:
+    """The EXIF orientation, 1 to 8; decodes pixels only where a PNG keeps something behind them."""
+    if image.format == "PNG" and "exif" not in image.info and not _metadata_behind_pixels(path):
+        return int(Image.Image.getexif(image).get(0x0112, 1))  # PNG's own getexif decodes the whole image
+    return int(image.getexif().get(0x0112, 1))
+
+
+def _metadata_behind_pixels(path: Path) -> bool:
+    """Whether a PNG has EXIF data or text after its first pixel chunk."""
+    with path.open("rb") as file:
+        file.seek(8)
+        pixels = False
+        while len(head := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if pixels and kind in (b"eXIf", b"iTXt", b"tEXt", b"zTXt"):
+                return True
+            pixels = pixels or kind == b"IDAT"
+            file.seek(length + 4, 1)
+    return False
+
+
+def _without_alpha(image: Image.Image, how: str) -> Image.Image:
+    gray = image.mode in _GRAY | {"LA", "La"}
+    full = image.convert("RGBA")
+    if how != "drop":
+        ground = Image.new("RGBA", full.size, (255,) * 4 if how == "white" else (0, 0, 0, 255))
+        full = Image.alpha_composite(ground, full)
+    return full.convert("RGB").convert("L") if gray else full.convert("RGB")

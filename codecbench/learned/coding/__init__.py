@@ -1,0 +1,1 @@
+"""Entropy coding: from symbols and their probabilities to bytes."""

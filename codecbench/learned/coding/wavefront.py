@@ -1,0 +1,229 @@
+"""Coding images pixel by pixel where each pixel's distribution depends on its neighbours.
+
+A decoder knows a pixel's neighbours only after it has decoded them. Where all of them lie above or to the left of a
+slanted line, the pixels on the line are independent of one another and their distributions are computed together: for
+the slant s, those of equal ``column + s·row``. (The wavefront of parallel loops: L. Lamport, The parallel execution of
+DO loops, Communications of the ACM 1974.) A line has at most as many pixels as the image has rows, and all images of a
+batch advance together.
+
+A large image is coded in several lanes (``codecbench.learned.coding.lanes``), row r in lane r modulo their number, so that
+pixels of one line are taken out of different lanes at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from codecbench.errors import BitstreamError
+from codecbench.learned.coding import lanes
+from codecbench.learned.coding.mixtures import MOST_COUNT, Mixtures
+from codecbench.plugins.codec import Images
+
+Offsets = Sequence[tuple[int, int]]
+
+PIXELS_PER_LANE = 1 << 12
+"""Images of up to twice as many pixels have one lane, larger ones one for each so many; it costs about 3 bytes."""
+FEW = 16
+"""So few lanes are read symbol by symbol, which is faster than arrays of so few elements."""
+
+SYMBOLS_PER_BYTE = math.ceil(8 / math.log2(lanes.TOTAL / MOST_COUNT))
+"""More than a byte can tell, even of symbols as likely as they may be."""
+
+
+def lane_count(height: int, width: int) -> int:
+    """In how many lanes an image is coded."""
+    return max(1, min(height, height * width // PIXELS_PER_LANE))
+
+
+def lines(height: int, width: int, slant: int) -> Iterator[tuple[slice, int]]:
+    """The lines in the order in which they are coded: each one's rows, and ``column + slant·row``."""
+    for line in range(width + slant * (height - 1)):
+        first, last = max(0, -(-(line - width + 1) // slant)), min(height - 1, line // slant)
+        if first <= last:
+            yield slice(first, last + 1), line
+
+
+def reading_order(rows: npt.NDArray[np.int64], width: int, channels: int, slant: int) -> npt.NDArray[np.int64]:
+    """In which order the symbols of a lane are read: line by line, channel by channel, row by row.
+
+    Args:
+        rows: the lane's rows, rising.
+        width: of the image.
+        channels: of the image.
+        slant: of the lines.
+
+    Returns:
+        Places of the lane's symbols in the image (H, W, C), flattened.
+    """
+    row, column, channel = np.broadcast_arrays(
+        rows[:, None, None], np.arange(width)[None, :, None], np.arange(channels)[None, None]
+    )
+    row, column, channel = row.ravel(), column.ravel(), channel.ravel()
+    order = np.lexsort((row, channel, column + slant * row))
+    places: npt.NDArray[np.int64] = ((row * width + column) * channels + channel)[order]
+    return places
+
+
+def write(starts: lanes.Integers, counts: lanes.Integers, slant: int) -> list[bytes]:
+    """Codes images.
+
+    Args:
+        starts: of each symbol, (N, H, W, C).
+        counts: the same, none of them 0.
+        slant: of the lines.
+
+    Returns:
+        One stream an image, its lanes joined.
+    """
+    size, height, width, channels = starts.shape
+    number = lane_count(height, width)
+    orders = [reading_order(np.arange(lane, height, number), width, channels, slant) for lane in range(number)]
+    steps = max(map(len, orders))
+    sheets = np.zeros((2, steps, size, number), np.int32)
+    for sheet, values in zip(sheets, (starts, counts), strict=True):
+        flat = values.reshape(size, -1)
+        for lane, order in enumerate(orders):
+            sheet[: len(order), :, lane] = flat[:, order].T
+    streams = lanes.write(*sheets.reshape(2, steps, -1))
+    return [lanes.join(streams[first : first + number]) for first in range(0, len(streams), number)]
+
+
+class Reader:
+    """Takes the symbols of images out of their streams, line by line.
+
+    Args:
+        streams: one an image, as :func:`write` gave them.
+        size: height, width and channels.
+        owner: the codec's name, for messages.
+
+    Raises:
+        BitstreamError: a stream is cut short, or far too short for such an image.
+    """
+
+    def __init__(self, streams: Sequence[bytes], size: tuple[int, int, int], owner: str):
+        height, width, channels = size
+        self._owner = owner
+        self._number = lane_count(height, width)
+        if height * width * channels > SYMBOLS_PER_BYTE * min(map(len, streams)):
+            raise BitstreamError(f"{owner}: the stream is far too short for an image of {height}×{width} pixels")
+        parts = [lane for stream in streams for lane in lanes.split(stream, self._number, owner)]
+        self._images = len(streams)
+        self._all = lanes.Reader(parts, owner) if len(parts) > FEW else None
+        self._each = [] if self._all else [lanes.SingleReader(part, owner) for part in parts]
+
+    def read(self, mixtures: Mixtures, rows: slice) -> npt.NDArray[np.int64]:
+        """The values of one channel on one line.
+
+        Args:
+            mixtures: their distributions, (rows·images), all images of the first row first.
+            rows: the line's.
+
+        Returns:
+            The values in the same order.
+
+        Raises:
+            BitstreamError: the stream's bytes stand for no values.
+        """
+        values = np.empty(len(mixtures), np.int64)
+        if self._all is None:
+            for place, starts in enumerate(mixtures.starts()):
+                row, image = divmod(place, self._images)
+                lane = self._each[image * self._number + (rows.start + row) % self._number]
+                values[place] = value = int(starts.searchsorted(lane.slot(), "right")) - 1
+                below, end = starts[value : value + 2].tolist()
+                lane.advance(below, end - below)
+            return values
+        first = np.arange(self._images) * self._number
+        for row in range(rows.start, rows.stop, self._number):
+            some = np.arange(row, min(row + self._number, rows.stop))
+            chosen = slice(None) if self._number == 1 else (some[:, None] % self._number + first).ravel()
+            part = slice((row - rows.start) * self._images, (row - rows.start + len(some)) * self._images)
+            values[part], start, count = mixtures[part].search(self._all.slots(chosen))
+            self._all.advance(start, count, chosen)
+        return values
+
+    def finish(self) -> None:
+        """To be called behind the last line.
+
+        Raises:
+            BitstreamError: a stream does not end with its last symbol.
+        """
+        if self._all is not None:
+            self._all.finish()
+        for lane in self._each:
+            lane.finish()
+
+
+class Canvas:
+    """Images with a margin, as far as they are known.
+
+    The margin is ``middle`` above, the pixel above on the left, and the row's last pixel on the right: all of that is
+    known when a pixel that looks at it is decoded.
+
+    Args:
+        size: number of images, height, width, channels.
+        window: rows and columns of the neighbours from the pixel.
+        middle: value of the margin above.
+        device: where to compute.
+    """
+
+    def __init__(self, size: tuple[int, int, int, int], window: Offsets, middle: int, device: str):
+        self.images, self.height, self.width, self.channels = size
+        self.top, self.left = -min(row for row, _ in window), -min(column for _, column in window)
+        self.right = max(0, *(column for _, column in window))
+        self.stride = self.left + self.width + self.right
+        shape = (self.images, self.top + self.height, self.stride, self.channels)
+        self.values = torch.full(shape, middle, dtype=torch.uint8, device=device)
+        places = [(row * self.stride + column) * self.channels for row, column in window]
+        self._reach = torch.tensor(places, device=device)[:, None] + torch.arange(self.channels, device=device)
+
+    def fill(self, images: Images) -> None:
+        """Makes whole images known: uint8 (N, H, W, C)."""
+        values, left = self.values, self.left
+        values[:, self.top :, left : left + self.width] = torch.tensor(images, device=values.device)
+        values[:, self.top + 1 :, :left] = values[:, self.top : -1, left : left + 1]
+        values[:, self.top :, left + self.width :] = values[:, self.top :, left + self.width - 1, None]
+
+    def put(self, values: torch.Tensor, rows: slice, line: int, slant: int) -> None:
+        """Makes the pixels of one line known: (rows, N, C)."""
+        row = torch.arange(rows.start, rows.stop, device=values.device)
+        column = line - slant * row
+        self.values[:, row + self.top, column + self.left] = values.to(torch.uint8).movedim(1, 0)
+        if column[0] == self.width - 1:
+            self.values[:, rows.start + self.top, self.left + self.width :] = values[:1].to(torch.uint8).movedim(1, 0)
+        if column[-1] == 0 and rows.stop < self.height:
+            self.values[:, rows.stop + self.top, : self.left] = values[-1:].to(torch.uint8).movedim(1, 0)
+
+    def inside(self) -> torch.Tensor:
+        """The images without their margin: uint8 (N, H, W, C)."""
+        return self.values[:, self.top :, self.left : self.left + self.width]
+
+    def seen(self, images: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+        """The neighbours of pixels: uint8 (P, K, C), given the numbers of images, rows and columns, each (P,)."""
+        corner = (images * (self.top + self.height) + self.top + rows) * self.stride + self.left + columns
+        found: torch.Tensor = self.values.flatten()[corner[:, None, None] * self.channels + self._reach]
+        return found
+
+
+def block_size(device: str, on_cpu: int = 1 << 10) -> int:
+    """How many pixels are worked on together: so many on a processor, whose caches are small, more on a GPU."""
+    return on_cpu if device == "cpu" else max(on_cpu, 1 << 18)
+
+
+def blocks(count: int, size: int) -> Iterator[slice]:
+    """Cuts things into blocks of one size, 1 at least; the last may be smaller."""
+    size = max(1, size)
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+
+
+def to_numpy(values: torch.Tensor) -> npt.NDArray[Any]:
+    """On the CPU, as NumPy has it."""
+    array: npt.NDArray[Any] = values.cpu().numpy()
+    return array

@@ -1,0 +1,1 @@
+"""Network layers whose sums are exact on every machine."""

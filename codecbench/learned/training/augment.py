@@ -1,0 +1,205 @@
+"""Random changes of training images, drawn one an image, in batches on the images' device."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from codecbench.errors import TrainingError
+from codecbench.learned.training.recipe import Augment
+from codecbench.plugins.codec import format_shape
+
+
+def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> torch.Tensor:
+    return low + (high - low) * torch.rand(count, generator=generator, device=generator.device)
+
+
+def affine(
+    images: torch.Tensor,
+    angle: torch.Tensor,
+    shift: torch.Tensor,
+    scale: torch.Tensor,
+    shear: torch.Tensor,
+) -> torch.Tensor:
+    """Shears, magnifies, rotates and then shifts images, about their centre, bilinear, zeros outside.
+
+    The same map as torchvision's ``affine``, with numbers of its own for each image.
+
+    Args:
+        images: float, (N, C, H, W).
+        angle: clockwise rotation in radians, (N,).
+        shift: to the right and down, in pixels, (N, 2).
+        scale: magnification, (N,).
+        shear: angle in radians by which columns lean to the left at the bottom, (N,).
+    """
+    height, width = images.shape[2:]
+    cosine, sine, slope = torch.cos(angle), torch.sin(angle), torch.tan(shear)
+    # The inverse map, from places in the output to places in the input, in pixels from the centre.
+    rows = torch.stack([cosine - slope * sine, sine + slope * cosine, -sine, cosine], dim=1).reshape(-1, 2, 2)
+    inverse = rows / scale[:, None, None]
+    offset = -(inverse @ shift[:, :, None])
+    half = torch.tensor([width / 2, height / 2], device=inverse.device)  # affine_grid's unit, along x and y
+    theta = torch.cat([inverse * half / half[:, None], offset / half[:, None]], dim=2)
+    grid = F.affine_grid(theta.to(images.device, images.dtype), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+@dataclass(frozen=True)
+class RandomAffine:
+    """Rotation, shift, scale and horizontal shear about the centre, bilinear, zeros outside.
+
+    Attributes:
+        degrees: rotation within ± this angle.
+        translate: shift within ± this fraction of the side.
+        scale: smallest and largest magnification.
+        shear: shear within ± this angle, in degrees.
+        share: fraction of the images that are changed; the others pass as they are.
+    """
+
+    degrees: float = 15.0
+    translate: float = 0.1
+    scale: tuple[float, float] = (0.9, 1.1)
+    shear: float = 10.0
+    share: float = 1.0
+
+    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Changes float images (N, C, H, W), each by a draw of its own."""
+        count, _, height, width = images.shape
+        angle = torch.deg2rad(_uniform(count, -self.degrees, self.degrees, generator))
+        shear = torch.deg2rad(_uniform(count, -self.shear, self.shear, generator))
+        scale = _uniform(count, *self.scale, generator)
+        right = _uniform(count, -self.translate, self.translate, generator) * width
+        down = _uniform(count, -self.translate, self.translate, generator) * height
+        changed = _uniform(count, 0.0, 1.0, generator) < self.share
+        moved = affine(images, angle, torch.stack([right, down], dim=1), scale, shear)
+        return torch.where(changed.to(images.device)[:, None, None, None], moved, images)
+
+
+@dataclass(frozen=True)
+class RandomCropFlip:
+    """A random crop, mirrored left to right in half the cases.
+
+    Attributes:
+        height: of the crop, in pixels.
+        width: of the crop, in pixels.
+    """
+
+    height: int
+    width: int
+
+    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Cuts float images (N, C, H, W) to (N, C, height, width), each at a place of its own."""
+        _check_size(images, self.height, self.width)
+        count, _, height, width = images.shape
+        device = images.device
+
+        def places(room: int) -> torch.Tensor:
+            return torch.randint(0, room + 1, (count, 1), generator=generator, device=generator.device).to(device)
+
+        rows = places(height - self.height) + torch.arange(self.height, device=device)
+        columns = places(width - self.width) + torch.arange(self.width, device=device)
+        mirrored = _uniform(count, 0.0, 1.0, generator).to(device) < 0.5
+        columns = torch.where(mirrored[:, None], columns.flip(1), columns)
+        numbers = torch.arange(count, device=device)
+        cut = images.permute(0, 2, 3, 1)[numbers[:, None, None], rows[:, :, None], columns[:, None, :]]
+        return cut.permute(0, 3, 1, 2)
+
+
+@dataclass(frozen=True)
+class RandomColour:
+    """Contrast, saturation and brightness changed a little, clipped to [0, 1].
+
+    Attributes:
+        contrast: factor about the image's mean, within 1 ± this.
+        saturation: factor about each pixel's gray, within 1 ± this.
+        brightness: shift within ± this.
+        share: fraction of the images that are changed; the others pass as they are.
+    """
+
+    contrast: float = 0.3
+    saturation: float = 0.3
+    brightness: float = 0.1
+    share: float = 0.5
+
+    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Changes float images (N, C, H, W), each by a draw of its own."""
+        ranges = ((1.0, self.contrast), (1.0, self.saturation), (0.0, self.brightness))
+        draws = (_uniform(len(images), about - by, about + by, generator) for about, by in ranges)
+        contrast, saturation, brightness = (draw.to(images.device)[:, None, None, None] for draw in draws)
+        changed = _uniform(len(images), 0.0, 1.0, generator).to(images.device) < self.share
+        gray = images.mean(1, keepdim=True)
+        moved = gray + saturation * (images - gray)
+        mean = moved.mean((1, 2, 3), keepdim=True)
+        moved = (mean + contrast * (moved - mean) + brightness).clamp(0, 1)
+        return torch.where(changed[:, None, None, None], moved, images)
+
+
+@dataclass(frozen=True)
+class RandomZoom:
+    """Some batches are magnified by one factor, bilinear; the others pass as they are.
+
+    Attributes:
+        most: the factor lies between 1 and this.
+        share: fraction of the batches that are magnified.
+    """
+
+    most: float = 2.0
+    share: float = 0.3
+
+    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Magnifies float images (N, C, H, W)."""
+        drawn, factor = (float(_uniform(1, low, high, generator)) for low, high in ((0.0, 1.0), (1.0, self.most)))
+        if drawn >= self.share:
+            return images
+        size = [round(side * factor) for side in images.shape[2:]]
+        return F.interpolate(images, size=size, mode="bilinear", align_corners=False)
+
+
+@dataclass(frozen=True)
+class RandomFlat:
+    """Some images become one colour throughout, so that a network sees what photographs hardly ever show.
+
+    Attributes:
+        share: fraction of the images that are flat; the others pass as they are.
+    """
+
+    share: float = 0.02
+
+    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Changes float images (N, C, H, W): the flat ones have the colour of their first pixel."""
+        flat = _uniform(len(images), 0.0, 1.0, generator).to(images.device) < self.share
+        return torch.where(flat[:, None, None, None], images[:, :, :1, :1], images)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Random changes one after the other.
+
+    Attributes:
+        changes: each takes and gives float images (N, C, H, W).
+    """
+
+    changes: tuple[Augment, ...]
+
+    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Changes float images (N, C, H, W)."""
+        for change in self.changes:
+            images = change(images, generator)
+        return images
+
+
+def center_crop(images: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """The middle (N, C, height, width) of images (N, C, H, W)."""
+    _check_size(images, height, width)
+    top = math.floor((images.shape[2] - height) / 2)
+    left = math.floor((images.shape[3] - width) / 2)
+    return images[:, :, top : top + height, left : left + width]
+
+
+def _check_size(images: torch.Tensor, height: int, width: int) -> None:
+    if images.shape[2] < height or images.shape[3] < width:
+        size = format_shape(images.shape[2:])
+        raise TrainingError(f"images of {size} pixels are smaller than the crop of {height}×{width}")

@@ -1,0 +1,108 @@
+"""What a training run is asked to do."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from codecbench.data import data_root
+from codecbench.environment import resolve_device
+from codecbench.errors import UnknownNameError, UsageError
+from codecbench.learned.training.recipe import Recipe, change
+from codecbench.plugins.registry import CODECS
+
+MOST_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run.
+
+    Attributes:
+        codec: the codec's class; offers ``network``.
+        recipe_name: the recipe's name among the codec's ``recipes``.
+        recipe: what to do.
+        data_dir: the data root.
+        out: folder of checkpoint, log, best and last weights.
+        device: ``cpu`` or ``cuda``.
+        command: the command line that reproduces the run, for the model card.
+    """
+
+    codec: Any
+    recipe_name: str
+    recipe: Recipe
+    data_dir: Path
+    out: Path
+    device: str = "cpu"
+    command: str = ""
+
+
+def make_job(
+    name: str,
+    *,
+    recipe: str | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    changes: Sequence[str] = (),
+    device: str = "auto",
+    out: str | os.PathLike[str] | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    command: str = "",
+) -> Job:
+    """Puts a training run together.
+
+    Args:
+        name: the learned codec.
+        recipe: one of its recipes; by default the first.
+        epochs: instead of the recipe's.
+        seed: instead of the recipe's.
+        changes: other fields of the recipe, ``FIELD=VALUE`` each; see ``codecbench.learned.training.recipe.change``.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        out: folder of the run; by default ``training/NAME-RECIPE``.
+        data_dir: the data root; see ``codecbench.data``.
+        command: the command line, for the model card.
+
+    Raises:
+        UnknownNameError: no such codec or recipe.
+        UsageError: the codec has nothing to train, a number is out of range, or there is no such device.
+    """
+    if epochs is not None and epochs < 1:
+        raise UsageError(f"epochs={epochs} is not allowed; allowed: 1 and more")
+    if seed is not None and not 0 <= seed <= MOST_SEED:
+        raise UsageError(f"seed={seed} is not allowed; allowed: 0 to {MOST_SEED}")
+    codec: Any = CODECS.get(name)
+    recipes: dict[str, Recipe] = getattr(codec, "recipes", {})
+    if not recipes:
+        raise UsageError(f"{name} has nothing to train")
+    chosen = recipe or next(iter(recipes))
+    if chosen not in recipes:
+        raise UnknownNameError(f"recipe of {name}", chosen, recipes)
+    given: dict[str, Any] = {key: value for key, value in (("epochs", epochs), ("seed", seed)) if value is not None}
+    target = resolve_device(device, True)
+    folder = Path(out) if out is not None else Path("training") / f"{name}-{chosen}"
+    return Job(
+        codec,
+        chosen,
+        dataclasses.replace(change(recipes[chosen], changes), **given),
+        data_root(data_dir),
+        folder,
+        target,
+        command,
+    )
+
+
+def build_network(codec: Any, variant: str = "") -> torch.nn.Module:
+    """A new network of a codec.
+
+    Args:
+        codec: the codec's class; has ``network``, or ``networks`` by variant.
+        variant: which one.
+    """
+    network: torch.nn.Module = codec.networks[variant]() if variant else codec.network()
+    return network

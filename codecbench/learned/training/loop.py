@@ -1,0 +1,251 @@
+"""The training loop of every learned codec.
+
+Everything random in an epoch (shuffling, augmentation, noise inside the network) is drawn from the seed and the epoch's
+number, and a checkpoint is written after each epoch, so a killed run that is resumed ends with the weights of an
+uninterrupted one (on a CPU bit for bit). The best epoch is chosen on training images that were held out; test images
+are measured after every epoch and at the end, to be looked at; they choose nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from codecbench import environment
+from codecbench.errors import DatasetError, TrainingError, UsageError
+from codecbench.learned.training import checkpoint, outcome
+from codecbench.learned.training.checkpoint import CHECKPOINT, State, log_columns
+from codecbench.learned.training.job import Job, build_network
+from codecbench.learned.training.optimizers import build_optimizer, set_learning_rate
+from codecbench.learned.training.recipe import AFTERWARDS, Network, Recipe, describe
+from codecbench.learned.training.samples import Samples, evaluate, load_samples
+from codecbench.plan.planner import open_dataset
+from codecbench.plugins.dataset import ImageSet
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training run stands.
+
+    Attributes:
+        epoch: the current epoch, from 1.
+        epochs: how many there will be.
+        done: the finished part of the run, 0 to 1.
+        loss: mean training loss of the epoch so far.
+        held_out_score: mean squared error on the held-out images after the last finished epoch, or what else the recipe
+            judges by; NaN before that.
+        test_score: the same on the test images, which decide nothing.
+        images_per_s: training images a second in this epoch.
+        seconds_left: expected, or NaN.
+        judged_by: what the two are, with its unit; see ``Recipe.words``.
+        finished: the epoch is over, and its errors are known.
+    """
+
+    epoch: int
+    epochs: int
+    done: float
+    loss: float
+    held_out_score: float
+    test_score: float
+    images_per_s: float
+    seconds_left: float
+    judged_by: str = "MSE"
+    finished: bool = False
+
+
+def train(
+    job: Job,
+    *,
+    resume: bool = False,
+    keep: Collection[int] = (),
+    watch: Callable[[Progress], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Trains a network, or goes on with a run that was interrupted.
+
+    Args:
+        job: what to train.
+        resume: go on from the checkpoint in ``job.out``; of a finished run, make its weight file and its card anew.
+        keep: epochs, from 1, whose weights stay in ``job.out`` as ``epoch-0001.safetensors``.
+        watch: called several times an epoch.
+
+    Returns:
+        The model card, also written to ``job.out/best.json``.
+
+    Raises:
+        UsageError: ``job.out`` holds another run, or nothing to resume.
+        DatasetError: training or test images are missing; said before anything begins or is written.
+        TrainingError: too few images, a folder that cannot be written to, a damaged checkpoint, or a loss that is no
+            longer finite; the last good checkpoint is kept.
+    """
+    recipe = job.recipe
+    commit = environment.git_commit()  # of the code that trains; at the end the checkout may stand elsewhere
+    saved = (job.out / CHECKPOINT).is_file()
+    if resume and not saved:
+        raise UsageError(f"nothing to resume: no checkpoint in {job.out}")
+    if not resume and saved:
+        raise UsageError(f"{job.out} already holds a training run; go on with --resume, or name another --out")
+    dataset, image_set = _open_training(recipe, job.data_dir)
+    test_set = open_dataset(recipe.test, job.data_dir)
+    order = np.random.default_rng(recipe.seed).permutation(len(image_set)).tolist()
+    last = len(order) if recipe.most_images is None else recipe.held_out + recipe.most_images
+    aside, rest = order[: recipe.held_out], order[recipe.held_out : last]
+    if not aside or len(rest) < recipe.batch_size:
+        raise TrainingError(
+            f"{dataset} has {len(image_set)} images; the recipe needs at least 1 held out "
+            f"(it says {recipe.held_out}) and one batch of {recipe.batch_size}"
+        )
+    identity = {
+        "codec": job.codec.name,
+        **{field: value for field, value in describe(recipe).items() if field not in AFTERWARDS},
+        "trained_on": dataset,
+        "training_images": len(rest),
+        "held_out_pixels": image_set.fingerprint(aside),
+    }
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
+        state = _start(job)
+        if resume:
+            checkpoint.restore(job.out, state, identity)
+        finished = state.epoch >= recipe.epochs
+        checkpoint.write_files(job.out, state)
+        if not finished:
+            held_out, training = (
+                load_samples(image_set, job.device, part, labels=recipe.labels, what=dataset) for part in (aside, rest)
+            )
+            test = load_samples(test_set, job.device, labels=recipe.labels, what=recipe.test)
+            if recipe.start and not resume:
+                recipe.start(state.network, training.images)
+            network = torch.compile(state.network) if recipe.compile else state.network
+            for epoch in range(state.epoch, recipe.epochs):
+                began = time.perf_counter()
+                _run_epoch(job, state, network, training, held_out, test, epoch, watch)
+                if state.epoch in keep:
+                    checkpoint.keep(job.out, state)
+                checkpoint.save(job.out, state, identity)
+                watch(_finished(recipe, state, time.perf_counter() - began))
+        told = outcome.store_best(job, state, image_set, aside, rest)
+        card = outcome.model_card(job, state, dataset, len(rest), commit) | told
+    if finished:
+        card |= outcome.told_before(job, state)
+    outcome.write_card(job, card)
+    return card
+
+
+def _open_training(recipe: Recipe, data_dir: Path) -> tuple[str, ImageSet]:
+    """The images to train on, and their spec."""
+    try:
+        return recipe.dataset, open_dataset(recipe.dataset, data_dir)
+    except DatasetError:
+        if not recipe.otherwise:
+            raise
+        return recipe.otherwise, open_dataset(recipe.otherwise, data_dir)
+
+
+def _start(job: Job) -> State:
+    torch.manual_seed(job.recipe.seed)
+    network = build_network(job.codec, job.recipe.variant).to(job.device)
+    if job.recipe.channels_last:
+        network = network.to(memory_format=torch.channels_last)
+    return State(network, build_optimizer(job.recipe, network), job.recipe.judged_by)
+
+
+def _run_epoch(
+    job: Job,
+    state: State,
+    network: Network,
+    training: Samples,
+    held_out: Samples,
+    test: Samples,
+    epoch: int,
+    watch: Callable[[Progress], None],
+) -> None:
+    recipe = job.recipe
+    steps_a_pass = len(training) // recipe.batch_size
+    steps = recipe.passes * steps_a_pass
+    seed = recipe.seed * 1_000_003 + epoch
+    shuffler = torch.Generator().manual_seed(seed)
+    drawer = torch.Generator(job.device).manual_seed(seed + 500_000)
+    torch.manual_seed(seed + 250_000)  # for networks that draw noise of their own
+    whole = steps_a_pass * recipe.batch_size
+    passes = [torch.randperm(len(training), generator=shuffler)[:whole] for _ in range(recipe.passes)]
+    shuffled = torch.cat(passes)
+    began, losses = time.perf_counter(), torch.zeros(steps, device=job.device)
+    columns = log_columns(recipe.judged_by)
+    held_out_before, test_before = (state.log[-1][key] if state.log else math.nan for key in columns[3:5])
+    rate = 0.0
+    state.network.train()
+    for step in range(steps):
+        rate = recipe.learning_rate_at(epoch * steps + step, steps)
+        set_learning_rate(state.optimizer, rate)
+        chosen = shuffled[step * recipe.batch_size : (step + 1) * recipe.batch_size].to(job.device)
+        losses[step] = _step(recipe, state, network, training[chosen], drawer, epoch)
+        if step % max(1, steps // 20) == 0 or step == steps - 1:
+            loss = float(losses[: step + 1].mean())
+            if not np.isfinite(loss):
+                bad = int((~losses.isfinite()).nonzero()[0])
+                raise _not_finite(f"the loss is {float(losses[bad])} in epoch {epoch + 1}, step {bad + 1}", job, state)
+            spent = time.perf_counter() - began
+            speed = (step + 1) * recipe.batch_size / spent
+            left = ((recipe.epochs - epoch) * steps - step - 1) * recipe.batch_size / speed
+            done = (epoch * steps + step + 1) / (recipe.epochs * steps)
+            known = held_out_before, test_before, speed, left
+            watch(Progress(epoch + 1, recipe.epochs, done, loss, *known, recipe.words))
+    spent = time.perf_counter() - began
+    score = evaluate(state.network, held_out, recipe.crop, recipe.score)
+    if not np.isfinite(score):
+        raise _not_finite(f"the held-out {recipe.words} is {score} after epoch {epoch + 1}, step {steps}", job, state)
+    state.epoch = epoch + 1
+    test_score = evaluate(state.network, test, recipe.crop, recipe.score)
+    row = (epoch + 1, rate, float(losses.mean()), score, test_score, steps * recipe.batch_size / spent, spent)
+    state.log.append(dict(zip(columns, row, strict=True)))
+    if score < state.best_score:
+        state.best_score, state.best_epoch = score, epoch + 1
+        state.best = {name: value.detach().cpu().clone() for name, value in state.network.state_dict().items()}
+
+
+def _finished(recipe: Recipe, state: State, seconds: float) -> Progress:
+    """The report after an epoch that took some seconds with its evaluations."""
+    row, epoch, epochs = state.log[-1], state.epoch, recipe.epochs
+    loss, held_out, test = (row[key] for key in log_columns(recipe.judged_by)[2:5])
+    known = loss, held_out, test, row["images_per_s"], (epochs - epoch) * seconds
+    return Progress(epoch, epochs, epoch / epochs, *known, recipe.words, finished=True)
+
+
+def _not_finite(what: str, job: Job, state: State) -> TrainingError:
+    kept = f"the checkpoint of epoch {state.epoch} is kept in {job.out}" if state.epoch else "no epoch was finished"
+    return TrainingError(f"{what}; {kept}; a lower learning rate may help")
+
+
+def _step(
+    recipe: Recipe,
+    state: State,
+    network: Network,
+    chosen: Samples,
+    drawer: torch.Generator,
+    epoch: int,
+) -> torch.Tensor:
+    batch = chosen.images.float() / 255.0
+    if recipe.augment:
+        batch = recipe.augment(batch, drawer)
+    if recipe.channels_last:
+        batch = batch.contiguous(memory_format=torch.channels_last)
+    state.optimizer.zero_grad(set_to_none=True)
+    with _autocast(recipe, batch.device.type, epoch):
+        loss = recipe.loss(network, batch, *chosen.inputs)
+    loss.backward()  # type: ignore[no-untyped-call]
+    state.optimizer.step()
+    return loss.detach()
+
+
+@contextlib.contextmanager
+def _autocast(recipe: Recipe, device_type: str, epoch: int) -> Iterator[None]:
+    reduced = recipe.bfloat16 and epoch < recipe.epochs - recipe.full_precision_epochs
+    with torch.autocast(device_type, dtype=torch.bfloat16, enabled=reduced):
+        yield

@@ -1,0 +1,182 @@
+"""What perceptual training is made of: a patch discriminator, a classifier whose features compare images, distances.
+
+A network that is trained for the squared error alone restores the mean of all images that a stream could stand for,
+which is smoother than any of them. Two more terms ask for one that could be an original: a discriminator that tells
+originals from restored images patch by patch (I. Goodfellow et al., Generative Adversarial Nets, NeurIPS 2014;
+P. Isola et al., Image-to-Image Translation with Conditional Adversarial Networks, CVPR 2017), and a distance between
+the features of a classifier (J. Johnson et al., Perceptual Losses for Real-Time Style Transfer and Super-Resolution,
+ECCV 2016; R. Zhang et al., The Unreasonable Effectiveness of Deep Features as a Perceptual Metric, CVPR 2018).
+F. Mentzer et al., High-Fidelity Generative Image Compression (NeurIPS 2020), code images so.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from codecbench.errors import ContractError
+from codecbench.plugins.codec import format_shape
+
+Matrix = npt.NDArray[np.float64]
+
+
+class PatchDiscriminator(nn.Module):
+    """How much each patch of an image looks like one of an original, given the latents that it was restored from.
+
+    Args:
+        channels: of the images.
+        told: channels of the latents.
+        width: channels inside.
+        narrow: channels that the latents are brought down to.
+    """
+
+    def __init__(self, channels: int, told: int, width: int = 64, narrow: int = 8):
+        super().__init__()
+        self.told = nn.Conv2d(told, narrow, 1)
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels + narrow, width, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(2 * width, 2 * width, 3, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(2 * width, 1, 3, padding=1),
+        )
+
+    def forward(self, images: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
+        """Log odds, (N, 1, H/4, W/4), of images (N, C, H, W) in [0, 1] and latents (N, told, h, w)."""
+        told = F.interpolate(self.told(latents / 8), size=images.shape[2:], mode="nearest")
+        result: torch.Tensor = self.layers(torch.cat([2 * images - 1, told.to(images.dtype)], 1))
+        return result
+
+
+def adversarial_losses(
+    discriminator: nn.Module, images: torch.Tensor, restored: torch.Tensor, latents: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The two sides of the game, to be added up and lowered by one optimiser.
+
+    The loss that is not saturating, of Goodfellow et al. 2014. The first side has gradients for what restored the
+    images alone, the second for the discriminator alone.
+
+    Args:
+        discriminator: takes images and latents, gives log odds.
+        images: the originals, (N, C, H, W).
+        restored: of the same shape, with gradients.
+        latents: that they were restored from.
+
+    Returns:
+        What those who restore are to lower, and what the discriminator is to lower; scalars.
+    """
+    fixed = {name: value.detach() for name, value in discriminator.named_parameters()}
+    doubted = torch.func.functional_call(discriminator, fixed, (restored, latents))
+    shown = torch.cat([images, restored.detach()])
+    odds = discriminator(shown, torch.cat([latents, latents])).float()
+    real, made = odds.chunk(2)
+    return F.softplus(-doubted.float()).mean(), 0.5 * (F.softplus(-real).mean() + F.softplus(made).mean())
+
+
+class _Block(nn.Module):
+    """Two 3×3 convolutions with batch normalisation beside the identity (K. He et al., CVPR 2016)."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.inner = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) to the same."""
+        result: torch.Tensor = F.relu(x + self.inner(x))
+        return result
+
+
+class FeatureNetwork(nn.Module):
+    """A small residual classifier of colour images, whose inner maps compare images.
+
+    Args:
+        classes: how many.
+        widths: channels of its stages, each half as high and wide as the one before.
+    """
+
+    def __init__(self, classes: int, widths: tuple[int, ...] = (32, 64, 128, 192)):
+        super().__init__()
+        self.stages = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(before, width, 3, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(),
+                _Block(width),
+            )
+            for before, width in zip((3, *widths), widths, strict=False)
+        )
+        self.head = nn.Linear(widths[-1], classes)
+
+    def maps(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """The outputs of the stages, (N, width, H/2, W/2) and so on, for images (N, 3, H, W) in [0, 1]."""
+        found, x = [], 4 * images - 2
+        for stage in self.stages:
+            x = stage(x)
+            found.append(x)
+        return found
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """One vector an image, (N, width of the last stage): the means of its last map."""
+        return self.maps(images)[-1].mean((2, 3))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Log odds of the classes, (N, classes)."""
+        result: torch.Tensor = self.head(self.features(images))
+        return result
+
+
+def feature_distance(network: FeatureNetwork, images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    """How far the maps of images lie apart: (N,), 0 to 4.
+
+    At every place of every map the channels are brought to length 1, as Zhang et al. 2018 do; of their squared
+    distances the mean is taken over places and stages, all stages alike.
+
+    Args:
+        network: in evaluation mode.
+        images: (N, 3, H, W) in [0, 1]; their maps get no gradients.
+        others: of the same shape.
+    """
+    with torch.no_grad():
+        wanted = [F.normalize(found.float(), dim=1, eps=1e-3) for found in network.maps(images)]
+    given = [F.normalize(found.float(), dim=1, eps=1e-3) for found in network.maps(others)]
+    apart = [(one - other).square().sum(1).mean((1, 2)) for one, other in zip(wanted, given, strict=True)]
+    return torch.stack(apart).mean(0)
+
+
+def frechet_distance(features: Matrix, others: Matrix) -> float:
+    """The squared Fréchet distance between two sets of vectors, each taken for a normal distribution.
+
+    D. Dowson, B. Landau, The Fréchet distance between multivariate normal distributions (1982); between features of
+    images first by M. Heusel et al. (NeurIPS 2017). Sets of few vectors lie farther apart than the distributions that
+    they were drawn from, so only distances between sets of one size can be compared.
+
+    Args:
+        features: (N, D), N ≥ 2.
+        others: (M, D), M ≥ 2.
+
+    Raises:
+        ContractError: no such arrays.
+    """
+    pair = [np.asarray(each, np.float64) for each in (features, others)]
+    if any(each.ndim != 2 or len(each) < 2 for each in pair) or pair[0].shape[1] != pair[1].shape[1]:
+        got = " and ".join(format_shape(each.shape) for each in pair)
+        raise ContractError(f"two sets of 2 or more vectors of one length are compared; got {got}")
+    (mean, covariance), (mean_of_others, of_others) = (
+        (each.mean(0), np.cov(each, rowvar=False).reshape(each.shape[1], -1)) for each in pair
+    )
+    values, vectors = np.linalg.eigh(covariance)
+    root = vectors * np.sqrt(values.clip(0)) @ vectors.T
+    shared = np.sqrt(np.linalg.eigvalsh(root @ of_others @ root).clip(0)).sum()
+    apart = np.square(mean - mean_of_others).sum() + np.trace(covariance) + np.trace(of_others) - 2 * shared
+    return float(max(apart, 0.0))

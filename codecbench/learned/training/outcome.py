@@ -1,0 +1,152 @@
+"""What a finished training run leaves: the best weights with their tables, and the model card; and where they go."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from codecbench import environment
+from codecbench.learned.training import checkpoint, tables
+from codecbench.learned.training.augment import center_crop
+from codecbench.learned.training.checkpoint import BEST, LOG, State
+from codecbench.learned.training.job import Job, build_network
+from codecbench.learned.training.recipe import describe
+from codecbench.learned.training.samples import evaluate, load_samples
+from codecbench.learned.weights import card_path, load_weights, save_weights, weights_path
+from codecbench.plan.planner import open_dataset
+from codecbench.plugins.dataset import ImageSet
+from codecbench.plugins.registry import file_sha256
+
+CARD = "best.json"
+
+
+def store_best(job: Job, state: State, image_set: ImageSet, aside: list[int], rest: list[int]) -> dict[str, Any]:
+    """Writes the best weights as they are shipped: some of them halved, and with the codec's tables.
+
+    Args:
+        job: the run.
+        state: after its last epoch.
+        image_set: what was trained on.
+        aside: numbers of the images that were held out.
+        rest: numbers of those that were trained on.
+
+    Returns:
+        What the card says of the tables, by the held-out images; nothing where there is nothing to say.
+
+    Raises:
+        TrainingError: the folder cannot be written to.
+    """
+    recipe, best = job.recipe, job.out / BEST
+    assert state.best is not None
+    with checkpoint.writing(job.out):
+        save_weights(best, state.best, halved=recipe.halved)
+    if not tables.are_made(job.codec):
+        return {}
+    network = _stored(job).eval().requires_grad_(False).to(job.device)
+    held_out, training = (load_samples(image_set, job.device, part).images for part in (aside, rest))
+    if recipe.crop:
+        held_out, training = (center_crop(images, *recipe.crop) for images in (held_out, training))
+    made = tables.make(job.codec, network, training, recipe.seed)
+    with checkpoint.writing(job.out):
+        save_weights(best, state.best, made, halved=recipe.halved)
+    told = tables.judge(job.codec, network, made, held_out)
+    return {"tables": told} if told else {}
+
+
+def _stored(job: Job) -> torch.nn.Module:
+    """The network with the weights that lie in the run's folder."""
+    network = build_network(job.codec, job.recipe.variant)
+    load_weights(job.out / BEST, network, file_sha256(job.out / BEST))
+    return network
+
+
+def model_card(job: Job, state: State, dataset: str, training_images: int, commit: str) -> dict[str, Any]:
+    """What stands in the card of a finished run: data, recipe, command, machine and figures.
+
+    The figure on the test images is that of the weights as they are stored; the one on the held-out images is the
+    log's, by which the epoch was chosen.
+
+    Args:
+        job: the run.
+        state: after its last epoch; the best weights lie in its folder.
+        dataset: spec of the images trained on.
+        training_images: how many there were.
+        commit: of the code that trained.
+    """
+    recipe = job.recipe
+    network = _stored(job)
+    test = load_samples(open_dataset(recipe.test, job.data_dir), job.device, labels=recipe.labels, what=recipe.test)
+    return {
+        "codec": job.codec.name,
+        "sha256": file_sha256(job.out / BEST),
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "command": job.command,
+        "recipe_name": job.recipe_name,
+        "recipe": describe(recipe),
+        "trained_on": dataset,
+        "training_images": training_images,
+        "best_epoch": state.best_epoch,
+        "judged_by": recipe.words,
+        f"held_out_{recipe.judged_by}": state.best_score,
+        "test": recipe.test,
+        "test_images": len(test),
+        f"test_{recipe.judged_by}": evaluate(network.to(job.device), test, recipe.crop, recipe.score),
+        "training_seconds": round(sum(row["seconds"] for row in state.log), 1),
+        "images_per_s": round(float(np.median([row["images_per_s"] for row in state.log])), 1),
+        "date": time.strftime("%Y-%m-%d"),
+        "git_commit": commit,
+        "machine": environment.machine(job.device),
+        "versions": environment.versions(),
+    }
+
+
+def told_before(job: Job, state: State) -> dict[str, Any]:
+    """What an earlier card of a finished run says of its training: command, date, code and machine.
+
+    Returns:
+        Nothing where there is no such card.
+    """
+    try:
+        card = json.loads((job.out / CARD).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(card, dict) or card.get("best_epoch") != state.best_epoch:
+        return {}
+    return {key: card[key] for key in ("command", "date", "git_commit", "machine", "versions") if key in card}
+
+
+def write_card(job: Job, card: dict[str, Any]) -> None:
+    """Writes the card beside the best weights.
+
+    Raises:
+        TrainingError: the folder cannot be written to.
+    """
+    with checkpoint.writing(job.out):
+        temporary = job.out / f"{CARD}.tmp"
+        temporary.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.replace(job.out / CARD)
+
+
+def install(job: Job) -> Path:
+    """Copies the best weights, their model card and the log to the place beside the codec's file.
+
+    Returns:
+        The weight file's new path.
+
+    Raises:
+        TrainingError: that place cannot be written to.
+    """
+    target = weights_path(job.codec, job.recipe.variant)
+    pairs = ((BEST, target), (CARD, card_path(target)), (LOG, target.with_suffix(".csv")))
+    with checkpoint.writing(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for source, place in ((job.out / name, place) for name, place in pairs):
+            shutil.copyfile(source, place.with_name(place.name + ".tmp"))
+            place.with_name(place.name + ".tmp").replace(place)
+    return target

@@ -1,0 +1,210 @@
+"""A training recipe: everything that decides a training run, as data."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import torch
+
+from codecbench.errors import UnknownNameError, UsageError
+
+Augment = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
+"""Changes a batch of float images (N, C, H, W) at random, on their device."""
+
+Network = Callable[..., torch.Tensor]
+"""What a loss sees: the network, compiled or not; it takes images, and their labels where the recipe says so."""
+
+Loss = Callable[..., torch.Tensor]
+"""The scalar to minimise for a network, a batch of images (N, C, H, W) in [0, 1], and what else the network takes."""
+
+Score = Callable[..., torch.Tensor]
+"""What a network is judged by, lower is better: (N,), for the network, images (N, C, H, W) in [0, 1] and their labels
+where the recipe says so. Its attribute ``words`` names it with its unit, for people, such as ``bits per pixel``; a
+function gets it by :func:`called`, a dataclass as a class variable."""
+
+Start = Callable[[torch.nn.Module, torch.Tensor], None]
+"""Fills a new network before the first step, given the training images, uint8 (N, C, H, W)."""
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def called(words: str) -> Callable[[Function], Function]:
+    """Names a score for people: ``@called("bits per pixel")`` above the function.
+
+    Args:
+        words: name and unit, as they stand in the midst of a sentence.
+    """
+
+    def named(function: Function) -> Function:
+        setattr(function, "words", words)  # noqa: B010  # functions have no such attribute of their own
+        return function
+
+    return named
+
+
+def reconstruction_mse(network: Network, images: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+    """Mean squared error between the images and what the network makes of them."""
+    return torch.nn.functional.mse_loss(network(images, *others).float(), images)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What one training run does.
+
+    Attributes:
+        dataset: spec of the training images, e.g. ``mnist:split=train``.
+        otherwise: spec of the images to train on where those are not on disk, or empty for an error.
+        most_images: train on so many images at most, drawn by ``seed``, or None for all.
+        test: spec of the test images, only reported on, never chosen by.
+        held_out: how many training images are kept aside, by ``seed``, to choose the best epoch.
+        epochs: how often the learning rate's schedule, the held-out images and the log move on.
+        passes: how often an epoch goes over the training images, each time but for those that fill no whole batch.
+        batch_size: images a step.
+        learning_rate: its peak.
+        optimizer: ``adam``, or ``muon`` for matrices beside AdamW for all else, see ``codecbench.learned.training.optimizers``.
+        vector_learning_rate_scale: AdamW's learning rate beside Muon's, as a multiple of it.
+        schedule: ``onecycle`` (cosine up over the first tenth, cosine down to nearly zero), ``exponential`` (times
+            ``gamma`` an epoch) or ``constant``.
+        gamma: factor an epoch of the exponential schedule.
+        weight_decay: L2 coefficient handed to Adam; Muon takes none.
+        augment: random change of every batch, or None; a function or a dataclass, so that it can be named.
+        crop: how held-out and test images are cut to the network's size, or None: (H, W) centre crop.
+        loss: what is minimised; a function or a dataclass.
+        score: what held-out and test images are judged by, a function or a dataclass, or None for the mean squared
+            error of what the network makes of them.
+        halved: parameters whose names begin with one of these are stored as bfloat16 at the end, for a smaller weight
+            file. It decides nothing of the training, so a finished run can be resumed with another choice.
+        start: how the network is filled before the first step, or None for what its constructor does.
+        labels: the network and the loss take the images' labels too.
+        variant: which of a codec's networks is trained, a key of its ``networks``; empty where there is but one.
+        bfloat16: autocast to bfloat16, except in the last ``full_precision_epochs``.
+        full_precision_epochs: epochs at the end that run in float32.
+        channels_last: memory format of images and convolutions.
+        compile: run the training steps through ``torch.compile``, which needs a C++ compiler.
+        seed: of initialisation, hold-out, shuffling and augmentation.
+    """
+
+    dataset: str
+    test: str
+    held_out: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    optimizer: Literal["adam", "muon"] = "adam"
+    vector_learning_rate_scale: float = 1.0
+    passes: int = 1
+    schedule: Literal["onecycle", "exponential", "constant"] = "onecycle"
+    gamma: float = 1.0
+    weight_decay: float = 0.0
+    augment: Augment | None = None
+    crop: tuple[int, int] | None = None
+    loss: Loss = reconstruction_mse
+    score: Score | None = None
+    halved: tuple[str, ...] = ()
+    start: Start | None = None
+    labels: bool = False
+    variant: str = ""
+    bfloat16: bool = False
+    full_precision_epochs: int = 0
+    channels_last: bool = False
+    compile: bool = False
+    otherwise: str = ""
+    most_images: int | None = None
+    seed: int = 0
+
+    @property
+    def judged_by(self) -> str:
+        """What the columns of the log are called after: ``mse``, or ``score`` for any other."""
+        return "mse" if self.score is None else "score"
+
+    @property
+    def words(self) -> str:
+        """What networks are judged by, for people, with its unit: ``MSE``, or the score's ``words``."""
+        return "MSE" if self.score is None else str(getattr(self.score, "words", "score"))
+
+    def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
+        """The learning rate of one optimiser step, counted from 0 over the whole run."""
+        if self.schedule == "exponential":
+            return self.learning_rate * self.gamma ** (step // steps_per_epoch)
+        if self.schedule == "constant":
+            return self.learning_rate
+        total = self.epochs * steps_per_epoch
+        warm = max(1, total // 10)
+        if step < warm:
+            return self.learning_rate * (0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * step / warm)))
+        done = (step - warm) / max(1, total - warm)
+        return self.learning_rate * (1e-3 + (1 - 1e-3) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+CHANGEABLE: dict[str, type] = {
+    "epochs": int,
+    "passes": int,
+    "batch_size": int,
+    "held_out": int,
+    "full_precision_epochs": int,
+    "learning_rate": float,
+    "vector_learning_rate_scale": float,
+    "gamma": float,
+    "weight_decay": float,
+    "bfloat16": bool,
+    "channels_last": bool,
+    "compile": bool,
+}
+"""Fields that :func:`change` takes from a text, with their types."""
+
+
+def change(recipe: Recipe, texts: Sequence[str]) -> Recipe:
+    """A recipe with some fields changed, for trials.
+
+    Args:
+        recipe: the recipe.
+        texts: ``FIELD=VALUE`` each, such as ``batch_size=1000`` or ``bfloat16=true``; fields of ``CHANGEABLE``.
+
+    Raises:
+        UnknownNameError: no such field.
+        UsageError: the value does not fit.
+    """
+    changes: dict[str, bool | int | float] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"{text!r} is not allowed; allowed: FIELD=VALUE, such as batch_size=100")
+        if name not in CHANGEABLE:
+            raise UnknownNameError("field of a recipe that can be changed", name, CHANGEABLE)
+        changes[name] = _read(name, value)
+    return dataclasses.replace(recipe, **changes)  # type: ignore[arg-type]
+
+
+def _read(name: str, text: str) -> bool | int | float:
+    kind = CHANGEABLE[name]
+    least = 0 if name in ("full_precision_epochs", "weight_decay") else 1 if kind is int else 1e-12
+    allowed = "true, false" if kind is bool else f"a {'whole ' if kind is int else ''}number of {least} or more"
+    try:
+        value = {"true": True, "false": False}[text] if kind is bool else kind(text)
+    except (KeyError, ValueError):
+        value = None
+    if value is None or (not least <= value < math.inf and kind is not bool):
+        raise UsageError(f"{name}={text} is not allowed; allowed: {allowed}")
+    return value
+
+
+AFTERWARDS = ("halved",)
+"""Fields that decide what becomes of the weights, and nothing of the training; they may differ when it is resumed."""
+
+
+def describe(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as plain JSON values; functions by their names, other objects by their ``repr``."""
+    return {field.name: _plain(getattr(recipe, field.name)) for field in dataclasses.fields(recipe)}
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    return getattr(value, "__name__", repr(value))

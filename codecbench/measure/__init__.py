@@ -1,0 +1,1 @@
+"""One task to rows, and one block of time."""

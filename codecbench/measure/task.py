@@ -1,0 +1,211 @@
+"""One task to rows: encode, decode from the bytes alone, compare.
+
+:func:`encode` and :func:`decode` call the codec, each in a process of its own; :func:`score` never does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from codecbench.errors import ContractError
+from codecbench.measure import distortion
+from codecbench.plan.tasks import CodecSpec, Task
+from codecbench.plugins.codec import Codec, FloatCodec, FloatImages, Images, format_shape, to_uint8
+from codecbench.plugins.registry import CODECS
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one task found.
+
+    Attributes:
+        num_bytes: length of every bitstream, int64, (N,).
+        container_bytes: bytes of headers and tables, float64, (N,); NaN where the codec cannot tell.
+        estimated_bits: what the entropy model said, float64, (N,); NaN for codecs without one.
+        mse: mean squared error of the 8-bit output on the [0, 1] scale, float64, (N,).
+        mse_float: the same before clipping and rounding; NaN for codecs that do not reconstruct in floating point.
+        max_abs_error: largest difference in 8-bit levels, int64, (N,).
+        exact_pixels: share of the pixels restored exactly, float64, (N,).
+        ssim: structural similarity, float64, (N,); NaN for images smaller than its window.
+        lossless: the codec claims to be lossless at this point; every image was checked.
+        shown: reconstructions kept for people to look at, uint8 (H, W, C), by image index.
+        metrics: values of the shelf's metrics by name, float64, (N,); NaN where one has no value.
+        metrics_failed: by name, why a metric of the shelf failed, in one line; all its values are NaN.
+    """
+
+    num_bytes: npt.NDArray[np.int64]
+    container_bytes: npt.NDArray[np.float64]
+    estimated_bits: npt.NDArray[np.float64]
+    mse: npt.NDArray[np.float64]
+    mse_float: npt.NDArray[np.float64]
+    max_abs_error: npt.NDArray[np.int64]
+    exact_pixels: npt.NDArray[np.float64]
+    ssim: npt.NDArray[np.float64]
+    lossless: bool
+    shown: dict[int, Images] = field(default_factory=dict)
+    metrics: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    metrics_failed: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What encoding a batch at one point gave; plain data, for another process.
+
+    Attributes:
+        bitstreams: one an image.
+        container_bytes: as in :class:`Measurement`.
+        estimated_bits: as in :class:`Measurement`.
+        lossless: the codec claims to be lossless at this point.
+        floats: the codec reconstructs in floating point.
+    """
+
+    bitstreams: list[bytes]
+    container_bytes: npt.NDArray[np.float64]
+    estimated_bits: npt.NDArray[np.float64]
+    lossless: bool
+    floats: bool
+
+
+def encode(specs: Sequence[CodecSpec], images: Images, device: str) -> Iterator[Encoded]:
+    """Encodes a batch at points of one codec, sharing work between them where the codec can.
+
+    Args:
+        specs: the points; all of one codec.
+        images: uint8 (N, H, W, C); made read-only.
+        device: where codecs with device use compute.
+
+    Yields:
+        What each point gave, in order.
+
+    Raises:
+        ContractError: the codec returned the wrong type or number.
+        CodecError: whatever the codec itself raised on purpose.
+    """
+    images.setflags(write=False)
+    cls = CODECS.get(specs[0].name)
+    if len(specs) == 1:
+        sweep: Iterator[list[bytes]] = iter([cls(**specs[0].settings).on(device).encode(images)])
+    else:
+        sweep = iter(cls.encode_sweep(images, [spec.settings for spec in specs], device))
+    for spec in specs:
+        codec = cls(**spec.settings).on(device)
+        bitstreams = next(sweep, None)
+        if bitstreams is None:
+            raise ContractError(f"{spec}: encode_sweep gave fewer results than points")
+        _check_bitstreams(bitstreams, len(images), codec)
+        yield Encoded(
+            bitstreams,
+            _container_bytes(codec, bitstreams),
+            _estimated_bits(codec, images),
+            codec.lossless,
+            isinstance(codec, FloatCodec),
+        )
+
+
+def decode(spec: CodecSpec, bitstreams: Sequence[bytes], device: str) -> npt.NDArray[Any]:
+    """Decodes in a new instance of the codec, from the bytes alone.
+
+    Returns:
+        What ``decode_float`` gives for codecs that reconstruct in floating point, else what ``decode`` gives: (N, H, W,
+        C), all of it plain data.
+
+    Raises:
+        ContractError: it is no array of the right type.
+        CodecError: whatever the codec itself raised on purpose.
+    """
+    codec = CODECS.get(spec.name)(**spec.settings).on(device)
+    floats = isinstance(codec, FloatCodec)
+    output: Any = codec.decode_float(bitstreams) if isinstance(codec, FloatCodec) else codec.decode(bitstreams)
+    kind: type = np.floating if floats else np.uint8
+    if not isinstance(output, np.ndarray) or not np.issubdtype(output.dtype, kind):
+        raise ContractError(f"{spec}: decoding must give an array of {kind.__name__}, not {_describe(output)}")
+    return np.ascontiguousarray(output).view(np.ndarray)
+
+
+def score(
+    task: Task,
+    images: Images,
+    encoded: Encoded,
+    output: npt.NDArray[Any],
+    device: str,
+    meter: Callable[[Images, Images], tuple[dict[str, npt.NDArray[np.float64]], dict[str, str]]] | None = None,
+) -> Measurement:
+    """Compares what was decoded with what was encoded.
+
+    Args:
+        task: what is measured.
+        images: the originals, uint8 (N, H, W, C).
+        encoded: see :func:`encode`.
+        output: see :func:`decode`.
+        device: where the metrics compute.
+        meter: measures the metrics of the shelf, see ``codecbench.execution.metrics``; None for none.
+
+    Raises:
+        ContractError: the wrong shape, values that are not finite, or pixels altered though the codec claims lossless.
+    """
+    if output.shape != images.shape:
+        raise ContractError(
+            f"{task.codec}: decoding gave the shape {format_shape(output.shape)} instead of "
+            f"{format_shape(images.shape)}"
+        )
+    floats: FloatImages | None = output if encoded.floats else None
+    if floats is not None and not np.isfinite(floats).all():
+        raise ContractError(f"{task.codec}: decode_float gives values that are not finite")
+    decoded: Images = output if floats is None else to_uint8(floats)
+    found = distortion.measure(images, decoded, floats, device)
+    max_abs_error = found["max_abs_error"]
+    if encoded.lossless and max_abs_error.any():
+        first = int(np.flatnonzero(max_abs_error)[0])
+        raise ContractError(
+            f"{task.codec} claims to be lossless, but {np.count_nonzero(max_abs_error)} of {len(images)} images "
+            f"differ, the first of them image {task.indices[first]} by up to {max_abs_error[first]} levels"
+        )
+    values, failed = meter(images, decoded) if meter else ({}, {})
+    return Measurement(
+        num_bytes=np.array([len(stream) for stream in encoded.bitstreams], dtype=np.int64),
+        container_bytes=encoded.container_bytes,
+        estimated_bits=encoded.estimated_bits,
+        mse=found["mse"],
+        mse_float=found.get("mse_float", np.full(len(images), np.nan)),
+        max_abs_error=max_abs_error,
+        exact_pixels=found["exact_pixels"],
+        ssim=found["ssim"],
+        lossless=encoded.lossless,
+        shown={index: decoded[task.indices.index(index)] for index in task.shown},
+        metrics=values,
+        metrics_failed=failed,
+    )
+
+
+def _check_bitstreams(bitstreams: Any, count: int, codec: Codec) -> None:
+    if not isinstance(bitstreams, list) or not all(type(stream) is bytes for stream in bitstreams):
+        raise ContractError(f"{codec.spec}: encode must return a list of bytes, not {_describe(bitstreams)}")
+    if len(bitstreams) != count:
+        raise ContractError(f"{codec.spec}: encode returned {len(bitstreams)} bitstreams for {count} images")
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype}"
+    if isinstance(value, list):
+        return f"a list of {', '.join(sorted({type(item).__name__ for item in value}))}"
+    return type(value).__name__
+
+
+def _container_bytes(codec: Codec, bitstreams: Sequence[bytes]) -> npt.NDArray[np.float64]:
+    values = [codec.container_bytes(stream) for stream in bitstreams]
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _estimated_bits(codec: Codec, images: Images) -> npt.NDArray[np.float64]:
+    bits = codec.estimate_bits(images)
+    if bits is None:
+        return np.full(len(images), np.nan)
+    if bits.shape != (len(images),) or not np.isfinite(bits).all():
+        raise ContractError(f"{codec.spec}: estimate_bits must give one finite number an image")
+    return bits.astype(np.float64)

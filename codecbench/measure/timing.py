@@ -1,0 +1,214 @@
+"""The timing protocol as it runs in a host: the harness times, a codec never does.
+
+Times are taken in a process that does nothing but encode, or nothing but decode, with one codec: from uint8 in host
+memory to bytes, and back. A block repeats one call over a set of images until it lasts :data:`BLOCK_S`, after a call
+that warms up; both clocks are read around it, the wall's and the CPU's (of all threads, and of child processes that
+ended). An accelerator is waited for before a clock is read.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from codecbench.environment import device_name
+from codecbench.errors import ContractError
+from codecbench.plan.tasks import CodecSpec
+from codecbench.plugins.codec import Codec, Images
+from codecbench.plugins.registry import CODECS, codec_fingerprint
+
+BLOCK_S = 0.02
+"""A block is calibrated to last this long, in seconds, so that the clocks' resolution is no matter; one that lasts less
+than half of it is taken again."""
+WARM_IMAGES = 4
+"""Images of the call that warms up a codec which works image by image; a batch is warmed up whole."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """What one block gave.
+
+    Attributes:
+        wall_s: wall seconds an image.
+        cpu_s: CPU seconds an image.
+        calls: how often the set of images was gone through.
+    """
+
+    wall_s: float
+    cpu_s: float
+    calls: int
+
+
+@dataclass(frozen=True)
+class First:
+    """What the first calls at a point gave.
+
+    Attributes:
+        cold_s: seconds of the first call on one image, with the import of the plugin, in a fresh process; None if the
+            process had worked before.
+        image_s: seconds of the next call on one image.
+        output: of encoding, the bitstreams of all images.
+    """
+
+    cold_s: float | None
+    image_s: float
+    output: list[bytes]
+
+
+_worked = False
+
+
+def first_encoding(
+    spec: CodecSpec, fingerprint: str, images: Images, device: str, threads: int, most_s: float
+) -> First:
+    """Encodes one image twice, the first time cold, and then as many as are timed.
+
+    Args:
+        spec: the codec.
+        fingerprint: what it must be, see ``registry.codec_fingerprint``.
+        images: uint8 (N, H, W, C).
+        device: where codecs with device use compute.
+        threads: how many a codec may use.
+        most_s: seconds that going through the images once may last: there are fewer for slow codecs, but one.
+
+    Raises:
+        PluginError: the codec is not the one that the run was planned with.
+    """
+    cold, image_s = _first(spec, fingerprint, device, threads, lambda codec: codec.encode(images[:1]))
+    count = max(1, min(len(images), int(most_s / max(image_s, 1e-9))))
+    bitstreams = _codec(spec, device).encode(images[:count])
+    if len(bitstreams) != count:
+        raise ContractError(f"{spec}: encode returned {len(bitstreams)} bitstreams for {count} images")
+    return First(cold, image_s, bitstreams)
+
+
+def first_decoding(spec: CodecSpec, fingerprint: str, bitstreams: Sequence[bytes], device: str, threads: int) -> First:
+    """Decodes one image twice, the first time cold; see :func:`first_encoding`."""
+    cold, image_s = _first(spec, fingerprint, device, threads, lambda codec: codec.decode(bitstreams[:1]))
+    return First(cold, image_s, [])
+
+
+def time_encoding(spec: CodecSpec, images: Images, batch: int, device: str) -> Block:
+    """Times one block of encoding all images, ``batch`` a call."""
+    codec = _codec(spec, device)
+    return _block([partial(codec.encode, part) for part in _parts(images, batch)], len(images), codec)
+
+
+def time_decoding(spec: CodecSpec, bitstreams: Sequence[bytes], batch: int, device: str) -> Block:
+    """Times one block of decoding all bitstreams, ``batch`` a call."""
+    codec = _codec(spec, device)
+    return _block([partial(codec.decode, part) for part in _parts(bitstreams, batch)], len(bitstreams), codec)
+
+
+def usage() -> tuple[int | None, int | None]:
+    """Peak resident memory of this process, and peak memory allocated on an accelerator, in bytes, where known."""
+    cuda = _cuda()
+    return _peak_bytes(), None if cuda is None else int(cuda.max_memory_allocated())
+
+
+def time_transfer(images: Images) -> float | None:
+    """Seconds an image to copy uint8 pixels (N, H, W, C) to the accelerator and back; None where there is none."""
+    cuda = _cuda()
+    if cuda is None:
+        return None
+    torch = sys.modules["torch"]
+    host = torch.tensor(images)
+
+    def copy() -> None:
+        host.to("cuda").to("cpu")
+
+    return _block([copy], len(images), None).wall_s
+
+
+def _codec(spec: CodecSpec, device: str) -> Codec:
+    return CODECS.get(spec.name)(**spec.settings).on(device)
+
+
+def _parts(items: Any, batch: int) -> list[Any]:
+    return [items[start : start + batch] for start in range(0, len(items), batch)]
+
+
+def _first(
+    spec: CodecSpec, fingerprint: str, device: str, threads: int, call: Callable[[Codec], object]
+) -> tuple[float | None, float]:
+    global _worked
+    was_cold, _worked = not _worked, True
+    began = time.perf_counter()
+    codec = _codec(spec, device)
+    torch = sys.modules.get("torch")
+    if torch is not None:  # a learned codec loads it, and its threads can only then be set
+        torch.set_num_threads(threads)
+    call(codec)
+    _synchronise()
+    cold_s = time.perf_counter() - began
+    if was_cold and codec_fingerprint(type(codec), device_name(device)) != fingerprint:
+        raise ContractError(f"the source or the weights of {spec.name} changed while the run went on; run again")
+    began = time.perf_counter()
+    call(codec)
+    _synchronise()
+    return cold_s if was_cold else None, time.perf_counter() - began
+
+
+def _block(calls: Sequence[Callable[[], object]], images: int, codec: Codec | None) -> Block:
+    for call in calls if codec is None or codec.batched else calls[:WARM_IMAGES]:
+        call()
+    _synchronise()
+    began = time.perf_counter()
+    for call in calls:
+        call()
+    _synchronise()
+    took = time.perf_counter() - began
+    repeats = 0
+    while True:  # once, but where something else held the calibration up
+        repeats = max(2 * repeats, math.ceil(BLOCK_S / max(took, 1e-9)))
+        cpu, wall = _cpu_s(), time.perf_counter()
+        for _ in range(repeats):
+            for call in calls:
+                call()
+        _synchronise()
+        wall, cpu = time.perf_counter() - wall, _cpu_s() - cpu
+        if wall >= BLOCK_S / 2:
+            return Block(wall / (repeats * images), max(0.0, cpu) / (repeats * images), repeats)
+        took = wall / repeats
+
+
+def _cpu_s() -> float:
+    """CPU seconds of this process's threads, and of its children that ended."""
+    try:
+        import resource
+    except ImportError:
+        return time.process_time()
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def _peak_bytes() -> int | None:
+    try:  # getrusage counts what the process held before it began to run this program
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        import resource
+    except ImportError:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _cuda() -> Any:
+    torch = sys.modules.get("torch")
+    usable = torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized()
+    return torch.cuda if torch is not None and usable else None
+
+
+def _synchronise() -> None:
+    cuda = _cuda()
+    if cuda is not None:
+        cuda.synchronize()

@@ -1,0 +1,1 @@
+"""Specs to tasks: what a run is going to measure. Measures nothing."""

@@ -1,0 +1,352 @@
+"""Discovery of plugins: one mechanism for the shelves of codecs, of datasets and of metrics.
+
+A plugin is one file; its stem is its name, so listing names imports nothing. Names are looked up on the built-in
+shelf, then in the user's folders (``--codec-dir``, ``CODECBENCH_CODEC_PATH``), then among the entry points of the
+group ``codecbench.codecs`` (likewise ``dataset`` and ``metric`` for ``codec``). Files whose stem begins with an
+underscore are helpers and are skipped. Nothing is loaded from the current directory unasked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.metadata
+import keyword
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from codecbench import __version__
+from codecbench.columns import COLUMNS
+from codecbench.errors import PluginError, UnknownNameError, UsageError, one_line
+from codecbench.plan.tasks import CHUNK_BYTES, CHUNK_IMAGES, digest
+
+if TYPE_CHECKING:
+    from codecbench.plan.tasks import Shape
+    from codecbench.plugins.codec import Codec, Images
+    from codecbench.plugins.dataset import Dataset
+    from codecbench.plugins.metric import Metric, Values
+
+P = TypeVar("P")
+C = TypeVar("C", bound="Codec")
+D = TypeVar("D", bound="Dataset")
+_registered: dict[str, list[Any]] = {}
+
+
+def register_codec(cls: type[C]) -> type[C]:
+    """Class decorator: puts the codec on the shelf under the stem of its file.
+
+    Raises:
+        PluginError: not a frozen dataclass derived from ``Codec``.
+    """
+    return _register(cls, CODECS.base)
+
+
+def register_dataset(cls: type[D]) -> type[D]:
+    """Class decorator: puts the dataset on the shelf under the stem of its file.
+
+    Raises:
+        PluginError: not a frozen dataclass derived from ``Dataset``.
+    """
+    return _register(cls, DATASETS.base)
+
+
+def register_metric(
+    *,
+    title: str,
+    unit: str = "",
+    better: str,
+    description: str = "",
+    default: bool = True,
+    variant: Callable[[Shape], str] | None = None,
+    missing: Callable[[], str] | None = None,
+    packages: tuple[str, ...] = (),
+) -> Callable[[Callable[[Images, Images], Values]], Metric]:
+    """Decorator of a function: puts the metric on the shelf under the stem of its file.
+
+    The function takes original and decoded images, uint8 (N, H, W, C) both, and gives float64 (N,), NaN where it has no
+    value.
+
+    Args:
+        title: what axes and tables call it.
+        unit: its unit, empty for a ratio.
+        better: ``"higher"`` or ``"lower"``.
+        description: one line for ``codecbench list``; by default the first line of the function's docstring.
+        default: a run measures it unless told otherwise; for metrics of codecbench's own shelf.
+        variant: tells for a shape (height, width, channels) what exactly is computed, where that depends on it.
+        missing: tells in one line what it lacks on this machine, empty where nothing.
+        packages: distributions whose versions decide its values.
+
+    Returns:
+        What makes a :class:`codecbench.plugins.metric.Metric` of the function; it can be called as the function can.
+
+    Raises:
+        PluginError: no function, no title, or another word for ``better``.
+    """
+
+    def put(function: Callable[[Images, Images], Values]) -> Metric:
+        from codecbench.plugins.metric import Metric, check
+
+        about = description or (getattr(function, "__doc__", None) or "").strip().partition("\n")[0]
+        module = str(getattr(function, "__module__", ""))
+        name = module.rpartition(".")[2]
+        metric = Metric(function, title, unit, better, about, default, variant, missing, tuple(packages), name)
+        check(metric)
+        _registered.setdefault(module, []).append(metric)
+        return metric
+
+    return put
+
+
+def _register(cls: type[P], base: type) -> type[P]:
+    _check(cls, base)
+    cls.name = cls.__module__.rpartition(".")[2]  # type: ignore[attr-defined]
+    _registered.setdefault(cls.__module__, []).append(cls)
+    return cls
+
+
+def _check(cls: Any, base: type) -> None:
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        raise PluginError(f"{getattr(cls, '__name__', cls)} does not derive from codecbench.{base.__name__}")
+    params = vars(cls).get("__dataclass_params__")
+    if params is None or not params.frozen:
+        raise PluginError(f"{cls.__name__} is no frozen dataclass; write @dataclass(frozen=True) below the decorator")
+    if missing := sorted(getattr(cls, "__abstractmethods__", ())):
+        raise PluginError(f"{cls.__name__} lacks {', '.join(missing)}")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a plugin was found: a file, or an entry point."""
+
+    file: Path | None = None
+    entry_point: importlib.metadata.EntryPoint | None = None
+
+    def __str__(self) -> str:
+        return str(self.file) if self.file else f"entry point {self.entry_point and self.entry_point.value}"
+
+
+class Shelf(Generic[P]):
+    """The plugins of one kind, which are classes.
+
+    Args:
+        kind: ``"codec"`` or ``"dataset"``; the base class of the plugins is ``codecbench.plugins.codec.Codec`` or
+            ``codecbench.plugins.dataset.Dataset``, imported when a plugin is, so that listing names stays quick.
+    """
+
+    reserved = frozenset({"all"})
+    """Names that stand for something else."""
+
+    def __init__(self, kind: str):
+        self.kind = kind
+        self.package = f"codecbench.{kind}s"
+        self.variable = f"CODECBENCH_{kind.upper()}_PATH"
+
+    @property
+    def base(self) -> type:
+        """The class that every plugin derives from."""
+        base: type = getattr(importlib.import_module(f"codecbench.plugins.{self.kind}"), self.kind.capitalize())
+        return base
+
+    def add_folder(self, folder: str | os.PathLike[str]) -> None:
+        """Looks for plugins in a folder too, in this process and in the processes it starts.
+
+        Raises:
+            UsageError: there is no such folder.
+        """
+        path = str(Path(folder).resolve())
+        if not Path(path).is_dir():
+            raise UsageError(f"no folder of {self.kind}s at {folder}")
+        known = [part for part in os.environ.get(self.variable, "").split(os.pathsep) if part]
+        if path not in known:
+            os.environ[self.variable] = os.pathsep.join([*known, path])
+        package = importlib.import_module(self.package)
+        if path not in package.__path__:
+            package.__path__.append(path)
+        importlib.invalidate_caches()
+
+    def origins(self) -> dict[str, Origin]:
+        """Every plugin's name and where it was found, sorted by name; imports no plugin.
+
+        Raises:
+            PluginError: two plugins have one name.
+            UsageError: a folder named by the environment variable does not exist.
+        """
+        found: dict[str, Origin] = {}
+        package = importlib.import_module(self.package)
+        for folder in dict.fromkeys(str(Path(part).resolve()) for part in package.__path__):
+            if not Path(folder).is_dir():
+                raise UsageError(f"${self.variable} names {folder}, which is no folder")
+            for file in sorted(Path(folder).glob("*.py")):
+                if not file.stem.startswith("_"):
+                    self._add(found, file.stem, Origin(file=file))
+        for point in importlib.metadata.entry_points(group=self.package):
+            self._add(found, point.name, Origin(entry_point=point))
+        return dict(sorted(found.items()))
+
+    def _add(self, found: dict[str, Origin], name: str, origin: Origin) -> None:
+        if name in self.reserved:
+            raise PluginError(f"no {self.kind} may be called {name!r}; rename {origin}")
+        if name in found:
+            raise PluginError(f"two {self.kind}s are called {name!r}: {found[name]} and {origin}")
+        found[name] = origin
+
+    def names(self) -> list[str]:
+        """The names of all plugins, sorted; imports no plugin."""
+        return list(self.origins())
+
+    def built_in(self) -> list[str]:
+        """The names of codecbench's own plugins, sorted; imports no plugin."""
+        package = Path(__file__).parents[1] / f"{self.kind}s"
+        shelves = {package.resolve(), (package.parents[1] / package.name).resolve()}
+        return [name for name, origin in self.origins().items() if origin.file and origin.file.parent in shelves]
+
+    def get(self, name: str) -> P:
+        """Imports a plugin and returns it: its class, or the metric.
+
+        Raises:
+            UnknownNameError: no plugin has that name.
+            PluginError: its file cannot be imported, or does not register exactly one plugin.
+        """
+        origins = self.origins()
+        if name not in origins:
+            raise UnknownNameError(self.kind, name, origins)
+        origin = origins[name]
+        try:
+            if origin.entry_point:
+                plugin = origin.entry_point.load()
+            else:
+                importlib.import_module(f"{self.package}.{name}")
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin may raise anything, SystemExit included
+            _registered.pop(f"{self.package}.{name}", None)
+            raise PluginError(f"{self.kind} {name!r} cannot be imported from {origin}: {one_line(error)}") from error
+        if origin.entry_point:
+            if not self._is_plugin(plugin):
+                raise PluginError(f"{origin} is no {self._what()}")
+            return self._named(plugin, name)
+        plugins = [plugin for plugin in _registered.get(f"{self.package}.{name}", []) if self._is_plugin(plugin)]
+        if len(plugins) != 1:
+            raise PluginError(f"{origin} registers {len(plugins)} {self.kind}s; expected exactly one")
+        found: P = plugins[0]
+        return found
+
+    def _is_plugin(self, found: Any) -> bool:
+        return isinstance(found, type) and issubclass(found, self.base)
+
+    def _what(self) -> str:
+        return f"{self.base.__name__} class"
+
+    def _named(self, plugin: Any, name: str) -> P:
+        """A plugin from an entry point, under the entry point's name."""
+        _check(plugin, self.base)
+        plugin.name = name
+        found: P = plugin
+        return found
+
+    def _modules(self, plugin: Any) -> list[str]:
+        """The modules that a plugin's own sources are in, that of the plugin first."""
+        top = plugin.__module__.partition(".")[0]
+        bases = [base.__module__ for base in plugin.__mro__]
+        return [*(name for name in bases if name.partition(".")[0] in ("codecbench", top))]
+
+    def source_fingerprint(self, plugin: P) -> str:
+        """SHA-256 (24 hexadecimal digits) of the sources that a plugin is made of.
+
+        These are the files of the class, of its base classes in codecbench and of the modules that ``made_of`` names,
+        and beside a plugin on a shelf the helper files (``_*.py``); of a plugin from an entry point the whole package.
+        Of a metric it is the file of its function, likewise.
+        """
+        modules = self._modules(plugin)
+        home, top = modules[0], modules[0].partition(".")[0]
+        files = {_file_of(module) for module in modules}
+        files |= {_file_of(module) for module in getattr(plugin, "made_of", ())}
+        if home.startswith(f"{self.package}."):
+            files |= {*_file_of(home).parent.glob("_*.py")}
+        elif (folder := _file_of(top)).name == "__init__.py":
+            files |= {*folder.parent.rglob("*.py")}
+        sha = hashlib.sha256()
+        for file in sorted(files, key=lambda file: (file.name, str(file))):
+            sha.update(file.read_bytes())
+        return sha.hexdigest()[:24]
+
+
+class MetricShelf(Shelf["Metric"]):
+    """The metrics; a plugin is a :class:`codecbench.plugins.metric.Metric`, and its name a column of rows and tables."""
+
+    reserved = frozenset({"all", "none", "default"})
+
+    def __init__(self) -> None:
+        super().__init__("metric")
+
+    def _add(self, found: dict[str, Origin], name: str, origin: Origin) -> None:
+        if not name.isidentifier() or keyword.iskeyword(name):
+            raise PluginError(f"{name!r} is no name for a column, as that of a metric must be; rename {origin}")
+        if name in COLUMNS:
+            raise PluginError(f"a metric may not be called {name!r}, which is another column's name; rename {origin}")
+        super()._add(found, name, origin)
+
+    def _is_plugin(self, found: Any) -> bool:
+        return isinstance(found, self.base)
+
+    def _what(self) -> str:
+        return "metric made by register_metric"
+
+    def _named(self, plugin: Any, name: str) -> Metric:
+        named: Metric = replace(plugin, name=name)
+        return named
+
+    def _modules(self, plugin: Any) -> list[str]:
+        return [str(plugin.function.__module__)]
+
+
+def _file_of(module: str) -> Path:
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None:
+        raise PluginError(f"the source of the module {module} cannot be found")
+    return Path(file)
+
+
+CODECS: Shelf[type[Codec]] = Shelf("codec")
+DATASETS: Shelf[type[Dataset]] = Shelf("dataset")
+METRICS = MetricShelf()
+
+MEASURING = (
+    "measure/arrays.py",
+    "plugins/codec.py",
+    "measure/distortion.py",
+    "measure/task.py",
+    "measure/rows.py",
+    "measure/ssim.py",
+)
+"""Files of codecbench, beside the plugin's own, that decide what a row says."""
+
+
+def codec_fingerprint(cls: type[Codec], device_name: str) -> str:
+    """Identifies everything that decides a codec's results, apart from its settings and the images.
+
+    Args:
+        cls: the codec.
+        device_name: the name of the device that codecs with device use compute on.
+
+    Returns:
+        24 hexadecimal digits over the sources of the plugin and of the measuring code, weights, library versions,
+        codecbench's version, the size of a task and the device.
+    """
+    weights = [file_sha256(Path(path)) for path in cls.weight_files()]
+    device = device_name if cls.uses_device else "cpu"
+    measuring = [file_sha256(Path(__file__).parents[1] / name) for name in MEASURING]
+    sources = [CODECS.source_fingerprint(cls), measuring, CHUNK_IMAGES, CHUNK_BYTES]
+    return digest([sources, weights, cls.versions(), __version__, device])
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal, or ``"missing"``."""
+    if not path.is_file():
+        return "missing"
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

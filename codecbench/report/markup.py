@@ -1,0 +1,218 @@
+"""How a report writes numbers and texts: the filters of its templates, and what these say of columns and commands."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup, escape
+
+from codecbench.analysis import summary
+
+CODE = re.compile(r"``([^`]+)``|`([^`]+)`")
+STRONG = re.compile(r"(?:\*\*|\0\0)(.+?)(?:\*\*|\0\0)")
+MARKUP = re.compile(r"[\\`*\[\]|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+"""What would be markup in the middle of a line of Markdown; an underscore inside a word is none."""
+COLUMN = re.compile(r" {4}(?P<names>\w+(?:, \w+)*)? {2,}(?P<text>\S.*)")
+"""A line of the tables in the docstring of ``codecbench.analysis.summary``: names of columns, if any, and what they mean."""
+CALL_FACTS = {
+    "started": "began",
+    "git_commit": "commit",
+    "seed": "seed",
+    "workers": "workers",
+    "threads_per_worker": "threads a worker",
+    "timing_threads": "threads while timing",
+}
+"""What is told about each command, by its key in ``run.json``."""
+MACHINE_FACTS = {"memory_gib": "memory (GiB)", "logical_cores": "cores of the machine", "virtual": "virtual machine"}
+"""Names of what is told about a machine, where they are not its keys."""
+
+
+def absent(value: Any) -> bool:
+    """Whether there is no number: None, NaN or pandas' NA."""
+    return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
+
+
+def _or_dash(write: Callable[[Any], str]) -> Callable[[Any], str]:
+    return lambda value: "–" if absent(value) else write(value)
+
+
+def rate(value: float) -> str:
+    """Bits per pixel."""
+    return f"{value:.3f}" if value < 10 else f"{value:.2f}"
+
+
+def seconds(value: float) -> str:
+    """A time with its unit."""
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if value >= scale:
+            digits = value / scale
+            return f"{digits:.0f} {unit}" if digits >= 100 else f"{digits:.3g} {unit}"
+    return f"{value / 1e-6:.2g} µs"
+
+
+def significant(value: float) -> str:
+    """Three digits that count, with thousands apart: ``12,300``, ``1.20``."""
+    if value >= 99.95:
+        return f"{round(value, 3 - len(f'{value:.0f}')):,.0f}"
+    return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}" if value >= 1 else f"{value:.3g}"
+
+
+def memory(value: float) -> str:
+    """Bytes as MiB or GiB."""
+    return f"{value / 2**30:.2f} GiB" if value >= 2**30 else f"{significant(value / 2**20)} MiB"
+
+
+def file_size(value: float) -> str:
+    """Bytes of a file in kB or MB, powers of ten."""
+    for unit, scale in (("MB", 1e6), ("kB", 1e3)):
+        if value >= scale:
+            return f"{significant(value / scale)} {unit}"
+    return f"{value:,.0f} bytes"
+
+
+def ssim(value: float) -> str:
+    """Four decimals, or as many as it takes for a value below 1 not to read as 1."""
+    for digits in (4, 5, 6):
+        text = f"{value:.{digits}f}"
+        if value >= 1 or float(text) < 1:
+            return text
+    return ">0.999999"
+
+
+def span(low: float, high: float, write: Callable[[float], str], unit: str) -> str:
+    """``28.4 to 31.0 dB``, or one number where both are written alike."""
+    first, last = write(low), write(high)
+    return f"{first} {unit}" if first == last else f"{first} to {last} {unit}"
+
+
+def listed(words: Sequence[str], none: str = "no data") -> str:
+    """``a, b and c``."""
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1] if words else none
+
+
+def marked(text: object) -> Markup:
+    """A text for a page: escaped, with what stands between backticks as code."""
+    return Markup(CODE.sub(lambda found: f"<code>{found[1] or found[2]}</code>", str(escape(str(text)))))
+
+
+def plain(text: object) -> str:
+    """A text for where there is no code: without the backticks around it. Escaping is left to the template."""
+    return CODE.sub(lambda found: found[1] or found[2], str(text))
+
+
+def prose(text: object) -> Markup:
+    """A sentence of ours for a page: escaped, with code between backticks and strong words between two asterisks."""
+    return Markup(STRONG.sub(r"<strong>\g<1></strong>", str(marked(text))))
+
+
+def prose_markdown(text: object) -> str:
+    """The same in Markdown."""
+    return STRONG.sub(r"**\g<1>**", markdown_marked(str(text).replace("**", "\0\0"))).replace("\0\0", "\\*\\*")
+
+
+def markdown(text: object) -> str:
+    """A text as it is, in Markdown: nothing in it is markup, ends a table's cell or begins a line of its own."""
+    return _literal(" ".join(str(text).split()))
+
+
+def markdown_marked(text: object) -> str:
+    """A text in Markdown, with what stands between backticks as code and the rest as it is."""
+    words, parts, end = " ".join(str(text).split()), [], 0
+    for found in CODE.finditer(words):
+        parts += [_literal(words[end : found.start()]), "`" + (found[1] or found[2]).replace("|", "\\|") + "`"]
+        end = found.end()
+    return "".join(parts) + _literal(words[end:])
+
+
+def _literal(text: str) -> str:
+    """Escapes what Markdown takes for markup; names and addresses are no mentions, and tags no tags."""
+    escaped = MARKUP.sub(r"\\\g<0>", text.replace("&", "&amp;"))
+    return escaped.replace("<", "&lt;").replace("@", "&#64;")
+
+
+def breakable(settings: object) -> Markup:
+    """Settings that may break behind their commas, and copy as they are."""
+    return Markup(str(escape(str(settings))).replace(",", ",<wbr>"))
+
+
+def column_meanings() -> dict[str, str]:
+    """What each column of the summary means, from the docstring of ``codecbench.analysis.summary``."""
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in (summary.__doc__ or "").splitlines():
+        if entry := COLUMN.fullmatch(line):
+            names = entry["names"].split(", ") if entry["names"] else names
+            for name in names:
+                found[name] = f"{found[name]} {entry['text']}" if name in found else entry["text"]
+    return found
+
+
+def measured_with(calls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The commands of a run, those with the same machine, versions and device together.
+
+    Args:
+        calls: ``invocations`` of ``run.json``.
+
+    Returns:
+        In the order of their first commands: ``facts`` (pairs of name and value that hold for all of them) and
+        ``commands`` with ``command`` and the ``facts`` that differ.
+    """
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for call in calls:
+        groups.setdefault(repr(_surroundings(call)), []).append(call)
+    found = []
+    for members in groups.values():
+        own = [_call_facts(call) for call in members]
+        shared = [fact for fact in own[0] if len(members) > 1 and all(fact in facts for facts in own)]
+        commands = [
+            {"command": call.get("command", "unknown"), "facts": [fact for fact in facts if fact not in shared]}
+            for call, facts in zip(members, own, strict=True)
+        ]
+        found.append({"commands": commands, "facts": shared + _surroundings(members[0])})
+    return found
+
+
+def _call_facts(call: Mapping[str, Any]) -> list[tuple[str, str]]:
+    facts = [(name, str(call[key])) for key, name in CALL_FACTS.items() if call.get(key) not in (None, "")]
+    conditions = call.get("conditions", {})
+    if conditions.get("load_1min") is not None:
+        facts.append(("load at the start", str(conditions["load_1min"])))
+    facts += [(name, str(value)) for name, value in conditions.get("thread_variables", {}).items()]
+    untimed = "timing_threads" in call and call["timing_threads"] is None
+    return facts + ([("timings", "none taken")] if untimed else [])
+
+
+def _surroundings(call: Mapping[str, Any]) -> list[tuple[str, str]]:
+    words = {True: "yes", False: "no"}
+    machine = {
+        key: words.get(value, str(value)) if isinstance(value, bool) else str(value)
+        for key, value in call.get("machine", {}).items()
+        if value is not None
+    }
+    used, name = str(call.get("device") or ""), machine.pop("device", "")
+    device = f"{name} ({used})" if name and used and name != used else name or used
+    facts = [("host", str(call["host"]))] if call.get("host") else []
+    facts += [(MACHINE_FACTS.get(key, key), value) for key, value in machine.items()]
+    facts += [("device", device)] if device else []
+    return facts + [(key, str(value)) for key, value in call.get("versions", {}).items()]
+
+
+FILTERS: dict[str, Callable[[Any], str]] = {
+    name: _or_dash(write)
+    for name, write in {
+        "whole": lambda value: f"{value:,.0f}",
+        "rate": rate,
+        "ratio": lambda value: f"{value:,.2f}" if value < 100 else f"{value:,.0f}",
+        "mse": lambda value: "0" if value == 0 else f"{value:.3e}",
+        "db": lambda value: f"{value:.2f}",
+        "ssim": ssim,
+        "seconds": seconds,
+        "significant": significant,
+        "memory": memory,
+        "exactly": lambda value: repr(float(value)),
+    }.items()
+} | {"marked": marked, "prose": prose, "plain": plain, "breakable": breakable}

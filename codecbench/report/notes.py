@@ -1,0 +1,215 @@
+"""What a reader of a report should know before trusting a number, in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+NOISY = 0.25
+"""Spread (interquartile range over median) above which a time is called unsteady."""
+BUSY = 0.9
+"""CPU time over wall time of one thread below which the machine was busy with something else."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """A heading and its lines.
+
+    Attributes:
+        title: the heading.
+        lines: what there is to say, as plain text.
+        grave: results are missing because something went wrong.
+    """
+
+    title: str
+    lines: list[str]
+    grave: bool = False
+
+
+def all_notes(
+    manifest: Mapping[str, Any],
+    points: pd.DataFrame,
+    failures: Sequence[Mapping[str, Any]],
+    damaged: Sequence[str],
+    timings: Sequence[Mapping[str, Any]] = (),
+    metrics: Sequence[Mapping[str, Any]] = (),
+) -> list[Note]:
+    """Everything worth a note about a run.
+
+    Args:
+        manifest: the run's ``run.json``.
+        points: marked points, see ``codecbench.analysis.points.mark_points``.
+        failures: the sidecars of failed tasks.
+        damaged: names of the parts that were set aside.
+        timings: the records of the times, of which those that failed are told.
+        metrics: metrics that failed, see ``RunFolder.metric_failures``.
+
+    Returns:
+        Notes with at least one line each, the gravest first.
+    """
+    notes = [
+        Note("Failed", _failed(failures), grave=True),
+        Note("Not timed", _not_timed(timings), grave=True),
+        Note("Metrics that failed", _metrics(metrics), grave=True),
+        Note("Damaged", _damaged(damaged), grave=True),
+        Note("Not measured (yet)", _missing(manifest, points), grave=True),
+        Note("Choice of data and codecs", _recorded(manifest)),
+        Note("Skipped, because the codec does not take the images", _skipped(manifest)),
+        Note("Trained on other data", _foreign(manifest, points)),
+        Note("Their own training images", _own(points)),
+        Note("Speed", _speed(manifest, points)),
+    ]
+    return [note for note in notes if note.lines]
+
+
+def _metrics(failures: Sequence[Mapping[str, Any]]) -> list[str]:
+    places: dict[tuple[str, str], dict[str, None]] = {}
+    for failure in failures:
+        where = f"{failure['codec']} on {failure['dataset']}"
+        places.setdefault((failure["metric"], failure["reason"]), {})[where] = None
+    return [f"{metric}: {reason} ({', '.join(where)})" for (metric, reason), where in places.items()]
+
+
+def _recorded(manifest: Mapping[str, Any]) -> list[str]:
+    return list(dict.fromkeys(str(n) for call in manifest["invocations"] for n in call.get("notes", ())))
+
+
+def _failed(failures: Sequence[Mapping[str, Any]]) -> list[str]:
+    groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for failure in failures:
+        groups.setdefault((failure["codec"], failure["dataset"], failure["failed"]), []).append(failure)
+    lines = []
+    for (codec, dataset, reason), members in groups.items():
+        settings = list(dict.fromkeys(member["settings"] for member in members if member["settings"]))
+        where = f" ({settings[0]})" if len(settings) == 1 else f" ({len(settings)} points)" if settings else ""
+        images = sum(member["images"] for member in members)
+        lines.append(f"{codec}{where} on {dataset}, {count(images, 'image')} without a result: {reason}")
+    return sorted(lines)
+
+
+def _not_timed(timings: Sequence[Mapping[str, Any]]) -> list[str]:
+    groups: dict[tuple[str, str, str], int] = {}
+    for record in timings:
+        if record["failed"]:
+            key = record["codec"], record["dataset"], record["failed"]
+            groups[key] = groups.get(key, 0) + 1
+    return sorted(
+        f"{codec} on {dataset}, {count(number, 'point')}: {why}" for (codec, dataset, why), number in groups.items()
+    )
+
+
+def _damaged(names: Sequence[str]) -> list[str]:
+    parts = sorted({name.partition(".")[0] for name in names})
+    if not parts:
+        return []
+    which = ", ".join(parts[:5]) + (f" and {len(parts) - 5} more" if len(parts) > 5 else "")
+    return [
+        f"{count(len(parts), 'part')} of this run {'was' if len(parts) == 1 else 'were'} found damaged and set aside "
+        f"({which}); running the same command again measures what was in there."
+    ]
+
+
+def _missing(manifest: Mapping[str, Any], points: pd.DataFrame) -> list[str]:
+    skipped: dict[tuple[str, str], int] = {}
+    for skip in manifest["skipped"]:
+        skipped[skip["dataset"], skip["codec"]] = skipped.get((skip["dataset"], skip["codec"]), 0) + skip["images"]
+    lines = []
+    for dataset, codecs in manifest["planned"].items():
+        for codec, settings in codecs.items():
+            members = points[(points["dataset"] == dataset) & (points["codec"] == codec)].set_index("settings")
+            got = (members["images"] + members["failed"]).reindex(settings).fillna(0)
+            whole = manifest["datasets"][dataset]["images"] - skipped.get((dataset, codec), 0)
+            expected = pd.Series([whole - skipped.get((dataset, f"{codec}:{text}"), 0) for text in settings], settings)
+            if absent := int((got == 0).sum()):
+                lines.append(f"{codec} on {dataset}: {count(absent, 'point')} of {len(settings)} without results yet")
+            short = got[(got > 0) & (got < expected)]
+            if len(short):
+                lines.append(
+                    f"{codec} on {dataset}: {count(len(short), 'point')} with fewer images than the others "
+                    f"(the fewest: {int(short.min())}); their means are not over the same images"
+                )
+    return lines
+
+
+def _skipped(manifest: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{skip['codec']} on {skip['dataset']} ({count(skip['images'], 'image')}): {skip['reason']}"
+        for skip in manifest["skipped"]
+    ]
+
+
+def _foreign(manifest: Mapping[str, Any], points: pd.DataFrame) -> list[str]:
+    lines = []
+    for codec, members in points[points["out_of_domain"]].groupby("codec", sort=True):
+        names = " and ".join(dict.fromkeys(members["dataset"]))
+        lines.append(
+            f"{codec} was trained on {members['trained_on'].iloc[0]}. On {names} it is out of its domain: marked † "
+            "in the tables, drawn hollow in the plots, and dashed where there is a curve."
+        )
+    return lines
+
+
+def _own(points: pd.DataFrame) -> list[str]:
+    return [
+        f"{codec} was trained on {' and '.join(dict.fromkeys(members['dataset']))}: its figures there say nothing "
+        "about other images. Marked ‡ in the tables."
+        for codec, members in points[points["on_training_images"]].groupby("codec", sort=True)
+    ]
+
+
+def _speed(manifest: Mapping[str, Any], points: pd.DataFrame) -> list[str]:
+    measured = points[points["images"] > 0]
+    timed = measured[measured["encode_s"].notna()]
+    if measured.empty:
+        return []
+    if timed.empty:
+        return ["No timings were taken, so nothing is said about speed."]
+    lines = []
+    if len(timed) < len(measured):
+        lines.append(f"{len(measured) - len(timed)} of {count(len(measured), 'point')} have no timings.")
+    noisy = int(timed["unsteady"].sum())
+    if noisy:
+        lines.append(
+            f"{noisy} of {count(len(timed), 'timed point')} spread by more than {NOISY:.0%} between rounds "
+            f"(interquartile range over median), or had the processor for less than {BUSY:.0%} of the time: the "
+            "machine was not quiet. Those times are marked ~."
+        )
+    return lines + _machines(manifest, timed)
+
+
+def _machines(manifest: Mapping[str, Any], timed: pd.DataFrame) -> list[str]:
+    """Which codecs were timed on which machine, where there are several."""
+    hosts = sorted(set(timed["timed_on"]), key=lambda host: (not host, host))
+    if len(hosts) > 1:
+        where = []
+        for host in hosts:
+            names = []
+            for codec, members in timed.groupby("codec", sort=True):
+                here = members[members["timed_on"] == host]
+                whole = len(here) == len(members)
+                names += [f"{codec}" if whole else f"{codec} on {on}" for on in dict.fromkeys(here["dataset"])]
+            where.append(f"{', '.join(dict.fromkeys(names))} on {host or 'a machine that was not recorded'}")
+        return [
+            f"Times were taken on {len(hosts)} machines: {'; '.join(where)}. Times of different machines are not "
+            "comparable: they are neither pooled nor drawn in one plot."
+        ]
+    machines = {
+        json.dumps(call.get("machine", {}), sort_keys=True)
+        for call in manifest["invocations"]
+        if call.get("timing_threads") is not None
+    }
+    if hosts == [""] and len(machines) > 1:  # as older versions recorded them
+        return [
+            f"Commands took timings on {len(machines)} machines (see below), and which time is from which is not "
+            "recorded: do not compare them."
+        ]
+    return []
+
+
+def count(number: int, noun: str) -> str:
+    """``1 image``, ``2,000 images``."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -1,0 +1,196 @@
+"""What ``run.json`` holds, and how a command adds itself to it; pure functions of plain JSON values.
+
+schema         version of the run folder
+datasets       by label: how many images were chosen, by which seed, their fingerprint, what kind of data they are
+codecs         by name: fingerprint, sources, library versions, weights, what they were trained on
+planned        by label and codec: the settings of every point that was asked for
+skipped        pairs of codec and dataset that do not fit, with the reason
+metrics        by name, the metrics of the shelf that some codec here was measured with: title, unit, better,
+               description, fingerprint, versions, and by dataset which variant of it these images have; each codec
+               tells the fingerprints of those that it was measured with
+invocations    every command that measured into the folder: versions, machine, threads, seed, commit
+
+A command is refused, not mixed in, where the folder holds another choice of images. Of how many of them pictures are
+kept is no part of that choice: what a folder keeps only grows.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from codecbench.errors import UsageError
+from codecbench.plan.tasks import Selection, digest
+
+SCHEMA = 3
+"""Version of the run folder: 2 since timings are taken in rounds, 3 since metrics of the shelf are columns of rows.
+
+Folders of older versions are read, and gone on with."""
+TIMING_PROTOCOL = 2
+"""Version of how times are taken; those of another version stay, and are taken again when a command asks for times."""
+PICTURED = ("shown", "classes")
+"""What the record of a dataset tells of the images whose reconstructions are kept."""
+
+
+@dataclass(frozen=True)
+class Addition:
+    """What one command measures.
+
+    Attributes:
+        selections: the images chosen, by dataset label.
+        codecs: fingerprint and description of every codec measured, by name.
+        planned: settings of the points to be measured, by dataset label and codec name.
+        skipped: pairs of codec and dataset that do not fit.
+        invocation: command, versions, machine, threads, seed and commit.
+        metrics: the metrics of the shelf, described as ``codecbench.plugins.metric.describe_all`` does.
+    """
+
+    selections: Mapping[str, Selection]
+    codecs: Mapping[str, Mapping[str, Any]]
+    planned: Mapping[str, Mapping[str, Sequence[str]]]
+    skipped: Sequence[Mapping[str, Any]]
+    invocation: Mapping[str, Any]
+    metrics: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+
+
+def empty() -> dict[str, Any]:
+    """The manifest of a run that nothing was measured into yet."""
+    return {
+        "schema": SCHEMA,
+        "datasets": {},
+        "codecs": {},
+        "planned": {},
+        "skipped": [],
+        "metrics": {},
+        "invocations": [],
+    }
+
+
+def completed(found: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A manifest with what older versions lack; None where it lacks what every version has."""
+    return {"metrics": {}} | dict(found) if empty().keys() - {"metrics"} <= found.keys() else None
+
+
+def joined(manifest: Mapping[str, Any], addition: Addition) -> dict[str, Any]:
+    """A manifest with one more command in it.
+
+    Raises:
+        UsageError: it already holds another choice of images of one of the datasets.
+    """
+    result = copy.deepcopy(dict(manifest))
+    for label, selection in addition.selections.items():
+        described = _describe(selection)
+        held = result["datasets"].setdefault(label, described)
+        if _choice(held) != _choice(described):
+            raise UsageError(
+                f"already holds {held['images']} images of {label} (seed {held['seed']}), and not the same as the "
+                f"{len(selection.indices)} asked for (seed {selection.seed})"
+            )
+        result["datasets"][label] = _with_more_pictures(held, described)
+    fingerprints = fingerprints_of(result)
+    for label, points in addition.planned.items():
+        kept = result["planned"].setdefault(label, {})
+        for name, settings in points.items():
+            codec = addition.codecs[name]
+            same = fingerprints.get(name) == codec["fingerprint"]
+            same = same and _metrics_of(result, name) == codec.get("metrics", {})
+            kept[name] = list(dict.fromkeys([*(kept.get(name, ()) if same else ()), *settings]))
+    for name, codec in addition.codecs.items():
+        result["codecs"][name] = with_weights_of(codec, result["codecs"].get(name, {}))
+    result["metrics"] = _with_more_metrics(result, addition.metrics)
+    elsewhere = [
+        skip
+        for skip in result["skipped"]
+        if skip["dataset"] not in addition.selections or skip["codec"].partition(":")[0] not in addition.codecs
+    ]
+    result["skipped"] = [*elsewhere, *addition.skipped]
+    result["invocations"].append(dict(addition.invocation))
+    result["schema"] = SCHEMA
+    return result
+
+
+def with_weights_of(codec: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """A codec's record that also tells which weights the points of another record decode with, where it is the same."""
+    used = other.get("weights_used") if other.get("fingerprint") == codec.get("fingerprint") else None
+    return dict(codec) | ({"weights_used": used | codec.get("weights_used", {})} if used else {})
+
+
+def holds(
+    manifest: Mapping[str, Any],
+    selections: Mapping[str, Selection],
+    fingerprints: Mapping[str, str],
+    metrics: Mapping[str, str] | None = None,
+) -> bool:
+    """Whether these images, and codecs and metrics with these fingerprints by name, are what a manifest knows."""
+    if any(_metrics_of(manifest, name) != (metrics or {}) for name in fingerprints):
+        return False
+    datasets, known = manifest["datasets"], fingerprints_of(manifest)
+    return all(
+        label in datasets
+        and _choice(datasets[label]) == _choice(_describe(selection))
+        and set(selection.shown) <= set(datasets[label].get("shown", ()))
+        for label, selection in selections.items()
+    ) and all(known.get(name) == fingerprint for name, fingerprint in fingerprints.items())
+
+
+def metrics_fingerprint(metrics: Mapping[str, str]) -> str:
+    """Identifies metrics of the shelf by their names and fingerprints; empty for none."""
+    return digest(dict(metrics)) if metrics else ""
+
+
+def metrics_fingerprints_of(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """:func:`metrics_fingerprint` of what each codec of a manifest was measured with, by the codec's name."""
+    return {name: metrics_fingerprint(_metrics_of(manifest, name)) for name in manifest["codecs"]}
+
+
+def outdated_metrics(manifest: Mapping[str, Any], codec: str) -> list[str]:
+    """Metrics of the shelf that were edited since a codec was measured, for others: its values of them do not count."""
+    known = manifest.get("metrics", {})
+    measured = _metrics_of(manifest, codec)
+    return [name for name, made in measured.items() if known.get(name, {}).get("fingerprint") != made]
+
+
+def fingerprints_of(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """The fingerprints of a manifest's codecs, by name."""
+    return {name: codec["fingerprint"] for name, codec in manifest["codecs"].items()}
+
+
+def _describe(selection: Selection) -> dict[str, Any]:
+    record = {key: value for key, value in dataclasses.asdict(selection).items() if key not in ("label", "indices")}
+    classes = {str(index): number for index, number in selection.classes}
+    return record | {"shown": list(selection.shown), "classes": classes, "images": len(selection.indices)}
+
+
+def _metrics_of(manifest: Mapping[str, Any], codec: str) -> dict[str, str]:
+    """Names and fingerprints of the metrics that a codec was measured with."""
+    return dict(manifest["codecs"].get(codec, {}).get("metrics", {}))
+
+
+def _with_more_metrics(
+    manifest: Mapping[str, Any], added: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Mapping[str, Any]]:
+    """The metrics of a manifest with those of one more command; without those that no codec is measured with now."""
+    found = dict(manifest.get("metrics", {}))
+    for name, record in added.items():
+        held = found.get(name, {})
+        same = held.get("fingerprint") == record["fingerprint"]
+        found[name] = {**record, "variants": (held.get("variants", {}) if same else {}) | dict(record["variants"])}
+    used = {name for codec in manifest["codecs"] for name in _metrics_of(manifest, codec)}
+    return {name: found[name] for name in sorted(found) if name in used}
+
+
+def _choice(described: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of a dataset without the images that are shown of it."""
+    return {key: value for key, value in described.items() if key not in PICTURED}
+
+
+def _with_more_pictures(held: Mapping[str, Any], described: Mapping[str, Any]) -> dict[str, Any]:
+    """A dataset's record that shows what either of two does: the longer list first, of which the other is a part."""
+    lists = sorted((list(held.get("shown", ())), described["shown"]), key=len, reverse=True)
+    return dict(held) | {
+        "shown": list(dict.fromkeys(index for shown in lists for index in shown)),
+        "classes": held.get("classes", {}) | described["classes"],
+    }

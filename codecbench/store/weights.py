@@ -1,0 +1,233 @@
+"""What belongs to a learned codec's weight files: logs, cards and sizes; kept by a run, read by a report.
+
+    RUN/training/WEIGHTS-SHA.csv     the training log that lay beside a weight file with this checksum
+    RUN/training/WEIGHTS-SHA.json    its model card
+    RUN/training/WEIGHTS-SHA.md      its model card as text, where there is one
+
+No weight file is read here but for its header, and no library of learned codecs is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codecbench.errors import StoreError
+from codecbench.plan.tasks import CodecSpec
+from codecbench.plugins.codec import Codec
+from codecbench.plugins.registry import CODECS, file_sha256
+from codecbench.store.folder import RunFolder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WEIGHTS = ".safetensors"
+KEPT = (".csv", ".json", ".md")
+"""Endings of what lies beside a weight file and comes into the run folder: log, card, and card as text."""
+MOST_BYTES = 4_000_000
+"""Larger logs and cards are not kept."""
+MOST_HEADER = 1 << 24
+"""Most bytes of a weight file's header that are looked at."""
+TABLES = "tables."
+"""What the names of an entropy coder's tables begin with in a weight file; they are no parameters."""
+LOG_COLUMNS = ("epoch", "train_loss")
+"""Columns that a training log has at least, beside one of ``JUDGED``."""
+JUDGED = {"mse": "MSE", "score": "score"}
+"""What networks are judged by: the endings of a log's columns ``held_out_`` and ``test_``, with the words for people
+where a model card has none; see ``codecbench.learned.training.recipe.Recipe.score``."""
+
+
+# ---- at the time of a run -------------------------------------------------------------------------------------------
+
+
+def to_keep(store: RunFolder, codecs: Iterable[str]) -> dict[str, Path]:
+    """Training logs and model cards that lie beside the weights of some codecs and not in the run folder yet.
+
+    Args:
+        store: the run folder.
+        codecs: names of codecs that were planned.
+
+    Returns:
+        Files beside the weights, by the path in the run folder where each is to lie.
+    """
+    found = {}
+    for name in codecs:
+        for weights in (Path(file) for file in CODECS.get(name).weight_files()):
+            beside = [weights.with_suffix(suffix) for suffix in KEPT] if weights.suffix == WEIGHTS else []
+            for file in (file for file in beside if file.is_file() and file.stat().st_size <= MOST_BYTES):
+                place = f"training/{_kept_name(weights.name, file_sha256(weights), file.suffix)}"
+                if not (store.path / place).is_file():
+                    found[place] = file
+    return found
+
+
+def keep(store: RunFolder, files: Mapping[str, Path]) -> None:
+    """Copies logs and cards into the run folder.
+
+    Raises:
+        StoreError: the folder cannot be written, or a file not be read.
+    """
+    for place, file in files.items():
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            raise StoreError(f"cannot read {file}: {error.strerror or error}") from error
+        store.write_file(place, content)
+
+
+def sizes(files: Iterable[str]) -> dict[str, dict[str, int | None]]:
+    """How large weight files are; their headers are all that is read.
+
+    Args:
+        files: paths of safetensors files; others are passed over.
+
+    Returns:
+        By file name: ``bytes``, and ``parameters``, the numbers in all tensors but an entropy coder's tables; None
+        where the header cannot be read.
+    """
+    found: dict[str, dict[str, int | None]] = {}
+    for path in (Path(file) for file in files):
+        if path.suffix == WEIGHTS and path.is_file():
+            found[path.name] = {"bytes": path.stat().st_size, "parameters": _parameters(path)}
+    return found
+
+
+def used(cls: type[Codec], points: Iterable[CodecSpec]) -> dict[str, str]:
+    """Which weight file each point of a codec decodes with, where its settings choose among several networks.
+
+    Args:
+        cls: the codec's class; one that chooses among networks has ``variant``, see ``codecbench.learned``.
+        points: specs of its points.
+
+    Returns:
+        File names by settings, in the spec syntax; empty where a codec has but one file or does not tell.
+    """
+    files = {Path(file).stem: Path(file).name for file in cls.weight_files() if Path(file).suffix == WEIGHTS}
+    found = {}
+    for spec in points if len(files) > 1 else ():
+        variant = getattr(cls(**spec.settings), "variant", None)
+        if file := files.get(f"{spec.name}-{variant}" if variant else spec.name):
+            found[spec.settings_text] = file
+    return found
+
+
+def _parameters(path: Path) -> int | None:
+    """Numbers in the tensors of a safetensors file: its header is JSON behind its own length (8 bytes)."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > MOST_HEADER:
+                return None
+            header = json.loads(file.read(length))
+        tensors = [
+            entry["shape"] for name, entry in header.items() if name != "__metadata__" and not name.startswith(TABLES)
+        ]
+        return sum(math.prod(int(side) for side in shape) for shape in tensors)
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
+        return None
+
+
+# ---- at the time of a report ----------------------------------------------------------------------------------------
+
+
+def weights_of(store: RunFolder, codec: str) -> dict[str, str]:
+    """Weight files that a codec was measured with, and their SHA-256."""
+    files = store.manifest["codecs"][codec].get("weights", {})
+    return {file: sha256 for file, sha256 in sorted(files.items()) if Path(file).suffix == WEIGHTS}
+
+
+def weight_bytes(codec: Mapping[str, Any], settings: str) -> float:
+    """Bytes of the weights that a point decodes with; of all the codec's weights where it is not told which.
+
+    Args:
+        codec: its record in ``run.json``.
+        settings: of the point.
+
+    Returns:
+        NaN where the run recorded no sizes.
+    """
+    sizes = {file: record.get("bytes") for file, record in codec.get("weight_sizes", {}).items()}
+    used = codec.get("weights_used", {}).get(settings)
+    counted = [size for file, size in sizes.items() if used in (None, file)]
+    return float(sum(counted)) if counted and None not in counted else math.nan
+
+
+def judged_by(columns: Iterable[object]) -> str | None:
+    """What a training log was judged by, a key of ``JUDGED``; None for what is no log.
+
+    Args:
+        columns: of the log.
+    """
+    known = set(columns)
+    return next((judged for judged in JUDGED if f"held_out_{judged}" in known), None)
+
+
+def judged_words(card: Mapping[str, Any], columns: Iterable[object]) -> str:
+    """What weights were judged by, for people, with its unit: the card's word for it, or one of ``JUDGED``.
+
+    Args:
+        card: the weights' model card, or nothing.
+        columns: of the training log, or the card's keys.
+    """
+    return str(card.get("judged_by") or JUDGED[judged_by(columns) or "mse"])
+
+
+def training_logs(store: RunFolder, codecs: Iterable[str]) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """The training logs of the weights that some codecs were measured with.
+
+    Args:
+        store: the run folder.
+        codecs: their names.
+
+    Returns:
+        By weights (``NAME``, or ``NAME-VARIANT`` where a codec has several): one row an epoch, with the columns
+        ``epoch``, ``train_loss``, ``held_out_mse`` or ``held_out_score``, and others where they were logged. And the
+        weights without a log that can be read.
+    """
+    import pandas as pd
+
+    logs: dict[str, pd.DataFrame] = {}
+    lacking = []
+    for codec in codecs:
+        for file, sha256 in weights_of(store, codec).items():
+            try:
+                log = pd.read_csv(store.path / "training" / _kept_name(file, sha256, ".csv"))
+                held_out = f"held_out_{judged_by(log.columns)}"
+                usable = all(pd.api.types.is_numeric_dtype(log[column]) for column in (*LOG_COLUMNS, held_out))
+                usable = usable and bool(log[held_out].notna().any())
+            except (OSError, ValueError, KeyError):
+                usable = False
+            if usable:
+                logs[Path(file).stem] = log
+            else:
+                lacking.append(Path(file).stem)
+    return logs, lacking
+
+
+def cards(store: RunFolder, codec: str) -> dict[str, dict[str, Any]]:
+    """The model cards that a run kept of a codec's weights, by file name of the weights; damaged ones are left out.
+
+    Returns:
+        The cards' JSON; ``text`` is the card as prose, where one lay beside the weights.
+    """
+    found = {}
+    for file, sha256 in weights_of(store, codec).items():
+        card: dict[str, Any] = {}
+        for suffix in (".json", ".md"):
+            try:
+                content = (store.path / "training" / _kept_name(file, sha256, suffix)).read_text(encoding="utf-8")
+                read = json.loads(content) if suffix == ".json" else {"text": content}
+            except (OSError, ValueError, RecursionError):
+                continue
+            if isinstance(read, dict):
+                card |= read
+        if card:
+            found[file] = card
+    return found
+
+
+def _kept_name(weights: str, sha256: str, suffix: str) -> str:
+    return f"{Path(weights).stem}-{sha256[:12]}{suffix}"
