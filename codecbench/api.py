@@ -66,7 +66,8 @@ class Run:
             by: ``"mse"``, ``"mse_float"``, ``"psnr_db"``, ``"ssim"``, or a metric of the shelf that the run measured.
 
         Returns:
-            One row per dataset × point × curve of the other; the columns are described in ``codecbench.analysis.match``.
+            One row per dataset × point × curve of the other; the columns are described in
+            ``codecbench.analysis.match``.
 
         Raises:
             UsageError: an unknown codec, dataset, setting or measure, points against themselves, or no values.
@@ -91,7 +92,8 @@ class Run:
         """How many per cent more or fewer bits every codec needs than one of them at equal quality (BD-rate).
 
         Args:
-            anchor: the codec that the others are compared with; None for ``codecbench.analysis.bd_rate.default_anchor``.
+            anchor: the codec that the others are compared with; None for
+            ``codecbench.analysis.bd_rate.default_anchor``.
             by: the measure of quality held equal: ``"psnr_db"``, ``"ssim"`` or another that the run has.
             rate: ``"whole"`` for whole files, ``"payload"`` for files without their container's bytes.
             method: ``"pchip"``, ``"cubic"`` or ``"akima"``.
@@ -134,7 +136,8 @@ class Run:
             curve: as for :meth:`bd_rates`.
 
         Returns:
-            One row per dataset × codec × curve × level; the columns are described in ``codecbench.analysis.sizes.table``.
+            One row per dataset × codec × curve × level; the columns are described in
+            ``codecbench.analysis.sizes.table``.
 
         Raises:
             UsageError: as for :meth:`bd_rates`.

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from codecbench.errors import DatasetError, one_line
+from codecbench.errors import DatasetError
+from codecbench.text import one_line
 
 TIMEOUT_S = 60.0
 """A server that says nothing for so long is given up; torchvision itself would wait for ever."""

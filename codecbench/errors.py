@@ -98,14 +98,3 @@ class ClusterError(CodecbenchError):
 
 class StoreError(CodecbenchError):
     """A run folder cannot be read or written, or belongs to another version."""
-
-
-def printable(text: str) -> str:
-    """A text that may hold a file name which is not Unicode, as text that every table and file takes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def one_line(error: BaseException) -> str:
-    """An exception as one line of at most 400 characters, ``BitstreamError: …``; its name alone if it says nothing."""
-    text = printable(" ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":"))
-    return text if len(text) <= 400 else text[:399] + "…"

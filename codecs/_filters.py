@@ -16,8 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import Images
+from codecbench.plugins.codec import Images, Shape
 
 TYPES = ("none", "sub", "up", "average", "paeth")
 """The filter types of PNG, in the order of their numbers."""

@@ -11,9 +11,9 @@ import abc
 from dataclasses import dataclass
 from typing import ClassVar
 
-from codecbench.errors import BitstreamError, UnsupportedImageError, one_line
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import MAX_PIXELS, Images, PerImageCodec, format_shape
+from codecbench.errors import BitstreamError, UnsupportedImageError
+from codecbench.plugins.codec import MAX_PIXELS, Images, PerImageCodec, Shape
+from codecbench.text import format_shape, one_line
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from typing import ClassVar
 import numpy as np
 
 from codecbench.errors import BitstreamError
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import MAX_PIXELS, Codec, Images, format_shape
+from codecbench.plugins.codec import MAX_PIXELS, Codec, Images, Shape
 from codecbench.plugins.setcodec import MAX_SET_BYTES, SetCodec
 from codecbench.plugins.settings import Value
 from codecbench.plugins.varint import pack_numbers, unpack_numbers
+from codecbench.text import format_shape
 
 from ._filters import apply_filter, filtered_size, undo_filter
 from ._shape import pack_shape, unpack_shape

@@ -18,8 +18,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from codecbench.errors import BitstreamError, PluginError, one_line
+from codecbench.errors import BitstreamError, PluginError
 from codecbench.plugins.codec import Images
+from codecbench.text import one_line
 
 from ._format import FormatCodec, Layout
 

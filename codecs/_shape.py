@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from codecbench.errors import BitstreamError
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import MAX_PIXELS, format_shape
+from codecbench.plugins.codec import MAX_PIXELS, Shape
 from codecbench.plugins.varint import pack_numbers, unpack_numbers
+from codecbench.text import format_shape
 
 
 def pack_shape(shape: Shape) -> bytes:

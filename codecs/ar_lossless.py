@@ -20,9 +20,9 @@ from codecbench.learned.coding.softmax import Chances
 from codecbench.learned.layers.exact import ACTIVATION_BITS, ROWS, ExactLinear, WholeNetwork, on_grid
 from codecbench.learned.training.recipe import Network, Recipe, called
 from codecbench.learned.weights import shipped_network, weights_path, with_cards
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import Codec, Images, format_shape
+from codecbench.plugins.codec import Codec, Images, Shape
 from codecbench.plugins.registry import register_codec
+from codecbench.text import format_shape
 
 SIDE, VALUES = 28, 256
 ABOVE, ASIDE = 8, 8
@@ -199,8 +199,8 @@ class ArLossless(Codec):
     """Lossless 28×28 gray digits: every pixel coded by a network's distribution, given the pixels before it.
 
     The network is told the values of 144 neighbours above and to the left, and computes in whole numbers, so that each
-    machine gets the same distributions (see :mod:`codecbench.learned.layers.exact`). Where those neighbours are all 0, the
-    distribution comes from a table by row and column. A stream is one lane of
+    machine gets the same distributions (see :mod:`codecbench.learned.layers.exact`). Where those neighbours are all 0,
+    the distribution comes from a table by row and column. A stream is one lane of
     :mod:`codecbench.learned.coding.lanes`, without any header. (A. van den Oord, N. Kalchbrenner, K. Kavukcuoglu, Pixel
     Recurrent Neural Networks, ICML 2016, code images pixel by pixel with a network.)
     """

@@ -10,8 +10,7 @@ import numpy as np
 from PIL import AvifImagePlugin, ImageFile
 
 from codecbench.errors import BitstreamError, PluginError, UnsupportedImageError
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import Images
+from codecbench.plugins.codec import Images, Shape
 from codecbench.plugins.registry import register_codec
 from codecbench.plugins.settings import Value, setting
 

@@ -26,8 +26,8 @@ from codecbench.learned.training.losses import (
 )
 from codecbench.learned.training.recipe import Network, Recipe, called
 from codecbench.learned.weights import shipped_network, shipped_tables, weights_path, with_cards
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import format_shape
+from codecbench.plugins.codec import Shape
+from codecbench.text import format_shape
 
 from .rd_ae import ColourNetwork, RdAe
 

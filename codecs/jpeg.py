@@ -10,8 +10,7 @@ from typing import Any, ClassVar
 from PIL import Image, ImageFile, JpegImagePlugin
 
 from codecbench.errors import BitstreamError
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import Images
+from codecbench.plugins.codec import Images, Shape
 from codecbench.plugins.registry import register_codec
 from codecbench.plugins.settings import Value, setting
 

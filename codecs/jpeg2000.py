@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from PIL import ImageFile, Jpeg2KImagePlugin
 
 from codecbench.errors import BitstreamError
-from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import Shape
 from codecbench.plugins.registry import register_codec
 from codecbench.plugins.settings import Value, setting
 

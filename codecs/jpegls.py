@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from codecbench.errors import BitstreamError
-from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import Shape
 from codecbench.plugins.registry import register_codec
 from codecbench.plugins.settings import Value, setting
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from codecbench.errors import BitstreamError, UnsupportedImageError
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import format_shape
+from codecbench.plugins.codec import Shape
 from codecbench.plugins.registry import register_codec
 from codecbench.plugins.settings import Value, setting
+from codecbench.text import format_shape
 
 from ._format import Layout
 from ._imagecodecs import ImagecodecsCodec, Samples, library

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from codecbench.errors import BitstreamError
-from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import Shape
 from codecbench.plugins.registry import register_codec
 from codecbench.plugins.settings import Value, setting
 

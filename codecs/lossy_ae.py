@@ -10,7 +10,7 @@ from torch import nn
 from codecbench import register_codec, setting
 from codecbench.learned.autoencoder import Autoencoder, LatentCodec
 from codecbench.learned.training.recipe import Recipe
-from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import Shape
 
 from ._mnist_source import SOURCE
 

@@ -17,7 +17,7 @@ from codecbench.learned.layers.levels import LEVELS, Levels
 from codecbench.learned.ratedistortion import ANY, SCALE, RateDistortionCodec, RateDistortionNetwork
 from codecbench.learned.training.augment import Chain, RandomAffine, RandomColour, RandomCropFlip
 from codecbench.learned.training.recipe import Network, Recipe
-from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import Shape
 
 COLOUR = Layout(slices=(16, 16, 32, 64), hyper=32, hidden=128, spread=(2.8, 0.3))
 DIGITS = Layout(slices=(8, 8, 8, 8, 8, 8, 8, 8), checkerboard=False, hidden=64, kernel=1, spread=(8.0, 0.8))

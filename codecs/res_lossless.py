@@ -27,9 +27,9 @@ from codecbench.learned.layers.exact import ACTIVATION_BITS, ExactResidual, Whol
 from codecbench.learned.training.augment import Chain, RandomColour, RandomCropFlip, RandomFlat, RandomZoom
 from codecbench.learned.training.recipe import Network, Recipe, called
 from codecbench.learned.weights import shipped_network, weights_path, with_cards
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import MAX_PIXELS, Images, format_shape
+from codecbench.plugins.codec import MAX_PIXELS, Images, Shape
 from codecbench.plugins.varint import pack_numbers, unpack_numbers
+from codecbench.text import format_shape
 
 WINDOW = (
     *((-5, column) for column in range(-3, 4)),

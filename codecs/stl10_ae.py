@@ -11,7 +11,7 @@ from codecbench import register_codec, setting
 from codecbench.learned.autoencoder import Autoencoder, LatentCodec
 from codecbench.learned.training.augment import RandomCropFlip
 from codecbench.learned.training.recipe import Recipe
-from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import Shape
 
 
 class Stl10Autoencoder(Autoencoder):

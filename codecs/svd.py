@@ -11,10 +11,10 @@ import numpy.typing as npt
 import torch
 
 from codecbench.errors import BitstreamError, UnsupportedImageError
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import FloatCodec, FloatImages, Images, format_shape
+from codecbench.plugins.codec import FloatCodec, FloatImages, Images, Shape
 from codecbench.plugins.registry import register_codec
 from codecbench.plugins.settings import Value, setting
+from codecbench.text import format_shape
 
 from ._shape import pack_shape, unpack_shape
 

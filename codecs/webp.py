@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 from PIL import ImageFile, WebPImagePlugin
 
 from codecbench.errors import BitstreamError
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import Images
+from codecbench.plugins.codec import Images, Shape
 from codecbench.plugins.registry import register_codec
 from codecbench.plugins.settings import Value, setting
 

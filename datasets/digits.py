@@ -25,8 +25,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from codecbench.errors import DatasetError
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import Images
+from codecbench.plugins.codec import Images, Shape
 from codecbench.plugins.dataset import Dataset, DatasetStatus, ImageSet
 from codecbench.plugins.registry import register_dataset
 from codecbench.plugins.settings import setting

@@ -28,8 +28,7 @@ import numpy as np
 
 from codecbench.errors import DatasetError
 from codecbench.files.images import OTHER_IMAGE_SUFFIXES, SUFFIXES, Rules, image_shape, read_image
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import Images
+from codecbench.plugins.codec import Images, Shape
 from codecbench.plugins.dataset import Dataset, DatasetStatus, ImageSet
 from codecbench.plugins.registry import register_dataset
 from codecbench.plugins.settings import setting

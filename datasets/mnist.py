@@ -18,11 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from codecbench import data_fetch
-from codecbench.errors import DatasetError, one_line
+from codecbench.errors import DatasetError
 from codecbench.plugins.codec import Images
 from codecbench.plugins.dataset import ArrayImages, Dataset, DatasetStatus, ImageSet
 from codecbench.plugins.registry import register_dataset
 from codecbench.plugins.settings import setting
+from codecbench.text import one_line
 
 SIDE = 28
 MOST_IMAGES = 1_000_000  # a damaged header must not ask for all memory

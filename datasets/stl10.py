@@ -19,8 +19,7 @@ import numpy.typing as npt
 
 from codecbench import data_fetch
 from codecbench.errors import DatasetError
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import Images
+from codecbench.plugins.codec import Images, Shape
 from codecbench.plugins.dataset import ArrayImages, Dataset, DatasetStatus, ImageSet
 from codecbench.plugins.registry import register_dataset
 from codecbench.plugins.settings import setting

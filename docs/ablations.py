@@ -33,6 +33,7 @@ from torch import nn
 
 from codecbench.codecs import ar_lossless, rd_ae, res_lossless
 from codecbench.data import data_root
+from codecbench.fingerprint import file_sha256
 from codecbench.learned.layers.levels import LEVELS
 from codecbench.learned.training import loop
 from codecbench.learned.training.augment import center_crop
@@ -42,7 +43,6 @@ from codecbench.learned.training.recipe import Recipe
 from codecbench.learned.training.samples import load_samples
 from codecbench.learned.weights import load_weights
 from codecbench.plan.planner import open_dataset
-from codecbench.plugins.registry import file_sha256
 
 ROOT = Path(__file__).resolve().parents[1]
 WHOLE = "the whole"

@@ -17,8 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 import codecbench as cb
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import Images
+from codecbench.plugins.codec import Images, Shape
 
 SMALLEST = 64
 """Pixels of the shorter side: the judgements that LPIPS was fitted to are of patches of 64×64."""

@@ -13,8 +13,7 @@ import numpy.typing as npt
 
 import codecbench as cb
 from codecbench.measure.ssim import SSIM_WINDOW, channel_means
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import Images
+from codecbench.plugins.codec import Images, Shape
 
 EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Weights of the five scales of the paper, finest first; they sum to 1."""

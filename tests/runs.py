@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from codecbench.measure.task import Measurement
-from codecbench.plan.tasks import CodecSpec, Selection, Shape, Task, Timing
-from codecbench.plugins.codec import Images
+from codecbench.measure.timing import Timing
+from codecbench.plan.tasks import Selection, Task
+from codecbench.plugins.codec import CodecSpec, Images, Shape
 from codecbench.plugins.settings import Value
 from codecbench.store.folder import RunFolder
 from codecbench.store.manifest import Addition, metrics_fingerprint

@@ -23,7 +23,8 @@ from codecbench.analysis.compare.manifests import differences
 from codecbench.analysis.summary import summarise
 from codecbench.cli.main import main
 from codecbench.errors import StoreError, UsageError
-from codecbench.plan.tasks import CodecSpec, Timing
+from codecbench.measure.timing import Timing
+from codecbench.plugins.codec import CodecSpec
 from codecbench.store.folder import RunFolder
 
 BYTES = (100, 120, 80, 200, 150, 90, 110, 130)

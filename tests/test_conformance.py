@@ -7,11 +7,12 @@ from functools import cache
 
 import pytest
 
-from codecbench.plugins.codec import Codec, format_shape
+from codecbench.plugins.codec import Codec
 from codecbench.plugins.registry import CODECS
 from codecbench.plugins.settings import Value
 from codecbench.testing import CHECKS, SHAPES, Finding, check_damage, run_check, sample_images, taken_shapes
 from codecbench.testing.suite import Subject
+from codecbench.text import format_shape
 
 NAMES = CODECS.names()
 SAMPLE = 112  # damaged streams a point in the plain tests, as the seed decides

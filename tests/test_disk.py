@@ -14,7 +14,7 @@ from measuring import measure, measured, sorted_rows
 
 import codecbench as cb
 from codecbench.errors import StoreError, UsageError
-from codecbench.plan.tasks import ROUNDS
+from codecbench.measure.timing import ROUNDS
 from codecbench.store.folder import RunFolder
 from codecbench.store.manifest import SCHEMA
 

@@ -186,7 +186,7 @@ def test_the_override_of_the_sweep(tmp_path):
     (override,) = [block for block in blocks(CODEC_DOC, "python") if block.startswith("    @classmethod")]
     file = write_example(tmp_path, CODEC_DOC, "quantised_zlib.py")
     file.write_text(file.read_text(encoding="utf-8").rstrip("\n") + "\n\n" + override, encoding="utf-8")
-    code = "from codecbench.plugins.registry import CODECS; print(len(CODECS.get('quantised_zlib').default_points((8, 8, 1))))"
+    code = "from codecbench.plugins.registry import CODECS; print(len(CODECS.get('quantised_zlib').default_points((8, 8, 1))))"  # noqa: E501
     assert call("-c", code, cwd=tmp_path, CODECBENCH_CODEC_PATH=tmp_path) == "7\n"
 
 

@@ -16,7 +16,6 @@ import codecbench as cb
 from codecbench.analysis.pca import principal_plane
 from codecbench.analysis.points import mark_points
 from codecbench.analysis.summary import summarise
-from codecbench.errors import one_line
 from codecbench.execution import rates, workers
 from codecbench.execution.sandbox import HostError
 from codecbench.plan.planner import open_dataset
@@ -24,6 +23,7 @@ from codecbench.report import exhibition
 from codecbench.store import latents as exhibits
 from codecbench.store import weights as weightfiles
 from codecbench.store.folder import RunFolder
+from codecbench.text import one_line
 
 LATENTS = """
     def latents(self, images):

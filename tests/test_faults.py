@@ -13,7 +13,7 @@ import pytest
 from measuring import measure
 from plugins import put_on_shelf, write_codec
 
-from codecbench.plan.tasks import ROUNDS
+from codecbench.measure.timing import ROUNDS
 from codecbench.store.folder import RunFolder
 
 GOOD = "none,jpeg:quality=5"

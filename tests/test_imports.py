@@ -34,7 +34,7 @@ def test_import_codecbench_loads_nothing_heavy():
 
 
 def test_the_contracts_load_numpy_and_nothing_heavier():
-    code = "from codecbench import Codec, Dataset, register_codec; import codecbench.measure.distortion, codecbench.plan.specs"
+    code = "from codecbench import Codec, Dataset, register_codec; import codecbench.measure.distortion, codecbench.plan.specs"  # noqa: E501
     assert loaded_after(code, HEAVY) == "[]"
 
 

@@ -13,7 +13,8 @@ from PIL import Image
 
 import codecbench as cb
 from codecbench.errors import UsageError
-from codecbench.plan.tasks import CodecSpec, Selection, Task
+from codecbench.plan.tasks import Selection, Task
+from codecbench.plugins.codec import CodecSpec
 from codecbench.store import manifest
 from codecbench.store import pictures as keeping
 from codecbench.store.folder import RunFolder

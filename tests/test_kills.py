@@ -18,7 +18,7 @@ from test_faults import is_running, wait_until
 
 import codecbench as cb
 from codecbench.errors import UsageError
-from codecbench.plan.tasks import ROUNDS
+from codecbench.measure.timing import ROUNDS
 
 if sys.platform == "win32":
     pytest.skip("signals and process groups of POSIX", allow_module_level=True)

@@ -12,8 +12,9 @@ import pytest
 import codecbench.codecs
 import codecbench.datasets
 from codecbench.errors import PluginError, UnknownNameError, UsageError
+from codecbench.plan.tasks import codec_fingerprint
 from codecbench.plugins import registry
-from codecbench.plugins.registry import CODECS, DATASETS, codec_fingerprint
+from codecbench.plugins.registry import CODECS, DATASETS
 
 CODEC = """
     import codecbench as cb

@@ -12,7 +12,7 @@ from plugins import forget, write_codec
 import codecbench as cb
 from codecbench.errors import PluginError, StoreError, UsageError
 from codecbench.execution.runner import default_folder
-from codecbench.plan.tasks import ROUNDS
+from codecbench.measure.timing import ROUNDS
 from codecbench.plugins.registry import CODECS, DATASETS
 from codecbench.store.folder import RunFolder
 from codecbench.store.manifest import Addition

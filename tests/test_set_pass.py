@@ -12,7 +12,8 @@ import codecbench as cb
 from codecbench.errors import ContractError
 from codecbench.execution import runner, sets
 from codecbench.plan.planner import choose_codecs, choose_datasets, make_plan
-from codecbench.plan.tasks import CodecSpec, Task
+from codecbench.plan.tasks import Task
+from codecbench.plugins.codec import CodecSpec
 from codecbench.store.folder import RunFolder
 
 FAULTY = """

@@ -8,8 +8,9 @@ import pytest
 from codecbench.errors import ContractError
 from codecbench.execution.sandbox import Host
 from codecbench.measure import timing
-from codecbench.plan.tasks import CodecSpec
-from codecbench.plugins.registry import CODECS, codec_fingerprint
+from codecbench.plan.tasks import codec_fingerprint
+from codecbench.plugins.codec import CodecSpec
+from codecbench.plugins.registry import CODECS
 
 NONE = CodecSpec.of("none", {})
 

@@ -11,7 +11,9 @@ from codecbench.execution.sandbox import HostError
 from codecbench.execution.timings import Point, groups, time_group
 from codecbench.execution.workers import Place
 from codecbench.measure import timing
-from codecbench.plan.tasks import ROUNDS, CodecSpec, Task, Timing
+from codecbench.measure.timing import ROUNDS, Timing
+from codecbench.plan.tasks import Task
+from codecbench.plugins.codec import CodecSpec
 
 PLACE = Place(Path(), None, "cpu", threads=3)
 IMAGES = np.zeros((12, 8, 8, 1), np.uint8)

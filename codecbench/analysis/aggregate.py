@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from codecbench.measure.distortion import psnr_db
-from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import Shape
 from codecbench.store.folder import RunFolder
 
 if TYPE_CHECKING:

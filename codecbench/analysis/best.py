@@ -1,8 +1,8 @@
 """What codecs offer at a quality: the fewest bytes an image with which each reaches at least that mean PSNR.
 
-An offer is read between two measured points as ``codecbench.analysis.rd_curves`` reads them, or is a measured point that is
-better or restores every pixel. Codecs on data of another kind than they were trained on (†) and on their own training
-images (‡) make no offers, and ``none``, which compresses nothing, neither.
+An offer is read between two measured points as ``codecbench.analysis.rd_curves`` reads them, or is a measured point
+that is better or restores every pixel. Codecs on data of another kind than they were trained on (†) and on their own
+training images (‡) make no offers, and ``none``, which compresses nothing, neither.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codecbench.errors import UsageError
-from codecbench.plugins.codec import format_shape
+from codecbench.text import format_shape
 
 Latents = npt.NDArray[np.floating[Any]]
 Floats = npt.NDArray[np.float64]

@@ -1,7 +1,7 @@
 """From the summary to curves: which points belong to one line, and which points of different codecs are comparable.
 
-Everything here takes and returns tidy tables: the summary of ``codecbench.analysis.summary`` with a few columns added by
-:func:`mark_points`.
+Everything here takes and returns tidy tables: the summary of ``codecbench.analysis.summary`` with a few columns added
+by :func:`mark_points`.
 """
 
 from __future__ import annotations

@@ -9,8 +9,9 @@ import pandas as pd
 
 from codecbench.analysis import summary, times
 from codecbench.analysis.aggregate import POINT
-from codecbench.errors import StoreError, one_line
+from codecbench.errors import StoreError
 from codecbench.store.io import read_json
+from codecbench.text import one_line
 
 
 def read_summary(file: Path) -> pd.DataFrame:
@@ -23,7 +24,8 @@ def read_summary(file: Path) -> pd.DataFrame:
         file: a ``summary.csv``.
 
     Returns:
-        The columns of ``codecbench.analysis.summary``, in their order and with their types, metrics of the shelf among them.
+        The columns of ``codecbench.analysis.summary``, in their order and with their types, metrics of the shelf among
+        them.
 
     Raises:
         StoreError: it cannot be read, or lacks what every table has.

@@ -1,7 +1,7 @@
 """Measured lines of rate over quality: what BD-rates, savings, Pareto fronts and contrasts of images are read from.
 
-A line is the points of one codec on one dataset that lie on one curve (see ``codecbench.analysis.points``). Points that restore
-every pixel have no place on it: their quality has no end.
+A line is the points of one codec on one dataset that lie on one curve (see ``codecbench.analysis.points``). Points that
+restore every pixel have no place on it: their quality has no end.
 
 Quality is compared on a scale that rises with quality. PSNR is taken as it is. SSIM and its kin are taken in decibels,
 -10·log10(1 - SSIM): near 1, where good codecs lie, SSIM itself hardly moves while the rate doubles, and a mean over

@@ -1,8 +1,8 @@
 """File sizes at fixed levels of quality, and what they save against another codec.
 
 A BD-rate is one number for a whole range and hides where curves cross; this table has the levels one by one. Sizes are
-read between measured neighbours along straight lines of log rate over quality, as ``codecbench.analysis.points.rate_at`` reads
-them; nothing is extrapolated.
+read between measured neighbours along straight lines of log rate over quality, as
+``codecbench.analysis.points.rate_at`` reads them; nothing is extrapolated.
 """
 
 from __future__ import annotations

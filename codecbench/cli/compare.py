@@ -102,7 +102,7 @@ def block(title: str, lines: list[str]) -> None:
 def verdict(found: Comparison, limits: dict[str, float], err: bool) -> None:
     """Says what the thresholds found."""
     from codecbench.analysis.compare.thresholds import written
-    from codecbench.report.notes import count
+    from codecbench.text import count
 
     asked = ", ".join(f"{key}={written(key, limit)}" for key, limit in limits.items())
     lines = [*(f"passed over: {line}" for line in found.passed_over), *(f"worse: {line}" for line in found.failures)]
@@ -114,7 +114,7 @@ def verdict(found: Comparison, limits: dict[str, float], err: bool) -> None:
 def show_rates(found: Comparison) -> None:
     """Prints rates and distortions of the points that differ, and counts those that do not."""
     from codecbench.analysis.compare import points as contrasts
-    from codecbench.report.notes import count
+    from codecbench.text import count
 
     groups: dict[Point, dict[str, Row]] = {}
     for row in found.rates.to_dict("records"):
@@ -203,7 +203,7 @@ def show_times(found: Comparison) -> None:
 
 
 def _how_many(changed: int, all_points: int) -> str:
-    from codecbench.report.notes import count
+    from codecbench.text import count
 
     if not changed:
         return "identical" if all_points == 1 else f"identical at all {all_points:,} points"

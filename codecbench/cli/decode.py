@@ -23,7 +23,7 @@ def decode(file: str, out: str, device: str) -> None:
     may be - for standard input.
     """
     from codecbench.files import container, writing
-    from codecbench.plugins.codec import format_shape
+    from codecbench.text import format_shape
 
     writing.check_suffix(out)
     target = None if out == writing.STANDARD else writing.check_target(out, file)

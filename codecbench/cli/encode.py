@@ -104,7 +104,7 @@ def _told(out: str, pixels: Images, packed: Packed) -> str:
     import numpy as np
 
     from codecbench.measure.distortion import mse, psnr_db
-    from codecbench.plugins.codec import format_shape
+    from codecbench.text import format_shape
 
     bits = 8 * packed.stream_bytes / (pixels.shape[0] * pixels.shape[1])
     error = float(mse(pixels[np.newaxis], packed.image[np.newaxis])[0])

@@ -1,8 +1,8 @@
 """A run on a cluster: Dask's scheduler and workers, through Dask's own executor (``codecbench run --scheduler``).
 
 Jobs are those of a local run. Every worker is looked at before it gets one: its versions, its codecs and the first
-images of each dataset must be the caller's (``codecbench.execution.cluster_worker``). A worker that joins later is looked at when
-it joins. One that dies costs the jobs that it had, which Dask gives to others.
+images of each dataset must be the caller's (``codecbench.execution.cluster_worker``). A worker that joins later is
+looked at when it joins. One that dies costs the jobs that it had, which Dask gives to others.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from codecbench.errors import ClusterError, CodecbenchError, one_line
+from codecbench.errors import ClusterError, CodecbenchError
 from codecbench.execution import cluster_worker, rates, reaching
 from codecbench.execution.engines import SharedEngine
 from codecbench.execution.rates import Event, Watch
@@ -30,6 +30,7 @@ from codecbench.execution.reaching import LOCAL, TIMING
 from codecbench.execution.workers import Place
 from codecbench.plan.planner import Plan
 from codecbench.store.folder import RunFolder
+from codecbench.text import one_line
 
 WORKERS_S = 60.0
 """How long a run waits for a worker where there is none, in seconds."""

@@ -22,14 +22,16 @@ from typing import Any
 
 from codecbench import __version__, environment
 from codecbench.data import VARIABLE
-from codecbench.errors import one_line
 from codecbench.execution import timings, workers
 from codecbench.execution.sandbox import Host, HostError
 from codecbench.execution.workers import Done, Place
-from codecbench.plan.tasks import Timing, digest
+from codecbench.fingerprint import digest, file_sha256
+from codecbench.measure.timing import Timing
+from codecbench.plan.tasks import MEASURING, codec_fingerprint
 from codecbench.plugins.dataset import Dataset
-from codecbench.plugins.registry import CODECS, MEASURING, METRICS, codec_fingerprint, file_sha256
+from codecbench.plugins.registry import CODECS, METRICS
 from codecbench.store.folder import RunFolder
+from codecbench.text import one_line
 
 LIBRARIES = ("numpy", "scipy", "pyarrow")
 """Libraries beside the codecs' own that rows are made with."""

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from codecbench.execution import metrics
+from codecbench.fingerprint import digest, file_sha256
 from codecbench.plan.planner import Plan, fingerprint_selection, select
-from codecbench.plan.tasks import digest
 from codecbench.plugins.dataset import Dataset
-from codecbench.plugins.registry import CODECS, DATASETS, METRICS, file_sha256
+from codecbench.plugins.registry import CODECS, DATASETS, METRICS
 from codecbench.store import latents, sets
 from codecbench.store import pictures as keeping
 from codecbench.store.folder import RunFolder

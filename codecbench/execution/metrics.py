@@ -1,8 +1,9 @@
 """Metrics of the shelf in worker processes: what they give, and what is recorded where one fails.
 
-Codecbench's own are computed in the worker, as those of ``codecbench.measure.distortion`` are. Other people's, and those that
-need more than codecbench does, run in a process of their own, so that a crash, a hang or a call of exit costs their own
-values only: whatever happens, the task keeps all else that was measured, and its record says why a metric has no value.
+Codecbench's own are computed in the worker, as those of ``codecbench.measure.distortion`` are. Other people's, and
+those that need more than codecbench does, run in a process of their own, so that a crash, a hang or a call of exit
+costs their own values only: whatever happens, the task keeps all else that was measured, and its record says why a
+metric has no value.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import functools
 
 import numpy as np
 
-from codecbench.errors import PluginError, one_line
+from codecbench.errors import PluginError
 from codecbench.execution.sandbox import Host, HostError
 from codecbench.plugins.codec import Images
 from codecbench.plugins.metric import Values, fingerprint
 from codecbench.plugins.registry import METRICS
+from codecbench.text import one_line
 
 Found = tuple[dict[str, Values], dict[str, str]]
 """Values (N,) of every metric by name, and the reasons of those that failed, which are NaN."""

@@ -1,4 +1,4 @@
-"""The last step of a run: pictures that are missing, and each codec's worst images; see ``codecbench.store.pictures``."""
+"""The last step of a run: pictures that are missing, and each codec's worst images; see ``store.pictures``."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from codecbench.errors import ContractError, one_line
+from codecbench.errors import ContractError
 from codecbench.execution import workers
 from codecbench.execution.engines import Engine, Entry
 from codecbench.execution.rates import WORKER_DIED, Event, Watch, terminable, twice
 from codecbench.execution.sandbox import HostError
 from codecbench.execution.workers import Place
+from codecbench.fingerprint import digest
 from codecbench.measure import task as measure
 from codecbench.plan.planner import Plan, chunks
-from codecbench.plan.tasks import Task, digest
-from codecbench.plugins.codec import Images, format_shape, to_uint8
+from codecbench.plan.tasks import Task
+from codecbench.plugins.codec import Images, to_uint8
 from codecbench.plugins.dataset import Dataset
 from codecbench.store import pictures as keeping
 from codecbench.store.folder import RunFolder
 from codecbench.store.io import dump_json, read_json
 from codecbench.store.parts import WINDOW, original_name
 from codecbench.store.pictures import FOLDER, FORMAT, WORST_IMAGES, Case, Kept, Request, Wanted
+from codecbench.text import format_shape, one_line
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,8 +15,10 @@ from codecbench.execution import timings
 from codecbench.execution.cluster_worker import time_points
 from codecbench.execution.engines import Engine, Entry, LocalEngine, drain
 from codecbench.execution.workers import Done, Job, Place, exhibit, work
+from codecbench.measure.timing import ROUNDS, Timing
 from codecbench.plan.planner import Plan
-from codecbench.plan.tasks import ROUNDS, CodecSpec, Task, Timing
+from codecbench.plan.tasks import Task
+from codecbench.plugins.codec import CodecSpec
 from codecbench.plugins.registry import CODECS
 from codecbench.store import latents
 from codecbench.store.folder import RunFolder

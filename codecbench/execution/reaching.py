@@ -14,8 +14,9 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
-from codecbench.errors import ClusterError, CodecbenchError, StoreError, UsageError, one_line
+from codecbench.errors import ClusterError, CodecbenchError, StoreError, UsageError
 from codecbench.execution.engines import hidden_main, without_interrupts
+from codecbench.text import one_line
 
 LOCAL = "local"
 ADDRESS = r"(tcp|tls|ws|wss)://[^/\s]+:(?P<port>\d{1,5})/?"

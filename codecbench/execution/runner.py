@@ -32,10 +32,11 @@ from codecbench.execution import (
 from codecbench.execution.engines import LocalEngine
 from codecbench.execution.rates import Event, Watch
 from codecbench.execution.workers import Place
+from codecbench.fingerprint import file_sha256
 from codecbench.plan.planner import KEPT_IMAGES, CodecChoice, Plan, Source, choose_codecs, choose_datasets, make_plan
 from codecbench.plugins import metric
 from codecbench.plugins.dataset import Dataset
-from codecbench.plugins.registry import CODECS, METRICS, file_sha256
+from codecbench.plugins.registry import CODECS, METRICS
 from codecbench.store import latents, manifest, weights
 from codecbench.store.folder import RunFolder
 from codecbench.store.folders import check_usable, hold

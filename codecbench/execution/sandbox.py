@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from codecbench.environment import THREAD_COUNTS
-from codecbench.errors import one_line, printable
 from codecbench.execution.messages import PlainUnpickler, receive, send
+from codecbench.text import one_line, printable
 
 if TYPE_CHECKING:
     import psutil

@@ -14,8 +14,8 @@ import traceback
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from codecbench.errors import one_line, printable
 from codecbench.execution.messages import receive, send
+from codecbench.text import one_line, printable
 
 
 def serve(lifeline: int) -> None:

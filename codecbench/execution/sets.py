@@ -15,21 +15,23 @@ from typing import Any, cast
 import numpy as np
 
 from codecbench import environment
-from codecbench.errors import ContractError, DatasetError, UnsupportedImageError, one_line
+from codecbench.errors import ContractError, DatasetError, UnsupportedImageError
 from codecbench.execution import workers
 from codecbench.execution.engines import Engine, Entry
 from codecbench.execution.rates import WORKER_DIED, Event, Progress, Watch, terminable, twice
 from codecbench.execution.sandbox import HostError
 from codecbench.execution.workers import Place
+from codecbench.fingerprint import digest, fingerprint_pixels
 from codecbench.plan.planner import CodecChoice, Plan, Source, chunks
-from codecbench.plan.tasks import CodecSpec, Shape, Task, digest
-from codecbench.plugins.codec import Images, format_shape
-from codecbench.plugins.dataset import Dataset, fingerprint_pixels
+from codecbench.plan.tasks import Task
+from codecbench.plugins.codec import CodecSpec, Images, Shape
+from codecbench.plugins.dataset import Dataset
 from codecbench.plugins.registry import CODECS
 from codecbench.plugins.setcodec import MAX_SET_BYTES, SetCodec
 from codecbench.store.folder import RunFolder
 from codecbench.store.io import dump_json
 from codecbench.store.sets import FOLDER, FORMAT, read_record
+from codecbench.text import format_shape, one_line
 
 
 @dataclass(frozen=True)

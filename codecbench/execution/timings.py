@@ -20,8 +20,9 @@ from pathlib import Path
 from codecbench.execution.sandbox import Host, HostError
 from codecbench.execution.workers import Place
 from codecbench.measure import timing
-from codecbench.plan.tasks import ROUNDS, Shape, Task, Timing
-from codecbench.plugins.codec import Images
+from codecbench.measure.timing import ROUNDS, Timing
+from codecbench.plan.tasks import Task
+from codecbench.plugins.codec import Images, Shape
 
 GROUP = 8
 """Codecs that have processes at the same time."""

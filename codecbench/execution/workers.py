@@ -20,17 +20,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codecbench.environment import device_name
-from codecbench.errors import DatasetError, PluginError, one_line
+from codecbench.errors import DatasetError, PluginError
 from codecbench.execution.metrics import Meter
 from codecbench.execution.sandbox import Host, HostError, kill_all
 from codecbench.execution.sandbox_child import describe
+from codecbench.fingerprint import fingerprint_pixels
 from codecbench.measure import task as measure
-from codecbench.plan.tasks import Task
+from codecbench.plan.tasks import Task, codec_fingerprint
 from codecbench.plugins.codec import Images
-from codecbench.plugins.dataset import Dataset, ImageSet, fingerprint_pixels
-from codecbench.plugins.registry import CODECS, codec_fingerprint
+from codecbench.plugins.dataset import Dataset, ImageSet
+from codecbench.plugins.registry import CODECS
 from codecbench.store.folder import RunFolder
 from codecbench.store.parts import failure_files, task_files
+from codecbench.text import one_line
 
 if TYPE_CHECKING:
     from codecbench.store.latents import Request

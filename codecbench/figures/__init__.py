@@ -1,8 +1,9 @@
 """Figures, as Matplotlib figures in the house style.
 
 Every function gives a ``matplotlib.figure.Figure``; none touches pyplot's global state or a person's Matplotlib
-settings. A codec has one colour and one marker, whatever the figure: see ``codecbench.figures.style``, whose ``save_svg`` and
-``save_png`` give the same bytes every time. In a notebook: ``IPython.display.Image(looks.save_png(figure))``.
+settings. A codec has one colour and one marker, whatever the figure: see ``codecbench.figures.style``, whose
+``save_svg`` and ``save_png`` give the same bytes every time. In a notebook:
+``IPython.display.Image(looks.save_png(figure))``.
 """
 
 from codecbench.figures.bars import grouped_bars

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from codecbench.errors import UsageError
 from codecbench.figures.sheet import Sheet, checked_images, checked_texts, drawn_size, text_width
 from codecbench.figures.style import styled
-from codecbench.plugins.codec import Images, format_shape
+from codecbench.plugins.codec import Images
+from codecbench.text import format_shape
 
 CELL, GAP, MARGIN, LINE = 96, 10, 12, 18
 """In dots: an image's side, the space between images, the edge of the sheet, a line of small text."""

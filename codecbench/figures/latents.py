@@ -19,7 +19,8 @@ from codecbench.analysis.pca import Latents
 from codecbench.errors import UsageError
 from codecbench.figures.sheet import Sheet, checked_images, checked_texts, drawn_size
 from codecbench.figures.style import GREY, INK, styled
-from codecbench.plugins.codec import Images, format_shape
+from codecbench.plugins.codec import Images
+from codecbench.text import format_shape
 
 CELL, GAP, MARGIN, SIDE = 112, 12, 12, 128
 """In dots: a picture's side, the space between pictures, the edge of the sheet, the names of the rows."""

@@ -1,4 +1,4 @@
-"""Curves of rate against distortion, and speed against rate, from marked points (``codecbench.analysis.points.mark_points``)."""
+"""Curves of rate against distortion, and speed against rate, from marked points (``analysis.points.mark_points``)."""
 
 from __future__ import annotations
 

@@ -14,7 +14,8 @@ from matplotlib.patches import Rectangle
 
 from codecbench.errors import UsageError
 from codecbench.figures.style import DPI, GREY, INK
-from codecbench.plugins.codec import Images, format_shape
+from codecbench.plugins.codec import Images
+from codecbench.text import format_shape
 
 FRAME = "#d0d3d6"
 POINT = DPI / 72

@@ -13,15 +13,15 @@ every change that lies within 32 bits, so every changed byte; lengths find every
 The body of version 1:
 
     varints        height, width and channels of the image; length of the spec; length of the weights' digest
-    spec           the codec with every setting, in the syntax of ``codecbench.plan.specs``, UTF-8: ``webp:quality=50,…``
-    weights        first 8 bytes of a SHA-256 over the names and the SHA-256 of the codec's weight files; absent without
-    maker          4 bytes of a digest of the codec's source and the versions of its libraries
+    spec           the codec with every setting, in the syntax of ``codecbench.plan.specs``, UTF-8:
+    ``webp:quality=50,…`` weights        first 8 bytes of a SHA-256 over the names and the SHA-256 of the codec's weight
+    files; absent without maker          4 bytes of a digest of the codec's source and the versions of its libraries
     pixels         CRC-32 of the decoded image (H, W, C), uint8, big-endian: what this stream meant where it was written
     stream         what the codec wrote; it goes to the end of the body
 
-Varints are those of ``codecbench.plugins.varint``. A file decodes with the weights that it names and no others. Another source
-or another library version is no reason to refuse a file, since most decoders agree; where the pixels then differ from
-those of the writer, a lossless codec's file is an error, and with others there is a note.
+Varints are those of ``codecbench.plugins.varint``. A file decodes with the weights that it names and no others. Another
+source or another library version is no reason to refuse a file, since most decoders agree; where the pixels then differ
+from those of the writer, a lossless codec's file is an error, and with others there is a note.
 
 A file is not trusted: it names a codec of the shelves, whose settings are checked like those of a command, and nothing
 else is imported. A codec with a path among its settings has no files, since a path means something else elsewhere.
@@ -48,14 +48,14 @@ from codecbench.errors import (
     UnknownNameError,
     UsageError,
     WeightsError,
-    one_line,
 )
+from codecbench.fingerprint import digest, file_sha256
 from codecbench.plan.specs import expand, split_specs
-from codecbench.plan.tasks import Shape, digest
-from codecbench.plugins.codec import MAX_PIXELS, Codec, Images, format_shape
-from codecbench.plugins.registry import CODECS, file_sha256
+from codecbench.plugins.codec import MAX_PIXELS, Codec, Images, Shape
+from codecbench.plugins.registry import CODECS
 from codecbench.plugins.settings import Value, settings_of
 from codecbench.plugins.varint import pack_numbers, unpack_numbers
+from codecbench.text import format_shape, one_line
 
 MAGIC = b"\xcbCB\n"
 VERSION = 1

@@ -21,8 +21,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from codecbench.errors import DatasetError
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import Images
+from codecbench.plugins.codec import Images, Shape
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 """Pillow's names of what is read, whatever the suffix: no format that runs another program (EPS does)."""

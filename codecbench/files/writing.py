@@ -6,8 +6,9 @@ import io
 from pathlib import Path
 
 from codecbench.errors import StoreError, UsageError
-from codecbench.plugins.codec import Images, format_shape
+from codecbench.plugins.codec import Images
 from codecbench.store.io import write_whole
+from codecbench.text import format_shape
 
 FORMATS = {
     ".bmp": "BMP",

@@ -24,10 +24,10 @@ from codecbench.learned.weights import (
     weights_path,
     with_cards,
 )
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import MAX_PIXELS, FloatCodec, FloatImages, Images, format_shape
+from codecbench.plugins.codec import MAX_PIXELS, FloatCodec, FloatImages, Images, Shape
 from codecbench.plugins.settings import Value
 from codecbench.plugins.varint import pack_numbers, unpack_numbers
+from codecbench.text import format_shape
 
 BATCH = 500
 """Blocks that go through the network at once; bounds the memory, whatever the size of the chunk."""

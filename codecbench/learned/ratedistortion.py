@@ -26,10 +26,10 @@ from codecbench.learned.layers.exact import ACTIVATION_BITS
 from codecbench.learned.layers.levels import LEVELS, rounded
 from codecbench.learned.training.recipe import Recipe
 from codecbench.learned.weights import shipped_network, shipped_tables, weights_path, with_cards
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import MAX_PIXELS, FloatCodec, FloatImages, Images, format_shape
+from codecbench.plugins.codec import MAX_PIXELS, FloatCodec, FloatImages, Images, Shape
 from codecbench.plugins.settings import Value
 from codecbench.plugins.varint import pack_numbers, unpack_numbers
+from codecbench.text import format_shape
 
 ANY = "any"
 """Value of ``shape`` that leaves it to the stream."""
@@ -111,9 +111,9 @@ class RateDistortionCodec(FloatCodec):
     colour stand in front of it, as two variable-length integers; images are filled by reflection to multiples of the
     network's ``unit``, very large ones cut into blocks, gray ones coded as colour. With ``checksum`` two bytes follow.
 
-    What the entropy coder is told comes from sums that are exact (:mod:`codecbench.learned.layers.exact`), so every machine
-    decodes the symbols that were written. Analysis is ordinary float32, whose last bits depend on the batch and may
-    decide between two symbols, hence ``exact_bytes = False``.
+    What the entropy coder is told comes from sums that are exact (:mod:`codecbench.learned.layers.exact`), so every
+    machine decodes the symbols that were written. Analysis is ordinary float32, whose last bits depend on the batch and
+    may decide between two symbols, hence ``exact_bytes = False``.
 
     Attributes:
         quality: from 1 to ``LEVELS``; rounded to 1/64.

@@ -18,7 +18,8 @@ from codecbench.errors import ContractError
 from codecbench.measure import arrays
 from codecbench.measure.arrays import Array
 from codecbench.measure.ssim import SSIM_K1, SSIM_K2, SSIM_SIGMA, SSIM_WINDOW, mean_ssim
-from codecbench.plugins.codec import FloatImages, Images, format_shape
+from codecbench.plugins.codec import FloatImages, Images
+from codecbench.text import format_shape
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from codecbench.errors import ContractError
 from codecbench.measure import distortion
-from codecbench.plan.tasks import CodecSpec, Task
-from codecbench.plugins.codec import Codec, FloatCodec, FloatImages, Images, format_shape, to_uint8
+from codecbench.plan.tasks import Task
+from codecbench.plugins.codec import Codec, CodecSpec, FloatCodec, FloatImages, Images, to_uint8
 from codecbench.plugins.registry import CODECS
+from codecbench.text import format_shape
 
 
 @dataclass(frozen=True)

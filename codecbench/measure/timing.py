@@ -19,9 +19,9 @@ from typing import Any
 
 from codecbench.environment import device_name
 from codecbench.errors import ContractError
-from codecbench.plan.tasks import CodecSpec
-from codecbench.plugins.codec import Codec, Images
-from codecbench.plugins.registry import CODECS, codec_fingerprint
+from codecbench.plan.tasks import codec_fingerprint
+from codecbench.plugins.codec import Codec, CodecSpec, Images, Shape
+from codecbench.plugins.registry import CODECS
 
 BLOCK_S = 0.02
 """A block is calibrated to last this long, in seconds, so that the clocks' resolution is no matter; one that lasts less
@@ -212,3 +212,63 @@ def _synchronise() -> None:
     cuda = _cuda()
     if cuda is not None:
         cuda.synchronize()
+
+
+ROUNDS = 5
+"""Values that each time of a codec point is the median of."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Times of one codec point on a fixed set of images, from uint8 in host memory to bytes and back.
+
+    Lists hold one value a round, after warm-up. A codec that works image by image has no times of single images: there
+    they are the same.
+
+    Attributes:
+        images: images that were timed.
+        encode_s: wall seconds an image for encoding ``batch`` images a call.
+        decode_s: the same for decoding.
+        threads: threads that the codec could use.
+        device: ``cpu`` or the accelerator's name.
+        failed: the reason in one line, or empty.
+        details: of a failure, a traceback or the end of what the codec's process wrote.
+        batch: images in one call; 1 for codecs that work image by image.
+        encode_cpu_s: CPU seconds an image, of all threads and child processes, in the same calls as ``encode_s``.
+        decode_cpu_s: the same for decoding.
+        encode_latency_s: wall seconds of a call with a single image; empty for codecs that work image by image.
+        decode_latency_s: the same for decoding.
+        cold_encode_s: seconds of the first call in a fresh process, with the import of the plugin, the loading of
+            weights and the compiling of kernels; taken on one point of a codec and dataset, None on the others.
+        cold_decode_s: the same for decoding.
+        encode_peak_bytes: peak resident memory, up to the last round, of the process that encoded, and did nothing
+            else, with this codec on this dataset, libraries included; None where the system does not tell.
+        decode_peak_bytes: the same for decoding.
+        device_peak_bytes: peak memory allocated on the accelerator, the larger of encoding and decoding.
+        transfer_s: seconds an image to move the pixels to the accelerator and back, which the times include.
+        shape: height, width and channels of the images.
+        seed: of the order of the rounds.
+        host: tells machines apart, see ``codecbench.environment.host_id``.
+    """
+
+    images: int
+    encode_s: tuple[float, ...]
+    decode_s: tuple[float, ...]
+    threads: int
+    device: str
+    failed: str = ""
+    batch: int = 1
+    encode_cpu_s: tuple[float, ...] = ()
+    decode_cpu_s: tuple[float, ...] = ()
+    encode_latency_s: tuple[float, ...] = ()
+    decode_latency_s: tuple[float, ...] = ()
+    cold_encode_s: float | None = None
+    cold_decode_s: float | None = None
+    encode_peak_bytes: int | None = None
+    decode_peak_bytes: int | None = None
+    device_peak_bytes: int | None = None
+    transfer_s: float | None = None
+    shape: Shape = (0, 0, 0)
+    seed: int = 0
+    host: str = ""
+    details: str = ""

@@ -16,16 +16,16 @@ from codecbench.errors import (
     UnknownNameError,
     UnsupportedImageError,
     UsageError,
-    one_line,
-    printable,
 )
+from codecbench.fingerprint import digest
 from codecbench.plan.specs import expand, split_specs
-from codecbench.plan.tasks import CHUNK_BYTES, CHUNK_IMAGES, CodecSpec, Selection, Shape, Task, digest
-from codecbench.plugins.codec import Codec
+from codecbench.plan.tasks import CHUNK_BYTES, CHUNK_IMAGES, Selection, Task, codec_fingerprint
+from codecbench.plugins.codec import Codec, CodecSpec, Shape
 from codecbench.plugins.dataset import Dataset, ImageSet
-from codecbench.plugins.registry import CODECS, DATASETS, codec_fingerprint
+from codecbench.plugins.registry import CODECS, DATASETS
 from codecbench.plugins.settings import Value, settings_of
 from codecbench.store.manifest import metrics_fingerprint
+from codecbench.text import one_line, printable
 
 KEPT_IMAGES = 24
 """Images of each dataset whose reconstructions are kept when nobody says otherwise."""

@@ -4,54 +4,23 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 from array import array
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from codecbench.plugins.settings import Value, format_settings
+from codecbench import __version__
+from codecbench.fingerprint import digest, file_sha256
+from codecbench.plugins.codec import CodecSpec, Shape
+from codecbench.plugins.registry import CODECS
 
-Shape = tuple[int, int, int]
-"""Height, width and channels of an image."""
+if TYPE_CHECKING:
+    from codecbench.plugins.codec import Codec, Shape
 
 CHUNK_IMAGES = 2_000
 """Images of a task at most."""
 CHUNK_BYTES = 1 << 26
 """Bytes of a task's images, as 8-bit samples, at most; a single larger image is a task of its own."""
-
-
-ROUNDS = 5
-"""Values that each time of a codec point is the median of."""
-
-
-@dataclass(frozen=True)
-class CodecSpec:
-    """A codec at one point of its settings; rebuilds the codec exactly, in any process.
-
-    Attributes:
-        name: the codec's name.
-        items: every setting with its value, in the order of the codec's fields.
-    """
-
-    name: str
-    items: tuple[tuple[str, Value], ...] = ()
-
-    @classmethod
-    def of(cls, name: str, settings: dict[str, Value]) -> CodecSpec:
-        """Builds the record from a settings dictionary."""
-        return cls(name, tuple(settings.items()))
-
-    @property
-    def settings(self) -> dict[str, Value]:
-        """The settings as a dictionary."""
-        return dict(self.items)
-
-    @property
-    def settings_text(self) -> str:
-        """The settings in the spec syntax, e.g. ``quality=75,subsampling=4:2:0``."""
-        return format_settings(self.settings)
-
-    def __str__(self) -> str:
-        return f"{self.name}:{self.settings_text}" if self.items else self.name
 
 
 @dataclass(frozen=True)
@@ -95,62 +64,6 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Timing:
-    """Times of one codec point on a fixed set of images, from uint8 in host memory to bytes and back.
-
-    Lists hold one value a round, after warm-up. A codec that works image by image has no times of single images: there
-    they are the same.
-
-    Attributes:
-        images: images that were timed.
-        encode_s: wall seconds an image for encoding ``batch`` images a call.
-        decode_s: the same for decoding.
-        threads: threads that the codec could use.
-        device: ``cpu`` or the accelerator's name.
-        failed: the reason in one line, or empty.
-        details: of a failure, a traceback or the end of what the codec's process wrote.
-        batch: images in one call; 1 for codecs that work image by image.
-        encode_cpu_s: CPU seconds an image, of all threads and child processes, in the same calls as ``encode_s``.
-        decode_cpu_s: the same for decoding.
-        encode_latency_s: wall seconds of a call with a single image; empty for codecs that work image by image.
-        decode_latency_s: the same for decoding.
-        cold_encode_s: seconds of the first call in a fresh process, with the import of the plugin, the loading of
-            weights and the compiling of kernels; taken on one point of a codec and dataset, None on the others.
-        cold_decode_s: the same for decoding.
-        encode_peak_bytes: peak resident memory, up to the last round, of the process that encoded, and did nothing
-            else, with this codec on this dataset, libraries included; None where the system does not tell.
-        decode_peak_bytes: the same for decoding.
-        device_peak_bytes: peak memory allocated on the accelerator, the larger of encoding and decoding.
-        transfer_s: seconds an image to move the pixels to the accelerator and back, which the times include.
-        shape: height, width and channels of the images.
-        seed: of the order of the rounds.
-        host: tells machines apart, see ``codecbench.environment.host_id``.
-    """
-
-    images: int
-    encode_s: tuple[float, ...]
-    decode_s: tuple[float, ...]
-    threads: int
-    device: str
-    failed: str = ""
-    batch: int = 1
-    encode_cpu_s: tuple[float, ...] = ()
-    decode_cpu_s: tuple[float, ...] = ()
-    encode_latency_s: tuple[float, ...] = ()
-    decode_latency_s: tuple[float, ...] = ()
-    cold_encode_s: float | None = None
-    cold_decode_s: float | None = None
-    encode_peak_bytes: int | None = None
-    decode_peak_bytes: int | None = None
-    device_peak_bytes: int | None = None
-    transfer_s: float | None = None
-    shape: Shape = (0, 0, 0)
-    seed: int = 0
-    host: str = ""
-    details: str = ""
-
-
-@dataclass(frozen=True)
 class Selection:
     """Which images of a dataset a run measures.
 
@@ -178,7 +91,30 @@ class Selection:
     classes: tuple[tuple[int, int], ...] = ()
 
 
-def digest(value: object) -> str:
-    """24 hexadecimal digits of the SHA-256 of a JSON-like value."""
-    text = json.dumps(value, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
+MEASURING = (
+    "measure/arrays.py",
+    "plugins/codec.py",
+    "measure/distortion.py",
+    "measure/task.py",
+    "measure/rows.py",
+    "measure/ssim.py",
+)
+"""Files of codecbench, beside the plugin's own, that decide what a row says."""
+
+
+def codec_fingerprint(cls: type[Codec], device_name: str) -> str:
+    """Identifies everything that decides a codec's results, apart from its settings and the images.
+
+    Args:
+        cls: the codec.
+        device_name: the name of the device that codecs with device use compute on.
+
+    Returns:
+        24 hexadecimal digits over the sources of the plugin and of the measuring code, weights, library versions,
+        codecbench's version, the size of a task and the device.
+    """
+    weights = [file_sha256(Path(path)) for path in cls.weight_files()]
+    device = device_name if cls.uses_device else "cpu"
+    measuring = [file_sha256(Path(__file__).parents[1] / name) for name in MEASURING]
+    sources = [CODECS.source_fingerprint(cls), measuring, CHUNK_IMAGES, CHUNK_BYTES]
+    return digest([sources, weights, cls.versions(), __version__, device])

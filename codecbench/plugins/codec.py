@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Self, final
 
 import numpy as np
 import numpy.typing as npt
 
 from codecbench.errors import BitstreamError, UnsupportedImageError
-from codecbench.plan.tasks import CodecSpec, Shape
-from codecbench.plugins.settings import HasSettings, Value, settings_of
+from codecbench.plugins.settings import HasSettings, Value, format_settings, settings_of
+from codecbench.text import format_shape
 
 Images = npt.NDArray[np.uint8]
 FloatImages = npt.NDArray[np.floating]
@@ -225,6 +226,36 @@ def to_uint8(images: FloatImages) -> Images:
     return levels
 
 
-def format_shape(shape: Sequence[int]) -> str:
-    """``28×28×1`` for (28, 28, 1)."""
-    return "×".join(str(side) for side in shape)
+Shape = tuple[int, int, int]
+"""Height, width and channels of an image."""
+
+
+@dataclass(frozen=True)
+class CodecSpec:
+    """A codec at one point of its settings; rebuilds the codec exactly, in any process.
+
+    Attributes:
+        name: the codec's name.
+        items: every setting with its value, in the order of the codec's fields.
+    """
+
+    name: str
+    items: tuple[tuple[str, Value], ...] = ()
+
+    @classmethod
+    def of(cls, name: str, settings: dict[str, Value]) -> CodecSpec:
+        """Builds the record from a settings dictionary."""
+        return cls(name, tuple(settings.items()))
+
+    @property
+    def settings(self) -> dict[str, Value]:
+        """The settings as a dictionary."""
+        return dict(self.items)
+
+    @property
+    def settings_text(self) -> str:
+        """The settings in the spec syntax, e.g. ``quality=75,subsampling=4:2:0``."""
+        return format_settings(self.settings)
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.settings_text}" if self.items else self.name

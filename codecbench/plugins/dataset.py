@@ -7,8 +7,7 @@ A dataset is a frozen dataclass whose fields are its settings (the split, the cr
 from __future__ import annotations
 
 import abc
-import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, final
@@ -16,8 +15,8 @@ from typing import ClassVar, final
 import numpy as np
 import numpy.typing as npt
 
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import Images
+from codecbench.fingerprint import fingerprint_pixels
+from codecbench.plugins.codec import Images, Shape
 from codecbench.plugins.settings import HasSettings, format_value, settings_of
 
 
@@ -74,23 +73,6 @@ class ImageSet(abc.ABC):
         """Identifies the pixels of images of one shape; see :func:`fingerprint_pixels`."""
         blocks = (self.read(indices[start : start + 256]) for start in range(0, len(indices), 256))
         return fingerprint_pixels(blocks)
-
-
-def fingerprint_pixels(blocks: Iterable[Images]) -> str:
-    """Identifies images by their shape and pixels, however they are cut into blocks.
-
-    Args:
-        blocks: uint8, (N, H, W, C), all of one shape.
-
-    Returns:
-        24 hexadecimal digits of a SHA-256.
-    """
-    sha = hashlib.sha256()
-    for number, block in enumerate(blocks):
-        if number == 0:
-            sha.update(str(block.shape[1:]).encode())
-        sha.update(np.ascontiguousarray(block).data)
-    return sha.hexdigest()[:24]
 
 
 class ArrayImages(ImageSet):

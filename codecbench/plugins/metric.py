@@ -1,8 +1,8 @@
 """The contract of metric plugins, and which of them a run measures.
 
-A metric is a function of two batches of images that gives one number an image. Those of ``codecbench.measure.distortion`` are
-part of every run; those of the shelf are chosen (``codecbench run --metrics``), and their values stand in columns of
-their own, named as the plugin's file is.
+A metric is a function of two batches of images that gives one number an image. Those of
+``codecbench.measure.distortion`` are part of every run; those of the shelf are chosen (``codecbench run --metrics``),
+and their values stand in columns of their own, named as the plugin's file is.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from codecbench.errors import ContractError, PluginError, UnknownNameError, UsageError, one_line
-from codecbench.plan.tasks import Shape, digest
-from codecbench.plugins.codec import Images, format_shape
+from codecbench.errors import ContractError, PluginError, UnknownNameError, UsageError
+from codecbench.fingerprint import digest
+from codecbench.plugins.codec import Images, Shape
+from codecbench.text import format_shape, one_line
 
 Values = npt.NDArray[np.float64]
 

@@ -19,14 +19,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from codecbench import __version__
 from codecbench.columns import COLUMNS
-from codecbench.errors import PluginError, UnknownNameError, UsageError, one_line
-from codecbench.plan.tasks import CHUNK_BYTES, CHUNK_IMAGES, digest
+from codecbench.errors import PluginError, UnknownNameError, UsageError
+from codecbench.text import one_line
 
 if TYPE_CHECKING:
-    from codecbench.plan.tasks import Shape
-    from codecbench.plugins.codec import Codec, Images
+    from codecbench.plugins.codec import Codec, Images, Shape
     from codecbench.plugins.dataset import Dataset
     from codecbench.plugins.metric import Metric, Values
 
@@ -276,7 +274,7 @@ class Shelf(Generic[P]):
 
 
 class MetricShelf(Shelf["Metric"]):
-    """The metrics; a plugin is a :class:`codecbench.plugins.metric.Metric`, and its name a column of rows and tables."""
+    """The metrics; a plugin is a :class:`Metric`, and its name a column of rows and tables."""
 
     reserved = frozenset({"all", "none", "default"})
 
@@ -314,39 +312,3 @@ def _file_of(module: str) -> Path:
 CODECS: Shelf[type[Codec]] = Shelf("codec")
 DATASETS: Shelf[type[Dataset]] = Shelf("dataset")
 METRICS = MetricShelf()
-
-MEASURING = (
-    "measure/arrays.py",
-    "plugins/codec.py",
-    "measure/distortion.py",
-    "measure/task.py",
-    "measure/rows.py",
-    "measure/ssim.py",
-)
-"""Files of codecbench, beside the plugin's own, that decide what a row says."""
-
-
-def codec_fingerprint(cls: type[Codec], device_name: str) -> str:
-    """Identifies everything that decides a codec's results, apart from its settings and the images.
-
-    Args:
-        cls: the codec.
-        device_name: the name of the device that codecs with device use compute on.
-
-    Returns:
-        24 hexadecimal digits over the sources of the plugin and of the measuring code, weights, library versions,
-        codecbench's version, the size of a task and the device.
-    """
-    weights = [file_sha256(Path(path)) for path in cls.weight_files()]
-    device = device_name if cls.uses_device else "cpu"
-    measuring = [file_sha256(Path(__file__).parents[1] / name) for name in MEASURING]
-    sources = [CODECS.source_fingerprint(cls), measuring, CHUNK_IMAGES, CHUNK_BYTES]
-    return digest([sources, weights, cls.versions(), __version__, device])
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal, or ``"missing"``."""
-    if not path.is_file():
-        return "missing"
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,8 +7,9 @@ import os
 import re
 from pathlib import Path
 
-from codecbench.errors import UsageError, one_line
+from codecbench.errors import UsageError
 from codecbench.plugins.registry import CODECS
+from codecbench.text import one_line
 
 TEMPLATES = Path(__file__).parent / "templates"
 KINDS = {"per-image": "codec_per_image.py", "torch": "codec_torch.py"}

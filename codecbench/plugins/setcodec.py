@@ -12,7 +12,7 @@ import abc
 from typing import TYPE_CHECKING
 
 from codecbench.errors import UnsupportedImageError
-from codecbench.plan.tasks import Shape
+from codecbench.plugins.codec import Shape
 from codecbench.plugins.settings import Value
 
 if TYPE_CHECKING:

@@ -13,13 +13,12 @@ import pandas as pd
 from codecbench.analysis import best, claims
 from codecbench.analysis.claims import Claim
 from codecbench.analysis.points import TARGET_DB
-from codecbench.plugins.codec import format_shape
 from codecbench.report import markup, sentences
 from codecbench.report.context import Context
-from codecbench.report.notes import count
 from codecbench.report.section import Section
 from codecbench.report.sentences import SPACE, names, region, shown, size_of
 from codecbench.report.speedtable import HARNESS
+from codecbench.text import count, format_shape
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,11 @@ from codecbench import __version__
 from codecbench.analysis.points import TARGET_DB, mark_points, overview
 from codecbench.errors import UnknownNameError
 from codecbench.report import markup
-from codecbench.report.notes import Note, all_notes, count
+from codecbench.report.notes import Note, all_notes
 from codecbench.report.speedtable import HARNESS
 from codecbench.store import sets
 from codecbench.store.folder import RunFolder
+from codecbench.text import count
 
 if TYPE_CHECKING:
     from codecbench.report.context import Context
@@ -44,7 +45,8 @@ class Shown:
         summary: the table of the run, see ``codecbench.analysis.summary``.
         report: path of ``report.html``; empty where there is none.
         datasets: how many images each dataset has in the run.
-        sets: what whole sets take as one stream, one record a row of ``codecbench.store.sets.table``; such figures and those
+        sets: what whole sets take as one stream, one record a row of ``codecbench.store.sets.table``; such figures and
+        those
             of single images do not compare.
     """
 

@@ -15,10 +15,10 @@ from codecbench.measure.distortion import psnr_db
 from codecbench.plugins.codec import Images
 from codecbench.report import sprites
 from codecbench.report.context import Context
-from codecbench.report.notes import count
 from codecbench.store import parts
 from codecbench.store import pictures as keeping
 from codecbench.store.pictures import Case
+from codecbench.text import count
 
 Rows = dict[tuple[str, str, int], dict[str, float]]
 """Columns of single images by codec, settings and image index."""

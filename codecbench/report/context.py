@@ -18,7 +18,7 @@ from codecbench.analysis.aggregate import Aggregate
 from codecbench.analysis.points import TARGET_DB, mark_points, restored
 from codecbench.figures import palette
 from codecbench.figures import style as looks
-from codecbench.plan.tasks import digest
+from codecbench.fingerprint import digest
 from codecbench.report import exhibition, markup
 from codecbench.report.notes import BUSY, NOISY, Note, all_notes
 from codecbench.store.folder import RunFolder
@@ -103,7 +103,7 @@ class Context:
 
     @functools.cached_property
     def resampled(self) -> Any:
-        """The bootstrap over images, ``codecbench.analysis.bootstrap.Resampled``; None where there is nothing to draw from."""
+        """The bootstrap over images, ``analysis.bootstrap.Resampled``; None where there is nothing to draw from."""
         try:
             from codecbench.analysis.bootstrap import resample
         except ImportError:

@@ -13,11 +13,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from codecbench import figures
-from codecbench.plugins.codec import Images, format_shape
-from codecbench.report.notes import Note, count
+from codecbench.plugins.codec import Images
+from codecbench.report.notes import Note
 from codecbench.store import latents, weights
 from codecbench.store.folder import RunFolder
 from codecbench.store.latents import Exhibit
+from codecbench.text import count, format_shape
 
 LEAST_POINTS = 3
 """Fewer points always lie in a plane, which then tells nothing."""

@@ -17,7 +17,7 @@ STRONG = re.compile(r"(?:\*\*|\0\0)(.+?)(?:\*\*|\0\0)")
 MARKUP = re.compile(r"[\\`*\[\]|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 """What would be markup in the middle of a line of Markdown; an underscore inside a word is none."""
 COLUMN = re.compile(r" {4}(?P<names>\w+(?:, \w+)*)? {2,}(?P<text>\S.*)")
-"""A line of the tables in the docstring of ``codecbench.analysis.summary``: names of columns, if any, and what they mean."""
+"""A line of the tables in the docstring of ``analysis.summary``: names of columns, if any, and what they mean."""
 CALL_FACTS = {
     "started": "began",
     "git_commit": "commit",

@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from codecbench.text import count
+
 NOISY = 0.25
 """Spread (interquartile range over median) above which a time is called unsteady."""
 BUSY = 0.9
@@ -208,8 +210,3 @@ def _machines(manifest: Mapping[str, Any], timed: pd.DataFrame) -> list[str]:
             "recorded: do not compare them."
         ]
     return []
-
-
-def count(number: int, noun: str) -> str:
-    """``1 image``, ``2,000 images``."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

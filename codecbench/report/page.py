@@ -18,9 +18,9 @@ from markupsafe import Markup
 from codecbench import __version__, report
 from codecbench.report import brief, markup
 from codecbench.report.context import STATIC, Context
-from codecbench.report.notes import count
 from codecbench.report.section import Section
 from codecbench.store import sets
+from codecbench.text import count
 
 DIGITS = 6
 """Significant digits of a number in the page's data; the tables beside the page have all of them."""

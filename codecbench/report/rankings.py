@@ -11,13 +11,12 @@ import pandas as pd
 
 from codecbench.analysis import per_image
 from codecbench.analysis.points import constant_settings, restored
-from codecbench.plugins.codec import format_shape
 from codecbench.report import contrasted, look, markup, ranked
 from codecbench.report.context import Context
-from codecbench.report.notes import count
 from codecbench.report.section import Section
 from codecbench.report.tables import Column, Row, Sheet, number, with_best, word
 from codecbench.report.tabling import with_short_settings
+from codecbench.text import count, format_shape
 
 
 @dataclass(frozen=True)

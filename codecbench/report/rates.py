@@ -11,8 +11,8 @@ from codecbench import figures
 from codecbench.analysis.points import restored, short_settings, telling_settings, varying
 from codecbench.figures.palette import DASHES, FOREIGN_DASHES
 from codecbench.report.context import Context, safe_name
-from codecbench.report.notes import count
 from codecbench.report.section import Section
+from codecbench.text import count
 
 KINDS = (
     ("rate-distortion", "psnr_db", "Bits per pixel against PSNR"),

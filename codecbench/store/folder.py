@@ -29,8 +29,9 @@ import numpy as np
 from codecbench.errors import StoreError, UsageError
 from codecbench.measure.rows import COLUMNS
 from codecbench.measure.task import Measurement
-from codecbench.plan.tasks import CodecSpec, Task, Timing
-from codecbench.plugins.codec import Images
+from codecbench.measure.timing import Timing
+from codecbench.plan.tasks import Task
+from codecbench.plugins.codec import CodecSpec, Images
 from codecbench.store import intact, manifest, sets, timings
 from codecbench.store.folders import check_usable, discard
 from codecbench.store.io import dump_json, read_json, write_whole
@@ -229,7 +230,7 @@ class RunFolder:
         return table.drop_columns([name for name in outdated if name in table.column_names])
 
     def rows(self) -> pd.DataFrame:
-        """One row an image and codec point, of the whole run at once; ``codecbench.analysis.aggregate`` reads large runs.
+        """One row an image and codec point, of the whole run at once; ``analysis.aggregate`` reads large runs.
 
         Returns:
             Columns ``dataset, image, height, width, channels, codec, settings, num_bytes, container_bytes,

@@ -25,11 +25,13 @@ import numpy.typing as npt
 
 from codecbench.analysis.pca import principal_plane
 from codecbench.errors import ContractError
-from codecbench.plan.tasks import CodecSpec, Task, digest
-from codecbench.plugins.codec import Images, format_shape
+from codecbench.fingerprint import digest
+from codecbench.plan.tasks import Task
+from codecbench.plugins.codec import CodecSpec, Images
 from codecbench.plugins.registry import CODECS
 from codecbench.store import manifest
 from codecbench.store.folder import RunFolder
+from codecbench.text import format_shape
 
 if TYPE_CHECKING:
     from codecbench.plan.planner import Plan, Source

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from codecbench.errors import UsageError
-from codecbench.plan.tasks import Selection, digest
+from codecbench.fingerprint import digest
+from codecbench.plan.tasks import Selection
 
 SCHEMA = 3
 """Version of the run folder: 2 since timings are taken in rounds, 3 since metrics of the shelf are columns of rows.

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from codecbench.errors import StoreError, UsageError
 from codecbench.plugins.codec import Images
-from codecbench.report.notes import count
 from codecbench.store import manifest
 from codecbench.store.folder import RunFolder
 from codecbench.store.folders import check_usable
@@ -39,6 +38,7 @@ from codecbench.store.merging import (
     point_of,
 )
 from codecbench.store.parts import original_name
+from codecbench.text import count
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from codecbench.fingerprint import digest
 from codecbench.measure.rows import row_table
 from codecbench.measure.task import Measurement
-from codecbench.plan.tasks import Task, digest
+from codecbench.plan.tasks import Task
 from codecbench.plugins.codec import Images
 from codecbench.store.io import dump_json
 

@@ -5,9 +5,9 @@
     RUN/kept/KEY.npz       one codec point on a few images: originals, reconstructions, and what they are (``about``)
     RUN/kept/KEY.json      that a codec's worst images are kept, or why not; written last
 
-A codec's worst images are those of :func:`codecbench.analysis.per_image.worst`. They are encoded once more and decoded from the
-bytes alone, as all images are, and kept for the codec itself and, to compare with, for one other: at its points nearest
-in rate and in PSNR. Of a large image the window with the largest error is kept, for both the same.
+A codec's worst images are those of :func:`codecbench.analysis.per_image.worst`. They are encoded once more and decoded
+from the bytes alone, as all images are, and kept for the codec itself and, to compare with, for one other: at its
+points nearest in rate and in PSNR. Of a large image the window with the largest error is kept, for both the same.
 
 A key covers the codec with its settings and fingerprint, and the tasks whose rows tell which images are the worst. What
 was made with another codec, or of other images, stays on disk and never shows. Failures are notes.

@@ -2,7 +2,8 @@
 
     RUN/timings/ID.json    times of one codec point on one dataset, on one machine, with one number of threads
 
-How times are taken is told in ``codecbench.execution.timings``, the columns made of them in ``codecbench.analysis.times``.
+How times are taken is told in ``codecbench.execution.timings``, the columns made of them in
+``codecbench.analysis.times``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from codecbench.plan.tasks import ROUNDS, CodecSpec, Timing, digest
+from codecbench.fingerprint import digest
+from codecbench.measure.timing import ROUNDS, Timing
+from codecbench.plugins.codec import CodecSpec
 from codecbench.store import intact
 from codecbench.store import manifest as manifests
 from codecbench.store.io import dump_json, read_json

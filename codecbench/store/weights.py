@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codecbench.errors import StoreError
-from codecbench.plan.tasks import CodecSpec
-from codecbench.plugins.codec import Codec
-from codecbench.plugins.registry import CODECS, file_sha256
+from codecbench.fingerprint import file_sha256
+from codecbench.plugins.codec import Codec, CodecSpec
+from codecbench.plugins.registry import CODECS
 from codecbench.store.folder import RunFolder
 
 if TYPE_CHECKING:

@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from codecbench.errors import UnsupportedImageError, one_line
+from codecbench.errors import UnsupportedImageError
 from codecbench.plan.specs import expand, split_specs
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import Codec, FloatCodec, Images, format_shape, to_uint8
+from codecbench.plugins.codec import Codec, FloatCodec, Images, Shape, to_uint8
 from codecbench.plugins.settings import settings_of
 from codecbench.testing.images import SHAPES, WRONG_SHAPES, sample_images, takes
 from codecbench.testing.results import NOT_APPLICABLE, CheckFailed, Finding, require, trying
+from codecbench.text import format_shape, one_line
 
 
 def check_settings(codec: Codec) -> None:

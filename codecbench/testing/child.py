@@ -12,7 +12,7 @@ import sys
 import threading
 from typing import Any
 
-from codecbench.errors import PluginError, UsageError, one_line, printable
+from codecbench.errors import PluginError, UsageError
 from codecbench.plan.specs import expand, split_specs
 from codecbench.plugins.codec import Codec
 from codecbench.plugins.registry import CODECS
@@ -20,6 +20,7 @@ from codecbench.plugins.settings import Value, settings_of
 from codecbench.testing.images import SHAPES, taken_shapes
 from codecbench.testing.results import CheckFailed, listener
 from codecbench.testing.suite import CHECKS, Subject, run_check
+from codecbench.text import one_line, printable
 
 
 def main() -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import Codec, format_shape
+from codecbench.plugins.codec import Codec, Shape
 from codecbench.plugins.settings import Value, format_settings, settings_of
 from codecbench.testing.images import sample_images, takes
 from codecbench.testing.results import NOT_APPLICABLE, WARNING, Finding, require, trying
+from codecbench.text import format_shape
 
 MOST_POINTS = 12
 """Points of a long sweep that are looked at."""

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from codecbench.errors import BitstreamError, one_line
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import MAX_PIXELS, Codec, Images, format_shape
+from codecbench.errors import BitstreamError
+from codecbench.plugins.codec import MAX_PIXELS, Codec, Images, Shape
 from codecbench.testing.checks import require_images
 from codecbench.testing.images import sample_images
 from codecbench.testing.limits import asked_for_too_much, memory_limit, peak_bytes
 from codecbench.testing.results import CheckFailed, require, trying
+from codecbench.text import format_shape, one_line
 
 MAX_DECODE_S = 20.0
 """Longest time that one damaged stream may take."""

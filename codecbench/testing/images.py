@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from codecbench.errors import UnsupportedImageError
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import Codec, Images, format_shape
+from codecbench.plugins.codec import Codec, Images, Shape
 from codecbench.testing.results import CheckFailed
+from codecbench.text import format_shape
 
 SHAPES: tuple[Shape, ...] = (
     (28, 28, 1),

@@ -15,13 +15,14 @@ import time
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from codecbench.errors import SpecError, UnknownNameError, UsageError, one_line
+from codecbench.errors import SpecError, UnknownNameError, UsageError
 from codecbench.plan.specs import split_specs
 from codecbench.plugins.registry import CODECS
 from codecbench.testing.limits import resident_bytes
 from codecbench.testing.processes import python
 from codecbench.testing.report import Report
 from codecbench.testing.results import FAILED, SKIPPED, Result
+from codecbench.text import one_line
 
 TIME_LIMIT_S = 60.0
 """A codec that does not come back from one step for so long is taken to hang."""

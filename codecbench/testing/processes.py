@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import Codec, format_shape
+from codecbench.plugins.codec import Codec, Shape
 from codecbench.testing.checks import require_images, require_same
 from codecbench.testing.images import sample_images
 from codecbench.testing.results import NOT_APPLICABLE, SKIPPED, Finding, require, trying
+from codecbench.text import format_shape
 
 FRESH_PROCESS_S = 300
 

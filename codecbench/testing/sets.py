@@ -6,14 +6,14 @@ import time
 
 import numpy as np
 
-from codecbench.errors import BitstreamError, one_line
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import MAX_PIXELS, Codec, Images, format_shape
+from codecbench.errors import BitstreamError
+from codecbench.plugins.codec import MAX_PIXELS, Codec, Images, Shape
 from codecbench.plugins.setcodec import MAX_SET_BYTES, SetCodec
 from codecbench.testing.damage import MAX_DECODE_S, MAX_GROWTH_BYTES, damages
 from codecbench.testing.images import sample_images
 from codecbench.testing.limits import asked_for_too_much, memory_limit
 from codecbench.testing.results import NOT_APPLICABLE, CheckFailed, Finding, require, trying
+from codecbench.text import format_shape, one_line
 
 DAMAGES = 20
 CUTS = 12

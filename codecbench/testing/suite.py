@@ -6,13 +6,12 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from codecbench.errors import one_line
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import Codec
+from codecbench.plugins.codec import Codec, Shape
 from codecbench.testing import checks, curves, damage, processes, sets
 from codecbench.testing.images import SHAPES, taken_shapes
 from codecbench.testing.limits import asked_for_too_much, memory_limit
 from codecbench.testing.results import FAILED, PASSED, CheckFailed, Finding, Result, last_tried, trying
+from codecbench.text import one_line
 
 MEMORY_BYTES = 4 << 30
 """Most memory that a codec may take for the images of the suite."""

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from codecbench.errors import BitstreamError, SettingError, UnsupportedImageError, WeightsError
+from codecbench.fingerprint import file_sha256
 from codecbench.learned import ratedistortion
 from codecbench.learned.coding.scales import logistic_tables
 from codecbench.learned.layers.contexts import Layout
@@ -24,7 +25,7 @@ from codecbench.learned.training.loop import train
 from codecbench.learned.training.losses import FeatureNetwork
 from codecbench.learned.weights import card_path, save_weights, shipped_tables, weights_path
 from codecbench.plugins.codec import Codec
-from codecbench.plugins.registry import CODECS, file_sha256
+from codecbench.plugins.registry import CODECS
 from codecbench.testing import (
     check_batches,
     check_containers,

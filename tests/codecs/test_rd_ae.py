@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from codecbench.errors import BitstreamError, SettingError, UnsupportedImageError, WeightsError
+from codecbench.fingerprint import file_sha256
 from codecbench.learned import ratedistortion
 from codecbench.learned.coding.scales import logistic_tables
 from codecbench.learned.layers.contexts import Layout
@@ -18,7 +19,7 @@ from codecbench.learned.ratedistortion import BATCH_PIXELS
 from codecbench.learned.training import count_symbols
 from codecbench.learned.weights import card_path, save_weights, weights_path
 from codecbench.plugins.codec import MAX_PIXELS
-from codecbench.plugins.registry import CODECS, file_sha256
+from codecbench.plugins.registry import CODECS
 from codecbench.plugins.varint import pack_numbers
 from codecbench.testing import (
     SHAPES,

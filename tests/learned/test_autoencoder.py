@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codecbench.errors import BitstreamError, UnsupportedImageError, WeightsError
+from codecbench.fingerprint import file_sha256
 from codecbench.learned import autoencoder
 from codecbench.learned.autoencoder import to_tensor
 from codecbench.learned.coding.latents import HIGHEST, LOWEST, LatentCoder
@@ -21,7 +22,7 @@ from codecbench.learned.weights import card_path, read_card, save_weights, shipp
 from codecbench.plan.planner import open_dataset
 from codecbench.plan.specs import expand, split_specs
 from codecbench.plugins.codec import to_uint8
-from codecbench.plugins.registry import CODECS, file_sha256
+from codecbench.plugins.registry import CODECS
 from codecbench.plugins.settings import settings_of
 from codecbench.plugins.varint import pack_numbers
 from codecbench.testing import (

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from codecbench.fingerprint import file_sha256
 from codecbench.learned.training.outcome import describe
 from codecbench.learned.weights import read_card, weights_path
-from codecbench.plugins.registry import CODECS, file_sha256
+from codecbench.plugins.registry import CODECS
 
 RECIPES = [
     (codec, name) for codec in ("rd_ae", "ar_lossless", "res_lossless", "gan_ae") for name in CODECS.get(codec).recipes

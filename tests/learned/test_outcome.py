@@ -22,6 +22,7 @@ from codecbench import setting
 from codecbench.cli import main
 from codecbench.cli.console import TrainProgress
 from codecbench.errors import TrainingError, UsageError
+from codecbench.fingerprint import file_sha256
 from codecbench.learned.autoencoder import Autoencoder, LatentCodec
 from codecbench.learned.coding.latents import LatentCoder
 from codecbench.learned.training import fit_latents, loop, outcome
@@ -31,7 +32,6 @@ from codecbench.learned.training.recipe import AFTERWARDS, Recipe, Score, called
 from codecbench.learned.training.samples import Samples, evaluate, load_samples
 from codecbench.learned.weights import load_weights, save_weights
 from codecbench.plan.planner import open_dataset
-from codecbench.plugins.registry import file_sha256
 
 WORDS = "absolute error of a pixel"
 

@@ -24,6 +24,7 @@ from torch import nn
 
 from codecbench.cli import main
 from codecbench.errors import DatasetError, TrainingError, UnknownNameError, UsageError
+from codecbench.fingerprint import file_sha256
 from codecbench.learned.training import checkpoint, loop, outcome, samples
 from codecbench.learned.training.augment import RandomAffine, RandomCropFlip
 from codecbench.learned.training.job import Job, make_job
@@ -33,7 +34,7 @@ from codecbench.learned.training.outcome import install
 from codecbench.learned.training.recipe import CHANGEABLE, Recipe, change, describe, reconstruction_mse
 from codecbench.learned.training.samples import Samples, evaluate
 from codecbench.learned.weights import weights_path
-from codecbench.plugins.registry import CODECS, file_sha256
+from codecbench.plugins.registry import CODECS
 
 TIMINGS = ("images_per_s", "seconds")
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from codecbench.errors import WeightsError
+from codecbench.fingerprint import file_sha256
 from codecbench.learned import weights
 from codecbench.learned.weights import (
     card_path,
@@ -20,7 +21,7 @@ from codecbench.learned.weights import (
     shipped_network,
     shipped_tables,
 )
-from codecbench.plugins.registry import CODECS, file_sha256
+from codecbench.plugins.registry import CODECS
 
 
 class Network(nn.Linear):

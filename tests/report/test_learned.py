@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from runs import MadeUpRun
 
-from codecbench.plan.tasks import CodecSpec
+from codecbench.plugins.codec import CodecSpec
 from codecbench.report import learned
 from codecbench.report.context import Context
 from codecbench.report.tables import Sheet

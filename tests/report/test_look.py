@@ -17,8 +17,8 @@ from playwright.sync_api import Locator, Page
 from runs import MadeUpRun
 
 from codecbench import report
-from codecbench.plan.tasks import CodecSpec, Task
-from codecbench.plugins.codec import Images
+from codecbench.plan.tasks import Task
+from codecbench.plugins.codec import CodecSpec, Images
 from codecbench.report import look, sprites
 from codecbench.report.context import Context
 from codecbench.store import pictures

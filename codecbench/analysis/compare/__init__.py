@@ -33,8 +33,9 @@ from codecbench.analysis.points import short_settings, telling_settings
 from codecbench.analysis.selection import select
 from codecbench.errors import UnknownNameError, UsageError
 from codecbench.plan.specs import split_specs
-from codecbench.report.notes import NOISY, count
+from codecbench.report.notes import NOISY
 from codecbench.store.folder import RunFolder
+from codecbench.text import count
 
 OVERALL = ("dataset", "codec", "measure", "points", "ratio", "slower", "faster")
 NO_PARTS = "means only: a published run without its parts"

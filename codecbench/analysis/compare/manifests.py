@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from codecbench.report.notes import count
+from codecbench.text import count
 
 Manifest = Mapping[str, Any]
 

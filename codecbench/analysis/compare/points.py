@@ -29,7 +29,8 @@ import numpy.typing as npt
 
 from codecbench.analysis.compare import statistics
 from codecbench.measure.distortion import psnr_db
-from codecbench.report.notes import BUSY, NOISY, count
+from codecbench.report.notes import BUSY, NOISY
+from codecbench.text import count
 
 SAME = "identical"
 BETTER = "better"

@@ -23,7 +23,7 @@ from typing import Any
 
 from codecbench.analysis.compare.points import HIGHER_IS_BETTER, RATES, RELATIVE, TIMES, UNCLEAR, WORSE
 from codecbench.errors import UnknownNameError, UsageError
-from codecbench.report.notes import count
+from codecbench.text import count
 
 KEYS = tuple(name for name in (*RATES, *TIMES) if name != "psnr_of_mean_mse_db")
 _NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)(%?)")

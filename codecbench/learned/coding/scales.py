@@ -1,9 +1,9 @@
 """Tables of counts for symbols of many scales: logistic ones, and ones that were counted at the end of training.
 
-An entropy model such as :class:`codecbench.learned.layers.contexts.ContextModel` tells for every symbol which of a few scales
-its distribution has. To begin with, a scale's table holds the counts of a logistic distribution about 0, computed in
-decimal arithmetic, which is specified to the last digit, so every machine has the same ones. What symbols of a scale
-really look like can be counted over training images, and the counts be shipped with the weights.
+An entropy model such as :class:`codecbench.learned.layers.contexts.ContextModel` tells for every symbol which of a few
+scales its distribution has. To begin with, a scale's table holds the counts of a logistic distribution about 0,
+computed in decimal arithmetic, which is specified to the last digit, so every machine has the same ones. What symbols
+of a scale really look like can be counted over training images, and the counts be shipped with the weights.
 """
 
 from __future__ import annotations

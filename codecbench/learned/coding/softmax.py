@@ -1,10 +1,10 @@
 """Distributions of integer counts from a network's exact logits: a softmax whose results are the same everywhere.
 
-Logits on the grid of :mod:`codecbench.learned.layers.exact` become counts that sum to ``TOTAL``, each at least 1, by table
-look-up and by additions, multiplications and divisions of float64 alone, all of which IEEE 754 defines to the last
-bit. The table of exponentials is made by integer arithmetic. No library's ``exp`` is asked, since libraries differ.
-(J. Ballé, N. Johnston, D. Minnen, Integer Networks for Data Compression with Latent-Variable Models, ICLR 2019, say
-why encoder and decoder must agree so.)
+Logits on the grid of :mod:`codecbench.learned.layers.exact` become counts that sum to ``TOTAL``, each at least 1, by
+table look-up and by additions, multiplications and divisions of float64 alone, all of which IEEE 754 defines to the
+last bit. The table of exponentials is made by integer arithmetic. No library's ``exp`` is asked, since libraries
+differ. (J. Ballé, N. Johnston, D. Minnen, Integer Networks for Data Compression with Latent-Variable Models, ICLR 2019,
+say why encoder and decoder must agree so.)
 """
 
 from __future__ import annotations

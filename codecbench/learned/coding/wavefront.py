@@ -6,8 +6,8 @@ the slant s, those of equal ``column + s·row``. (The wavefront of parallel loop
 DO loops, Communications of the ACM 1974.) A line has at most as many pixels as the image has rows, and all images of a
 batch advance together.
 
-A large image is coded in several lanes (``codecbench.learned.coding.lanes``), row r in lane r modulo their number, so that
-pixels of one line are taken out of different lanes at once.
+A large image is coded in several lanes (``codecbench.learned.coding.lanes``), row r in lane r modulo their number, so
+that pixels of one line are taken out of different lanes at once.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from codecbench.errors import TrainingError
 from codecbench.learned.training.recipe import Augment
-from codecbench.plugins.codec import format_shape
+from codecbench.text import format_shape
 
 
 def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> torch.Tensor:

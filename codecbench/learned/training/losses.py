@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from codecbench.errors import ContractError
-from codecbench.plugins.codec import format_shape
+from codecbench.text import format_shape
 
 Matrix = npt.NDArray[np.float64]
 

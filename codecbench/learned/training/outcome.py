@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from codecbench import environment
+from codecbench.fingerprint import file_sha256
 from codecbench.learned.training import checkpoint, tables
 from codecbench.learned.training.augment import center_crop
 from codecbench.learned.training.checkpoint import BEST, LOG, State
@@ -21,7 +22,6 @@ from codecbench.learned.training.samples import evaluate, load_samples
 from codecbench.learned.weights import card_path, load_weights, save_weights, weights_path
 from codecbench.plan.planner import open_dataset
 from codecbench.plugins.dataset import ImageSet
-from codecbench.plugins.registry import file_sha256
 
 CARD = "best.json"
 

@@ -66,7 +66,8 @@ class Recipe:
         passes: how often an epoch goes over the training images, each time but for those that fill no whole batch.
         batch_size: images a step.
         learning_rate: its peak.
-        optimizer: ``adam``, or ``muon`` for matrices beside AdamW for all else, see ``codecbench.learned.training.optimizers``.
+        optimizer: ``adam``, or ``muon`` for matrices beside AdamW for all else, see
+        ``codecbench.learned.training.optimizers``.
         vector_learning_rate_scale: AdamW's learning rate beside Muon's, as a multiple of it.
         schedule: ``onecycle`` (cosine up over the first tenth, cosine down to nearly zero), ``exponential`` (times
             ``gamma`` an epoch) or ``constant``.

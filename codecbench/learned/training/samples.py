@@ -11,8 +11,8 @@ import torch
 from codecbench.errors import TrainingError
 from codecbench.learned.training.augment import center_crop
 from codecbench.learned.training.recipe import Score
-from codecbench.plugins.codec import format_shape
 from codecbench.plugins.dataset import ImageSet
+from codecbench.text import format_shape
 
 EVALUATION_BATCH = 500
 LOADING_BATCH = 4096

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import torch
 
 import codecbench as cb
-from codecbench.plan.tasks import Shape
-from codecbench.plugins.codec import FloatImages, Images, format_shape
+from codecbench.plugins.codec import FloatImages, Images, Shape
 from codecbench.plugins.varint import pack_numbers, unpack_numbers
+from codecbench.text import format_shape
 
 SIDE = 8  # of a block, in pixels
 
