@@ -1,7 +1,7 @@
 """Where a figure comes from: versions, machine, load, threads and commit, as plain JSON values.
 
-Complete enough to say why two runs differ (see ``codecbench.analysis.compare``), and quick: nothing here imports pandas,
-SciPy, pyarrow or, without a GPU, torch.
+Complete enough to say why two runs differ (see ``codecbench.analysis.compare``), and quick: nothing here imports
+pandas, SciPy, pyarrow or, without a GPU, torch.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from codecbench.analysis.match import between, columns, crossings, match
 from codecbench.cli.main import main
 from codecbench.errors import UsageError
 
-REFERENCE = Path(__file__).resolve().parents[1] / "results" / "reference"
+REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
 Point = tuple[str, str, float, float]  # codec, settings, bits an image, MSE
 
 

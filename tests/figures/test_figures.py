@@ -18,7 +18,7 @@ from codecbench.analysis.summary import summarise
 from codecbench.figures import grid as pictures
 from codecbench.figures import style as looks
 
-SHELF = Path(__file__).parents[1] / "codecs"
+SHELF = Path(__file__).parents[2] / "codecs"
 
 
 def points_of(run: MadeUpRun) -> pd.DataFrame:

@@ -189,7 +189,7 @@ def test_a_codec_of_single_images_is_not_asked():
     assert check_sets(cb.open_codec("none"), (5, 4, 3)).result == "not applicable"
 
 
-PAGE = Path(__file__).parents[1] / "docs" / "adding-a-codec.md"
+PAGE = Path(__file__).parents[2] / "docs" / "adding-a-codec.md"
 
 
 def test_the_example_of_the_page(shelf):

@@ -24,7 +24,7 @@ from codecbench.analysis.summary import summarise
 from codecbench.cli.main import main
 from codecbench.errors import UnknownNameError
 
-REFERENCE = Path(__file__).resolve().parents[1] / "results" / "reference"
+REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
 
 Point = tuple[str, str, float, float]  # codec, settings, bits a pixel, PSNR
 

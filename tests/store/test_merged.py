@@ -23,7 +23,7 @@ from codecbench.store.latents import Exhibit
 from codecbench.store.merged import MergedRuns, opened
 from codecbench.store.merging import choose, distinct_names
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 GRAY = (28, 28, 1)
 
 

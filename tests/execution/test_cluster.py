@@ -30,7 +30,7 @@ distributed = pytest.importorskip("distributed", reason="distributed is not inst
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "cluster.md"
 FAST = {
     "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from test_bdrate import Point, line, marked
+from test_bd_rate import Point, line, marked
 
 from codecbench.analysis.pareto import COLUMNS, table
 from codecbench.errors import UnknownNameError

@@ -21,7 +21,7 @@ from codecbench.store.folder import RunFolder
 from codecbench.store.parts import WINDOW, original_name
 
 CODECS = "jpeg:quality=10/80,svd:rank=2/9"
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 
 
 def texts(events):

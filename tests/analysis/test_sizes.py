@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from test_bdrate import ALL, line, marked
+from test_bd_rate import ALL, line, marked
 
 from codecbench.analysis.points import rate_at
 from codecbench.analysis.sizes import COLUMNS, table

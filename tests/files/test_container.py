@@ -111,7 +111,7 @@ def test_a_learned_codec_comes_back_and_names_its_weights(monkeypatch):
 
 
 def test_the_example_in_the_documentation_works():
-    text = (Path(__file__).parents[1] / "docs" / "files.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "files.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     names = {}
     exec(compile(example, "docs/files.md", "exec"), names)

@@ -21,7 +21,7 @@ from codecbench.analysis.published import read_summary
 from codecbench.analysis.summary import COLUMNS, summarise, summarise_rows
 from codecbench.store.folder import RunFolder
 
-SCHEMA_1 = Path(__file__).parent / "data" / "run-of-schema-1.zip"
+SCHEMA_1 = Path(__file__).parents[1] / "data" / "run-of-schema-1.zip"
 
 
 def only(table: pd.DataFrame) -> pd.Series:

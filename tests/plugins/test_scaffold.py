@@ -14,7 +14,7 @@ import pytest
 from codecbench.errors import UsageError
 from codecbench.plugins import scaffold
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def call(*arguments: object, cwd: Path, expect: int = 0) -> subprocess.CompletedProcess[str]:

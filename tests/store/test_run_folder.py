@@ -18,7 +18,7 @@ from codecbench.measure.timing import ROUNDS
 from codecbench.store.folder import RunFolder
 from codecbench.store.manifest import SCHEMA
 
-SCHEMA_1 = Path(__file__).parent / "data" / "run-of-schema-1.zip"
+SCHEMA_1 = Path(__file__).parents[1] / "data" / "run-of-schema-1.zip"
 FULL = "error: no space left to write {}; what was measured is kept, make room and run the same command again"
 LIMITED = """
 import resource, sys
