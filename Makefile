@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup run test test-all lint benchmark performance notebooks clean
+.PHONY: help setup run test test-slow test-all lint benchmark performance notebooks clean
 
 help:
 	@echo "make run        install, then measure every codec and write a report"
 	@echo "make test       install, then lint, type-check and test"
-	@echo "make test-all   the same with the slow tests"
+	@echo "make test-slow  the tests that kill processes, start clusters, walk through pages in a browser, alter many streams"
+	@echo "make test-all   both"
 	@echo "make benchmark  speed of the harness itself"
 	@echo "make performance the same, and writes results/reference/PERFORMANCE.md"
 	@echo "make notebooks  execute the notebooks over the real data, and store them"
@@ -27,7 +28,7 @@ setup: $(STAMP)
 
 run: setup
 	$(BIN)/codecbench run --codecs all
-	@echo "codecbench lies in $(VENV): \`source $(BIN)/activate\`, or write $(BIN)/codecbench"
+	@echo "To use the command codecbench, run \`source $(BIN)/activate\`, or call $(BIN)/codecbench."
 
 lint: setup
 	$(BIN)/ruff check .
@@ -42,8 +43,10 @@ PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
 test: lint
 	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
-test-all: lint
-	$(BIN)/python -m pytest $(PARALLEL)
+test-slow: setup
+	$(BIN)/python -m pytest -m slow $(PARALLEL)
+
+test-all: test test-slow
 
 benchmark: setup
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable
