@@ -1,14 +1,24 @@
-"""Fixtures that several test folders share."""
+"""Fixtures that several test folders share, and run folders that are made once for the whole test run.
+
+``usual_folder``, ``drawn_folder`` and ``measured_folder`` are for reading only; a test that changes a run takes
+``copied(folder)``. Under pytest-xdist all processes share them.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
+from measuring import measure
 from plugins import put_on_shelf
+from runs import usual_run
+
+import codecbench as cb
 
 
 @pytest.fixture
@@ -26,3 +36,56 @@ def data_root() -> Path:
     if not folder:
         pytest.skip("CODECBENCH_DATA is not set: no real data")
     return Path(folder)
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that ``make`` fills once for the whole test run, also where several processes share the tests."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared" / name
+    folder.parent.mkdir(exist_ok=True)
+    finished = folder.with_name(f"{name}.finished")
+    with FileLock(f"{folder}.lock"):
+        if not finished.exists():
+            make(folder)
+            finished.touch()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def usual_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The made-up run of ``runs.usual_run``, without a report: no codec ran. For reading only."""
+    return made_once(tmp_path_factory, "usual", usual_run)
+
+
+@pytest.fixture(scope="session")
+def drawn_folder(tmp_path_factory: pytest.TempPathFactory, usual_folder: Path) -> Path:
+    """The same run with its report: ``summary.csv``, ``figures/``, ``report.html`` and ``report.md``. Reading only."""
+
+    def draw(folder: Path) -> None:
+        shutil.copytree(usual_folder, folder)
+        cb.load_run(folder).report()
+
+    return made_once(tmp_path_factory, "drawn", draw)
+
+
+@pytest.fixture(scope="session")
+def measured_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was really measured: JPEG, PNG and DEFLATE on 4 digits, with times, sets and pictures. Reading only.
+
+    It is what ``measure(MEASURED, folder, images=4, timing=True)`` gives; no codec of it needs PyTorch.
+    """
+    return made_once(tmp_path_factory, "measured", lambda folder: measure(MEASURED, folder, images=4, timing=True))
+
+
+MEASURED = "jpeg:quality=20/50/80,png:compress_level=6,deflate:level=9,filter=up"
+"""The codecs of ``measured_folder``."""
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Callable[[Path], Path]:
+    """Copies a shared run folder for a test that changes it: ``copied(folder)`` gives the copy's path."""
+
+    def copy(folder: Path) -> Path:
+        return Path(shutil.copytree(folder, tmp_path / folder.name))
+
+    return copy
