@@ -16,9 +16,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from codecbench.analysis.bootstrap import Resampled
-from codecbench.analysis.points import restored
+from codecbench.analysis.points import HARNESS, restored
 from codecbench.analysis.rd_curves import RATES, crossing, lines, read_log
-from codecbench.report.speedtable import HARNESS
 
 Values = npt.NDArray[np.float64]
 

@@ -12,12 +12,11 @@ import pandas as pd
 
 from codecbench.analysis import best, claims
 from codecbench.analysis.claims import Claim
-from codecbench.analysis.points import TARGET_DB
+from codecbench.analysis.points import HARNESS, TARGET_DB
 from codecbench.report import markup, sentences
 from codecbench.report.context import Context
 from codecbench.report.section import Section
 from codecbench.report.sentences import SPACE, names, region, shown, size_of
-from codecbench.report.speedtable import HARNESS
 from codecbench.text import count, format_shape
 
 

@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from codecbench import __version__
-from codecbench.analysis.points import TARGET_DB, mark_points, overview
+from codecbench.analysis.points import HARNESS, TARGET_DB, mark_points, overview
 from codecbench.errors import UnknownNameError
 from codecbench.report import markup
 from codecbench.report.notes import Note, all_notes
-from codecbench.report.speedtable import HARNESS
 from codecbench.store import sets
 from codecbench.store.folder import RunFolder
 from codecbench.text import count

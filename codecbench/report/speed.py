@@ -9,7 +9,7 @@ import pandas as pd
 
 from codecbench import figures
 from codecbench.analysis import pareto, rd_curves, times
-from codecbench.analysis.points import TARGET_DB, nearest_quality, restored, short_settings, telling_settings
+from codecbench.analysis.points import HARNESS, TARGET_DB, nearest_quality, restored, short_settings, telling_settings
 from codecbench.report import markup, speedtable
 from codecbench.report.context import Context, safe_name
 from codecbench.report.section import Section
@@ -84,14 +84,14 @@ def plot_data(context: Context) -> dict[str, Any]:
     usable = context.points[(context.points["images"] > 0) & (context.points["bits_per_pixel"] > 0)]
     timed = usable[(usable["encode_s"] > 0) | (usable["decode_s"] > 0)]
     machines = sorted({_machine(row) for row in timed[["timed_on", "device", "threads"]].to_dict("records")})
-    codecs = usable[usable["codec"] != speedtable.HARNESS]
+    codecs = usable[usable["codec"] != HARNESS]
     by_level = _by_level(codecs, machines) if machines else {}
     levels = [key for key, found in by_level.items() if _reached(found) >= (1 if key == LOSSLESS else 2)]
     decibels = sorted((key for key in levels if key != LOSSLESS), key=lambda key: abs(float(key) - TARGET_DB))
     words = {key: "lossless" if key == LOSSLESS else f"{key} dB" for key in levels}
     datasets = {}
     for label in (label for label in context.datasets if (timed["dataset"] == label).any()):
-        harness = usable[(usable["dataset"] == label) & (usable["codec"] == speedtable.HARNESS)]
+        harness = usable[(usable["dataset"] == label) & (usable["codec"] == HARNESS)]
         near = {time: _nearest(codecs[codecs["dataset"] == label], time, machines) for _, time, _ in KINDS}
         datasets[label] = {
             "levels": {key: {time: rows.get(label, []) for time, rows in by_level[key].items()} for key in levels}

@@ -7,13 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from codecbench.analysis.points import nearest_quality
+from codecbench.analysis.points import HARNESS, nearest_quality
 from codecbench.report import markup
 
 ONCE = ["cold_encode_s", "cold_decode_s", "encode_peak_bytes", "decode_peak_bytes", "device_peak_bytes"]
 """What is taken once per codec and dataset, and may stand at any of its points."""
-HARNESS = "none"
-"""The codec that compresses nothing, and so measures the harness itself."""
 
 
 @dataclass(frozen=True)
