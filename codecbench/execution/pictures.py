@@ -25,13 +25,13 @@ from codecbench.store import pictures as keeping
 from codecbench.store.folder import RunFolder
 from codecbench.store.io import dump_json, read_json
 from codecbench.store.parts import WINDOW, original_name
-from codecbench.store.pictures import FOLDER, FORMAT, WORST_IMAGES, Case, Kept, Request, Wanted
+from codecbench.store.pictures import FOLDER, FORMAT, WORST_IMAGES, ImageRequest, PictureRequest, StoredImage, WorstCase
 from codecbench.text import format_shape, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Outcome = tuple[str, list[Kept], dict[int, int]]
+Outcome = tuple[str, list[StoredImage], dict[int, int]]
 """Why there are no pictures, in one line, or empty; the pictures; and class numbers by image index."""
 
 
@@ -61,13 +61,13 @@ def keep_pictures(plan: Plan, store: RunFolder, engine: Engine, place: Place, wa
 
 
 def _carry_out(
-    requests: Sequence[Request], plan: Plan, store: RunFolder, engine: Engine, place: Place, watch: Watch
-) -> list[tuple[Request, str]]:
+    requests: Sequence[PictureRequest], plan: Plan, store: RunFolder, engine: Engine, place: Place, watch: Watch
+) -> list[tuple[PictureRequest, str]]:
     """Carries requests out in worker processes and stores what they give; those that failed, and why."""
     datasets = {source.selection.label: source.dataset for source in plan.sources}
-    failed: list[tuple[Request, str]] = []
+    failed: list[tuple[PictureRequest, str]] = []
 
-    def finish(request: Request, outcome: Outcome) -> None:
+    def finish(request: PictureRequest, outcome: Outcome) -> None:
         reason, images, classes = outcome
         if reason:
             failed.append((request, reason))
@@ -141,7 +141,7 @@ class WorstImages:
         member = [pair in planned for pair in zip(points["dataset"], specs, strict=True)]
         return points[np.array(member, dtype=bool) & (points["images"] > 0).to_numpy()]
 
-    def own(self) -> list[Request]:
+    def own(self) -> list[PictureRequest]:
         """Of each codec its worst images, where they are not there yet; reads the rows of a point a codec."""
         from codecbench.analysis import per_image
 
@@ -156,11 +156,11 @@ class WorstImages:
                 key = self._key((label, name))
                 if keeping.read_case(self.store.path / FOLDER / f"{key}.npz") is None:
                     task = next(task for task in tasks if task.codec.settings_text == cases[name][0].settings)
-                    wanted = tuple(Wanted(case.image) for case in cases[name])
-                    found.append(Request(task, wanted, key, self._about(task, name, key)))
+                    wanted = tuple(ImageRequest(case.image) for case in cases[name])
+                    found.append(PictureRequest(task, wanted, key, self._about(task, name, key)))
         return found
 
-    def others(self) -> list[Request]:
+    def others(self) -> list[PictureRequest]:
         """Codecs to compare with, on the images and windows that are kept of a codec; after :meth:`own`."""
         found = []
         for label, name in self.due:
@@ -169,12 +169,12 @@ class WorstImages:
             held = keeping.read_case(self.store.path / FOLDER / f"{key}.npz")
             if held is None or not theirs:
                 continue
-            wanted = tuple(Wanted(kept.image, kept.top, kept.left) for kept in held.images)
+            wanted = tuple(ImageRequest(kept.image, kept.top, kept.left) for kept in held.images)
             for task in self._nearest(held, theirs):
                 other = digest([key, str(task.codec), task.codec_fingerprint])
                 self._compared.setdefault(key, []).append(other)
                 if keeping.read_case(self.store.path / FOLDER / f"{other}.npz") is None:
-                    found.append(Request(task, wanted, other, self._about(task, name, key)))
+                    found.append(PictureRequest(task, wanted, other, self._about(task, name, key)))
         return found
 
     def _rival(self, label: str, name: str) -> str:
@@ -189,7 +189,7 @@ class WorstImages:
         others = [str(codec) for codec in best.loc[~best["only_lossless"], "codec"] if codec != name]
         return others[0] if others else ""
 
-    def _nearest(self, held: Case, tasks: Sequence[Task]) -> list[Task]:
+    def _nearest(self, held: WorstCase, tasks: Sequence[Task]) -> list[Task]:
         """Of some tasks of another codec one of the point nearest in rate, and one of that nearest in PSNR."""
         here = self._points[self._points["dataset"] == held.dataset]
         point = here[(here["codec"] == held.codec) & (here["settings"] == held.settings)]
@@ -217,7 +217,7 @@ class WorstImages:
             "key": key,
         }
 
-    def failed(self, request: Request, reason: str) -> None:
+    def failed(self, request: PictureRequest, reason: str) -> None:
         """Remembers that a request could not be carried out."""
         self._failed[str(request.about["key"])] = f"{request.task.codec}: {reason}"
 
@@ -246,7 +246,7 @@ class WorstImages:
 # ---- in a worker ----------------------------------------------------------------------------------------------------
 
 
-def keep(request: Request, dataset: Dataset, place: Place) -> Outcome:
+def keep(request: PictureRequest, dataset: Dataset, place: Place) -> Outcome:
     """Encodes a request's images once more and decodes them from the bytes alone; whatever fails is told, not raised.
 
     Returns:
@@ -256,7 +256,7 @@ def keep(request: Request, dataset: Dataset, place: Place) -> Outcome:
         images = workers.open_images(dataset, place.data_dir)
         wanted = {one.image: one for one in request.wanted}
         labels = getattr(images, "labels", None)
-        found: list[Kept] = []
+        found: list[StoredImage] = []
         for _, indices in chunks(images, list(wanted)):
             originals = images.read(indices)
             pictures, sizes = _restored(request.task, originals, place)

@@ -17,7 +17,7 @@ from codecbench.report import sprites
 from codecbench.report.context import Context
 from codecbench.store import parts
 from codecbench.store import pictures as keeping
-from codecbench.store.pictures import Case
+from codecbench.store.pictures import WorstCase
 from codecbench.text import count
 
 Rows = dict[tuple[str, str, int], dict[str, float]]
@@ -233,13 +233,13 @@ def _shapes(rows: Rows, originals: Mapping[int, Images]) -> dict[int, tuple[int,
 # ---- worst images ---------------------------------------------------------------------------------------------------
 
 
-def newest_cases(context: Context, label: str) -> dict[str, list[Case]]:
+def newest_cases(context: Context, label: str) -> dict[str, list[WorstCase]]:
     """What is kept of each codec's worst images, its own first; of several points the one that stands for it."""
     points = overview(context.of(label)[context.of(label)["images"] > 0])
     standing = dict(zip(points["codec"], points["settings"], strict=True))
     every = [case for case in keeping.cases(context.store) if case.dataset == label]
     own = [case for case in every if case.codec == case.worst_of and case.images]
-    chosen: dict[str, Case] = {}
+    chosen: dict[str, WorstCase] = {}
     for case in own:
         if case.codec not in chosen or case.settings == standing.get(case.codec):
             chosen[case.codec] = case
@@ -249,7 +249,9 @@ def newest_cases(context: Context, label: str) -> dict[str, list[Case]]:
     }
 
 
-def add_worst(context: Context, view: View, cases: Mapping[str, list[Case]], sheet: sprites.Sheet, budget: int) -> None:
+def add_worst(
+    context: Context, view: View, cases: Mapping[str, list[WorstCase]], sheet: sprites.Sheet, budget: int
+) -> None:
     """Adds each codec's worst images, as many as the budget holds; and says how many."""
     if not cases:
         return
@@ -274,13 +276,20 @@ def add_worst(context: Context, view: View, cases: Mapping[str, list[Case]], she
         view.said.append(f"{count(images, 'worst image')} a codec{cut}")
 
 
-def _worst_size(group: list[Case], images: int, side: int) -> int:
+def _worst_size(group: list[WorstCase], images: int, side: int) -> int:
     pictures_of = [case.images[0].picture[:side, :side] for case in group] + [group[0].images[0].original[:side, :side]]
     return len(sprites.webp(sprites.stacked(pictures_of), fast=True)) * images * 4 // 3
 
 
 def _add_case(
-    context: Context, view: View, name: str, group: list[Case], sheet: sprites.Sheet, images: int, side: int, rows: Rows
+    context: Context,
+    view: View,
+    name: str,
+    group: list[WorstCase],
+    sheet: sprites.Sheet,
+    images: int,
+    side: int,
+    rows: Rows,
 ) -> None:
     stack: list[Images] = []
     records: list[dict[str, Any]] = []
@@ -324,7 +333,7 @@ def _same_spot(image: Mapping[str, Any], index: int, original: Images, place: tu
     return (image["n"], image["h"], image["w"], image["top"], image["left"]) == (index, *original.shape[:2], *place)
 
 
-def _case(context: Context, view: View, case: Case, kept: keeping.Kept, rows: Rows) -> dict[str, Any]:
+def _case(context: Context, view: View, case: WorstCase, kept: keeping.StoredImage, rows: Rows) -> dict[str, Any]:
     """A picture of a worst image, for the script; with the SSIM of its row where the picture is what was measured."""
     points = context.of(view.label)
     settings = [str(text) for text in points.loc[points["codec"] == case.codec, "settings"]]

@@ -45,7 +45,7 @@ WORST_IMAGES = 4
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ImageRequest:
     """An image whose reconstruction is to be kept.
 
     Attributes:
@@ -60,7 +60,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Request:
+class PictureRequest:
     """Images that one codec point is to encode and decode once more.
 
     Attributes:
@@ -71,7 +71,7 @@ class Request:
     """
 
     task: Task
-    wanted: tuple[Wanted, ...]
+    wanted: tuple[ImageRequest, ...]
     key: str
     about: Mapping[str, Any]
 
@@ -82,7 +82,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredImage:
     """One image, encoded once more and decoded from the bytes alone.
 
     Attributes:
@@ -109,7 +109,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Case:
+class WorstCase:
     """Images kept of one codec point because they are some codec's worst.
 
     Attributes:
@@ -131,23 +131,23 @@ class Case:
     data_fingerprint: str
     worst_of: str
     key: str
-    images: tuple[Kept, ...]
+    images: tuple[StoredImage, ...]
     classes: Mapping[int, int]
 
 
 # ---- what to make --------------------------------------------------------------------------------------------------
 
 
-def missing(plan: Plan, store: RunFolder) -> list[Request]:
+def missing(plan: Plan, store: RunFolder) -> list[PictureRequest]:
     """Pictures that finished tasks of a plan lack: measured when fewer were asked for, or damaged since."""
     finished = store.finished()
     found = []
     for task in plan.tasks:
         if task.id in finished and task.shown:
             lacking = set(task.shown) - store.sample_indices(f"{task.id}.npz")
-            wanted = tuple(Wanted(index, *middle(*task.shape[:2])) for index in sorted(lacking))
+            wanted = tuple(ImageRequest(index, *middle(*task.shape[:2])) for index in sorted(lacking))
             if wanted:
-                found.append(Request(task, wanted, task.id, {}))
+                found.append(PictureRequest(task, wanted, task.id, {}))
     return found
 
 
@@ -175,14 +175,14 @@ def choose_window(original: Images, picture: Images, side: int = WINDOW) -> tupl
     return int(top), int(left)
 
 
-def kept(wanted: Wanted, original: Images, picture: Images, num_bytes: int) -> Kept:
+def kept(wanted: ImageRequest, original: Images, picture: Images, num_bytes: int) -> StoredImage:
     """What is kept of an image and its reconstruction, both uint8 (H, W, C)."""
     height, width, _ = original.shape
     top, left = wanted.top, wanted.left
     if top is None or left is None:
         top, left = choose_window(original, picture)
     error = original.astype(np.float64) - picture
-    return Kept(
+    return StoredImage(
         wanted.image,
         height,
         width,
@@ -195,7 +195,7 @@ def kept(wanted: Wanted, original: Images, picture: Images, num_bytes: int) -> K
     )
 
 
-def write(store: RunFolder, request: Request, images: Sequence[Kept], classes: Mapping[int, int]) -> None:
+def write(store: RunFolder, request: PictureRequest, images: Sequence[StoredImage], classes: Mapping[int, int]) -> None:
     """Stores what a request gave, whole or not at all.
 
     Args:
@@ -211,7 +211,7 @@ def write(store: RunFolder, request: Request, images: Sequence[Kept], classes: M
         name = f"{request.task.id}.npz"
         store.write_samples(name, store.samples(name) | {one.image: one.picture for one in images})
         return
-    fields = [field.name for field in dataclasses.fields(Kept) if field.name not in ("original", "picture")]
+    fields = [field.name for field in dataclasses.fields(StoredImage) if field.name not in ("original", "picture")]
     described = [{name: getattr(one, name) for name in fields} for one in images]
     about = dict(request.about) | {"images": described, "classes": {str(key): classes[key] for key in classes}}
     arrays: dict[str, Any] = {"about": np.array(json.dumps(about))}
@@ -225,7 +225,7 @@ def write(store: RunFolder, request: Request, images: Sequence[Kept], classes: M
 # ---- reading --------------------------------------------------------------------------------------------------------
 
 
-def cases(store: RunFolder) -> list[Case]:
+def cases(store: RunFolder) -> list[WorstCase]:
     """Worst images that were made with the codecs and images as ``run.json`` knows them.
 
     Returns:
@@ -258,7 +258,7 @@ def _counts(store: RunFolder, dataset: str, codec: str, fingerprint: str, data_f
     return (fingerprint, data_fingerprint) == (known, data)
 
 
-def read_case(file: Path) -> Case | None:
+def read_case(file: Path) -> WorstCase | None:
     """A file of pictures; None where there is none, or a damaged one."""
     try:
         with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as archive:
@@ -267,10 +267,10 @@ def read_case(file: Path) -> Case | None:
         if about["format"] != FORMAT:
             return None
         images = tuple(
-            Kept(**described, original=arrays[f"original-{number}"], picture=arrays[f"picture-{number}"])
+            StoredImage(**described, original=arrays[f"original-{number}"], picture=arrays[f"picture-{number}"])
             for number, described in enumerate(about["images"])
         )
-        return Case(
+        return WorstCase(
             about["dataset"],
             about["codec"],
             about["settings"],

@@ -69,8 +69,8 @@ def worst_case(run: MadeUpRun, label: str, codec: str, quality: int, index: int,
         "worst_of": of or codec,
         "key": f"{60:024d}",
     }
-    request = pictures.Request(task, (pictures.Wanted(index),), key, about)
-    kept = pictures.kept(pictures.Wanted(index), original, picture_of(codec, quality, original), 77)
+    request = pictures.PictureRequest(task, (pictures.ImageRequest(index),), key, about)
+    kept = pictures.kept(pictures.ImageRequest(index), original, picture_of(codec, quality, original), 77)
     pictures.write(run.store, request, [kept], {})
 
 
