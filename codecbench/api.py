@@ -63,7 +63,7 @@ class Run:
             against: the codec whose curves are read between measured neighbours; written in the same way.
             dataset: label of one dataset of the run; None for all.
             at: ``"error"`` to match at equal error, ``"bytes"`` at equal rate.
-            by: ``"mse"``, ``"mse_float"``, ``"psnr_db"``, ``"ssim"``, or a metric of the shelf that the run measured.
+            by: ``"mse"``, ``"mse_float"``, ``"psnr_db"``, ``"ssim"``, or a plugin metric that the run measured.
 
         Returns:
             One row per dataset × point × curve of the other; the columns are described in

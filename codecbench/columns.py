@@ -1,4 +1,4 @@
-"""Names that columns of rows, of summaries and of what is made from them have; no metric of the shelf may take one.
+"""Names that columns of rows, of summaries and of what is made from them have; no plugin metric may take one.
 
 Kept apart from the modules that make these columns, since those load pandas and listing metrics must not.
 """

@@ -15,17 +15,17 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 from measuring import measure
-from plugins import put_on_shelf
+from plugins import use_folder
 from runs import usual_run
 
 import codecbench as cb
 
 
 @pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder of plugins that is on the codec shelf for one test."""
+def codec_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of plugins that is among the codecs for one test."""
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    with put_on_shelf(tmp_path / "shelf") as folder:
+    with use_folder(tmp_path / "plugins") as folder:
         yield folder
 
 

@@ -41,8 +41,8 @@ class Mine(cb.PerImageCodec):
 
 
 @contextlib.contextmanager
-def put_on_shelf(folder: Path) -> Iterator[Path]:
-    """Puts a new folder of plugins on the codec shelf for a while."""
+def use_folder(folder: Path) -> Iterator[Path]:
+    """Puts a new folder of plugins among the codecs for a while."""
     import codecbench.codecs
     from codecbench.plugins.registry import CODECS
 

@@ -36,7 +36,7 @@ METRIC = {
     "versions": {},
     "variants": {},
 }
-"""What ``run.json`` tells of a metric of the shelf."""
+"""What ``run.json`` tells of a plugin metric."""
 
 
 class MadeUpRun:
@@ -51,7 +51,7 @@ class MadeUpRun:
         notes: as in ``run.json``.
         training: datasets that are the training images of the codecs trained on their family.
         absent: codecs of which a point is planned on every dataset and never measured.
-        metrics: metrics of the shelf that all codecs are measured with, as in ``run.json``; see ``METRIC``.
+        metrics: plugin metrics that all codecs are measured with, as in ``run.json``; see ``METRIC``.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Every codec on the shelf passes the conformance kit; one whose plugin cannot be imported fails it."""
+"""Every codec registered passes the conformance kit; one whose plugin cannot be imported fails it."""
 
 from __future__ import annotations
 

@@ -311,18 +311,18 @@ def check_command(line: str) -> None:
         assert found is not None, line
         command, context = found, click.Context(found, info_name=name, parent=context)
     parameters = command.make_context(command.name, list(arguments)).params
-    for shelf, specs in ((CODECS, parameters.get("codecs")), (DATASETS, parameters.get("datasets"))):
+    for registry, specs in ((CODECS, parameters.get("codecs")), (DATASETS, parameters.get("datasets"))):
         for spec in split_specs(specs or ()):
             if spec.name not in INVENTED | {"all"}:
-                assert expand(spec, settings_of(shelf.get(spec.name)))
+                assert expand(spec, settings_of(registry.get(spec.name)))
     if "name" in parameters:
         assert parameters["name"] in {*CODECS.names(), *DATASETS.names()} | INVENTED
 
 
 @pytest.mark.parametrize(("page", "line"), commands())
 def test_commands_parse(page, line, monkeypatch):
-    for shelf in (CODECS, METRICS):
-        monkeypatch.setattr(shelf, "add_folder", lambda folder: None)
+    for registry in (CODECS, METRICS):
+        monkeypatch.setattr(registry, "add_folder", lambda folder: None)
     check_command(line)
 
 

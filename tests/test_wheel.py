@@ -88,14 +88,14 @@ def environment(wheel, tmp_path_factory) -> Path:
     return python
 
 
-def test_the_wheel_carries_the_shelves_and_nothing_else(wheel):
+def test_the_wheel_carries_the_plugins_and_nothing_else(wheel):
     names = set(content(wheel))
-    for shelf in ("codecs", "datasets", "metrics"):
-        plugins = {f"codecbench/{name}" for name in files(Path(shelf), "*.py")}
+    for folder in ("codecs", "datasets", "metrics"):
+        plugins = {f"codecbench/{name}" for name in files(Path(folder), "*.py")}
         assert plugins
-        assert {name for name in names if name.startswith(f"codecbench/{shelf}/") and name.endswith(".py")} == {
+        assert {name for name in names if name.startswith(f"codecbench/{folder}/") and name.endswith(".py")} == {
             *plugins,
-            f"codecbench/{shelf}/__init__.py",
+            f"codecbench/{folder}/__init__.py",
         }
     weights = files(Path("codecs/weights"), "*.safetensors") | files(Path("codecs/weights"), "*.json")
     weights |= files(Path("codecs/weights"), "*.csv")

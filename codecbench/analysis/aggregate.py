@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 POINT = ["dataset", "codec", "settings"]
 MEANS = ("mse", "mse_float", "psnr_db", "ssim", "container_bytes", "estimated_bits")
-"""Columns whose mean is taken over the images that have a value; so is that of every metric of the shelf."""
+"""Columns whose mean is taken over the images that have a value; so is that of every plugin metric."""
 READ = [
     "image",
     "num_bytes",
@@ -37,7 +37,7 @@ READ = [
     "exact_pixels",
     "ssim",
 ]
-"""Columns of a part that are read, and the metrics of the shelf; what its sidecar tells is taken from there."""
+"""Columns of a part that are read, and the plugin metrics; what its sidecar tells is taken from there."""
 SHOWN = [*POINT, "image", "height", "width", "num_bytes", "mse"]
 """What is kept of single images."""
 
@@ -76,7 +76,7 @@ class Sums:
         max_abs_error: the largest of the images' largest differences; NaN where none has one.
         equal_pixels: of each part, pixels restored exactly in the images where that is known.
         known_equal: images where it is known.
-        metrics: names of the metrics of the shelf in the run.
+        metrics: names of the plugin metrics in the run.
         totals: by column of ``MEANS`` and metric, the sum of each part over the images that have a value.
         counts: by column of ``MEANS`` and metric, images that have one.
     """
@@ -184,7 +184,7 @@ def derive(sums: pd.DataFrame, metrics: Sequence[str] = ()) -> pd.DataFrame:
 
     Args:
         sums: one row a point with the columns ``POINT`` and those of :meth:`Sums.row`.
-        metrics: the metrics of the shelf among them.
+        metrics: the plugin metrics among them.
 
     Returns:
         The same rows with the columns of a summary that follow from rows alone.

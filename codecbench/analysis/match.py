@@ -8,8 +8,8 @@ off such a line; it says how far apart two codecs are, and cannot be set.
 Columns of the table, one row per dataset × point of the codec × curve of the other:
 
     dataset, codec, settings       the codec's measured point
-    <by>                           its error by the measure asked for: mse, mse_float, psnr_db, ssim, or a metric of the
-                                   shelf that the run measured
+    <by>                           its error by the measure asked for: mse, mse_float, psnr_db, ssim, or a plugin
+                                   metric that the run measured
     psnr_db                        at equal bits: its mean PSNR
     bits_per_image                 its rate
     against, curve                 the other codec, and which of its curves where it has several
@@ -42,7 +42,7 @@ from codecbench.plan.specs import RawSpec
 from codecbench.report import markup
 
 MEASURES = ("mse", "mse_float", "psnr_db", "ssim")
-"""Measures of error that can be matched in every run; the metrics of the shelf that it measured can, too."""
+"""Measures of error that can be matched in every run; the plugin metrics that it measured can, too."""
 WAYS = ("error", "bytes")
 """What can be held equal."""
 
@@ -82,7 +82,7 @@ def match(
         against: the codec whose curves are read, written in the same way.
         dataset: label of one dataset of the run; None for all.
         at: ``"error"`` to match at equal error, ``"bytes"`` at equal rate.
-        by: the measure of error, one of ``MEASURES`` or a metric of the shelf that the run measured.
+        by: the measure of error, one of ``MEASURES`` or a plugin metric that the run measured.
 
     Returns:
         The table described above, in the order of the summary. What cannot be matched has a row with its reason.
@@ -367,7 +367,7 @@ def _usable(value: Any, name: str) -> float:
 
 
 def word(name: str) -> str:
-    """A measure's name in words; that of a metric of the shelf as it is."""
+    """A measure's name in words; that of a plugin metric as it is."""
     words = {"mse": "MSE", "mse_float": "MSE before rounding", "psnr_db": "PSNR", "ssim": "SSIM", RATE: "bits"}
     return words.get(name, name)
 

@@ -18,13 +18,13 @@ def read_summary(file: Path) -> pd.DataFrame:
     """Reads a ``summary.csv`` back as the table that it was written from, to the last digit.
 
     Columns that it does not have, since an older version wrote it, are empty; ``unsteady`` follows from the others.
-    Which metrics of the shelf have a column, ``run.json`` beside it tells.
+    Which plugin metrics have a column, ``run.json`` beside it tells.
 
     Args:
         file: a ``summary.csv``.
 
     Returns:
-        The columns of ``codecbench.analysis.summary``, in their order and with their types, metrics of the shelf among
+        The columns of ``codecbench.analysis.summary``, in their order and with their types, plugin metrics among
         them.
 
     Raises:

@@ -28,7 +28,7 @@ Values = npt.NDArray[np.float64]
 RATES = {"whole": "", "payload": "payload_"}
 """What counts as rate, and how its columns begin: whole files, or files less their container's bytes."""
 QUALITIES = ("psnr_db", "psnr_of_mean_mse_db", "ssim")
-"""Measures of quality that every run has; those of the shelf of metrics come on top where a run has them."""
+"""Measures of quality that every run has; the plugin metrics come on top where a run has them."""
 MARKED = ("trained_on", "mark", "label", "total_images", "curve", "swept")
 """What ``codecbench.analysis.points.mark_points`` adds to a summary."""
 NOT_AVAILABLE = "not available: "
@@ -80,10 +80,10 @@ class Line:
 
 
 def known_qualities(points: pd.DataFrame) -> list[str]:
-    """The measures of quality that a table of points has, those of the shelf of metrics last."""
+    """The measures of quality that a table of points has, the plugin metrics last."""
     others = {*columns.COLUMNS, *MARKED}
-    shelf = [name for name in points.columns if name not in others and pd.api.types.is_numeric_dtype(points[name])]
-    return [name for name in QUALITIES if name in points.columns] + shelf
+    plugins = [name for name in points.columns if name not in others and pd.api.types.is_numeric_dtype(points[name])]
+    return [name for name in QUALITIES if name in points.columns] + plugins
 
 
 def check_choice(kind: str, name: str, known: Sequence[str]) -> None:

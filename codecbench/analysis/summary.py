@@ -13,7 +13,7 @@ Columns of the summary, one row per dataset × codec × settings:
     psnr_db                        mean of the images' PSNR; images restored exactly have none and do not enter
     psnr_of_mean_mse_db            PSNR of the mean MSE, a different number
     ssim                           mean over the images
-    ms_ssim, psnr_y_db, ...        metrics of the shelf that the run measured (``run.json``), each the mean over the
+    ms_ssim, psnr_y_db, ...        plugin metrics that the run measured (``run.json``), each the mean over the
                                    images that have a value; ``psnr_y_db`` as ``psnr_db``
     max_abs_error                  largest difference over all images, in 8-bit levels
     lossless                       the codec claims to restore every pixel, and every image was checked
@@ -102,7 +102,7 @@ WHOLE = {"max_abs_error", *times.WHOLE}
 
 
 def columns(metrics: Sequence[str] = ()) -> list[str]:
-    """The columns of a summary, with metrics of the shelf behind ``ssim``."""
+    """The columns of a summary, with plugin metrics behind ``ssim``."""
     place = COLUMNS.index("ssim") + 1
     return [*COLUMNS[:place], *metrics, *COLUMNS[place:]]
 
@@ -156,7 +156,7 @@ def summarise_rows(rows: pd.DataFrame, metrics: Sequence[str] = ()) -> pd.DataFr
 
     Args:
         rows: see ``RunFolder.rows``.
-        metrics: the metrics of the shelf among the columns.
+        metrics: the plugin metrics among the columns.
 
     Returns:
         One row a point with the columns that follow from the rows alone.

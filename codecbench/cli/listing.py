@@ -38,7 +38,7 @@ def _always(name: str) -> dict[str, Any]:
 
 
 def _metric(name: str) -> dict[str, Any]:
-    """A metric of the shelf; measured ``by default`` or ``when asked for``."""
+    """A plugin metric; measured ``by default`` or ``when asked for``."""
     try:
         metric = METRICS.get(name)
     except PluginError as error:

@@ -18,7 +18,7 @@ import click
     metavar="MEASURE",
     default="mse",
     show_default=True,
-    help="mse, mse_float (before clipping and rounding), psnr_db, ssim, or a metric of the shelf in this run.",
+    help="mse, mse_float (before clipping and rounding), psnr_db, ssim, or a plugin metric in this run.",
 )
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, with every column and digit.")
 def match(folder: str, codec: str, against: str, dataset: str | None, at: str, by: str, as_csv: bool) -> None:

@@ -32,7 +32,7 @@ def command_line() -> str:
 
 
 def codec_folders(command: F) -> F:
-    """Adds ``--codec-dir`` to a command; the folders are put on the shelf before the command runs."""
+    """Adds ``--codec-dir`` to a command; the folders are registered before the command runs."""
     return _folders("codec")(command)
 
 
@@ -42,13 +42,13 @@ def metric_folders(command: F) -> F:
 
 
 def _folders(kind: str) -> Callable[[F], F]:
-    def put_on_shelf(context: click.Context, parameter: click.Parameter, folders: tuple[str, ...]) -> None:
+    def add_folders(context: click.Context, parameter: click.Parameter, folders: tuple[str, ...]) -> None:
         if folders:
             from codecbench.plugins import registry
 
-            shelf: registry.Shelf[Any] = getattr(registry, f"{kind.upper()}S")
+            registered: registry.Registry[Any] = getattr(registry, f"{kind.upper()}S")
             for folder in folders:
-                shelf.add_folder(folder)
+                registered.add_folder(folder)
 
     return click.option(
         f"--{kind}-dir",
@@ -56,7 +56,7 @@ def _folders(kind: str) -> Callable[[F], F]:
         multiple=True,
         metavar="DIR",
         expose_value=False,
-        callback=put_on_shelf,
+        callback=add_folders,
         help=f"Also take {kind}s from this folder of plugin files (repeatable; or $CODECBENCH_{kind.upper()}_PATH).",
     )
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     "--metrics",
     multiple=True,
     metavar="NAME[,NAME...]",
-    help="Metrics of the shelf, beside those of every run; none for these alone [default: the usual ones].",
+    help="Plugin metrics, beside those of every run; none for these alone [default: the usual ones].",
 )
 @click.option("--workers", type=click.IntRange(1), help="Worker processes [one a core].")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)

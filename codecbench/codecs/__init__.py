@@ -1,4 +1,4 @@
-"""Bridge to the shelf of codec plugins; holds no codec itself.
+"""Bridge to the folder of codec plugins; holds no codec itself.
 
 In a checkout the plugins lie in the top-level folder ``codecs/``, in a wheel beside this file, and a user's own in
 the folders named by ``CODECBENCH_CODEC_PATH``. All import as ``codecbench.codecs.NAME``, so their classes pickle

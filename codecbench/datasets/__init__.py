@@ -1,4 +1,4 @@
-"""Bridge to the shelf of dataset plugins; holds no dataset itself.
+"""Bridge to the folder of dataset plugins; holds no dataset itself.
 
 In a checkout the plugins lie in the top-level folder ``datasets/``, in a wheel beside this file, and a user's own in
 the folders named by ``CODECBENCH_DATASET_PATH``. All import as ``codecbench.datasets.NAME``, so their classes pickle

@@ -148,7 +148,7 @@ def describe(codecs: Sequence[str], device: str, metrics: Sequence[str] = ()) ->
 
 
 def metric_names(place: Place) -> list[str]:
-    """The metrics of the shelf that a run measures."""
+    """The plugin metrics that a run measures."""
     return [name for name, _ in place.metrics]
 
 

@@ -45,8 +45,8 @@ def write(store: RunFolder, request: Mapping[str, Any], plan: Plan, timing_threa
         StoreError: the folder cannot be written.
     """
     classes = [CODECS.get(name) for name in plan.codec_fingerprints]
-    shelf = Path(__file__).parents[2] / "codecs", Path(__file__).parents[1] / "codecs"
-    if not all(Path(str(sys.modules[cls.__module__].__file__)).parent in shelf for cls in classes):
+    own = Path(__file__).parents[2] / "codecs", Path(__file__).parents[1] / "codecs"
+    if not all(Path(str(sys.modules[cls.__module__].__file__)).parent in own for cls in classes):
         return  # other people's plugins may be made of anything
     if not all(metrics.is_own(name) for name in plan.metrics):
         return  # likewise
@@ -131,18 +131,18 @@ def holds(path: Path, request: Mapping[str, Any], datasets: Sequence[Dataset], d
 
 
 def surroundings() -> str:
-    """Digest of all sources of codecbench and of the plugins on the shelves, and of all packages' versions."""
+    """Digest of all sources of codecbench and of the plugins that are registered, and of all packages' versions."""
     package = Path(__file__).parents[1]
     sources = {str(file) for file in package.rglob("*.py")}
-    for shelf in (CODECS, DATASETS, METRICS):
-        for folder in importlib.import_module(shelf.package).__path__:
+    for registry in (CODECS, DATASETS, METRICS):
+        for folder in importlib.import_module(registry.package).__path__:
             sources |= {str(file) for file in Path(folder).glob("*.py")}
     sha = hashlib.sha256()
     for file in sorted(sources):
         sha.update(f"{file}\n".encode("utf-8", "surrogateescape") + Path(file).read_bytes())
     devices = sorted(str(file) for file in Path("/dev").glob("nvidia[0-9]*"))
-    shelves = (CODECS.variable, DATASETS.variable, METRICS.variable)
-    variables = [os.environ.get(name, "") for name in (*shelves, "CUDA_VISIBLE_DEVICES")]
+    folders = (CODECS.variable, DATASETS.variable, METRICS.variable)
+    variables = [os.environ.get(name, "") for name in (*folders, "CUDA_VISIBLE_DEVICES")]
     return digest([platform.python_version(), _packages(), variables, devices, sha.hexdigest()])
 
 

@@ -1,4 +1,4 @@
-"""Metrics of the shelf in worker processes: what they give, and what is recorded where one fails.
+"""Plugin metrics in worker processes: what they give, and what is recorded where one fails.
 
 Codecbench's own are computed in the worker, as those of ``codecbench.measure.distortion`` are. Other people's, and
 those that need more than codecbench does, run in a process of their own, so that a crash, a hang or a call of exit

@@ -81,8 +81,8 @@ def run(
         images: images a dataset, chosen by ``seed``; None for all.
         out: the run folder; by default ``results/<datasets>-<images>`` below the current directory.
         skip: codecs to leave out.
-        metrics: names of metrics of the shelf, measured beside those of every run; ``"none"`` for none, None for those
-            of codecbench's own shelf that are meant for every run and available here.
+        metrics: names of plugin metrics, measured beside those of every run; ``"none"`` for none, None for those
+            of codecbench's own plugins that are meant for every run and available here.
         workers: worker processes, each with one that encodes and one that decodes; None for one a core, on a GPU at
             most two.
         timing: whether to take timings after the measurements.
@@ -155,7 +155,7 @@ def run(
         watch(Event("note", note))
     threads = threads_for(count_workers) if scheduler in (None, reaching.LOCAL) else 1
     described = metric.describe_all(chosen_metrics, plan.shapes)
-    folders = [os.environ.get(shelf.variable, "") for shelf in (CODECS, METRICS)]
+    folders = [os.environ.get(registry.variable, "") for registry in (CODECS, METRICS)]
     measured = tuple(plan.metrics.items())
     place = Place(root, path, target, threads, task_timeout_s, memory_limit, folders[0], measured, folders[1])
     quiet = replace(place, threads=timing_threads)

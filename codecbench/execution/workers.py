@@ -53,7 +53,7 @@ class Place:
         timeout_s: seconds that a codec may take to encode or decode one task; None for any.
         memory_limit: bytes of resident memory that an encoding or decoding process may use; None for any.
         codec_path: the folders of plugins, as ``$CODECBENCH_CODEC_PATH`` names them.
-        metrics: the metrics of the shelf that are measured: pairs of name and fingerprint.
+        metrics: the plugin metrics that are measured: pairs of name and fingerprint.
         metric_path: the folders of their plugins, as ``$CODECBENCH_METRIC_PATH`` names them.
     """
 
@@ -89,7 +89,7 @@ class Done:
         task: the task.
         reason: why it failed, in one line; empty where it did not.
         first_attempt: why the first attempt failed, where a second one did not.
-        metrics_failed: by name, why a metric of the shelf has no values.
+        metrics_failed: by name, why a plugin metric has no values.
         files: what is to be written, in this order, by name in the run folder; empty where the worker wrote it.
     """
 
@@ -134,7 +134,7 @@ def work(job: Job, place: Place) -> list[Done]:
 def _measured_together(
     tasks: tuple[Task, ...], images: Images, place: Place, first_attempt: str = ""
 ) -> Iterator[tuple[Task, dict[str, bytes], dict[str, str]]]:
-    """Gives each task, its files, and why metrics of the shelf have no values in them."""
+    """Gives each task, its files, and why plugin metrics have no values in them."""
     pair = pair_for(tasks[0], place)
     specs = [task.codec for task in tasks]
     began = time.perf_counter()
@@ -229,7 +229,7 @@ def make_exhibit(request: Request, dataset: Dataset, place: Place) -> bytes:
 
 @dataclass(frozen=True)
 class Pair:
-    """A host that encodes and one that decodes, both with one codec imported; and what measures the shelf's metrics."""
+    """A host that encodes and one that decodes, both with one codec imported; and what measures the plugin metrics."""
 
     encoder: Host
     decoder: Host

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 INK, FAINT, GREY = "#26282b", "#d9dbde", "#6a6d72"
 DPI = 120
 """Dots an inch of a PNG; figures of images are laid out on whole dots of this size."""
-SHELF = {
+CODEC_STYLES = {
     "ar_lossless": ("#b5179e", "v"),
     "avif": ("#0072b2", "o"),
     "brotli": ("#d55e00", "X"),
@@ -48,8 +48,8 @@ SHELF = {
 }
 """Colour and marker of the codecs that come with codecbench, the same in every run: Okabe and Ito's colours and a few
 that stay apart from them, told apart by the colour-blind with the markers."""
-PALETTE = ("#1b2a4e", "#e31a5f", "#00868b", "#4d7c0f", *(color for color, _ in SHELF.values()))
-MARKERS = ("h", "d", "8", *(marker for _, marker in SHELF.values()))
+PALETTE = ("#1b2a4e", "#e31a5f", "#00868b", "#4d7c0f", *(color for color, _ in CODEC_STYLES.values()))
+MARKERS = ("h", "d", "8", *(marker for _, marker in CODEC_STYLES.values()))
 """For other codecs; those at the end only once the others are taken."""
 STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -117,7 +117,7 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 def codec_styles(codecs: Iterable[str]) -> dict[str, CodecStyle]:
     """One colour and marker a codec, so that every figure agrees, of this run and of others.
 
-    The codecs of the shelf have theirs in :data:`SHELF`. Others get theirs by a hash of their name; where two codecs of
+    Built-in codecs have theirs in :data:`CODEC_STYLES`. Others get theirs by a hash of their name; where two codecs of
     a run would share one, the later in the alphabet takes the next that is free.
 
     Args:
@@ -127,7 +127,7 @@ def codec_styles(codecs: Iterable[str]) -> dict[str, CodecStyle]:
         A style by name.
     """
     names = sorted(set(codecs))
-    found = {name: CodecStyle(*SHELF[name]) for name in names if name in SHELF}
+    found = {name: CodecStyle(*CODEC_STYLES[name]) for name in names if name in CODEC_STYLES}
     for name in names:
         if name not in found:
             seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
@@ -139,11 +139,11 @@ def codec_styles(codecs: Iterable[str]) -> dict[str, CodecStyle]:
 
 
 def _free(options: Sequence[str], seed: int, taken: Counter[str]) -> str:
-    """The least used option; among those our own before the shelf's, and then the next one from ``seed`` on."""
-    own = len(options) - len(SHELF)
+    """The least used option: our own before the built-in codecs', and then the next one from ``seed`` on."""
+    own = len(options) - len(CODEC_STYLES)
 
     def order(at: int) -> tuple[int, bool, int]:
-        return taken[options[at]], at >= own, (at - seed) % (own if at < own else len(SHELF))
+        return taken[options[at]], at >= own, (at - seed) % (own if at < own else len(CODEC_STYLES))
 
     return options[min(range(len(options)), key=order)]
 

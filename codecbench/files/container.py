@@ -23,7 +23,7 @@ Varints are those of ``codecbench.plugins.varint``. A file decodes with the weig
 source or another library version is no reason to refuse a file, since most decoders agree; where the pixels then differ
 from those of the writer, a lossless codec's file is an error, and with others there is a note.
 
-A file is not trusted: it names a codec of the shelves, whose settings are checked like those of a command, and nothing
+A file is not trusted: it names a registered codec, whose settings are checked like those of a command, and nothing
 else is imported. A codec with a path among its settings has no files, since a path means something else elsewhere.
 """
 

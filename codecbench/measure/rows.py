@@ -36,7 +36,7 @@ COLUMNS: dict[str, Callable[[Any], Any]] = {
 def row_table(task: Task, measurement: Measurement) -> pa.Table:
     """The rows of a finished task, one an image; NaN becomes null.
 
-    Behind ``COLUMNS`` stand the metrics of the shelf, float64, each under its name.
+    Behind ``COLUMNS`` stand the plugin metrics, float64, each under its name.
     """
     import pyarrow as pa
 

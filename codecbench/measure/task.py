@@ -35,8 +35,8 @@ class Measurement:
         ssim: structural similarity, float64, (N,); NaN for images smaller than its window.
         lossless: the codec claims to be lossless at this point; every image was checked.
         shown: reconstructions kept for people to look at, uint8 (H, W, C), by image index.
-        metrics: values of the shelf's metrics by name, float64, (N,); NaN where one has no value.
-        metrics_failed: by name, why a metric of the shelf failed, in one line; all its values are NaN.
+        metrics: values of the plugin metrics by name, float64, (N,); NaN where one has no value.
+        metrics_failed: by name, why a plugin metric failed, in one line; all its values are NaN.
     """
 
     num_bytes: npt.NDArray[np.int64]
@@ -144,7 +144,7 @@ def score(
         encoded: see :func:`encode`.
         output: see :func:`decode`.
         device: where the metrics compute.
-        meter: measures the metrics of the shelf, see ``codecbench.execution.metrics``; None for none.
+        meter: measures the plugin metrics, see ``codecbench.execution.metrics``; None for none.
 
     Raises:
         ContractError: the wrong shape, values that are not finite, or pixels altered though the codec claims lossless.

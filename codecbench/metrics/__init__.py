@@ -1,4 +1,4 @@
-"""Bridge to the shelf of metric plugins; holds no metric itself.
+"""Bridge to the folder of metric plugins; holds no metric itself.
 
 In a checkout the plugins lie in the top-level folder ``metrics/``, in a wheel beside this file, and a user's own in
 the folders named by ``CODECBENCH_METRIC_PATH``. All import as ``codecbench.metrics.NAME``. The metrics that every run

@@ -101,7 +101,7 @@ class Plan:
         skips: what does not fit.
         codec_fingerprints: by codec name.
         notes: lines a person should read: stand-ins, plugins that are not available.
-        metrics: fingerprints of the metrics of the shelf, by name.
+        metrics: fingerprints of the plugin metrics, by name.
     """
 
     sources: list[Source]
@@ -287,7 +287,7 @@ def make_plan(
         device_name: ``cpu`` or the accelerator's name; part of the identity of codecs that compute on it.
         keep_images: of how many images of each dataset the reconstructions are kept.
         notes: lines to carry along.
-        metrics: fingerprints of the metrics of the shelf, by name.
+        metrics: fingerprints of the plugin metrics, by name.
         say: receives a line before the images are read, which can take a while.
 
     Raises:

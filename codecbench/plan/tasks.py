@@ -36,7 +36,7 @@ class Task:
             task's identity, since pictures that are asked for later are made up for without measuring anything again.
         codec_fingerprint: identifies the plugin's source, weights, libraries and device.
         data_fingerprint: identifies the pixels of these images.
-        metrics_fingerprint: identifies the metrics of the shelf that are measured; empty for none.
+        metrics_fingerprint: identifies the plugin metrics that are measured; empty for none.
     """
 
     dataset: str

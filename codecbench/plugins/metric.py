@@ -1,7 +1,7 @@
 """The contract of metric plugins, and which of them a run measures.
 
 A metric is a function of two batches of images that gives one number an image. Those of
-``codecbench.measure.distortion`` are part of every run; those of the shelf are chosen (``codecbench run --metrics``),
+``codecbench.measure.distortion`` are part of every run; plugin metrics are chosen (``codecbench run --metrics``),
 and their values stand in columns of their own, named as the plugin's file is.
 """
 
@@ -25,13 +25,13 @@ Values = npt.NDArray[np.float64]
 ALWAYS = ("mse", "mse_float", "psnr_db", "psnr_of_mean_mse_db", "max_abs_error", "exact_pixels", "ssim")
 """What every run measures; see ``codecbench.measure.distortion``."""
 NONE, DEFAULT = "none", "default"
-"""Words that stand for no metric of the shelf, and for those that a run measures unless told otherwise."""
+"""Words that stand for no plugin metric, and for those that a run measures unless told otherwise."""
 BETTER = ("higher", "lower")
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric of the shelf; called with two batches it gives what its function gives.
+    """A plugin metric; called with two batches it gives what its function gives.
 
     Attributes:
         function: from original and decoded images, both uint8 (N, H, W, C), to float64 (N,); NaN where it has no value.
@@ -44,7 +44,7 @@ class Metric:
         missing: tells in one line what it lacks on this machine, empty where nothing; for metrics that need more than
             codecbench does.
         packages: distributions whose versions decide its values.
-        name: the stem of its file, given by the shelf.
+        name: the stem of its file, given by the registry.
     """
 
     function: Callable[[Images, Images], Values]
@@ -133,11 +133,11 @@ def fingerprint(metric: Metric) -> str:
 
 
 def choose(names: str | Iterable[str] | None = None) -> list[Metric]:
-    """The metrics of the shelf that a run measures, sorted by name.
+    """The plugin metrics that a run measures, sorted by name.
 
     Args:
         names: names, also several in one text with commas between; ``"none"`` for none, ``"default"`` or None for
-            those of codecbench's own shelf that are meant for every run and available here. Names of metrics that
+            those of codecbench's own plugins that are meant for every run and available here. Names of metrics that
             every run measures anyway add nothing.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Discovery of plugins: one mechanism for the shelves of codecs, of datasets and of metrics.
+"""Discovery of plugins: one mechanism for codecs, datasets and metrics.
 
 A plugin is one file; its stem is its name, so listing names imports nothing. Names are looked up on the built-in
-shelf, then in the user's folders (``--codec-dir``, ``CODECBENCH_CODEC_PATH``), then among the entry points of the
+folder, then in the user's folders (``--codec-dir``, ``CODECBENCH_CODEC_PATH``), then among the entry points of the
 group ``codecbench.codecs`` (likewise ``dataset`` and ``metric`` for ``codec``). Files whose stem begins with an
 underscore are helpers and are skipped. Nothing is loaded from the current directory unasked.
 """
@@ -35,7 +35,7 @@ _registered: dict[str, list[Any]] = {}
 
 
 def register_codec(cls: type[C]) -> type[C]:
-    """Class decorator: puts the codec on the shelf under the stem of its file.
+    """Class decorator: registers the codec under the stem of its file.
 
     Raises:
         PluginError: not a frozen dataclass derived from ``Codec``.
@@ -44,7 +44,7 @@ def register_codec(cls: type[C]) -> type[C]:
 
 
 def register_dataset(cls: type[D]) -> type[D]:
-    """Class decorator: puts the dataset on the shelf under the stem of its file.
+    """Class decorator: registers the dataset under the stem of its file.
 
     Raises:
         PluginError: not a frozen dataclass derived from ``Dataset``.
@@ -63,7 +63,7 @@ def register_metric(
     missing: Callable[[], str] | None = None,
     packages: tuple[str, ...] = (),
 ) -> Callable[[Callable[[Images, Images], Values]], Metric]:
-    """Decorator of a function: puts the metric on the shelf under the stem of its file.
+    """Decorator of a function: registers the metric under the stem of its file.
 
     The function takes original and decoded images, uint8 (N, H, W, C) both, and gives float64 (N,), NaN where it has no
     value.
@@ -73,7 +73,7 @@ def register_metric(
         unit: its unit, empty for a ratio.
         better: ``"higher"`` or ``"lower"``.
         description: one line for ``codecbench list``; by default the first line of the function's docstring.
-        default: a run measures it unless told otherwise; for metrics of codecbench's own shelf.
+        default: a run measures it unless told otherwise; for codecbench's own metrics.
         variant: tells for a shape (height, width, channels) what exactly is computed, where that depends on it.
         missing: tells in one line what it lacks on this machine, empty where nothing.
         packages: distributions whose versions decide its values.
@@ -127,7 +127,7 @@ class Origin:
         return str(self.file) if self.file else f"entry point {self.entry_point and self.entry_point.value}"
 
 
-class Shelf(Generic[P]):
+class Registry(Generic[P]):
     """The plugins of one kind, which are classes.
 
     Args:
@@ -199,8 +199,8 @@ class Shelf(Generic[P]):
     def built_in(self) -> list[str]:
         """The names of codecbench's own plugins, sorted; imports no plugin."""
         package = Path(__file__).parents[1] / f"{self.kind}s"
-        shelves = {package.resolve(), (package.parents[1] / package.name).resolve()}
-        return [name for name, origin in self.origins().items() if origin.file and origin.file.parent in shelves]
+        folders = {package.resolve(), (package.parents[1] / package.name).resolve()}
+        return [name for name, origin in self.origins().items() if origin.file and origin.file.parent in folders]
 
     def get(self, name: str) -> P:
         """Imports a plugin and returns it: its class, or the metric.
@@ -256,7 +256,7 @@ class Shelf(Generic[P]):
         """SHA-256 (24 hexadecimal digits) of the sources that a plugin is made of.
 
         These are the files of the class, of its base classes in codecbench and of the modules that ``made_of`` names,
-        and beside a plugin on a shelf the helper files (``_*.py``); of a plugin from an entry point the whole package.
+        and the helper files (``_*.py``) beside it; of a plugin from an entry point the whole package.
         Of a metric it is the file of its function, likewise.
         """
         modules = self._modules(plugin)
@@ -273,7 +273,7 @@ class Shelf(Generic[P]):
         return sha.hexdigest()[:24]
 
 
-class MetricShelf(Shelf["Metric"]):
+class MetricRegistry(Registry["Metric"]):
     """The metrics; a plugin is a :class:`Metric`, and its name a column of rows and tables."""
 
     reserved = frozenset({"all", "none", "default"})
@@ -309,6 +309,6 @@ def _file_of(module: str) -> Path:
     return Path(file)
 
 
-CODECS: Shelf[type[Codec]] = Shelf("codec")
-DATASETS: Shelf[type[Dataset]] = Shelf("dataset")
-METRICS = MetricShelf()
+CODECS: Registry[type[Codec]] = Registry("codec")
+DATASETS: Registry[type[Dataset]] = Registry("dataset")
+METRICS = MetricRegistry()

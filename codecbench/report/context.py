@@ -114,7 +114,7 @@ class Context:
 
     @functools.cached_property
     def qualities(self) -> list[dict[str, Any]]:
-        """The measures of quality that some lossy point has: PSNR, SSIM, and the run's metrics from the shelf.
+        """The measures of quality that some lossy point has: PSNR, SSIM, and the run's plugin metrics.
 
         Each has ``name`` (a column of the points), ``title``, ``unit``, ``better`` (``higher`` or ``lower``) and
         ``stretch``: whether it lives below 1 and near it, so that plots stretch its axis towards 1.
@@ -125,8 +125,8 @@ class Context:
             "psnr_db": {"title": "PSNR", "unit": "dB"},
             "ssim": {"title": "SSIM", "unit": ""},
         }
-        shelf = {name: dict(record) for name, record in self.manifest.get("metrics", {}).items() if name not in core}
-        for name, record in (core | shelf).items():
+        plugins = {name: dict(record) for name, record in self.manifest.get("metrics", {}).items() if name not in core}
+        for name, record in (core | plugins).items():
             if name not in lossy or not lossy[name].notna().any():
                 continue
             better, unit = str(record.get("better") or "higher"), str(record.get("unit") or "")

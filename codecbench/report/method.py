@@ -29,7 +29,7 @@ HEADERS = {
     "svd": "the image's shape",
     "webp": "everything but the data of the image's chunk",
 } | dict.fromkeys(("deflate", "zstd", "brotli", "lzma", "bz2", "ppmd"), FRAMING)
-"""What of a stream counts as headers, for codecs of the shelf; other codecs say so themselves."""
+"""What of a stream counts as headers, for built-in codecs; other codecs say so themselves."""
 
 
 def section(context: Context) -> Section | None:

@@ -234,8 +234,8 @@ class RunFolder:
 
         Returns:
             Columns ``dataset, image, height, width, channels, codec, settings, num_bytes, container_bytes,
-            estimated_bits, mse, mse_float, max_abs_error, exact_pixels, ssim, lossless``, and behind them the metrics
-            of the shelf that were measured.
+            estimated_bits, mse, mse_float, max_abs_error, exact_pixels, ssim, lossless``, and
+            behind them the plugin metrics that were measured.
         """
         import pandas as pd
         import pyarrow as pa
@@ -247,7 +247,7 @@ class RunFolder:
         return frame
 
     def metric_failures(self) -> list[dict[str, Any]]:
-        """Metrics of the shelf that failed on a task: ``dataset``, ``codec``, ``settings``, ``metric``, ``reason``."""
+        """Plugin metrics that failed on a task: ``dataset``, ``codec``, ``settings``, ``metric``, ``reason``."""
         return [
             {name: sidecar[name] for name in ("dataset", "codec", "settings")} | {"metric": metric, "reason": reason}
             for sidecar in self.sidecars()

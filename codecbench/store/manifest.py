@@ -5,7 +5,7 @@ datasets       by label: how many images were chosen, by which seed, their finge
 codecs         by name: fingerprint, sources, library versions, weights, what they were trained on
 planned        by label and codec: the settings of every point that was asked for
 skipped        pairs of codec and dataset that do not fit, with the reason
-metrics        by name, the metrics of the shelf that some codec here was measured with: title, unit, better,
+metrics        by name, the plugin metrics that some codec here was measured with: title, unit, better,
                description, fingerprint, versions, and by dataset which variant of it these images have; each codec
                tells the fingerprints of those that it was measured with
 invocations    every command that measured into the folder: versions, machine, threads, seed, commit
@@ -27,7 +27,7 @@ from codecbench.fingerprint import digest
 from codecbench.plan.tasks import Selection
 
 SCHEMA = 3
-"""Version of the run folder: 2 since timings are taken in rounds, 3 since metrics of the shelf are columns of rows.
+"""Version of the run folder: 2 since timings are taken in rounds, 3 since plugin metrics are columns of rows.
 
 Folders of older versions are read, and gone on with."""
 TIMING_PROTOCOL = 2
@@ -46,7 +46,7 @@ class Addition:
         planned: settings of the points to be measured, by dataset label and codec name.
         skipped: pairs of codec and dataset that do not fit.
         invocation: command, versions, machine, threads, seed and commit.
-        metrics: the metrics of the shelf, described as ``codecbench.plugins.metric.describe_all`` does.
+        metrics: the plugin metrics, described as ``codecbench.plugins.metric.describe_all`` does.
     """
 
     selections: Mapping[str, Selection]
@@ -138,7 +138,7 @@ def holds(
 
 
 def metrics_fingerprint(metrics: Mapping[str, str]) -> str:
-    """Identifies metrics of the shelf by their names and fingerprints; empty for none."""
+    """Identifies plugin metrics by their names and fingerprints; empty for none."""
     return digest(dict(metrics)) if metrics else ""
 
 
@@ -148,7 +148,7 @@ def metrics_fingerprints_of(manifest: Mapping[str, Any]) -> dict[str, str]:
 
 
 def outdated_metrics(manifest: Mapping[str, Any], codec: str) -> list[str]:
-    """Metrics of the shelf that were edited since a codec was measured, for others: its values of them do not count."""
+    """Plugin metrics that were edited since a codec was measured, for others: its values of them do not count."""
     known = manifest.get("metrics", {})
     measured = _metrics_of(manifest, codec)
     return [name for name, made in measured.items() if known.get(name, {}).get("fingerprint") != made]

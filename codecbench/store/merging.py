@@ -134,7 +134,7 @@ def _unused(name: str, taken: set[str]) -> str:
 
 
 def _different_metrics(members: Sequence[Member]) -> list[str]:
-    """Metrics of the shelf that the runs computed with different code."""
+    """Plugin metrics that the runs computed with different code."""
     prints: dict[str, set[str]] = {}
     for member in members:
         for name, record in member.store.manifest["metrics"].items():

@@ -42,7 +42,7 @@ main()
 def check_plugin(
     spec: str, seed: int = 0, damages: int = 100, time_limit_s: float = TIME_LIMIT_S, memory_limit: int | None = None
 ) -> Report:
-    """Runs every check on a codec of the shelf; its file is imported in another process only.
+    """Runs every check on a registered codec; its file is imported in another process only.
 
     Args:
         spec: a codec's name, for its default and the first, the middle and the last point of its default sweep; or a

@@ -631,14 +631,13 @@ def test_a_real_run_against_itself(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "Traceback" not in out
 
 
-def test_an_edited_codec_is_found(tmp_path: Path, shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_codec(shelf, "mine", encode="image = image // 2 * 2")
+def test_an_edited_codec_is_found(tmp_path: Path, codec_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_codec(codec_folder, "mine", encode="image = image // 2 * 2")
     a = measure("mine:level=0/1,none", tmp_path / "a")
     forget("mine")
-    write_codec(shelf, "mine", encode="image = image // 8 * 8", decode="stream = stream[:-1]").write_text(
-        (shelf / "mine.py").read_text(encoding="utf-8").replace("return pack(image)", "return pack(image) + b'!'"),
-        encoding="utf-8",
-    )
+    file = write_codec(codec_folder, "mine", encode="image = image // 8 * 8", decode="stream = stream[:-1]")
+    source = file.read_text(encoding="utf-8").replace("return pack(image)", "return pack(image) + b'!'")
+    file.write_text(source, encoding="utf-8")
     b = measure("mine:level=0/1,none", tmp_path / "b")
     found = compare(RunFolder(a), RunFolder(b), codecs="mine")
     assert "codec mine: plugin source changed" in found.differences

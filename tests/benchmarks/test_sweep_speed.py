@@ -1,6 +1,6 @@
 """What the harness adds to a sweep, as ratios taken in one run: ``pytest tests/benchmarks --benchmark-enable``.
 
-Digits: a JPEG sweep with all rows stored, without the shelf's metrics and without kept images, beside a bare loop that
+Digits: a JPEG sweep with all rows stored, without the plugin metrics and without kept images, beside a bare loop that
 only encodes and decodes with Pillow and measures nothing. Photographs: the Kodak pictures (``$CODECBENCH_DATA/kodak``)
 beside CompressAI's own benchmark where this Python can import it or ``$COMPRESSAI_PYTHON`` names one that can, else
 beside a plain loop with Pillow and scikit-image.

@@ -85,11 +85,11 @@ def test_bad_input_gets_one_line_and_exit_code_2(arguments, words, tmp_path, cap
 
 
 def test_failures_end_with_exit_code_1_and_stand_in_the_table(tmp_path):
-    write_codec(tmp_path / "shelf", "bad", encode="raise ValueError('no luck')")
+    write_codec(tmp_path / "plugins", "bad", encode="raise ValueError('no luck')")
     out = tmp_path / "run"
     done = run_cli(
         *["run", "--codecs", "bad,none", "--datasets", "digits", "--images", "3", "--no-timing", "--codec-dir"],
-        tmp_path / "shelf",
+        tmp_path / "plugins",
         "--out",
         out,
     )
@@ -116,10 +116,10 @@ def test_a_plugin_that_cannot_be_imported_does_not_stop_the_others(tmp_path):
 
 
 def test_ctrl_c_keeps_what_was_measured(tmp_path):
-    write_codec(tmp_path / "shelf", "slow", encode="time.sleep(0.1)")
+    write_codec(tmp_path / "plugins", "slow", encode="time.sleep(0.1)")
     out = tmp_path / "run"
     arguments = ["run", "--codecs", "slow:level=0..20", "--datasets", "digits", "--images", "3", "--no-timing"]
-    command = [*INTERRUPTIBLE, *arguments, "--codec-dir", tmp_path / "shelf", "--out", out]
+    command = [*INTERRUPTIBLE, *arguments, "--codec-dir", tmp_path / "plugins", "--out", out]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = subprocess.Popen(command, **pipes, text=True, start_new_session=True)
     deadline = time.monotonic() + 60
@@ -163,11 +163,11 @@ def test_names_alone(capsys):
 
 def test_a_run_of_classical_codecs_never_loads_torch(tmp_path):
     probe = "bad = [name for name in ('torch', 'torchvision') if name in sys.modules]; assert not bad, bad"
-    write_codec(tmp_path / "shelf", "probe", encode=probe, decode=probe)
+    write_codec(tmp_path / "plugins", "probe", encode=probe, decode=probe)
     script = (
         "import sys\n"
         "from codecbench.cli.main import main\n"
-        f"code = main(['run', '--codecs', 'jpeg:quality=50,png,probe', '--codec-dir', {str(tmp_path / 'shelf')!r},\n"
+        f"code = main(['run', '--codecs', 'jpeg:quality=50,png,probe', '--codec-dir', {str(tmp_path / 'plugins')!r},\n"
         f"             '--datasets', 'digits', '--images', '2', '--out', {str(tmp_path / 'run')!r}])\n"
         "assert code == 0, code\n"
         "assert 'torch' not in sys.modules\n"

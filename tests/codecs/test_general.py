@@ -34,8 +34,8 @@ def test_the_standard_library_is_not_shadowed():
     for module in (bz2, lzma):
         assert "codecbench" not in str(module.__file__)
         assert sys.modules[f"codecbench.codecs.{CODECS.get(module.__name__).name}"] is not module
-    shelf = Path(ppmd.__file__).parent
-    assert shelf not in [Path(part or ".").resolve() for part in sys.path]
+    codec_folder = Path(ppmd.__file__).parent
+    assert codec_folder not in [Path(part or ".").resolve() for part in sys.path]
 
 
 def test_the_sweep_has_levels_and_one_filter(name):

@@ -13,7 +13,7 @@ from codecbench.errors import TrainingError
 from codecbench.plugins.registry import CODECS
 
 CODECS.get("lossless_ae")
-from codecbench.codecs import _pixelwise as pixelwise  # noqa: E402  (needs the shelf)
+from codecbench.codecs import _pixelwise as pixelwise  # noqa: E402  (needs the codec_folder)
 
 PIXELS = 6
 

@@ -134,11 +134,11 @@ def nodes(tmp_path_factory):
 
 
 @pytest.fixture
-def shelf(tmp_path, monkeypatch):
-    """A folder of plugins that is on the codec shelf for one test."""
+def codec_folder(tmp_path, monkeypatch):
+    """A folder of plugins that is among the codecs for one test."""
     import codecbench.codecs
 
-    folder = tmp_path / "shelf"
+    folder = tmp_path / "plugins"
     folder.mkdir()
     before = list(codecbench.codecs.__path__)
     monkeypatch.setenv("CODECBENCH_CODEC_PATH", "")
@@ -194,8 +194,8 @@ def test_rows_are_the_bytes_of_a_local_run_and_times_are_of_one_machine(tmp_path
     assert "nothing to measure: all 3 tasks are there" in notes(again)
 
 
-def test_a_worker_killed_in_the_middle_costs_nothing_but_time(tmp_path, nodes, shelf):
-    write_codec(shelf, "slow", encode="time.sleep(0.1)")
+def test_a_worker_killed_in_the_middle_costs_nothing_but_time(tmp_path, nodes, codec_folder):
+    write_codec(codec_folder, "slow", encode="time.sleep(0.1)")
     points = "slow:level=0..11"
     killed = []
 
@@ -219,8 +219,8 @@ def test_a_worker_killed_in_the_middle_costs_nothing_but_time(tmp_path, nodes, s
     nodes.wait_for(3)
 
 
-def test_a_job_that_always_kills_its_worker_is_a_failure_and_no_hang(tmp_path, nodes, shelf):
-    write_codec(shelf, "deadly", encode="self.level == 1 and os.kill(os.getppid(), 9)")
+def test_a_job_that_always_kills_its_worker_is_a_failure_and_no_hang(tmp_path, nodes, codec_folder):
+    write_codec(codec_folder, "deadly", encode="self.level == 1 and os.kill(os.getppid(), 9)")
     events = []
     run = measure("deadly:level=0..2,none", tmp_path / "run", nodes.address, events)
     assert run.failed_tasks == 1
@@ -288,10 +288,10 @@ def test_differences_name_what_a_fingerprint_is_made_of():
 
 
 @pytest.mark.slow
-def test_a_worker_that_joins_later_helps_or_is_refused(tmp_path, shelf, monkeypatch):
+def test_a_worker_that_joins_later_helps_or_is_refused(tmp_path, codec_folder, monkeypatch):
     from PIL import Image
 
-    write_codec(shelf, "slow", encode="time.sleep(1)")
+    write_codec(codec_folder, "slow", encode="time.sleep(1)")
     for name, gray in (("one", 10), ("two", 20)):
         (tmp_path / name / "pictures").mkdir(parents=True)
         Image.new("L", (16, 16), gray).save(tmp_path / name / "pictures" / "one.png")
@@ -353,8 +353,8 @@ def test_times_are_not_taken_without_a_worker_for_them_and_no_worker_is_an_error
 
 
 @pytest.mark.slow
-def test_a_scheduler_that_goes_away_ends_the_run_with_a_word(tmp_path, shelf):
-    write_codec(shelf, "slow", encode="time.sleep(0.5)")
+def test_a_scheduler_that_goes_away_ends_the_run_with_a_word(tmp_path, codec_folder):
+    write_codec(codec_folder, "slow", encode="time.sleep(0.5)")
     lines = ["dask scheduler --host $HOST --port $PORT", "dask worker tcp://$HOST:$PORT --nthreads 1"]
     doomed = Nodes(tmp_path, lines)
 
@@ -398,7 +398,7 @@ def test_requests_that_cannot_be_carried_out(tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
-def test_the_pages_command_and_ctrl_c(tmp_path, nodes, shelf):
+def test_the_pages_command_and_ctrl_c(tmp_path, nodes, codec_folder):
     (line,) = [line for line in commands() if line.startswith("codecbench ")]
     line = line.replace("$HOST", "127.0.0.1").replace("$PORT", str(nodes.port))
     arguments = shlex.split(line)[1:]
@@ -413,11 +413,11 @@ def test_the_pages_command_and_ctrl_c(tmp_path, nodes, shelf):
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "results" / "cluster" / "report.html").is_file()
 
-    write_codec(shelf, "slow", encode="time.sleep(30 if self.level else 0)")
+    write_codec(codec_folder, "slow", encode="time.sleep(30 if self.level else 0)")
     options = "--codecs slow:level=0..9 --datasets digits --images 1 --out run --no-timing --scheduler"
     options = f"{options} {nodes.address}"
     process = subprocess.Popen(
-        [*INTERRUPTIBLE, "run", *shlex.split(options), "--codec-dir", str(shelf)],
+        [*INTERRUPTIBLE, "run", *shlex.split(options), "--codec-dir", str(codec_folder)],
         cwd=tmp_path,
         env=nodes.environment,
         stdout=subprocess.DEVNULL,

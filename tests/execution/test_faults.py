@@ -11,7 +11,7 @@ import time
 import psutil
 import pytest
 from measuring import measure
-from plugins import put_on_shelf, write_codec
+from plugins import use_folder, write_codec
 
 from codecbench.measure.timing import ROUNDS
 from codecbench.store.folder import RunFolder
@@ -127,17 +127,17 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def faulty(folder):
-    """All of these codecs on the shelf."""
+    """All of these codecs registered."""
     pids = f"\ndef note(pid):\n    open({str(folder / 'pids')!r}, 'a').write(f'{{pid}} ')\n"
-    with put_on_shelf(folder / "shelf") as shelf:
+    with use_folder(folder / "plugins") as codec_folder:
         for name, fault in (FAILING | STUCK).items():
-            write_codec(shelf, name, fault.encode, fault.decode, fault.lossless, EXTRA)
+            write_codec(codec_folder, name, fault.encode, fault.decode, fault.lossless, EXTRA)
         for name, lines in LITTERING.items():
-            write_codec(shelf, name, **lines, extra=EXTRA + pids)
+            write_codec(codec_folder, name, **lines, extra=EXTRA + pids)
         flag = f"if not os.path.exists({str(folder / 'flag')!r}): print('first'); open({str(folder / 'flag')!r}, 'w'); "
-        write_codec(shelf, "moody", flag + "os._exit(9)")
-        write_codec(shelf, "moody_back", decode=flag.replace("flag", "mark") + "raise OSError('too early')")
-        yield shelf
+        write_codec(codec_folder, "moody", flag + "os._exit(9)")
+        write_codec(codec_folder, "moody_back", decode=flag.replace("flag", "mark") + "raise OSError('too early')")
+        yield codec_folder
 
 
 @pytest.fixture(scope="module")
@@ -196,8 +196,8 @@ def test_a_codec_that_hangs_is_ended(stuck, name):
     check(*stuck, name, STUCK[name])
 
 
-def test_a_codec_that_takes_all_memory_is_ended(tmp_path, shelf, alone):
-    write_codec(shelf, "hoards", HOARDS.encode, extra=EXTRA)
+def test_a_codec_that_takes_all_memory_is_ended(tmp_path, codec_folder, alone):
+    write_codec(codec_folder, "hoards", HOARDS.encode, extra=EXTRA)
     events = []
     run = measure(f"hoards,{GOOD}", tmp_path / "run", events=events, memory_limit=500 << 20)
     check(run, events, "hoards", HOARDS)
@@ -256,7 +256,7 @@ def wait_until(holds, seconds=60):
         time.sleep(0.02)
 
 
-def test_one_bad_point_of_a_codec_that_shares_work_costs_the_others_nothing(tmp_path, shelf):
+def test_one_bad_point_of_a_codec_that_shares_work_costs_the_others_nothing(tmp_path, codec_folder):
     sweep = """
     @classmethod
     def encode_sweep(cls, images, points, device="cpu"):
@@ -265,7 +265,7 @@ def test_one_bad_point_of_a_codec_that_shares_work_costs_the_others_nothing(tmp_
                 os._exit(1)
             yield cls(**point).encode(images)
 """
-    write_codec(shelf, "sweeps", "self.level == 3 and os._exit(2)", extra=sweep)
+    write_codec(codec_folder, "sweeps", "self.level == 3 and os._exit(2)", extra=sweep)
     run = measure("sweeps:level=0..4", tmp_path / "run")
     summary = run.summary().set_index("settings")
     assert run.failed_tasks == 1
@@ -273,9 +273,9 @@ def test_one_bad_point_of_a_codec_that_shares_work_costs_the_others_nothing(tmp_
     assert summary.loc["level=3", "reason"] == "the encoding process died with exit code 2"
 
 
-def test_a_failed_task_is_tried_again_and_its_failure_forgotten_when_it_works(tmp_path, shelf):
+def test_a_failed_task_is_tried_again_and_its_failure_forgotten_when_it_works(tmp_path, codec_folder):
     flag = tmp_path / "flag"
-    write_codec(shelf, "waits", encode=f"assert os.path.exists({str(flag)!r}), 'not yet'")
+    write_codec(codec_folder, "waits", encode=f"assert os.path.exists({str(flag)!r}), 'not yet'")
     assert measure("waits", tmp_path / "run").failed_tasks == 1
     flag.touch()
     run = measure("waits", tmp_path / "run")
@@ -294,11 +294,11 @@ TIMED = {
 }
 
 
-def test_a_codec_that_fails_while_it_is_timed_keeps_its_rows_and_costs_nobody_elses_times(tmp_path, shelf):
+def test_a_codec_that_fails_while_it_is_timed_keeps_its_rows_and_costs_nobody_elses_times(tmp_path, codec_folder):
     flag, codecs = tmp_path / "measured", f"{','.join(TIMED)},{GOOD}"
     for name, (_, line) in TIMED.items():
         counted = f"calls.append(1); len(calls) > 20 and os.path.exists({str(flag)!r}) and act()"
-        write_codec(shelf, name, decode=counted, extra=f"\ncalls = []\ndef act():\n    {line}\n")
+        write_codec(codec_folder, name, decode=counted, extra=f"\ncalls = []\ndef act():\n    {line}\n")
     measure(codecs, tmp_path / "run", workers=2)
     flag.touch()
     events, again = [], []
@@ -331,7 +331,7 @@ def failed_timings(run):
     return {record["codec"]: record["failed"] for record in timing_files(run, set(TIMED)).values()}
 
 
-def test_a_codec_that_fails_once_while_it_is_timed_is_timed(tmp_path, shelf):
+def test_a_codec_that_fails_once_while_it_is_timed_is_timed(tmp_path, codec_folder):
     flags = [tmp_path / "measured", tmp_path / "failed"]
     once = f"""
 def act():
@@ -339,7 +339,7 @@ def act():
         open({str(flags[1])!r}, "w")
         os._exit(1)
 """
-    write_codec(shelf, "sulky", encode="act()", extra=once)
+    write_codec(codec_folder, "sulky", encode="act()", extra=once)
     measure("sulky:level=0/1", tmp_path / "run")
     flags[0].touch()
     run = measure("sulky:level=0/1", tmp_path / "run", timing=True)

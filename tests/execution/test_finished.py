@@ -92,8 +92,8 @@ def test_changed_images_are_noticed(tmp_path, folder, planned):
 def test_changed_sources_are_noticed(tmp_path, folder, planned, monkeypatch):
     run(tmp_path / "run", f"folder:{folder}")
     before = finished.surroundings()
-    write_codec(tmp_path / "shelf", "another")
-    monkeypatch.setenv("CODECBENCH_CODEC_PATH", os.fspath(tmp_path / "shelf"))
+    write_codec(tmp_path / "plugins", "another")
+    monkeypatch.setenv("CODECBENCH_CODEC_PATH", os.fspath(tmp_path / "plugins"))
     assert finished.surroundings() != before
     assert not run(tmp_path / "run", f"folder:{folder}").changed
     assert len(planned) == 2, "planned anew, and nothing found to do"
@@ -113,8 +113,8 @@ def test_a_command_that_changes_the_folder_forgets_the_stamp(tmp_path, folder, p
     assert not (done.path / finished.FILE).exists()
 
 
-def test_plugins_of_others_leave_no_stamp(tmp_path, folder, shelf):
-    write_codec(shelf, "mine")
+def test_plugins_of_others_leave_no_stamp(tmp_path, folder, codec_folder):
+    write_codec(codec_folder, "mine")
     assert not (run(tmp_path / "run", f"folder:{folder}", codecs="mine").path / finished.FILE).exists()
 
 

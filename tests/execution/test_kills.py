@@ -13,7 +13,7 @@ import time
 import psutil
 import pytest
 from measuring import measure, measured
-from plugins import put_on_shelf, write_codec
+from plugins import use_folder, write_codec
 from test_faults import is_running, wait_until
 
 import codecbench as cb
@@ -33,8 +33,8 @@ SAMPLE = 3
 class Command:
     """A codecbench command, or a Python script, in a process group of its own, as a terminal starts it."""
 
-    def __init__(self, *arguments, shelf):
-        environment = os.environ | {"CODECBENCH_CODEC_PATH": str(shelf), "PYTHONDONTWRITEBYTECODE": "1"}
+    def __init__(self, *arguments, codec_folder):
+        environment = os.environ | {"CODECBENCH_CODEC_PATH": str(codec_folder), "PYTHONDONTWRITEBYTECODE": "1"}
         self.process = subprocess.Popen(
             [sys.executable, *arguments],
             env=environment,
@@ -46,15 +46,15 @@ class Command:
         self.seen = {}
 
     @classmethod
-    def run(cls, out, codecs, shelf, *options):
+    def run(cls, out, codecs, codec_folder, *options):
         common = ("--datasets", "digits", "--images", "2", "--workers", "2", "--out", str(out))
-        return cls("-m", "codecbench", "run", "--codecs", codecs, *common, *options, shelf=shelf)
+        return cls("-m", "codecbench", "run", "--codecs", codecs, *common, *options, codec_folder=codec_folder)
 
     @classmethod
-    def script(cls, out, codecs, shelf, **options):
+    def script(cls, out, codecs, codec_folder, **options):
         options = {"images": 3, "workers": 2, "timing": False} | options
         lines = f"import sys, codecbench as cb\nrun = cb.run({codecs!r}, 'digits', out={str(out)!r}, **{options!r})\n"
-        return cls("-c", f"{lines}sys.exit(run.failed_tasks)", shelf=shelf)
+        return cls("-c", f"{lines}sys.exit(run.failed_tasks)", codec_folder=codec_folder)
 
     def family(self):
         """All processes below this one, by what they are for; they are remembered."""
@@ -94,18 +94,18 @@ class Command:
 
 
 @pytest.fixture(scope="module")
-def slow_shelf(tmp_path_factory):
-    with put_on_shelf(tmp_path_factory.mktemp("kills") / "shelf") as shelf:
-        write_codec(shelf, "slow", "time.sleep(0.02)", "time.sleep(0.02)")
-        write_codec(shelf, "stuck", decode="os.getpid() and time.sleep(1000)")
-        yield shelf
+def slow_codecs(tmp_path_factory):
+    with use_folder(tmp_path_factory.mktemp("kills") / "plugins") as codec_folder:
+        write_codec(codec_folder, "slow", "time.sleep(0.02)", "time.sleep(0.02)")
+        write_codec(codec_folder, "stuck", decode="os.getpid() and time.sleep(1000)")
+        yield codec_folder
 
 
 @pytest.fixture(scope="module")
-def whole(slow_shelf, tmp_path_factory):
+def whole(slow_codecs, tmp_path_factory):
     """An uninterrupted run, and how long its process took."""
     began = time.monotonic()
-    command = Command.script(tmp_path_factory.mktemp("whole") / "run", CODECS, slow_shelf)
+    command = Command.script(tmp_path_factory.mktemp("whole") / "run", CODECS, slow_codecs)
     assert command.end()[0] == 0
     return parts(tmp_path_factory.getbasetemp() / "whole0" / "run"), time.monotonic() - began
 
@@ -116,11 +116,11 @@ def parts(out):
 
 
 @pytest.mark.parametrize("seed", [pytest.param(n, marks=[pytest.mark.slow] * (n >= SAMPLE)) for n in range(KILLS)])
-def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_rows(tmp_path, slow_shelf, whole, seed):
+def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_rows(tmp_path, slow_codecs, whole, seed):
     expected, seconds = whole
     moment = random.Random(seed)
     victim = ("parent", "worker", "host")[seed % 3]
-    command = Command.script(tmp_path / "run", CODECS, slow_shelf)
+    command = Command.script(tmp_path / "run", CODECS, slow_codecs)
     end = time.monotonic() + moment.uniform(0.05, 0.95) * seconds
     while time.monotonic() < end:
         command.family()
@@ -141,8 +141,8 @@ def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_rows(tmp_path, s
     assert not list((tmp_path / "run").rglob("*.tmp"))
 
 
-def test_what_was_measured_before_a_kill_is_not_measured_again(tmp_path, slow_shelf):
-    command = Command.script(tmp_path / "run", CODECS, slow_shelf)
+def test_what_was_measured_before_a_kill_is_not_measured_again(tmp_path, slow_codecs):
+    command = Command.script(tmp_path / "run", CODECS, slow_codecs)
     wait_until(lambda: len(list((tmp_path / "run" / "parts").glob("*.json"))) >= 3)
     command.kill()
     events = []
@@ -150,10 +150,10 @@ def test_what_was_measured_before_a_kill_is_not_measured_again(tmp_path, slow_sh
     assert 0 < measured(events) <= 7
 
 
-def test_a_run_that_is_killed_while_it_takes_times_keeps_its_rounds(tmp_path, slow_shelf):
+def test_a_run_that_is_killed_while_it_takes_times_keeps_its_rounds(tmp_path, slow_codecs):
     codecs, folder = "jpeg:quality=5..60:5,none", tmp_path / "run" / "timings"
     measure(codecs, tmp_path / "run")
-    command = Command.script(tmp_path / "run", codecs, slow_shelf, timing=True)
+    command = Command.script(tmp_path / "run", codecs, slow_codecs, timing=True)
     wait_until(lambda: folder.is_dir() and sum(map(len, rounds(folder).values())) >= 16)
     command.kill()
     before = rounds(folder)
@@ -191,16 +191,16 @@ def interrupt(command, how):
 
 @pytest.mark.parametrize("how", ["ctrl-c", "sigterm"])
 @pytest.mark.parametrize("while_it", ["measures", "times", "hangs"])
-def test_an_interrupted_command_says_what_is_kept_and_how_to_go_on(tmp_path, slow_shelf, while_it, how):
+def test_an_interrupted_command_says_what_is_kept_and_how_to_go_on(tmp_path, slow_codecs, while_it, how):
     out = tmp_path / "run"
     if while_it == "measures":
-        command = Command.run(out, "slow:level=0..60", slow_shelf, "--no-timing")
+        command = Command.run(out, "slow:level=0..60", slow_codecs, "--no-timing")
         wait_until(lambda: len(list((out / "parts").glob("*.json"))) >= 2)
     elif while_it == "times":
-        command = Command.run(out, "jpeg:quality=5..95:2", slow_shelf)
+        command = Command.run(out, "jpeg:quality=5..95:2", slow_codecs)
         wait_until(lambda: len(list((out / "timings").glob("*.json"))) >= 2)
     else:
-        command = Command.run(out, "none,stuck:level=0..3", slow_shelf, "--no-timing")
+        command = Command.run(out, "none,stuck:level=0..3", slow_codecs, "--no-timing")
         wait_until(lambda: list((out / "parts").glob("*.json")) and len(command.family()["host"]) >= 4)
     print(f"{how} while it {while_it}: ended after {interrupt(command, how):.2f} s")
     code, _, err = command.end()
@@ -212,8 +212,8 @@ def test_an_interrupted_command_says_what_is_kept_and_how_to_go_on(tmp_path, slo
     assert not list(out.rglob("*.tmp"))
 
 
-def test_ctrl_c_while_processes_start_is_no_tracebacks_either(tmp_path, slow_shelf):
-    command = Command.run(tmp_path / "run", "slow:level=0..60", slow_shelf, "--no-timing")
+def test_ctrl_c_while_processes_start_is_no_tracebacks_either(tmp_path, slow_codecs):
+    command = Command.run(tmp_path / "run", "slow:level=0..60", slow_codecs, "--no-timing")
     wait_until(lambda: command.family()["worker"])
     interrupt(command, "ctrl-c")
     code, _, err = command.end()
@@ -221,10 +221,10 @@ def test_ctrl_c_while_processes_start_is_no_tracebacks_either(tmp_path, slow_she
 
 
 @pytest.mark.parametrize("process_that", ["encode", "decode"])
-def test_all_processes_end_with_a_parent_that_was_killed(tmp_path, shelf, process_that):
+def test_all_processes_end_with_a_parent_that_was_killed(tmp_path, codec_folder, process_that):
     line = "ctypes.PyDLL(None).sleep(1000)"  # with Python's lock held, so that nothing there can look around
-    write_codec(shelf, "held", **{process_that: line}, extra="import ctypes\n")
-    command = Command.script(tmp_path / "run", "held:level=0..3", shelf, workers=1)
+    write_codec(codec_folder, "held", **{process_that: line}, extra="import ctypes\n")
+    command = Command.script(tmp_path / "run", "held:level=0..3", codec_folder, workers=1)
     wait_until(lambda: len(command.family()["host"]) == 2 and (tmp_path / "run" / "samples").is_dir())
     time.sleep(0.5)
     code, _, _ = command.kill()
@@ -234,11 +234,11 @@ def test_all_processes_end_with_a_parent_that_was_killed(tmp_path, shelf, proces
 # ---- two commands into one folder -----------------------------------------------------------------------------------
 
 
-def test_the_second_of_two_commands_into_a_folder_is_told(tmp_path, slow_shelf):
+def test_the_second_of_two_commands_into_a_folder_is_told(tmp_path, slow_codecs):
     out = tmp_path / "run"
-    first = Command.run(out, "slow:level=0..60", slow_shelf, "--no-timing")
+    first = Command.run(out, "slow:level=0..60", slow_codecs, "--no-timing")
     wait_until(lambda: list((out / "parts").glob("*.json")))
-    second = Command.run(out, "none", slow_shelf, "--no-timing")
+    second = Command.run(out, "none", slow_codecs, "--no-timing")
     code, _, err = second.end()
     assert code == 2
     assert re.fullmatch(r"error: another codecbench command measures into .*; wait .* or name another --out\n", err)
@@ -246,10 +246,10 @@ def test_the_second_of_two_commands_into_a_folder_is_told(tmp_path, slow_shelf):
     assert measure("none", out, images=2).failed_tasks == 0, "the lock has ended with its process"
 
 
-def test_commands_that_start_together_never_damage_the_folder(tmp_path, slow_shelf):
+def test_commands_that_start_together_never_damage_the_folder(tmp_path, slow_codecs):
     for attempt in range(3):
         out = tmp_path / str(attempt)
-        commands = [Command.script(out, name, slow_shelf, workers=1) for name in ("none", "slow:level=0/1")]
+        commands = [Command.script(out, name, slow_codecs, workers=1) for name in ("none", "slow:level=0/1")]
         ends = [command.end() for command in commands]
         assert 0 in [code for code, _, _ in ends]
         assert all(code == 0 or "another codecbench command measures into" in err for code, _, err in ends)
@@ -259,7 +259,7 @@ def test_commands_that_start_together_never_damage_the_folder(tmp_path, slow_she
         assert len(cb.load_run(out).rows()) == 9
 
 
-def test_of_two_threads_into_a_folder_one_is_told(tmp_path, slow_shelf):
+def test_of_two_threads_into_a_folder_one_is_told(tmp_path, slow_codecs):
     ends, start = [], threading.Barrier(2)
 
     def go():

@@ -66,11 +66,11 @@ def test_workers_and_batches_do_not_change_the_rows(tmp_path):
     pd.testing.assert_frame_equal(sorted_rows(one), sorted_rows(two), check_exact=True)
 
 
-def test_an_edited_codec_never_shows_stale_rows(tmp_path, shelf):
-    write_codec(shelf, "mine")
+def test_an_edited_codec_never_shows_stale_rows(tmp_path, codec_folder):
+    write_codec(codec_folder, "mine")
     measure("mine:level=0/1", tmp_path / "run")
     forget("mine")
-    write_codec(shelf, "mine", encode="image = image // 2")
+    write_codec(codec_folder, "mine", encode="image = image // 2")
     events = []
     run = measure("mine:level=0", tmp_path / "run", events=events)
     assert measured(events) == 1
@@ -80,27 +80,27 @@ def test_an_edited_codec_never_shows_stale_rows(tmp_path, shelf):
     assert len(list((tmp_path / "run" / "parts").glob("*.parquet"))) == 3, "what was measured is never thrown away"
 
 
-def test_the_encoder_cannot_spoil_the_originals(tmp_path, shelf):
-    write_codec(shelf, "spoiler", encode="image[...] = 0")
+def test_the_encoder_cannot_spoil_the_originals(tmp_path, codec_folder):
+    write_codec(codec_folder, "spoiler", encode="image[...] = 0")
     run = measure("spoiler", tmp_path / "run")
     assert "read-only" in run.summary().loc[0, "reason"]
 
 
-def test_a_codec_that_remembers_its_images_is_found_out(tmp_path, shelf):
+def test_a_codec_that_remembers_its_images_is_found_out(tmp_path, codec_folder):
     extra = "seen = []\n"
-    write_codec(shelf, "cheat", encode="seen.append(image); return b'x'", decode="return seen[0]", extra=extra)
+    write_codec(codec_folder, "cheat", encode="seen.append(image); return b'x'", decode="return seen[0]", extra=extra)
     run = measure("cheat", tmp_path / "run", images=1)
     assert "IndexError" in run.summary().loc[0, "reason"]
 
 
-def test_a_plugin_that_changes_under_a_run_is_refused(tmp_path, shelf):
+def test_a_plugin_that_changes_under_a_run_is_refused(tmp_path, codec_folder):
     slow = "time.sleep(0.5)"
-    file = write_codec(shelf, "mine", encode=slow)
+    file = write_codec(codec_folder, "mine", encode=slow)
     edits = []
 
     def edit(event):
         if event.kind == "measured" and not edits:
-            edits.append(write_codec(shelf, "mine", encode=slow, extra="# edited\n"))
+            edits.append(write_codec(codec_folder, "mine", encode=slow, extra="# edited\n"))
 
     run = cb.run("mine", "digits", images=2, out=tmp_path / "run", timing=False, workers=1, watch=edit)
     assert edits == [file]
@@ -208,18 +208,18 @@ def test_timings_are_taken_once_and_stand_in_the_summary(tmp_path):
     assert (summary["device"] == "cpu").all()
 
 
-def test_even_the_first_codec_with_torch_is_timed_with_one_thread(tmp_path, shelf):
+def test_even_the_first_codec_with_torch_is_timed_with_one_thread(tmp_path, codec_folder):
     flag = tmp_path / "measured"
     threads = f"import torch; assert not os.path.exists({str(flag)!r}) or torch.get_num_threads() == 1"
-    write_codec(shelf, "threaded", encode=threads, extra="\nimport torch\ntorch.set_num_threads(2)\n")
+    write_codec(codec_folder, "threaded", encode=threads, extra="\nimport torch\ntorch.set_num_threads(2)\n")
     measure("threaded", tmp_path / "run")
     flag.touch()
     assert measure("threaded", tmp_path / "run", timing=True).failed_tasks == 0
 
 
-def test_a_codec_that_fails_while_it_is_planned_is_left_out_unless_it_was_named(tmp_path, shelf):
+def test_a_codec_that_fails_while_it_is_planned_is_left_out_unless_it_was_named(tmp_path, codec_folder):
     write_codec(
-        shelf, "odd", extra="    @classmethod\n    def default_points(cls, shape):\n        raise KeyError(1)\n"
+        codec_folder, "odd", extra="    @classmethod\n    def default_points(cls, shape):\n        raise KeyError(1)\n"
     )
     with pytest.raises(PluginError, match=r"codec 'odd' cannot be planned: KeyError: 1"):
         measure("odd", tmp_path / "run")
@@ -230,9 +230,9 @@ def test_a_codec_that_fails_while_it_is_planned_is_left_out_unless_it_was_named(
     assert any("left out: codec 'odd'" in event.text for event in events)
 
 
-def test_float_reconstructions_that_are_no_numbers_are_a_failure_not_a_gap_in_a_mean(tmp_path, shelf):
+def test_float_reconstructions_that_are_no_numbers_are_a_failure_not_a_gap_in_a_mean(tmp_path, codec_folder):
     write_codec(
-        shelf,
+        codec_folder,
         "wild",
         extra="""
 from codecbench.plugins.registry import _registered

@@ -109,8 +109,8 @@ def test_a_set_is_stored_and_measured_once(tmp_path, monkeypatch):
     assert list(again.sets()["set_bytes"]) == list(table["set_bytes"])
 
 
-def test_failures_cost_only_their_own_set(tmp_path, shelf):
-    (shelf / "faulty.py").write_text(FAULTY)
+def test_failures_cost_only_their_own_set(tmp_path, codec_folder):
+    (codec_folder / "faulty.py").write_text(FAULTY)
     done = run("faulty", tmp_path / "run", task_timeout_s=2.0)
     assert len(done.rows()) == 15, "single images are measured all the same"
     status = dict(zip(done.sets()["settings"], done.sets()["status"], strict=True))
@@ -123,7 +123,7 @@ def test_failures_cost_only_their_own_set(tmp_path, shelf):
     }
     assert done.failed_tasks == 3
     assert not (done.path / "stamp.json").exists()
-    (shelf / "faulty.py").write_text(FAULTY.replace("os._exit(3)", "pass"))
+    (codec_folder / "faulty.py").write_text(FAULTY.replace("os._exit(3)", "pass"))
     forget("faulty")
     mended = run("faulty:fault=exit", tmp_path / "run")
     assert list(mended.sets()["status"]) == [""], "no record of the codec as it was before"

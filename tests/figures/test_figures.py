@@ -18,7 +18,7 @@ from codecbench.analysis.summary import summarise
 from codecbench.figures import grid as pictures
 from codecbench.figures import style as looks
 
-SHELF = Path(__file__).parents[2] / "codecs"
+CODEC_FOLDER = Path(__file__).parents[2] / "codecs"
 
 
 def points_of(run: MadeUpRun) -> pd.DataFrame:
@@ -139,10 +139,10 @@ def test_a_single_point_out_of_its_domain_is_hollow_and_axes_have_ticks(tmp_path
             assert sum(low <= tick <= high for tick in axis.get_majorticklocs()) >= 2
 
 
-def test_the_shelf_looks_the_same_in_every_run() -> None:
+def test_built_in_codecs_look_the_same_in_every_run() -> None:
     assert looks.codec_styles(["svd"])["svd"] == looks.codec_styles(["a", "png", "svd", "zz"])["svd"]
     assert looks.codec_styles(["mine"])["mine"] == looks.codec_styles(["jpeg", "mine", "webp"])["mine"]
-    assert set(looks.SHELF) == {file.stem for file in SHELF.glob("[a-z]*.py")}
+    assert set(looks.CODEC_STYLES) == {file.stem for file in CODEC_FOLDER.glob("[a-z]*.py")}
 
 
 def test_an_svg_of_images_embeds_them_at_their_own_size(tmp_path: Path) -> None:

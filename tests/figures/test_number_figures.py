@@ -41,7 +41,7 @@ def test_a_panel_a_codec_with_the_logged_numbers_and_the_best_epoch() -> None:
             if column in frame:
                 np.testing.assert_array_equal(drawn[label].get_xdata(), frame["epoch"])
                 np.testing.assert_allclose(drawn[label].get_ydata(), frame[column])
-        assert drawn["held out"].get_color() == style.SHELF[name][0]
+        assert drawn["held out"].get_color() == style.CODEC_STYLES[name][0]
         if "test" in drawn:
             assert drawn["test"].get_linewidth() < drawn["held out"].get_linewidth() / 2
     assert list(lines(figure.axes[0])["best"].get_xdata()) == [15]
@@ -183,7 +183,7 @@ def test_a_rank_curve_has_the_errors_the_levels_and_where_they_meet() -> None:
     low, high = axes.get_ylim()
     assert low < 0.0001
     assert high > 0.5
-    assert drawn["lossy_ae"].get_color() == style.SHELF["lossy_ae"][0]
+    assert drawn["lossy_ae"].get_color() == style.CODEC_STYLES["lossy_ae"][0]
 
 
 def test_errors_of_rounding_do_not_stretch_the_axis() -> None:

@@ -80,13 +80,13 @@ def test_a_file_alone_gives_the_image_back(spec, image):
     assert len(packed.content) - packed.stream_bytes == len(forged(spec=str(codec.spec))) - 1
 
 
-def test_settings_of_every_kind_survive(shelf):
+def test_settings_of_every_kind_survive(codec_folder):
     extra = """
     share: float = cb.setting(0.5, low=0.0, high=1.0)
     odd: bool = cb.setting(False)
     words: str = cb.setting("plain")
 """
-    file = write_codec(shelf, "kinds")
+    file = write_codec(codec_folder, "kinds")
     source = file.read_text()
     file.write_text(source.replace("    level: int", extra.strip("\n") + "\n    level: int"))
     codec = CODECS.get("kinds")(level=7, share=1e-07, odd=True, words=r"a,b/c=d:e\f 1..2 µ")
@@ -202,7 +202,7 @@ def test_an_unknown_codec_is_named():
 
 
 @pytest.mark.parametrize("spec", ["../evil", "os", "codecbench.cli.main", "_pillow", "all", "/tmp/evil.py"])
-def test_a_file_can_name_nothing_but_a_codec_of_the_shelves(spec, tmp_path):
+def test_a_file_can_name_nothing_but_a_registered_codec(spec, tmp_path):
     before = set(sys.modules)
     with pytest.raises(UsageError, match="needs the codec"):
         unpack(forged(spec=spec))
@@ -217,14 +217,14 @@ def test_settings_that_the_codec_does_not_take(settings):
         unpack(forged(spec=f"jpeg:{settings}"), name="x.cb")
 
 
-def test_a_codec_that_cannot_be_imported_is_an_error_that_names_the_file(shelf):
-    (shelf / "absent.py").write_text("import no_such_library\n")
+def test_a_codec_that_cannot_be_imported_is_an_error_that_names_the_file(codec_folder):
+    (codec_folder / "absent.py").write_text("import no_such_library\n")
     with pytest.raises(PluginError, match=r"x\.cb needs the codec 'absent': .*no_such_library"):
         unpack(forged(spec="absent"), name="x.cb")
 
 
-def test_a_codec_with_a_path_has_no_files(shelf):
-    file = write_codec(shelf, "pathed")
+def test_a_codec_with_a_path_has_no_files(codec_folder):
+    file = write_codec(codec_folder, "pathed")
     file.write_text(file.read_text().replace("level: int", 'model: str = cb.setting("", literal=True)\n    level: int'))
     with pytest.raises(UsageError, match="its setting model is a path"):
         pack(GRAY, CODECS.get("pathed")())
@@ -232,18 +232,18 @@ def test_a_codec_with_a_path_has_no_files(shelf):
         unpack(forged(spec="pathed:model=/etc/passwd"))
 
 
-def test_an_edited_decoder_is_told(shelf):
-    write_codec(shelf, "mine")
+def test_an_edited_decoder_is_told(codec_folder):
+    write_codec(codec_folder, "mine")
     content = pack(GRAY, CODECS.get("mine")()).content
     assert unpack(content).notes == ()
     forget("mine")
-    write_codec(shelf, "mine", decode="return 255 - unpack(stream)")
+    write_codec(codec_folder, "mine", decode="return 255 - unpack(stream)")
     done = unpack(content, name="x.cb")
     assert done.notes == (
         "x.cb decodes to other pixels here than where it was written; the source or the libraries of mine are others",
     )
     forget("mine")
-    write_codec(shelf, "mine", decode="return 255 - unpack(stream)", lossless=True)
+    write_codec(codec_folder, "mine", decode="return 255 - unpack(stream)", lossless=True)
     with pytest.raises(ContractError, match="is lossless, but gives other pixels than were packed"):
         unpack(content)
 
@@ -262,8 +262,8 @@ def test_an_edited_decoder_is_told(shelf):
         ({"decode": "return 255 - unpack(stream)", "lossless": True}, ContractError, "does not restore this image"),
     ],
 )
-def test_a_codec_that_breaks_its_contract_leaves_no_file(shelf, how, error, words):
-    write_codec(shelf, "bad", **how)
+def test_a_codec_that_breaks_its_contract_leaves_no_file(codec_folder, how, error, words):
+    write_codec(codec_folder, "bad", **how)
     with pytest.raises(error, match=words):
         pack(GRAY, CODECS.get("bad")())
 

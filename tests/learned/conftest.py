@@ -76,7 +76,7 @@ def small_root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def user_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with the codec ``tiny_ae``; not yet on the shelf. The shelf is put back afterwards."""
+    """A folder with the codec ``tiny_ae``; not yet registered. The codec_folder is put back afterwards."""
     monkeypatch.setenv("CODECBENCH_CODEC_PATH", "")
     monkeypatch.setattr(codecbench.codecs, "__path__", list(codecbench.codecs.__path__))
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))
@@ -91,6 +91,6 @@ def user_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
 
 @pytest.fixture
 def tiny_ae(user_folder: Path) -> type:
-    """The codec ``tiny_ae``, on the shelf."""
+    """The codec ``tiny_ae``, registered."""
     CODECS.add_folder(user_folder)
     return CODECS.get("tiny_ae")

@@ -786,7 +786,7 @@ def test_card(small_root: Path, tmp_path: Path) -> None:
     assert str(tmp_path) not in json.dumps(card)
 
 
-def test_a_job_of_the_shelf(tiny_ae: type, small_root: Path) -> None:
+def test_a_job_of_a_registered_codec(tiny_ae: type, small_root: Path) -> None:
     job = make_job("tiny_ae", data_dir=small_root, device="cpu")
     assert (job.codec, job.recipe_name, job.recipe) == (tiny_ae, "fast", tiny_ae.recipes["fast"])
     assert (job.out, job.data_dir) == (Path("training/tiny_ae-fast"), small_root)

@@ -1,4 +1,4 @@
-"""A shelf of metrics of a test's own."""
+"""A codec_folder of metrics of a test's own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from codecbench.plugins.registry import METRICS
 
 @pytest.fixture
 def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], Path]]:
-    """Writes a metric, whose body is given, into a folder that is on the shelf for one test."""
+    """Writes a metric, whose body is given, into a folder that is registered for one test."""
     folder = tmp_path / "metrics"
     folder.mkdir()
     monkeypatch.setattr(sys, "dont_write_bytecode", True)

@@ -1,4 +1,4 @@
-"""Metrics of the shelf as columns: of rows, of summaries, of tables read back, of matches; and which values count."""
+"""Plugin metrics as columns: of rows, of summaries, of tables read back, of matches; and which values count."""
 
 import json
 import zipfile

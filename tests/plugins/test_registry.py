@@ -55,8 +55,8 @@ def write(folder, name, source):
 
 
 @pytest.fixture(autouse=True)
-def shelves_as_before(monkeypatch):
-    """The shelves belong to the process: puts back all that a test changes about them."""
+def registries_as_before(monkeypatch):
+    """The registries belong to the process: puts back all that a test changes about them."""
     packages = (codecbench.codecs, codecbench.datasets)
     monkeypatch.delenv("CODECBENCH_CODEC_PATH", raising=False)
     monkeypatch.delenv("CODECBENCH_DATASET_PATH", raising=False)
@@ -344,9 +344,9 @@ def test_the_fingerprint_covers_source_helpers_weights_and_device(tmp_path, monk
     with_weights = textwrap.dedent(CODEC) + textwrap.indent(
         f"\n@classmethod\ndef weight_files(cls):\n    return ({str(weights)!r},)\n", "    "
     )
-    file = write(tmp_path / "shelf", "mine.py", with_weights)
-    write(tmp_path / "shelf", "other.py", CODEC)
-    CODECS.add_folder(tmp_path / "shelf")
+    file = write(tmp_path / "plugins", "mine.py", with_weights)
+    write(tmp_path / "plugins", "other.py", CODEC)
+    CODECS.add_folder(tmp_path / "plugins")
     cls = CODECS.get("mine")
     seen = [codec_fingerprint(cls, "cpu")]
 
@@ -360,7 +360,7 @@ def test_the_fingerprint_covers_source_helpers_weights_and_device(tmp_path, monk
     assert changed()
     weights.write_bytes(b"2")
     assert changed()
-    helper = write(tmp_path / "shelf", "_helper.py", "A = 1")
+    helper = write(tmp_path / "plugins", "_helper.py", "A = 1")
     assert changed()
     helper.write_text("A = 2")
     assert changed()
@@ -376,20 +376,20 @@ def test_the_fingerprint_covers_source_helpers_weights_and_device(tmp_path, monk
     monkeypatch.setattr(registry, "__version__", "999")
     assert changed()
 
-    write(tmp_path / "shelf", "other.py", "# another plugin's source")
+    write(tmp_path / "plugins", "other.py", "# another plugin's source")
     assert codec_fingerprint(cls, "cpu") == seen[-1]
     assert codec_fingerprint(cls, "some GPU") == seen[-1]
     monkeypatch.setattr(cls, "uses_device", True)
     assert codec_fingerprint(cls, "some GPU") != seen[-1]
 
 
-# --- The built-in shelves -----------------------------------------------------------------------------------
+# --- The built-in plugins -----------------------------------------------------------------------------------
 
 
 def test_every_built_in_plugin_is_named_after_its_file():
-    for shelf in (CODECS, DATASETS):
-        for name, origin in shelf.origins().items():
+    for plugins in (CODECS, DATASETS):
+        for name, origin in plugins.origins().items():
             assert origin.file is not None
-            cls = shelf.get(name)
+            cls = plugins.get(name)
             assert cls.name == name == origin.file.stem
-            assert issubclass(cls, shelf.base)
+            assert issubclass(cls, plugins.base)

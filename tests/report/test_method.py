@@ -45,7 +45,7 @@ def test_signs_are_explained_where_they_occur(tmp_path: Path) -> None:
     assert "**" not in " ".join(method.reading(context(plain))[3:])
 
 
-def test_metrics_of_the_shelf_stand_with_what_they_exactly_are(tmp_path: Path) -> None:
+def test_plugin_metrics_stand_with_what_they_exactly_are(tmp_path: Path) -> None:
     record = METRIC | {"description": "likeness of | things", "variants": {"data": "two scales"}}
     run = MadeUpRun(tmp_path, {"data": (8, 8, 1)}, ["lossy"], metrics={"like": record})
     run.point("data", "lossy", {"quality": 1})

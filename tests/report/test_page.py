@@ -285,9 +285,9 @@ def test_the_page_of_thirty_codecs_stays_small(tmp_path: Path) -> None:
 
 
 def test_thirty_codecs_look_different_and_are_seen_on_both_papers() -> None:
-    from codecbench.figures.style import SHELF, codec_styles
+    from codecbench.figures.style import CODEC_STYLES, codec_styles
 
-    names = [*SHELF, *(f"plugin_{number}" for number in range(30))][:30]
+    names = [*CODEC_STYLES, *(f"plugin_{number}" for number in range(30))][:30]
     for codecs in (names, [f"other_{number}" for number in range(30)]):
         styles = codec_styles(codecs)
         assert len({(style.color, style.marker) for style in styles.values()}) == 30

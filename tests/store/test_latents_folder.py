@@ -90,10 +90,10 @@ def forget(name: str) -> None:
     registry._registered.pop(f"codecbench.codecs.{name}", None)
 
 
-def learned(shelf: Path, name: str = "seen", begin: str = "pass", extra: str = "") -> None:
+def learned(codec_folder: Path, name: str = "seen", begin: str = "pass", extra: str = "") -> None:
     """A plugin with latents (N, 4, 4, 1)."""
     forget(name)
-    write_codec(shelf, name, extra=LATENTS.format(begin=begin) + extra)
+    write_codec(codec_folder, name, extra=LATENTS.format(begin=begin) + extra)
 
 
 def run(out: Path, codecs: str = "seen", images: int = 12, **options: object) -> tuple[cb.Run, list[str]]:
@@ -128,8 +128,8 @@ def warnings(out: Path) -> list[str]:
 # ---- latents -------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_keeps_latents_their_plane_and_labels(shelf: Path, here: None, tmp_path: Path) -> None:
-    learned(shelf)
+def test_a_run_keeps_latents_their_plane_and_labels(codec_folder: Path, here: None, tmp_path: Path) -> None:
+    learned(codec_folder)
     done, _ = run(tmp_path / "run", "seen,png")
     (exhibit,) = found(done.path)
     assert (exhibit.dataset, exhibit.codec, exhibit.settings) == ("digits", "seen", "level=0")
@@ -150,8 +150,8 @@ def test_a_run_keeps_latents_their_plane_and_labels(shelf: Path, here: None, tmp
         assert exhibit.shown_labels[index] == digits.labels[index]
 
 
-def test_the_report_shows_them_and_the_parent_computes_nothing(shelf: Path, tmp_path: Path) -> None:
-    learned(shelf, begin="assert 'pytest' not in sys.modules")
+def test_the_report_shows_them_and_the_parent_computes_nothing(codec_folder: Path, tmp_path: Path) -> None:
+    learned(codec_folder, begin="assert 'pytest' not in sys.modules")
     done, _ = run(tmp_path / "run")
     html = page(done.path)
     assert "How the autoencoders see digits" in html
@@ -167,15 +167,17 @@ def test_codecs_without_latents_leave_nothing(here: None, tmp_path: Path) -> Non
     assert "autoencoders" not in page(done.path)
 
 
-def test_images_that_are_not_of_the_networks_shape_have_no_latent(shelf: Path, here: None, tmp_path: Path) -> None:
-    learned(shelf, extra="\n    image_shape = (64, 64, 3)\n")
+def test_images_that_are_not_of_the_networks_shape_have_no_latent(
+    codec_folder: Path, here: None, tmp_path: Path
+) -> None:
+    learned(codec_folder, extra="\n    image_shape = (64, 64, 3)\n")
     done, notes = run(tmp_path / "run", images=3)
     assert not (done.path / "latents").exists()
     assert not [note for note in notes if "latents" in note]
 
 
-def test_what_is_there_is_not_made_again_and_what_is_gone_is(shelf: Path, here: None, tmp_path: Path) -> None:
-    learned(shelf)
+def test_what_is_there_is_not_made_again_and_what_is_gone_is(codec_folder: Path, here: None, tmp_path: Path) -> None:
+    learned(codec_folder)
     done, _ = run(tmp_path / "run", images=4)
     (file,) = (done.path / "latents").glob("*.npz")
     content, parts = file.read_bytes(), {part: part.stat().st_mtime_ns for part in (done.path / "parts").iterdir()}
@@ -191,9 +193,9 @@ def test_what_is_there_is_not_made_again_and_what_is_gone_is(shelf: Path, here: 
 
 
 def test_fewer_pictures_make_no_other_latents_and_more_take_their_place(
-    shelf: Path, here: None, tmp_path: Path
+    codec_folder: Path, here: None, tmp_path: Path
 ) -> None:
-    learned(shelf)
+    learned(codec_folder)
     done, _ = run(tmp_path / "run", images=6, keep_images=4)
     (before,) = found(done.path)
     assert not run(tmp_path / "run", images=6, keep_images=2)[0].changed
@@ -207,11 +209,11 @@ def test_fewer_pictures_make_no_other_latents_and_more_take_their_place(
         last.rename(last.with_name(f"{'0' if last.name > min(files).name else 'f'}{last.name[1:]}"))
 
 
-def test_an_edited_codec_does_not_show_old_latents(shelf: Path, here: None, tmp_path: Path) -> None:
-    learned(shelf)
+def test_an_edited_codec_does_not_show_old_latents(codec_folder: Path, here: None, tmp_path: Path) -> None:
+    learned(codec_folder)
     done, _ = run(tmp_path / "run", images=4)
     (before,) = found(done.path)
-    learned(shelf, begin="images = 255 - images")
+    learned(codec_folder, begin="images = 255 - images")
     run(tmp_path / "run", images=4)
     (after,) = found(done.path)
     assert len(list((done.path / "latents").glob("*.npz"))) == 2
@@ -219,8 +221,8 @@ def test_an_edited_codec_does_not_show_old_latents(shelf: Path, here: None, tmp_
     np.testing.assert_allclose(after.latents[first], 1 - before.latents[first], atol=1e-6)
 
 
-def test_other_images_do_not_show_old_latents(shelf: Path, here: None, tmp_path: Path) -> None:
-    learned(shelf)
+def test_other_images_do_not_show_old_latents(codec_folder: Path, here: None, tmp_path: Path) -> None:
+    learned(codec_folder)
     done, _ = run(tmp_path / "run", images=4)
     file = done.path / "run.json"
     manifest = json.loads(file.read_text(encoding="utf-8"))
@@ -229,8 +231,8 @@ def test_other_images_do_not_show_old_latents(shelf: Path, here: None, tmp_path:
     assert found(done.path) == []
 
 
-def test_fresh_removes_them(shelf: Path, here: None, tmp_path: Path) -> None:
-    learned(shelf)
+def test_fresh_removes_them(codec_folder: Path, here: None, tmp_path: Path) -> None:
+    learned(codec_folder)
     done, _ = run(tmp_path / "run", images=4)
     (done.path / "training").mkdir()
     (done.path / "mine.txt").write_text("kept", encoding="utf-8")
@@ -240,8 +242,8 @@ def test_fresh_removes_them(shelf: Path, here: None, tmp_path: Path) -> None:
     assert (done.path / "mine.txt").exists()
 
 
-def test_of_several_points_the_default_is_kept_or_the_first(shelf: Path, here: None, tmp_path: Path) -> None:
-    learned(shelf)
+def test_of_several_points_the_default_is_kept_or_the_first(codec_folder: Path, here: None, tmp_path: Path) -> None:
+    learned(codec_folder)
     run(tmp_path / "one", "seen:level=5/0/9", 4)
     assert [exhibit.settings for exhibit in found(tmp_path / "one")] == ["level=0"]
     run(tmp_path / "two", "seen:level=5/9", 4)
@@ -253,11 +255,11 @@ def test_of_several_points_the_default_is_kept_or_the_first(shelf: Path, here: N
 
 
 def test_a_map_of_many_images_takes_some_evenly(
-    shelf: Path, here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    codec_folder: Path, here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exhibits, "MOST_IMAGES", 5)
     monkeypatch.setattr(exhibits, "MOST_SHOWN", 2)
-    learned(shelf)
+    learned(codec_folder)
     done, _ = run(tmp_path / "run", images=13)
     (exhibit,) = found(done.path)
     chosen = sorted(done.rows()["image"])[::3]
@@ -282,9 +284,9 @@ def test_a_map_of_many_images_takes_some_evenly(
     ],
 )
 def test_a_failure_is_a_note_and_loses_nothing(
-    shelf: Path, here: None, tmp_path: Path, begin: str, reason: str
+    codec_folder: Path, here: None, tmp_path: Path, begin: str, reason: str
 ) -> None:
-    learned(shelf, begin=begin)
+    learned(codec_folder, begin=begin)
     done, notes = run(tmp_path / "run", images=4)
     assert done.failed_tasks == 0
     assert len(done.rows()) == 4
@@ -295,10 +297,10 @@ def test_a_failure_is_a_note_and_loses_nothing(
     assert found(done.path) == []
 
 
-def test_a_failure_is_forgotten_once_it_is_mended(shelf: Path, here: None, tmp_path: Path) -> None:
+def test_a_failure_is_forgotten_once_it_is_mended(codec_folder: Path, here: None, tmp_path: Path) -> None:
     flag = tmp_path / "broken"
     flag.touch()
-    learned(shelf, begin=f"assert not os.path.exists({str(flag)!r}), 'still broken'")
+    learned(codec_folder, begin=f"assert not os.path.exists({str(flag)!r}), 'still broken'")
     done, _ = run(tmp_path / "run", images=4)
     assert "still broken" in warnings(done.path)[0]
     flag.unlink()
@@ -307,17 +309,17 @@ def test_a_failure_is_forgotten_once_it_is_mended(shelf: Path, here: None, tmp_p
     assert len(found(done.path)) == 1
 
 
-def test_a_worker_that_dies_costs_its_own_latents_only(shelf: Path, tmp_path: Path) -> None:
-    learned(shelf, "seen")
-    learned(shelf, "deadly", begin="os._exit(3)")
+def test_a_worker_that_dies_costs_its_own_latents_only(codec_folder: Path, tmp_path: Path) -> None:
+    learned(codec_folder, "seen")
+    learned(codec_folder, "deadly", begin="os._exit(3)")
     done, notes = run(tmp_path / "run", "deadly,seen", 4)
     assert [exhibit.codec for exhibit in found(done.path)] == ["seen"]
     assert [note for note in notes if "no latents of deadly" in note and "the encoding process died" in note]
     forget("deadly")
 
 
-def test_labels_that_come_later_are_taken(shelf: Path, here: None, tmp_path: Path) -> None:
-    learned(shelf)
+def test_labels_that_come_later_are_taken(codec_folder: Path, here: None, tmp_path: Path) -> None:
+    learned(codec_folder)
     done, _ = run(tmp_path / "run", images=4)
     store = RunFolder.existing(done.path)
     (file,) = (done.path / "latents").glob("*.npz")
@@ -335,8 +337,8 @@ def test_labels_that_come_later_are_taken(shelf: Path, here: None, tmp_path: Pat
 # ---- training logs ---------------------------------------------------------------------------------------------------
 
 
-def write_weights(shelf: Path, weights: bytes = b"weights", log: pd.DataFrame | None = None) -> None:
-    folder = shelf / "weights"
+def write_weights(codec_folder: Path, weights: bytes = b"weights", log: pd.DataFrame | None = None) -> None:
+    folder = codec_folder / "weights"
     folder.mkdir(exist_ok=True)
     (folder / "seen.safetensors").write_bytes(weights)
     if log is not None:
@@ -357,13 +359,15 @@ def log() -> pd.DataFrame:
     )
 
 
-def test_the_log_beside_the_weights_comes_into_the_run_and_its_report(shelf: Path, here: None, tmp_path: Path) -> None:
-    write_weights(shelf, log=log())
-    (shelf / "weights" / "seen.json").write_text('{"best_epoch": 2}', encoding="utf-8")
-    learned(shelf, extra=WEIGHTS)
+def test_the_log_beside_the_weights_comes_into_the_run_and_its_report(
+    codec_folder: Path, here: None, tmp_path: Path
+) -> None:
+    write_weights(codec_folder, log=log())
+    (codec_folder / "weights" / "seen.json").write_text('{"best_epoch": 2}', encoding="utf-8")
+    learned(codec_folder, extra=WEIGHTS)
     done, _ = run(tmp_path / "run", images=4)
     card, copy = sorted((done.path / "training").iterdir(), key=lambda file: file.suffix == ".csv")
-    assert copy.read_bytes() == (shelf / "weights" / "seen.csv").read_bytes()
+    assert copy.read_bytes() == (codec_folder / "weights" / "seen.csv").read_bytes()
     assert weightfiles.cards(RunFolder.existing(done.path), "seen") == {"seen.safetensors": {"best_epoch": 2}}
     assert card.suffix == ".json"
     record = RunFolder.existing(done.path).manifest["codecs"]["seen"]
@@ -371,7 +375,7 @@ def test_the_log_beside_the_weights_comes_into_the_run_and_its_report(shelf: Pat
     logs, lacking = weightfiles.training_logs(RunFolder.existing(done.path), ["seen"])
     assert lacking == []
     pd.testing.assert_frame_equal(logs["seen"], log())
-    (shelf / "weights" / "seen.csv").unlink()  # the report is drawn from the folder alone
+    (codec_folder / "weights" / "seen.csv").unlink()  # the report is drawn from the folder alone
     html = page(done.path)
     assert "How the autoencoders were trained" in html
     assert "3.0 min" in html
@@ -379,11 +383,11 @@ def test_the_log_beside_the_weights_comes_into_the_run_and_its_report(shelf: Pat
     assert (done.path / "figures" / "training.svg").is_file()
 
 
-def test_a_log_judged_by_a_score_tells_its_unit(shelf: Path, here: None, tmp_path: Path) -> None:
+def test_a_log_judged_by_a_score_tells_its_unit(codec_folder: Path, here: None, tmp_path: Path) -> None:
     scored = log().rename(columns={"held_out_mse": "held_out_score", "test_mse": "test_score"})
-    write_weights(shelf, log=scored)
-    (shelf / "weights" / "seen.json").write_text('{"judged_by": "bits per pixel"}', encoding="utf-8")
-    learned(shelf, extra=WEIGHTS)
+    write_weights(codec_folder, log=scored)
+    (codec_folder / "weights" / "seen.json").write_text('{"judged_by": "bits per pixel"}', encoding="utf-8")
+    learned(codec_folder, extra=WEIGHTS)
     done, _ = run(tmp_path / "run", images=4)
     store = RunFolder.existing(done.path)
     (row,) = exhibition.training(store, ["seen"]).rows()
@@ -398,24 +402,24 @@ def test_a_log_judged_by_a_score_tells_its_unit(shelf: Path, here: None, tmp_pat
     assert exhibition.training(store, ["seen"]).judged_by == {"seen": "score"}
 
 
-def test_a_log_of_other_weights_does_not_show(shelf: Path, here: None, tmp_path: Path) -> None:
-    write_weights(shelf, log=log())
-    learned(shelf, extra=WEIGHTS)
+def test_a_log_of_other_weights_does_not_show(codec_folder: Path, here: None, tmp_path: Path) -> None:
+    write_weights(codec_folder, log=log())
+    learned(codec_folder, extra=WEIGHTS)
     done, _ = run(tmp_path / "run", images=4)
-    (shelf / "weights" / "seen.csv").unlink()
-    write_weights(shelf, b"other weights")
+    (codec_folder / "weights" / "seen.csv").unlink()
+    write_weights(codec_folder, b"other weights")
     run(tmp_path / "run", images=4)
     training = exhibition.training(RunFolder.existing(done.path), ["seen"])
     assert training.lacking == ["seen"]
     assert training.logs == {}
 
 
-def test_a_log_that_comes_later_is_taken(shelf: Path, here: None, tmp_path: Path) -> None:
-    write_weights(shelf)
-    learned(shelf, extra=WEIGHTS)
+def test_a_log_that_comes_later_is_taken(codec_folder: Path, here: None, tmp_path: Path) -> None:
+    write_weights(codec_folder)
+    learned(codec_folder, extra=WEIGHTS)
     done, _ = run(tmp_path / "run", images=4)
     assert not (done.path / "training").exists()
-    write_weights(shelf, log=log())
+    write_weights(codec_folder, log=log())
     again, _ = run(tmp_path / "run", images=4)
     assert again.changed
     assert weightfiles.training_logs(RunFolder.existing(done.path), ["seen"])[1] == []
@@ -425,9 +429,9 @@ def test_a_log_that_comes_later_is_taken(shelf: Path, here: None, tmp_path: Path
     "content",
     ["", "epoch,loss\n1,2\n", "epoch,train_loss\n1,2\n", "epoch,train_loss,held_out_mse\na,b,c\n", "\x00\xff" * 9],
 )
-def test_a_log_that_is_no_log_is_said(shelf: Path, here: None, tmp_path: Path, content: str) -> None:
-    write_weights(shelf, log=log())
-    learned(shelf, extra=WEIGHTS)
+def test_a_log_that_is_no_log_is_said(codec_folder: Path, here: None, tmp_path: Path, content: str) -> None:
+    write_weights(codec_folder, log=log())
+    learned(codec_folder, extra=WEIGHTS)
     done, _ = run(tmp_path / "run", images=4)
     (copy,) = (done.path / "training").iterdir()
     copy.write_text(content, encoding="latin-1")

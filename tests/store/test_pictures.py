@@ -213,8 +213,8 @@ class Many(cb.Codec):
 """.replace("        self.shape = None\n", "")
 
 
-def test_a_codec_that_fails_costs_a_note_and_is_tried_again(tmp_path: Path, shelf: Path) -> None:
-    (shelf / "many.py").write_text(FEW)
+def test_a_codec_that_fails_costs_a_note_and_is_tried_again(tmp_path: Path, codec_folder: Path) -> None:
+    (codec_folder / "many.py").write_text(FEW)
     events: list[object] = []
     done = measure("many", tmp_path / "run", images=6, keep_images=2, events=events)
     assert done.failed_tasks == 0

@@ -192,9 +192,9 @@ def test_a_codec_of_single_images_is_not_asked():
 PAGE = Path(__file__).parents[2] / "docs" / "adding-a-codec.md"
 
 
-def test_the_example_of_the_page(shelf):
+def test_the_example_of_the_page(codec_folder):
     (source,) = re.findall(r"^```python\n(# packed_set.py\n.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    (shelf / "packed_set.py").write_text(source)
+    (codec_folder / "packed_set.py").write_text(source)
     results = check_codec(cb.open_codec("packed_set"), shapes=((9, 7, 3), (4, 4, 1)), damages=20)
     assert [result.result for result in results if result.check == "whole sets"] == ["passed"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from unsound import put_on_shelf, write_unsound
+from unsound import use_folder, write_unsound
 
 from codecbench.errors import PluginError, SpecError, UnknownNameError, UsageError
 from codecbench.testing import CHECKS, check_plugin
@@ -17,7 +17,7 @@ BOUNDED = pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded 
 @pytest.fixture
 def failures(tmp_path, monkeypatch):
     """Checks the plugin ``mine`` with a misdeed; the failed checks at its default point, with their reasons."""
-    put_on_shelf(tmp_path, monkeypatch)
+    use_folder(tmp_path, monkeypatch)
 
     def check(time_limit_s=60.0, spec="mine:level=0", **misdeed):
         write_unsound(tmp_path, **misdeed)
@@ -132,7 +132,7 @@ def test_encoding_that_takes_all_memory(failures):
 
 @BOUNDED
 def test_a_process_that_holds_too_much_memory_is_ended(tmp_path, monkeypatch):
-    put_on_shelf(tmp_path, monkeypatch)
+    use_folder(tmp_path, monkeypatch)
     write_unsound(tmp_path, top="hoard = np.ones(1 << 29, np.uint8)\ntime.sleep(100)")
     (row,) = check_plugin("mine", memory_limit=1 << 29).rows()
     assert (row.check, row.result) == ("import", "failed")
@@ -196,14 +196,14 @@ def test_a_plugin_that_cannot_be_imported(failures, top, words):
     ],
 )
 def test_wrong_requests(tmp_path, monkeypatch, spec, error, words):
-    put_on_shelf(tmp_path, monkeypatch)
+    use_folder(tmp_path, monkeypatch)
     write_unsound(tmp_path)
     with pytest.raises(error, match=words):
         check_plugin(spec)
 
 
 def test_two_codecs_of_one_name(tmp_path, monkeypatch):
-    put_on_shelf(tmp_path, monkeypatch)
+    use_folder(tmp_path, monkeypatch)
     write_unsound(tmp_path).rename(tmp_path / "jpeg.py")
     with pytest.raises(PluginError, match="two codecs are called 'jpeg'"):
         check_plugin("jpeg")

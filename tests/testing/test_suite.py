@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from unsound import put_on_shelf, write_unsound
+from unsound import use_folder, write_unsound
 
 import codecbench as cb
 from codecbench.plugins import registry
@@ -33,7 +33,7 @@ from codecbench.testing.suite import Subject
 @pytest.fixture
 def mine(tmp_path, monkeypatch):
     """Imports the plugin ``mine`` with a misdeed, and forgets it after the test."""
-    put_on_shelf(tmp_path, monkeypatch)
+    use_folder(tmp_path, monkeypatch)
 
     def open_it(**misdeed):
         write_unsound(tmp_path, **misdeed)

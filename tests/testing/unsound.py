@@ -70,7 +70,7 @@ def write_unsound(
     return file
 
 
-def put_on_shelf(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def use_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Has codecs of a folder found, here and in processes begun from here, until the test ends."""
     monkeypatch.setenv("CODECBENCH_CODEC_PATH", str(folder))
     monkeypatch.setattr(codecbench.codecs, "__path__", [*codecbench.codecs.__path__, str(folder)])

@@ -100,7 +100,7 @@ def _weights(a: Mapping[str, str], b: Mapping[str, str]) -> list[str]:
 
 
 def _metrics(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
-    """Metrics of the shelf that only one run has, or that were edited between them: these are not compared."""
+    """Plugin metrics that only one run has, or that were edited between them: these are not compared."""
     lines = []
     for name in dict.fromkeys([*a, *b]):
         if name not in a or name not in b:

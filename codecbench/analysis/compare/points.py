@@ -61,7 +61,7 @@ class Images:
         bits: 8 × the length of the bitstream.
         mse: of the 8-bit output on the [0, 1] scale.
         ssim: structural similarity.
-        metrics: metrics of the shelf, by name.
+        metrics: plugin metrics, by name.
     """
 
     index: npt.NDArray[np.int64]
@@ -100,7 +100,7 @@ def of_images(
         a: its results in the baseline.
         b: its results in the other run, over the same dataset; images that only one run has are left out.
         confidence: of the intervals.
-        better: of the metrics of the shelf that are compared, whether ``"higher"`` or ``"lower"`` is better.
+        better: of the plugin metrics that are compared, whether ``"higher"`` or ``"lower"`` is better.
 
     Returns:
         One row a measure that both have.

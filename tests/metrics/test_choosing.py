@@ -251,7 +251,7 @@ def test_no_plugin_is_imported_for_what_a_host_sends(put):
         messages.receive(content, messages.PlainUnpickler)
 
 
-def test_an_edited_shelf_is_another_surrounding(put, monkeypatch):
+def test_an_edited_metric_is_another_surrounding(put, monkeypatch):
     before = finished.surroundings()
     put("mine", DIFFERENCE)
     assert finished.surroundings() != before
