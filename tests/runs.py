@@ -13,9 +13,8 @@ from codecbench.measure.timing import Timing
 from codecbench.plan.tasks import Selection, Task
 from codecbench.plugins.codec import CodecSpec, Images, Shape
 from codecbench.plugins.settings import Value
-from codecbench.store.folder import RunFolder
+from codecbench.store.folder import RunFolder, original_name
 from codecbench.store.manifest import Addition, metrics_fingerprint
-from codecbench.store.parts import original_name
 
 INVOCATION = {
     "command": "codecbench run --codecs all",

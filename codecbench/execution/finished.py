@@ -26,8 +26,7 @@ from codecbench.plugins.dataset import Dataset
 from codecbench.plugins.registry import CODECS, DATASETS, METRICS
 from codecbench.store import latents, sets
 from codecbench.store import pictures as keeping
-from codecbench.store.folder import RunFolder
-from codecbench.store.parts import original_name
+from codecbench.store.folder import RunFolder, original_name
 
 FILE = "stamp.json"
 

@@ -22,9 +22,8 @@ from codecbench.plan.tasks import Task
 from codecbench.plugins.codec import Images, to_uint8
 from codecbench.plugins.dataset import Dataset
 from codecbench.store import pictures as keeping
-from codecbench.store.folder import RunFolder
-from codecbench.store.io import dump_json, read_json
-from codecbench.store.parts import WINDOW, original_name
+from codecbench.store.folder import RunFolder, original_name
+from codecbench.store.io import WINDOW, dump_json, read_json
 from codecbench.store.pictures import FOLDER, FORMAT, WORST_IMAGES, ImageRequest, PictureRequest, StoredImage, WorstCase
 from codecbench.text import format_shape, one_line
 

@@ -38,9 +38,7 @@ from codecbench.plugins import metric
 from codecbench.plugins.dataset import Dataset
 from codecbench.plugins.registry import CODECS, METRICS
 from codecbench.store import latents, manifest, weights
-from codecbench.store.folder import RunFolder
-from codecbench.store.folders import check_usable, hold
-from codecbench.store.parts import original_name
+from codecbench.store.folder import RunFolder, check_usable, hold, original_name
 
 GPU_WORKERS = 2
 """Worker processes when nobody says otherwise and a GPU computes: each holds memory of it."""

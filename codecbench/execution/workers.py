@@ -30,8 +30,7 @@ from codecbench.plan.tasks import Task, codec_fingerprint
 from codecbench.plugins.codec import Images
 from codecbench.plugins.dataset import Dataset, ImageSet
 from codecbench.plugins.registry import CODECS
-from codecbench.store.folder import RunFolder
-from codecbench.store.parts import failure_files, task_files
+from codecbench.store.folder import RunFolder, failure_files, task_files
 from codecbench.text import one_line
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from codecbench.measure.distortion import psnr_db
 from codecbench.plugins.codec import Images
 from codecbench.report import sprites
 from codecbench.report.context import Context
-from codecbench.store import parts
 from codecbench.store import pictures as keeping
+from codecbench.store.io import WINDOW
 from codecbench.store.pictures import WorstCase
 from codecbench.text import count
 
@@ -256,7 +256,7 @@ def add_worst(
     if not cases:
         return
     most = max(len(group[0].images) for group in cases.values())
-    levels = [(images, side) for side in (parts.WINDOW, 128, 64) for images in range(most, 0, -1)]
+    levels = [(images, side) for side in (WINDOW, 128, 64) for images in range(most, 0, -1)]
     for images, side in levels:
         size = sum(_worst_size(group, images, side) for group in cases.values())
         if size <= budget or (images, side) == levels[-1]:
@@ -271,8 +271,8 @@ def add_worst(
     rows = _rows(context, view.label, wanted)
     for name, group in cases.items():
         _add_case(context, view, name, group, sheet, images, side, rows)
-    if images < most or side < parts.WINDOW:
-        cut = f", cut to {side}×{side} pixels" if side < parts.WINDOW else ""
+    if images < most or side < WINDOW:
+        cut = f", cut to {side}×{side} pixels" if side < WINDOW else ""
         view.said.append(f"{count(images, 'worst image')} a codec{cut}")
 
 

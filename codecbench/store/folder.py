@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,15 +28,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codecbench.errors import StoreError, UsageError
-from codecbench.measure.rows import COLUMNS
+from codecbench.fingerprint import digest
+from codecbench.measure.rows import COLUMNS, row_table
 from codecbench.measure.task import Measurement
 from codecbench.measure.timing import Timing
 from codecbench.plan.tasks import Task
 from codecbench.plugins.codec import CodecSpec, Images
-from codecbench.store import intact, manifest, sets, timings
-from codecbench.store.folders import check_usable, discard
-from codecbench.store.io import dump_json, read_json, write_whole
-from codecbench.store.parts import failure_files, original_name, pack_images, task_files
+from codecbench.store import manifest, sets, timings
+from codecbench.store.io import (
+    LEFTOVER,
+    TASK_ID,
+    dump_json,
+    is_sidecar,
+    pack_images,
+    read_json,
+    set_aside,
+    write_whole,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,7 +153,7 @@ class RunFolder:
         """Removes what commands that were killed left half written; for whoever holds the folder."""
         for folder in (".", "parts", timings.FOLDER, "samples", "kept", "latents", "training", sets.FOLDER):
             for file in (self.path / folder).glob("*.tmp"):
-                if intact.LEFTOVER.search(file.name):
+                if LEFTOVER.search(file.name):
                     with contextlib.suppress(OSError):
                         file.unlink()
 
@@ -222,7 +231,7 @@ class RunFolder:
         file = self.path / "parts" / f"{sidecar['task_id']}.parquet"
         content = file.read_bytes()
         if hashlib.sha256(content).hexdigest() != sidecar["sha256"]:
-            intact.set_aside(file)
+            set_aside(file)
             return None
         # Not pq.read_table: it takes twice as long for a part of usual size, most of it on threads and discovery.
         table = pq.ParquetFile(pa.BufferReader(content)).read(columns=columns, use_threads=False)
@@ -273,14 +282,14 @@ class RunFolder:
 
     def _sidecars(self) -> Iterator[dict[str, Any]]:
         for file in sorted((self.path / "parts").glob("*.json")):
-            if not intact.TASK_ID.fullmatch(file.stem):
+            if not TASK_ID.fullmatch(file.stem):
                 continue  # somebody else's
             sidecar = read_json(file)
             part = file.with_suffix(".parquet")
-            if sidecar is None or sidecar.get("task_id") != file.stem or not intact.is_sidecar(sidecar):
-                intact.set_aside(file)
+            if sidecar is None or sidecar.get("task_id") != file.stem or not is_sidecar(sidecar):
+                set_aside(file)
             elif not sidecar["failed"] and not (part.is_file() and part.stat().st_size == sidecar["num_bytes"]):
-                intact.set_aside(part if part.is_file() else file)
+                set_aside(part if part.is_file() else file)
             else:
                 yield sidecar
 
@@ -378,3 +387,157 @@ class RunFolder:
         file = self.path / name
         write_whole(file, content)
         return file
+
+
+LOCK = ".lock"
+OWN = (
+    LOCK,
+    "run.json",
+    "stamp.json",
+    "summary.csv",
+    "report.html",
+    "report.md",
+    "figures",
+    "parts",
+    "timings",
+    "samples",
+    "kept",
+    "latents",
+    "training",
+    "sets",
+    "sets.csv",
+)
+"""Everything that codecbench writes into a run folder."""
+
+
+@contextlib.contextmanager
+def hold(path: Path) -> Iterator[None]:
+    """Keeps other commands from measuring into a run folder; makes the folder if it is not there.
+
+    The lock belongs to the process: it ends with it, however that ends.
+
+    Raises:
+        UsageError: another command measures into the folder; or it is none for runs, see ``RunFolder.for_writing``.
+        StoreError: the folder cannot be made or locked.
+    """
+    from filelock import FileLock, Timeout
+
+    check_usable(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path / LOCK, timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise UsageError(
+            f"another codecbench command measures into {path}; wait until it has ended, or name another --out"
+        ) from None
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+    except NotImplementedError as error:  # some network file systems
+        raise StoreError(f"cannot lock {path}: {error}; name an --out on another file system") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def check_usable(path: Path) -> None:
+    """Makes sure that a path can be a run folder, and that nothing of anybody else's lies there.
+
+    Raises:
+        UsageError: a file, or a folder that holds other things and no run.
+        StoreError: it cannot be read.
+    """
+    try:
+        if path.exists() and not path.is_dir():
+            raise UsageError(f"{path} is a file; a run needs a folder")
+        others = path.is_dir() and any(entry.name not in OWN for entry in path.iterdir() if entry.suffix != ".tmp")
+        if others and not (path / "run.json").is_file():
+            raise UsageError(f"{path} is not empty and holds no run; name another --out")
+    except OSError as error:
+        raise StoreError(f"cannot use {path}: {error.strerror or error}") from error
+
+
+def discard(path: Path) -> None:
+    """Removes what codecbench wrote into a run folder, but for the lock, and nothing else.
+
+    Raises:
+        OSError: something cannot be removed.
+    """
+    for name in OWN:
+        entry = path / name
+        if name == LOCK:
+            continue  # held by whoever throws away
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink(missing_ok=True)
+
+
+def task_files(task: Task, measurement: Measurement, seconds: float, first_attempt: str = "") -> dict[str, bytes]:
+    """The files of a finished task, by path in the run folder, in the order in which they must be written.
+
+    Args:
+        task: the task.
+        measurement: what it gave.
+        seconds: how long it took.
+        first_attempt: why it did not succeed at once.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = pa.BufferOutputStream()
+    names = ["dataset", "codec", "settings"]  # the other columns repeat little; nothing is ever searched in a part
+    pq.write_table(
+        row_table(task, measurement), buffer, compression="zstd", use_dictionary=names, write_statistics=False
+    )
+    content = buffer.getvalue().to_pybytes()
+    sidecar = _describe_task(task) | {
+        "lossless": bool(measurement.lossless),
+        "failed": "",
+        "first_attempt": first_attempt,
+        "metrics_failed": measurement.metrics_failed,
+        "seconds": round(seconds, 6),
+        "num_bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    samples = {f"samples/{task.id}.npz": pack_images(measurement.shown)} if measurement.shown else {}
+    return samples | {f"parts/{task.id}.parquet": content, f"parts/{task.id}.json": dump_json(sidecar)}
+
+
+def failure_files(task: Task, reason: str, details: str, seconds: float, attempts: int = 1) -> dict[str, bytes]:
+    """The file that records a failed task, by path in the run folder.
+
+    Args:
+        task: the task.
+        reason: why it failed, in one line.
+        details: a traceback, or the end of what the codec's process wrote.
+        seconds: how long it took, with all attempts.
+        attempts: how often it was tried.
+    """
+    sidecar = _describe_task(task) | {
+        "failed": reason,
+        "details": details,
+        "attempts": attempts,
+        "seconds": round(seconds, 6),
+    }
+    return {f"parts/{task.id}.json": dump_json(sidecar)}
+
+
+def original_name(label: str) -> str:
+    """The name under which the originals of a dataset's shown images are kept."""
+    return f"original-{digest(label)}.npz"
+
+
+def _describe_task(task: Task) -> dict[str, Any]:
+    return {
+        "task_id": task.id,
+        "dataset": task.dataset,
+        "codec": task.codec.name,
+        "settings": task.codec.settings_text,
+        "images": len(task.indices),
+        "shape": list(task.shape),
+        "codec_fingerprint": task.codec_fingerprint,
+        "data_fingerprint": task.data_fingerprint,
+        "metrics_fingerprint": task.metrics_fingerprint,
+    }

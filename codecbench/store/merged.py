@@ -23,8 +23,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from codecbench.errors import StoreError, UsageError
 from codecbench.plugins.codec import Images
 from codecbench.store import manifest
-from codecbench.store.folder import RunFolder
-from codecbench.store.folders import check_usable
+from codecbench.store.folder import RunFolder, check_usable, original_name
 from codecbench.store.io import dump_json, read_json, write_whole
 from codecbench.store.merging import (
     MADE_OF,
@@ -37,7 +36,6 @@ from codecbench.store.merging import (
     name_apart,
     point_of,
 )
-from codecbench.store.parts import original_name
 from codecbench.text import count
 
 if TYPE_CHECKING:

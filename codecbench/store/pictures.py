@@ -31,9 +31,7 @@ from codecbench.plan.tasks import Task
 from codecbench.plugins.codec import Images
 from codecbench.store import manifest
 from codecbench.store.folder import RunFolder
-from codecbench.store.intact import TASK_ID
-from codecbench.store.io import read_json
-from codecbench.store.parts import WINDOW, cut_out, middle
+from codecbench.store.io import TASK_ID, WINDOW, cut_out, middle, read_json
 
 if TYPE_CHECKING:
     from codecbench.plan.planner import Plan

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from codecbench.plugins.setcodec import MAX_SET_BYTES, SetCodec
 from codecbench.store import manifest as manifests
-from codecbench.store.intact import TASK_ID
-from codecbench.store.io import read_json
+from codecbench.store.io import TASK_ID, read_json
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,7 +17,7 @@ from typing import Any
 from codecbench.fingerprint import digest
 from codecbench.measure.timing import ROUNDS, Timing
 from codecbench.plugins.codec import CodecSpec
-from codecbench.store import intact
+from codecbench.store import io
 from codecbench.store import manifest as manifests
 from codecbench.store.io import dump_json, read_json
 
@@ -47,7 +47,7 @@ def read(file: Path) -> Timing | None:
     """The times in a file, as many rounds as there are; None where there are none, or something else."""
     record = read_json(file)
     names = [field.name for field in dataclasses.fields(Timing)]
-    if record is None or not intact.is_timing(record) or not record.keys() >= set(names):
+    if record is None or not io.is_timing(record) or not record.keys() >= set(names):
         return None
     values: dict[str, Any] = {
         name: tuple(record[name]) if isinstance(record[name], list) else record[name] for name in names
@@ -70,11 +70,11 @@ def records(path: Path, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
     wanted = next((number for number in reversed(threads) if number is not None), None)
     found: list[dict[str, Any]] = []
     for file in sorted((path / FOLDER).glob("*.json")):
-        if not intact.TASK_ID.fullmatch(file.stem):
+        if not io.TASK_ID.fullmatch(file.stem):
             continue  # somebody else's
         record = read_json(file)
-        if record is None or not intact.is_timing(record):
-            intact.set_aside(file)
+        if record is None or not io.is_timing(record):
+            io.set_aside(file)
         elif known.get(record["codec"]) == record["codec_fingerprint"] and _is_whole(record):
             found.append(record)
     often = Counter(record["threads"] for record in found)

@@ -34,7 +34,7 @@ WEIGHTS = """
     @classmethod
     def weight_files(cls):
         from pathlib import Path
-        return (str(Path(__file__).parents[1] / "weights" / "seen.safetensors"),)
+        return (str(Path(__file__).parent / "weights" / "seen.safetensors"),)
 """
 
 

@@ -17,8 +17,8 @@ from codecbench.plan.tasks import Selection, Task
 from codecbench.plugins.codec import CodecSpec
 from codecbench.store import manifest
 from codecbench.store import pictures as keeping
-from codecbench.store.folder import RunFolder
-from codecbench.store.parts import WINDOW, original_name
+from codecbench.store.folder import RunFolder, original_name
+from codecbench.store.io import WINDOW
 
 CODECS = "jpeg:quality=10/80,svd:rank=2/9"
 DATA = Path(__file__).parents[1] / "data"

@@ -12,8 +12,7 @@ from runs import MadeUpRun
 import codecbench as cb
 from codecbench.errors import UnsupportedImageError
 from codecbench.store import sets
-from codecbench.store.folder import RunFolder
-from codecbench.store.folders import discard
+from codecbench.store.folder import RunFolder, discard
 from codecbench.store.io import dump_json
 from codecbench.testing import CheckFailed, check_codec, check_sets
 
