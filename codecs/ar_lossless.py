@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from codecbench.errors import UnsupportedImageError
-from codecbench.learned.coding.causal import neighbours, window
-from codecbench.learned.coding.lanes import TOTAL, Reader, States, write
+from codecbench.learned.coding.interleaved import TOTAL, Reader, States, write
 from codecbench.learned.coding.softmax import Chances
+from codecbench.learned.coding.wavefront import neighbours, window
 from codecbench.learned.layers.exact import ACTIVATION_BITS, ROWS, ExactLinear, WholeNetwork, on_grid
 from codecbench.learned.training.recipe import Network, Recipe, called
 from codecbench.learned.weights import shipped_network, weights_path, with_cards
@@ -201,18 +201,18 @@ class ArLossless(Codec):
     The network is told the values of 144 neighbours above and to the left, and computes in whole numbers, so that each
     machine gets the same distributions (see :mod:`codecbench.learned.layers.exact`). Where those neighbours are all 0,
     the distribution comes from a table by row and column. A stream is one lane of
-    :mod:`codecbench.learned.coding.lanes`, without any header. (A. van den Oord, N. Kalchbrenner, K. Kavukcuoglu, Pixel
-    Recurrent Neural Networks, ICML 2016, code images pixel by pixel with a network.)
+    :mod:`codecbench.learned.coding.interleaved`, without any header. (A. van den Oord, N. Kalchbrenner, K. Kavukcuoglu,
+    Pixel Recurrent Neural Networks, ICML 2016, code images pixel by pixel with a network.)
     """
 
     uses_device: ClassVar[bool] = True
     trained_on: ClassVar[tuple[str, ...]] = ("mnist",)
     image_shape: ClassVar[Shape] = (SIDE, SIDE, 1)
     made_of: ClassVar[tuple[str, ...]] = (
-        "codecbench.learned.coding.causal",
+        "codecbench.learned.coding.wavefront",
         "codecbench.learned.coding.softmax",
         "codecbench.learned.layers.exact",
-        "codecbench.learned.coding.lanes",
+        "codecbench.learned.coding.interleaved",
     )
     network: ClassVar[type[CausalNetwork]] = CausalNetwork
     recipes: ClassVar[dict[str, Recipe]] = RECIPES

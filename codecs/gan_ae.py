@@ -16,7 +16,8 @@ from torch import nn
 from codecbench import register_codec, setting
 from codecbench.errors import UnsupportedImageError, WeightsError
 from codecbench.learned.coding.scales import Tables
-from codecbench.learned.ratedistortion import ANY, RateDistortionCodec, RateDistortionNetwork
+from codecbench.learned.layers.ratedistortion import RateDistortionNetwork
+from codecbench.learned.ratedistortion import ANY, RateDistortionCodec
 from codecbench.learned.training.augment import Chain, RandomColour, RandomCropFlip
 from codecbench.learned.training.losses import (
     FeatureNetwork,

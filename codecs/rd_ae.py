@@ -14,7 +14,8 @@ from torch import nn
 from codecbench import register_codec, setting
 from codecbench.learned.layers.contexts import ContextModel, Layout
 from codecbench.learned.layers.levels import LEVELS, Levels
-from codecbench.learned.ratedistortion import ANY, SCALE, RateDistortionCodec, RateDistortionNetwork
+from codecbench.learned.layers.ratedistortion import SCALE, RateDistortionNetwork
+from codecbench.learned.ratedistortion import ANY, RateDistortionCodec
 from codecbench.learned.training.augment import Chain, RandomAffine, RandomColour, RandomCropFlip
 from codecbench.learned.training.recipe import Network, Recipe
 from codecbench.plugins.codec import Shape

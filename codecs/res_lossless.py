@@ -1,7 +1,7 @@
 """Lossless images of any size: a network tells, from its neighbours, how each pixel may differ from its prediction.
 
 Decoding goes along slanted lines (``codecbench.learned.coding.wavefront``), with exact arithmetic
-(``codecbench.learned.layers.exact``), and takes symbols out of range-coded lanes (``codecbench.learned.coding.lanes``).
+(``codecbench.learned.layers.exact``) and interleaved range coding (``codecbench.learned.coding.interleaved``).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import nn
 from codecbench import Codec, register_codec
 from codecbench.errors import BitstreamError, UnsupportedImageError
 from codecbench.learned.coding import wavefront
-from codecbench.learned.coding.lanes import PRECISION, split
+from codecbench.learned.coding.interleaved import PRECISION, split
 from codecbench.learned.coding.mixtures import Mixtures
 from codecbench.learned.coding.wavefront import Canvas
 from codecbench.learned.layers.exact import ACTIVATION_BITS, ExactResidual, WholeNetwork
@@ -340,7 +340,7 @@ class ResLossless(Codec):
     trained_on: ClassVar[tuple[str, ...]] = ("stl10",)
     made_of: ClassVar[tuple[str, ...]] = (
         "codecbench.learned.layers.exact",
-        "codecbench.learned.coding.lanes",
+        "codecbench.learned.coding.interleaved",
         "codecbench.learned.coding.mixtures",
         "codecbench.learned.coding.wavefront",
         "codecbench.plugins.varint",

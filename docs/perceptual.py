@@ -25,7 +25,7 @@ from codecbench.errors import CodecbenchError
 from codecbench.figures.images import compare_rows
 from codecbench.figures.style import save_png
 from codecbench.learned.autoencoder import to_tensor
-from codecbench.learned.training.losses import FeatureNetwork, frechet_distance
+from codecbench.learned.training.losses import FeatureNetwork
 from codecbench.learned.weights import read_card, shipped_network, weights_path
 from codecbench.measure.distortion import measure, psnr_db
 from codecbench.plan.planner import choose_datasets, select
@@ -87,6 +87,23 @@ def features(network: FeatureNetwork, images: Images) -> tuple[Features, npt.NDA
         found.append(vectors.double().numpy())
         classes.append(network.head(vectors).argmax(1).numpy())
     return np.concatenate(found), np.concatenate(classes)
+
+
+def frechet_distance(features: Features, others: Features) -> float:
+    """The squared Fréchet distance of two sets of vectors (N, D) and (M, D), each taken for a normal distribution.
+
+    D. Dowson, B. Landau, The Fréchet distance between multivariate normal distributions (1982); between features of
+    images first by M. Heusel et al. (NeurIPS 2017). It is larger for small sets than for the distributions they were
+    drawn from, so only distances between sets of one size can be compared.
+    """
+    (mean, covariance), (mean_of_others, of_others) = (
+        (each.mean(0), np.cov(each, rowvar=False).reshape(each.shape[1], -1)) for each in (features, others)
+    )
+    values, vectors = np.linalg.eigh(covariance)
+    root = vectors * np.sqrt(values.clip(0)) @ vectors.T
+    shared = np.sqrt(np.linalg.eigvalsh(root @ of_others @ root).clip(0)).sum()
+    apart = np.square(mean - mean_of_others).sum() + np.trace(covariance) + np.trace(of_others) - 2 * shared
+    return float(max(apart, 0.0))
 
 
 def nearest(codecs: Sequence[Codec], images: Images, wanted: float) -> Codec:

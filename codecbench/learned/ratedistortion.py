@@ -17,13 +17,13 @@ from torch import nn
 
 from codecbench.errors import BitstreamError, UnsupportedImageError, WeightsError
 from codecbench.learned.autoencoder import to_tensor
-from codecbench.learned.blocks import Block, blocks
 from codecbench.learned.coding import entropy
 from codecbench.learned.coding.scales import Tables, logistic_tables
 from codecbench.learned.coding.symbols import Reader, Writer
-from codecbench.learned.layers.contexts import ContextModel
 from codecbench.learned.layers.exact import ACTIVATION_BITS
 from codecbench.learned.layers.levels import LEVELS, rounded
+from codecbench.learned.layers.ratedistortion import RateDistortionNetwork
+from codecbench.learned.tiling import Block, blocks
 from codecbench.learned.training.recipe import Recipe
 from codecbench.learned.weights import shipped_network, shipped_tables, weights_path, with_cards
 from codecbench.plugins.codec import MAX_PIXELS, FloatCodec, FloatImages, Images, Shape
@@ -47,61 +47,6 @@ FILL = 32
 
 MOST_FILLED = 2 * MAX_PIXELS
 """Most pixels that an image may have once it is filled, which thin ones are many times over."""
-
-SCALE = 8.0
-"""How much latents are larger than coefficients of an orthonormal transform."""
-
-
-class RateDistortionNetwork(nn.Module):
-    """Analysis, entropy model and synthesis.
-
-    Both transforms are a linear one beside stages that begin with no say: training sets out from a classical transform
-    code and bends it.
-
-    Attributes:
-        analysis: stages from images (N, C, H, W), centred at 0, to latents.
-        contexts: the entropy model.
-        synthesis: stages from quantised latents to images.
-        forth: the linear transform from images to latents.
-        back: its inverse.
-        channels: of the images.
-        stride: pixels that one place of the latents is as high and wide as.
-        unit: what the sides of images are multiples of.
-    """
-
-    channels: ClassVar[int]
-    stride: ClassVar[int]
-    unit: ClassVar[int]
-    analysis: nn.ModuleList
-    synthesis: nn.ModuleList
-    contexts: ContextModel
-    forth: nn.Module
-    back: nn.Module
-
-    def analyse(self, images: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
-        """Latents of images in [0, 1]."""
-        centred = images - 0.5
-        x = centred
-        for stage in self.analysis:
-            x = stage(x, quality)
-        latents: torch.Tensor = self.forth(centred) + x
-        return latents
-
-    def synthesise(self, latents: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
-        """Images, nominally in [0, 1], from latents."""
-        x = latents
-        for stage in self.synthesis:
-            x = stage(x, quality)
-        return self.finish(self.back(latents / SCALE**2) + x)
-
-    def finish(self, centred: torch.Tensor) -> torch.Tensor:
-        """Images from what the two transforms give together."""
-        return centred + 0.5
-
-    def forward(self, images: torch.Tensor, quality: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Reconstructions (N, C, H, W) and bits (N,)."""
-        latents, bits = self.contexts(self.analyse(images, quality), quality)
-        return self.synthesise(latents, quality), bits
 
 
 class RateDistortionCodec(FloatCodec):
@@ -135,7 +80,7 @@ class RateDistortionCodec(FloatCodec):
     variant: str
     recipes: ClassVar[dict[str, Recipe]]
     made_of: ClassVar[tuple[str, ...]] = (
-        "codecbench.learned.blocks",
+        "codecbench.learned.tiling",
         "codecbench.learned.layers.contexts",
         "codecbench.learned.coding.entropy",
         "codecbench.learned.layers.exact",

@@ -14,7 +14,7 @@ import torch
 from codecbench.codecs import ar_lossless
 from codecbench.codecs.ar_lossless import SIDE, ArLossless, CausalNetwork
 from codecbench.errors import BitstreamError, UnsupportedImageError
-from codecbench.learned.coding.causal import neighbours
+from codecbench.learned.coding.wavefront import neighbours
 from codecbench.learned.layers.exact import ExactResidual, on_grid
 from codecbench.learned.weights import weights_path
 from codecbench.plugins.registry import CODECS

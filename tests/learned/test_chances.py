@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from codecbench.learned.coding import lanes, softmax
+from codecbench.learned.coding import interleaved, softmax
 from codecbench.learned.coding.softmax import VALUES, Chances
 from codecbench.learned.layers.exact import ACTIVATION_BITS, LARGEST
 
@@ -50,7 +50,7 @@ def test_the_table_is_the_same_everywhere() -> None:
 def test_counts_sum_to_the_total_and_none_is_zero(spread: float) -> None:
     starts, counts = all_bounds(drawn_logits(spread))
     assert int(counts.min()) >= 1
-    assert bool((counts.sum(1) == lanes.TOTAL).all())
+    assert bool((counts.sum(1) == interleaved.TOTAL).all())
     assert torch.equal(starts, counts.cumsum(1) - counts)
 
 
@@ -59,7 +59,7 @@ def test_a_certain_symbol_takes_all_but_one_count_each(winner: int) -> None:
     logits = torch.zeros(1, VALUES, dtype=torch.float64)
     logits[0, winner] = 30 * 2**ACTIVATION_BITS
     counts = all_bounds(logits)[1][0].tolist()
-    assert counts[winner] >= lanes.TOTAL - VALUES
+    assert counts[winner] >= interleaved.TOTAL - VALUES
     assert sorted(counts)[:-1] == [1] * (VALUES - 2) + [sorted(counts)[-2]]
     assert sorted(counts)[-2] <= 2
 
@@ -69,7 +69,7 @@ def test_few_bits_are_lost_to_the_counts(spread: float) -> None:
     logits = drawn_logits(spread)
     counts = all_bounds(logits.clone())[1]
     real = torch.softmax(logits / 2**ACTIVATION_BITS, 1)
-    lost = (real * (real.log2() - (counts / lanes.TOTAL).log2())).sum(1)
+    lost = (real * (real.log2() - (counts / interleaved.TOTAL).log2())).sum(1)
     assert 0 <= float(lost.mean()) < 0.001
 
 
@@ -77,7 +77,7 @@ def test_few_bits_are_lost_to_the_counts(spread: float) -> None:
 def test_every_slot_finds_the_symbol_whose_bounds_hold_it(spread: float) -> None:
     logits = drawn_logits(spread, 1)
     starts, counts = all_bounds(logits.clone())
-    slots = torch.arange(0, lanes.TOTAL, 97)
+    slots = torch.arange(0, interleaved.TOTAL, 97)
     symbols, start, count = Chances(logits.repeat(len(slots), 1)).search(slots)
     assert torch.equal(symbols, torch.searchsorted(starts[0], slots, right=True) - 1)
     assert torch.equal(start, starts[0][symbols])

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codecbench.errors import BitstreamError
-from codecbench.learned.coding import lanes
-from codecbench.learned.coding.lanes import Reader, SingleReader
+from codecbench.learned.coding import interleaved
+from codecbench.learned.coding.interleaved import Reader, SingleReader
 
 SHAPES = [(0, 1), (0, 3), (1, 1), (1, 300), (7, 5), (60, 2), (400, 1)]
 
@@ -17,12 +17,12 @@ SHAPES = [(0, 1), (0, 3), (1, 1), (1, 300), (7, 5), (60, 2), (400, 1)]
 def drawn_symbols(seed: int, steps: int, size: int, idle: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Starts and counts: common symbols and rare ones, of count 1, of all of ``TOTAL``, and none."""
     rng = np.random.default_rng(seed)
-    starts = np.minimum(lanes.TOTAL * rng.random((steps, size)) ** 3, lanes.TOTAL - 1).astype(np.int64)
-    counts = np.maximum(1, ((lanes.TOTAL - starts) * rng.random((steps, size)) ** 2).astype(np.int64))
+    starts = np.minimum(interleaved.TOTAL * rng.random((steps, size)) ** 3, interleaved.TOTAL - 1).astype(np.int64)
+    counts = np.maximum(1, ((interleaved.TOTAL - starts) * rng.random((steps, size)) ** 2).astype(np.int64))
     kind = rng.random((steps, size))
-    starts[kind < 0.1], counts[kind < 0.1] = 0, lanes.TOTAL
+    starts[kind < 0.1], counts[kind < 0.1] = 0, interleaved.TOTAL
     counts[(kind > 0.1) & (kind < 0.2)] = 1
-    starts[kind > 0.95], counts[kind > 0.95] = lanes.TOTAL - 1, 1
+    starts[kind > 0.95], counts[kind > 0.95] = interleaved.TOTAL - 1, 1
     counts[rng.random((steps, size)) < idle] = 0
     return starts, counts
 
@@ -30,13 +30,13 @@ def drawn_symbols(seed: int, steps: int, size: int, idle: float = 0.0) -> tuple[
 def drawn_table(skew: float) -> tuple[np.ndarray, np.ndarray]:
     """Starts and counts of 256 symbols, the later ones the rarer."""
     chances = np.exp(-skew * np.arange(256) / 256)
-    table = np.maximum(1, np.floor(chances / chances.sum() * (lanes.TOTAL - 256))).astype(np.int64)
-    table[0] += lanes.TOTAL - table.sum()
+    table = np.maximum(1, np.floor(chances / chances.sum() * (interleaved.TOTAL - 256))).astype(np.int64)
+    table[0] += interleaved.TOTAL - table.sum()
     return np.cumsum(table) - table, table
 
 
 def ideal_bits(counts: np.ndarray) -> np.ndarray:
-    return -np.log2(np.where(counts, counts, lanes.TOTAL) / lanes.TOTAL).sum(0)
+    return -np.log2(np.where(counts, counts, interleaved.TOTAL) / interleaved.TOTAL).sum(0)
 
 
 def check_reads(streams: list[bytes], starts: np.ndarray, counts: np.ndarray) -> None:
@@ -61,7 +61,7 @@ def check_reads_single(stream: bytes, starts: np.ndarray, counts: np.ndarray) ->
 @given(st.integers(0, 2**32 - 1), st.sampled_from(SHAPES), st.sampled_from([0.0, 0.5, 1.0]))
 def test_symbols_come_back(seed: int, shape: tuple[int, int], idle: float) -> None:
     starts, counts = drawn_symbols(seed, *shape, idle)
-    streams = lanes.write(starts, counts)
+    streams = interleaved.write(starts, counts)
     assert [bool(stream) for stream in streams] == [True] * shape[1]
     check_reads(streams, starts, counts)
     for lane in range(min(shape[1], 3)):
@@ -74,9 +74,9 @@ def test_symbols_come_back(seed: int, shape: tuple[int, int], idle: float) -> No
 @given(st.integers(0, 2**32 - 1))
 def test_lanes_are_independent_of_one_another(seed: int) -> None:
     starts, counts = drawn_symbols(seed, 20, 6, 0.2)
-    together = lanes.write(starts, counts)
-    assert together == [lanes.write(starts[:, [lane]], counts[:, [lane]])[0] for lane in range(6)]
-    assert lanes.write(starts.astype(np.int32), counts.astype(np.uint32)) == together
+    together = interleaved.write(starts, counts)
+    assert together == [interleaved.write(starts[:, [lane]], counts[:, [lane]])[0] for lane in range(6)]
+    assert interleaved.write(starts.astype(np.int32), counts.astype(np.uint32)) == together
 
 
 def test_steps_without_symbols_cost_nothing() -> None:
@@ -84,12 +84,12 @@ def test_steps_without_symbols_cost_nothing() -> None:
     spread_starts, spread_counts = (np.zeros((60, 4), np.int64) for _ in range(2))
     spread_starts[1::2], spread_counts[1::2] = starts, counts
     spread_starts[::2] = 77  # not looked at
-    assert lanes.write(spread_starts, spread_counts) == lanes.write(starts, counts)
+    assert interleaved.write(spread_starts, spread_counts) == interleaved.write(starts, counts)
 
 
 def test_some_lanes_may_advance_alone() -> None:
     starts, counts = drawn_symbols(2, 40, 6)
-    reader = Reader(lanes.write(starts, counts), "it")
+    reader = Reader(interleaved.write(starts, counts), "it")
     for start, count in zip(starts, counts, strict=True):
         for part in (slice(0, 2), np.array([5, 3]), slice(2, 6, 2)):
             slots = reader.slots(part)
@@ -99,10 +99,10 @@ def test_some_lanes_may_advance_alone() -> None:
 
 
 def test_the_rarest_symbols_take_their_bits() -> None:
-    for start in (0, lanes.TOTAL - 1):
+    for start in (0, interleaved.TOTAL - 1):
         starts, counts = np.full((400, 2), start), np.ones((400, 2), np.int64)
-        streams = lanes.write(starts, counts)
-        assert len(streams[0]) <= 400 * lanes.PRECISION // 8 + 1
+        streams = interleaved.write(starts, counts)
+        assert len(streams[0]) <= 400 * interleaved.PRECISION // 8 + 1
         check_reads(streams, starts, counts)
 
 
@@ -133,8 +133,8 @@ def test_nearly_all_damage_shows() -> None:
     rng = np.random.default_rng(5)
     shown = []
     for _ in range(10):
-        symbols = rng.choice(256, (60, 1), p=table / lanes.TOTAL)
-        whole = lanes.write(below[symbols], table[symbols])[0]
+        symbols = rng.choice(256, (60, 1), p=table / interleaved.TOTAL)
+        whole = interleaved.write(below[symbols], table[symbols])[0]
         assert not refused(whole, below, table)
         place = int(rng.integers(len(whole) - 1))
         flipped = bytes([whole[place] ^ 1 << int(rng.integers(8))])
@@ -148,8 +148,8 @@ def test_lanes_are_no_beginnings_of_one_another() -> None:
     rng = np.random.default_rng(7)
     for skew in (1.0, 8.0, 60.0):
         below, table = drawn_table(skew)
-        symbols = rng.choice(256, (60, 1), p=table / lanes.TOTAL)
-        for whole in lanes.write(below[symbols], table[symbols]):
+        symbols = rng.choice(256, (60, 1), p=table / interleaved.TOTAL)
+        for whole in interleaved.write(below[symbols], table[symbols]):
             longer = [whole + b"\0", whole + b"\xff", whole + whole]
             for damaged in [whole[:end] for end in range(len(whole))] + longer:
                 assert refused(damaged, below, table)
@@ -158,8 +158,8 @@ def test_lanes_are_no_beginnings_of_one_another() -> None:
 @pytest.mark.parametrize("skew", [0.0, 8.0, 60.0, 3000.0])
 def test_lanes_end_within_a_byte(skew: float) -> None:
     below, table = drawn_table(skew)
-    symbols = np.random.default_rng(6).choice(256, (30, 300), p=table / lanes.TOTAL)
-    streams = lanes.write(below[symbols], table[symbols])
+    symbols = np.random.default_rng(6).choice(256, (30, 300), p=table / interleaved.TOTAL)
+    streams = interleaved.write(below[symbols], table[symbols])
     overhead = 8 * np.array([len(stream) for stream in streams]) - ideal_bits(table[symbols])
     assert 0 < overhead.min() <= overhead.max() < 10
     assert skew == 3000 or overhead.mean() < 8
@@ -167,27 +167,32 @@ def test_lanes_end_within_a_byte(skew: float) -> None:
 
 def test_carries_run_through_bytes_written_long_before() -> None:
     # A narrow width just below one half: the last symbol decides whether 0x7fff… or 0x8000… is written.
-    half = lanes.TOTAL // 2
-    starts = np.array([[half - 1] * 2] + [[lanes.TOTAL - 1] * 2] * 300)
+    half = interleaved.TOTAL // 2
+    starts = np.array([[half - 1] * 2] + [[interleaved.TOTAL - 1] * 2] * 300)
     counts = np.ones_like(starts)
     starts[0], counts[0] = 0, half + 1
-    streams = lanes.write(starts, counts)
+    streams = interleaved.write(starts, counts)
     check_reads(streams, starts, counts)
 
 
 def test_counts_out_of_range_are_refused() -> None:
     good = np.full((2, 3), 5)
-    for starts, counts in ((good, good[:1]), (good, -good), (good * lanes.TOTAL, good), (good, good + lanes.TOTAL - 9)):
+    for starts, counts in (
+        (good, good[:1]),
+        (good, -good),
+        (good * interleaved.TOTAL, good),
+        (good, good + interleaved.TOTAL - 9),
+    ):
         with pytest.raises(ValueError, match="starts and counts"):
-            lanes.write(starts, counts)
+            interleaved.write(starts, counts)
 
 
 @given(st.lists(st.binary(min_size=1, max_size=200), min_size=1, max_size=9))
 def test_joined_lanes_come_apart(parts: list[bytes]) -> None:
-    stream = lanes.join(parts)
+    stream = interleaved.join(parts)
     assert len(stream) <= sum(map(len, parts)) + 2 * (len(parts) - 1)
-    assert lanes.split(stream, len(parts), "it") == parts
+    assert interleaved.split(stream, len(parts), "it") == parts
     if len(parts) > 1:
         for cut in range(len(stream) - len(parts[-1]) + 1):
             with pytest.raises(BitstreamError, match=r"^it: "):
-                lanes.split(stream[:cut], len(parts), "it")
+                interleaved.split(stream[:cut], len(parts), "it")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from codecbench.learned.coding import mixtures
-from codecbench.learned.coding.lanes import TOTAL
+from codecbench.learned.coding.interleaved import TOTAL
 from codecbench.learned.coding.mixtures import MOST_COUNT, Mixtures
 
 PIXELS, PARTS, UNIT = 300, 5, 32.0

@@ -198,7 +198,7 @@ def test_the_command_line_says_what_was_measured(
     scored = dataclasses.replace(tiny_ae.recipes["fast"], score=absolute_error, epochs=1)
     monkeypatch.setattr(tiny_ae, "recipes", {"fast": scored})
     words = ["train", "tiny_ae", "--device", "cpu", "--data-dir", small_root, "--out", tmp_path / "out"]
-    assert main.main([str(word) for word in words]) == 0
+    assert main([str(word) for word in words]) == 0
     out = capsys.readouterr().out
     assert f"{WORDS} held-out 0." in out
     assert f"best epoch 1: held-out {WORDS} 0." in out

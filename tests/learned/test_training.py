@@ -28,8 +28,7 @@ from codecbench.fingerprint import file_sha256
 from codecbench.learned.training import checkpoint, loop, outcome, samples
 from codecbench.learned.training.augment import RandomAffine, RandomCropFlip
 from codecbench.learned.training.job import Job, make_job
-from codecbench.learned.training.loop import Progress, train
-from codecbench.learned.training.optimizers import build_optimizer, set_learning_rate
+from codecbench.learned.training.loop import Progress, build_optimizer, set_learning_rate, train
 from codecbench.learned.training.outcome import install
 from codecbench.learned.training.recipe import CHANGEABLE, Recipe, change, describe, reconstruction_mse
 from codecbench.learned.training.samples import Samples, evaluate
@@ -833,7 +832,7 @@ class CommandLine:
         """Exit code, output, errors."""
         words = [str(argument) for argument in arguments]
         self.monkeypatch.setattr(sys, "argv", ["codecbench", *words])
-        code = main.main(words)
+        code = main(words)
         done = self.capsys.readouterr()
         return code, done.out, done.err
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from codecbench.errors import BitstreamError
-from codecbench.learned.coding import lanes, wavefront
+from codecbench.learned.coding import interleaved, wavefront
 from codecbench.learned.coding.mixtures import MOST_COUNT, Mixtures
-from codecbench.learned.coding.wavefront import SYMBOLS_PER_BYTE, Canvas, Reader
+from codecbench.learned.coding.wavefront import SYMBOLS_PER_BYTE, Canvas, Reader, neighbours, window
 
 WINDOW = ((-2, -1), (-2, 3), (-1, -2), (-1, 0), (-1, 2), (0, -2), (0, -1))
 SLANT = 3
@@ -113,8 +113,8 @@ def test_streams_far_too_short_are_refused_at_once() -> None:
 def test_the_cheapest_images_are_long_enough() -> None:
     """Symbols as likely as they may be: what is written of them is never taken for too short."""
     steps = 3 * SYMBOLS_PER_BYTE // 2
-    writer = lanes.Writer(1)
-    symbol = np.full(1, lanes.TOTAL - MOST_COUNT), np.full(1, MOST_COUNT)
+    writer = interleaved.Writer(1)
+    symbol = np.full(1, interleaved.TOTAL - MOST_COUNT), np.full(1, MOST_COUNT)
     for _ in range(steps):
         writer.advance(*symbol)
     stream = writer.finish()[0]
@@ -131,3 +131,21 @@ def test_a_reader_without_bytes_stops_at_once() -> None:
         with pytest.raises(BitstreamError, match="it ends before its symbols do"):  # noqa: PT012
             for _ in range(8):
                 reader.read(mixtures, slice(0, 1))
+
+
+@pytest.mark.parametrize(("above", "aside"), [(1, 1), (2, 3), (3, 0)])
+def test_a_window_holds_earlier_pixels_alone_each_once(above: int, aside: int) -> None:
+    offsets = window(above, aside)
+    assert len(set(offsets)) == len(offsets) == above * (2 * aside + 1) + aside
+    assert all(row < 0 or (row == 0 and column < 0) for row, column in offsets)
+    assert all(row >= -above and abs(column) <= aside for row, column in offsets)
+
+
+def test_neighbours_lie_where_the_window_says() -> None:
+    images = torch.arange(1, 2 * 2 * 4 * 5 + 1).view(2, 2, 4, 5)
+    found = neighbours(images, 2, 3).view(2, 4, 5, 2, -1)
+    for number, (down, right) in enumerate(window(2, 3)):
+        for row, column in np.ndindex(4, 5):
+            inside = 0 <= row + down < 4 and 0 <= column + right < 5
+            expected = images[:, :, row + down, column + right] if inside else torch.zeros(2, 2)
+            assert torch.equal(found[:, row, column, :, number], expected.long())

@@ -2,8 +2,8 @@
 
 Mixtures of logistic distributions, each value given the probability of the unit interval about it, suit the values of
 pixels (T. Salimans et al., PixelCNN++, ICLR 2017). Here their parameters come exact from
-``codecbench.learned.layers.exact``, and turn into counts for ``codecbench.learned.coding.lanes``. No function of a
-mathematical library has a part in it: the exponential and the logistic function are tables, made by additions,
+``codecbench.learned.layers.exact``, and turn into counts of ``codecbench.learned.coding.interleaved``. No function of
+a mathematical library has a part in it: the exponential and the logistic function are tables, made by additions,
 multiplications and divisions, which IEEE 754 rounds alike on every machine, from a few exponentials that Python's
 ``decimal`` gives. Products and sums of what is looked up are exact in float64.
 """
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from codecbench.learned.coding.lanes import TOTAL
+from codecbench.learned.coding.interleaved import TOTAL
 from codecbench.learned.layers.exact import decimals
 
 Floats = npt.NDArray[np.float64]

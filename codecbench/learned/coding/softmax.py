@@ -14,7 +14,7 @@ import functools
 
 import torch
 
-from codecbench.learned.coding.lanes import TOTAL
+from codecbench.learned.coding.interleaved import TOTAL
 from codecbench.learned.layers.exact import ACTIVATION_BITS, decimals
 
 GROUP = 16

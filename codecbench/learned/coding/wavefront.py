@@ -6,8 +6,8 @@ the slant s, those of equal ``column + s·row``. (The wavefront of parallel loop
 DO loops, Communications of the ACM 1974.) A line has at most as many pixels as the image has rows, and all images of a
 batch advance together.
 
-A large image is coded in several lanes (``codecbench.learned.coding.lanes``), row r in lane r modulo their number, so
-that pixels of one line are taken out of different lanes at once.
+A large image is coded in several interleaved streams (``codecbench.learned.coding.interleaved``), row r in the one of
+number r modulo how many there are, so that the pixels of one line are taken out of different streams at once.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 
 from codecbench.errors import BitstreamError
-from codecbench.learned.coding import lanes
+from codecbench.learned.coding import interleaved
 from codecbench.learned.coding.mixtures import MOST_COUNT, Mixtures
 from codecbench.plugins.codec import Images
 
@@ -32,7 +33,7 @@ PIXELS_PER_LANE = 1 << 12
 FEW = 16
 """So few lanes are read symbol by symbol, which is faster than arrays of so few elements."""
 
-SYMBOLS_PER_BYTE = math.ceil(8 / math.log2(lanes.TOTAL / MOST_COUNT))
+SYMBOLS_PER_BYTE = math.ceil(8 / math.log2(interleaved.TOTAL / MOST_COUNT))
 """More than a byte can tell, even of symbols as likely as they may be."""
 
 
@@ -70,7 +71,7 @@ def reading_order(rows: npt.NDArray[np.int64], width: int, channels: int, slant:
     return places
 
 
-def write(starts: lanes.Integers, counts: lanes.Integers, slant: int) -> list[bytes]:
+def write(starts: interleaved.Integers, counts: interleaved.Integers, slant: int) -> list[bytes]:
     """Codes images.
 
     Args:
@@ -90,8 +91,8 @@ def write(starts: lanes.Integers, counts: lanes.Integers, slant: int) -> list[by
         flat = values.reshape(size, -1)
         for lane, order in enumerate(orders):
             sheet[: len(order), :, lane] = flat[:, order].T
-    streams = lanes.write(*sheets.reshape(2, steps, -1))
-    return [lanes.join(streams[first : first + number]) for first in range(0, len(streams), number)]
+    streams = interleaved.write(*sheets.reshape(2, steps, -1))
+    return [interleaved.join(streams[first : first + number]) for first in range(0, len(streams), number)]
 
 
 class Reader:
@@ -112,10 +113,10 @@ class Reader:
         self._number = lane_count(height, width)
         if height * width * channels > SYMBOLS_PER_BYTE * min(map(len, streams)):
             raise BitstreamError(f"{owner}: the stream is far too short for an image of {height}×{width} pixels")
-        parts = [lane for stream in streams for lane in lanes.split(stream, self._number, owner)]
+        parts = [lane for stream in streams for lane in interleaved.split(stream, self._number, owner)]
         self._images = len(streams)
-        self._all = lanes.Reader(parts, owner) if len(parts) > FEW else None
-        self._each = [] if self._all else [lanes.SingleReader(part, owner) for part in parts]
+        self._all = interleaved.Reader(parts, owner) if len(parts) > FEW else None
+        self._each = [] if self._all else [interleaved.SingleReader(part, owner) for part in parts]
 
     def read(self, mixtures: Mixtures, rows: slice) -> npt.NDArray[np.int64]:
         """The values of one channel on one line.
@@ -227,3 +228,27 @@ def to_numpy(values: torch.Tensor) -> npt.NDArray[Any]:
     """On the CPU, as NumPy has it."""
     array: npt.NDArray[Any] = values.cpu().numpy()
     return array
+
+
+def window(above: int, aside: int) -> tuple[tuple[int, int], ...]:
+    """Places before a pixel, as rows and columns from it.
+
+    Args:
+        above: how many rows above are seen.
+        aside: how many columns to the left, and above to the right.
+
+    Returns:
+        The rows from top to bottom, each from left to right; the last are those left of the pixel.
+    """
+    rows = [(-row, column) for row in range(above, 0, -1) for column in range(-aside, aside + 1)]
+    return (*rows, *((0, -column) for column in range(aside, 0, -1)))
+
+
+def neighbours(images: torch.Tensor, above: int, aside: int) -> torch.Tensor:
+    """What lies in each pixel's :func:`window`: (N, C, H, W) to (N, H·W, C, K); zeros outside the image."""
+    channels = images.shape[1]
+    padded = F.pad(images, (aside, aside, above, 0))
+    side = 2 * aside + 1
+    patches = padded.unfold(2, above + 1, 1).unfold(3, side, 1)  # (N, C, H, W, above + 1, side)
+    flat = patches.permute(0, 2, 3, 1, 4, 5).reshape(len(images), -1, channels, (above + 1) * side)
+    return flat[..., : above * side + aside]

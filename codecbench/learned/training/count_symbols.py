@@ -16,7 +16,7 @@ import torch
 from codecbench.learned.coding.scales import Histograms, Tables, logistic_tables
 from codecbench.learned.coding.symbols import Writer
 from codecbench.learned.layers.levels import LEVELS
-from codecbench.learned.ratedistortion import RateDistortionNetwork
+from codecbench.learned.layers.ratedistortion import RateDistortionNetwork
 
 COUNTED_PIXELS, TRIED_PIXELS = 1 << 21, 1 << 18
 """Of the images whose symbols are counted, and of those over which a slope is chosen."""

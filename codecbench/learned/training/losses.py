@@ -11,16 +11,9 @@ F. Mentzer et al., High-Fidelity Generative Image Compression (NeurIPS 2020), co
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import nn
-
-from codecbench.errors import ContractError
-from codecbench.text import format_shape
-
-Matrix = npt.NDArray[np.float64]
 
 
 class PatchDiscriminator(nn.Module):
@@ -152,31 +145,3 @@ def feature_distance(network: FeatureNetwork, images: torch.Tensor, others: torc
     given = [F.normalize(found.float(), dim=1, eps=1e-3) for found in network.maps(others)]
     apart = [(one - other).square().sum(1).mean((1, 2)) for one, other in zip(wanted, given, strict=True)]
     return torch.stack(apart).mean(0)
-
-
-def frechet_distance(features: Matrix, others: Matrix) -> float:
-    """The squared Fréchet distance between two sets of vectors, each taken for a normal distribution.
-
-    D. Dowson, B. Landau, The Fréchet distance between multivariate normal distributions (1982); between features of
-    images first by M. Heusel et al. (NeurIPS 2017). Sets of few vectors lie farther apart than the distributions that
-    they were drawn from, so only distances between sets of one size can be compared.
-
-    Args:
-        features: (N, D), N ≥ 2.
-        others: (M, D), M ≥ 2.
-
-    Raises:
-        ContractError: no such arrays.
-    """
-    pair = [np.asarray(each, np.float64) for each in (features, others)]
-    if any(each.ndim != 2 or len(each) < 2 for each in pair) or pair[0].shape[1] != pair[1].shape[1]:
-        got = " and ".join(format_shape(each.shape) for each in pair)
-        raise ContractError(f"two sets of 2 or more vectors of one length are compared; got {got}")
-    (mean, covariance), (mean_of_others, of_others) = (
-        (each.mean(0), np.cov(each, rowvar=False).reshape(each.shape[1], -1)) for each in pair
-    )
-    values, vectors = np.linalg.eigh(covariance)
-    root = vectors * np.sqrt(values.clip(0)) @ vectors.T
-    shared = np.sqrt(np.linalg.eigvalsh(root @ of_others @ root).clip(0)).sum()
-    apart = np.square(mean - mean_of_others).sum() + np.trace(covariance) + np.trace(of_others) - 2 * shared
-    return float(max(apart, 0.0))

@@ -1,10 +1,25 @@
-"""What a finished training run leaves: the best weights with their tables, and the model card; and where they go."""
+"""What a finished training run leaves: the best weights with their tables, and the model card; and where they go.
+
+An entropy coder needs tables that both sides share: counts of symbols, or a transform fitted to training images. They
+are made once, at the end of training, and stored in the weight file. A codec makes them by two optional class methods:
+
+    tables_for(network, images) -> dict[str, torch.Tensor]
+        The tables by name, in the types in which they are stored; an empty dict for none.
+    judge_tables(network, tables, images) -> dict[str, Any]
+        What the model card says about them, as JSON values.
+
+``network`` has the weights as they are stored, in evaluation mode, without gradients, and on the device of ``images``:
+uint8 (N, C, H, W), cropped as the recipe says, the training images for ``tables_for`` and the held-out ones for
+``judge_tables``. A decoder reads the tables with ``codecbench.learned.weights.shipped_tables``. A codec without these
+methods whose setting ``latent`` offers ``int8`` gets the tables of :mod:`codecbench.learned.coding.latents`.
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +28,20 @@ import torch
 
 from codecbench import environment
 from codecbench.fingerprint import file_sha256
-from codecbench.learned.training import checkpoint, tables
+from codecbench.learned.autoencoder import Autoencoder
+from codecbench.learned.coding.latents import LatentCoder
+from codecbench.learned.training import checkpoint
 from codecbench.learned.training.augment import center_crop
 from codecbench.learned.training.checkpoint import BEST, LOG, State
+from codecbench.learned.training.fit_latents import EXCESS, fit_tables
+from codecbench.learned.training.fit_latents import judge as judge_latents
 from codecbench.learned.training.job import Job, build_network
 from codecbench.learned.training.recipe import describe
 from codecbench.learned.training.samples import evaluate, load_samples
 from codecbench.learned.weights import card_path, load_weights, save_weights, weights_path
 from codecbench.plan.planner import open_dataset
 from codecbench.plugins.dataset import ImageSet
+from codecbench.plugins.settings import settings_of
 
 CARD = "best.json"
 
@@ -46,16 +66,16 @@ def store_best(job: Job, state: State, image_set: ImageSet, aside: list[int], re
     assert state.best is not None
     with checkpoint.writing(job.out):
         save_weights(best, state.best, halved=recipe.halved)
-    if not tables.are_made(job.codec):
+    if not needs_tables(job.codec):
         return {}
     network = _stored(job).eval().requires_grad_(False).to(job.device)
     held_out, training = (load_samples(image_set, job.device, part).images for part in (aside, rest))
     if recipe.crop:
         held_out, training = (center_crop(images, *recipe.crop) for images in (held_out, training))
-    made = tables.make(job.codec, network, training, recipe.seed)
+    made = make_tables(job.codec, network, training, recipe.seed)
     with checkpoint.writing(job.out):
         save_weights(best, state.best, made, halved=recipe.halved)
-    told = tables.judge(job.codec, network, made, held_out)
+    told = judge_tables(job.codec, network, made, held_out)
     return {"tables": told} if told else {}
 
 
@@ -150,3 +170,56 @@ def install(job: Job) -> Path:
             shutil.copyfile(source, place.with_name(place.name + ".tmp"))
             place.with_name(place.name + ".tmp").replace(place)
     return target
+
+
+Tables = dict[str, torch.Tensor]
+
+
+def needs_tables(codec: Any) -> bool:
+    """Whether the weights of a codec get tables at the end of training."""
+    return hasattr(codec, "tables_for") or _codes_latents(codec)
+
+
+def make_tables(codec: Any, network: torch.nn.Module, images: torch.Tensor, seed: int = 0) -> Tables:
+    """The tables that belong to a network; empty for codecs without tables.
+
+    Args:
+        codec: the codec's class.
+        network: see above.
+        images: that it was trained on, uint8 (N, C, H, W).
+        seed: of the choice among them that a latent's tables are fitted to.
+    """
+    if hasattr(codec, "tables_for"):
+        return dict(codec.tables_for(network, images))
+    if not _codes_latents(codec):
+        return {}
+    assert isinstance(network, Autoencoder)
+    return fit_tables(network, images, seed=seed).tables()
+
+
+def judge_tables(
+    codec: Any, network: torch.nn.Module, tables: Mapping[str, torch.Tensor], images: torch.Tensor
+) -> dict[str, Any]:
+    """What the model card says of tables, by images that were held out; empty where there is nothing to say.
+
+    Args:
+        codec: the codec's class.
+        network: see above.
+        tables: what :func:`make_tables` gave.
+        images: that were held out, uint8 (N, C, H, W).
+    """
+    if hasattr(codec, "judge_tables"):
+        return dict(codec.judge_tables(network, tables, images))
+    if hasattr(codec, "tables_for") or not tables:
+        return {}
+    assert isinstance(network, Autoencoder)
+    coder = LatentCoder.of(tables, codec.latent_shape[0], codec.name)
+    return {
+        "excess": EXCESS,
+        **{f"held_out_{key}": value for key, value in judge_latents(network, coder, images).items()},
+    }
+
+
+def _codes_latents(codec: Any) -> bool:
+    latent = settings_of(codec).get("latent") if isinstance(codec, type) else None
+    return latent is not None and "int8" in latent.choices

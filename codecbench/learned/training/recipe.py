@@ -67,7 +67,7 @@ class Recipe:
         batch_size: images a step.
         learning_rate: its peak.
         optimizer: ``adam``, or ``muon`` for matrices beside AdamW for all else, see
-        ``codecbench.learned.training.optimizers``.
+        ``codecbench.learned.training.loop``.
         vector_learning_rate_scale: AdamW's learning rate beside Muon's, as a multiple of it.
         schedule: ``onecycle`` (cosine up over the first tenth, cosine down to nearly zero), ``exponential`` (times
             ``gamma`` an epoch) or ``constant``.

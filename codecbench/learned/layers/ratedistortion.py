@@ -1,0 +1,65 @@
+"""The network of a codec trained for rate and distortion: linear transforms, nonlinear stages and an entropy model."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from codecbench.learned.layers.contexts import ContextModel
+
+SCALE = 8.0
+"""How much latents are larger than coefficients of an orthonormal transform."""
+
+
+class RateDistortionNetwork(nn.Module):
+    """Analysis, entropy model and synthesis.
+
+    Both transforms are a linear one beside stages that begin with no say: training sets out from a classical transform
+    code and bends it.
+
+    Attributes:
+        analysis: stages from images (N, C, H, W), centred at 0, to latents.
+        contexts: the entropy model.
+        synthesis: stages from quantised latents to images.
+        forth: the linear transform from images to latents.
+        back: its inverse.
+        channels: of the images.
+        stride: pixels that one place of the latents is as high and wide as.
+        unit: what the sides of images are multiples of.
+    """
+
+    channels: ClassVar[int]
+    stride: ClassVar[int]
+    unit: ClassVar[int]
+    analysis: nn.ModuleList
+    synthesis: nn.ModuleList
+    contexts: ContextModel
+    forth: nn.Module
+    back: nn.Module
+
+    def analyse(self, images: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
+        """Latents of images in [0, 1]."""
+        centred = images - 0.5
+        x = centred
+        for stage in self.analysis:
+            x = stage(x, quality)
+        latents: torch.Tensor = self.forth(centred) + x
+        return latents
+
+    def synthesise(self, latents: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
+        """Images, nominally in [0, 1], from latents."""
+        x = latents
+        for stage in self.synthesis:
+            x = stage(x, quality)
+        return self.finish(self.back(latents / SCALE**2) + x)
+
+    def finish(self, centred: torch.Tensor) -> torch.Tensor:
+        """Images from what the two transforms give together."""
+        return centred + 0.5
+
+    def forward(self, images: torch.Tensor, quality: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Reconstructions (N, C, H, W) and bits (N,)."""
+        latents, bits = self.contexts(self.analyse(images, quality), quality)
+        return self.synthesise(latents, quality), bits
