@@ -14,8 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from codecbench.errors import BitstreamError
-from codecbench.plugins.codec import MAX_PIXELS, Codec, Images, Shape
-from codecbench.plugins.setcodec import MAX_SET_BYTES, SetCodec
+from codecbench.plugins.codec import MAX_PIXELS, MAX_SET_BYTES, Codec, Images, SetCodec, Shape
 from codecbench.plugins.settings import Value
 from codecbench.plugins.varint import pack_numbers, unpack_numbers
 from codecbench.text import format_shape

@@ -17,7 +17,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from codecbench import data_fetch
+from codecbench import data
 from codecbench.errors import DatasetError
 from codecbench.plugins.codec import Images
 from codecbench.plugins.dataset import ArrayImages, Dataset, DatasetStatus, ImageSet
@@ -86,19 +86,19 @@ class Mnist(Dataset):
         """
         raw = data_dir / "MNIST" / "raw"
         present = {name: (raw / name).is_file() for name in PLAIN_MD5}
-        wrong = [name for name, md5 in PLAIN_MD5.items() if not data_fetch.has_md5(raw / name, md5)]
+        wrong = [name for name, md5 in PLAIN_MD5.items() if not data.has_md5(raw / name, md5)]
         if not wrong:
             say(f"mnist is already in {raw}; its checksums are right")
             return
         by_hand = f"by hand: put {', '.join(f'{name}.gz' for name in PLAIN_MD5)} from {URL} into {raw}"
-        torchvision_mnist = data_fetch.torchvision_class("MNIST", by_hand)
+        torchvision_mnist = data.torchvision_class("MNIST", by_hand)
         say(f"mnist: downloading 11.6 MB into {raw}")
-        with data_fetch.reported("MNIST", by_hand):
+        with data.reported("MNIST", by_hand):
             for name in (name for name in wrong if present[name]):
                 say(f"mnist: {raw / name} is damaged and is replaced")
                 (raw / name).unlink()
             torchvision_mnist(root=str(data_dir), train=False, download=True)
-        if bad := [name for name, md5 in PLAIN_MD5.items() if not data_fetch.has_md5(raw / name, md5)]:
+        if bad := [name for name, md5 in PLAIN_MD5.items() if not data.has_md5(raw / name, md5)]:
             raise DatasetError(f"mnist: {', '.join(bad)} in {raw} have wrong checksums after the download; {by_hand}")
         say(f"mnist: complete in {raw}; checksums are right")
 

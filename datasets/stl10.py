@@ -17,7 +17,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from codecbench import data_fetch
+from codecbench import data
 from codecbench.errors import DatasetError
 from codecbench.plugins.codec import Images, Shape
 from codecbench.plugins.dataset import ArrayImages, Dataset, DatasetStatus, ImageSet
@@ -86,14 +86,14 @@ class Stl10(Dataset):
         """
         folder = data_dir / FOLDER
         by_hand = f"by hand: unpack {URL} in {data_dir}, so that its .bin files lie in {folder}"
-        stl10 = data_fetch.torchvision_class("STL10", by_hand)
+        stl10 = data.torchvision_class("STL10", by_hand)
         expected = [(folder / name, md5) for name, md5 in stl10.train_list + stl10.test_list]
-        if all(data_fetch.has_md5(path, md5) for path, md5 in expected):
+        if all(data.has_md5(path, md5) for path, md5 in expected):
             say(f"stl10 is already in {folder}; its checksums are right")
             return
-        data_fetch.need_space(data_dir, NEEDED_BYTES, "stl10")
+        data.need_space(data_dir, NEEDED_BYTES, "stl10")
         say(f"stl10: downloading 2.6 GB into {data_dir}; unpacked it takes 3.1 GB")
-        with data_fetch.reported("STL-10", by_hand):
+        with data.reported("STL-10", by_hand):
             from torchvision.datasets.utils import download_and_extract_archive
 
             # Not STL10(download=True): it would read all 3.1 GB into memory when it is done.
@@ -101,7 +101,7 @@ class Stl10(Dataset):
                 stl10.url, str(data_dir), filename=stl10.filename, md5=stl10.tgz_md5, remove_finished=True
             )
         say("stl10: checking the files")
-        if bad := [path.name for path, md5 in expected if not data_fetch.has_md5(path, md5)]:
+        if bad := [path.name for path, md5 in expected if not data.has_md5(path, md5)]:
             raise DatasetError(f"stl10: {', '.join(bad)} in {folder} have wrong checksums after unpacking; {by_hand}")
         say(f"stl10: complete in {folder}; checksums are right")
 

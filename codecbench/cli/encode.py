@@ -59,7 +59,7 @@ def encode(image: str, spec: str, out: str, alpha: str, depth16: str, frames: st
     from codecbench.errors import UnsupportedImageError, UsageError
     from codecbench.files import container, writing
     from codecbench.files.images import OTHER_IMAGE_SUFFIXES, SUFFIXES, Rules
-    from codecbench.plan.opening import open_codec
+    from codecbench.plan.planner import open_codec
 
     if Path(out).suffix.lower() in SUFFIXES | OTHER_IMAGE_SUFFIXES:
         raise UsageError(f"{out}: what is written is no {Path(out).suffix} image; name it {Path(out).stem}.cb")

@@ -24,10 +24,9 @@ from codecbench.execution.workers import Place
 from codecbench.fingerprint import digest, fingerprint_pixels
 from codecbench.plan.planner import CodecChoice, Plan, Source, chunks
 from codecbench.plan.tasks import Task
-from codecbench.plugins.codec import CodecSpec, Images, Shape
+from codecbench.plugins.codec import MAX_SET_BYTES, CodecSpec, Images, SetCodec, Shape
 from codecbench.plugins.dataset import Dataset
 from codecbench.plugins.registry import CODECS
-from codecbench.plugins.setcodec import MAX_SET_BYTES, SetCodec
 from codecbench.store.folder import RunFolder
 from codecbench.store.io import dump_json
 from codecbench.store.sets import FOLDER, FORMAT, read_record

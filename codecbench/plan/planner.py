@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from codecbench.data import data_root
 from codecbench.errors import (
     CodecbenchError,
     PluginError,
@@ -204,16 +206,41 @@ def choose_datasets(specs: str | Iterable[str] | None, data_dir: Path) -> tuple[
     return list(found.values()), notes
 
 
-def open_dataset(spec: str, data_dir: Path) -> ImageSet:
+def open_codec(spec: str) -> Codec:
+    """Returns the one codec that a spec stands for; settings left out have their defaults.
+
+    Args:
+        spec: for example ``"jpeg:quality=75,subsampling=4:4:4"``; the grammar is in ``codecbench.plan.specs``.
+
+    Raises:
+        UsageError: an unknown codec or setting, a bad value, or a spec of several codecs or points.
+        PluginError: the codec's file cannot be imported.
+    """
+    choices, _ = choose_codecs(spec)
+    sweeps: list[list[Point]] = [points or [{}] for choice in choices for points in choice.sweeps]
+    if spec.strip() == "all" or len(choices) != 1 or sum(map(len, sweeps)) != 1:
+        raise SpecError(f"{spec!r} stands for several codecs; expected one, every setting with one value")
+    return choices[0].cls(**sweeps[0][0])
+
+
+def open_dataset(spec: str, data_dir: str | os.PathLike[str] | None = None) -> ImageSet:
     """Opens the one dataset that a spec stands for.
+
+    Args:
+        spec: for example ``"mnist:split=train"``; the grammar is in ``codecbench.plan.specs``.
+        data_dir: the data root; by default ``$CODECBENCH_DATA`` or a folder in the user's cache.
+
+    Returns:
+        Its images; with an attribute ``labels`` where the dataset has class numbers.
 
     Raises:
         UsageError: unknown, missing, damaged, or a spec of several datasets.
     """
-    datasets, _ = choose_datasets(spec, data_dir)
+    root = data_root(data_dir)
+    datasets, _ = choose_datasets(spec, root)
     if len(datasets) != 1:
         raise SpecError(f"{spec!r} stands for {len(datasets)} datasets; expected one")
-    return datasets[0].load(data_dir)
+    return datasets[0].load(root)
 
 
 def select(

@@ -5,7 +5,7 @@
 
 A figure of a whole set is no figure of an image: what is learnt from one image helps with the next, and no image can be
 decoded alone. The two never stand in one column, nor in one table. A codec takes part by deriving from ``SetCodec`` too
-(``codecbench.plugins.setcodec``); the pass that measures is ``codecbench.execution.sets``.
+(``codecbench.plugins.codec``); the pass that measures is ``codecbench.execution.sets``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codecbench.plugins.setcodec import MAX_SET_BYTES, SetCodec
+from codecbench.plugins.codec import MAX_SET_BYTES, SetCodec
 from codecbench.store import manifest as manifests
 from codecbench.store.io import TASK_ID, read_json
 

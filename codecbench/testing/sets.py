@@ -1,4 +1,4 @@
-"""What codecs must do that code whole sets of images as one stream; see ``codecbench.plugins.setcodec``."""
+"""What codecs must do that code whole sets of images as one stream; see ``codecbench.plugins.codec``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import time
 import numpy as np
 
 from codecbench.errors import BitstreamError
-from codecbench.plugins.codec import MAX_PIXELS, Codec, Images, Shape
-from codecbench.plugins.setcodec import MAX_SET_BYTES, SetCodec
+from codecbench.plugins.codec import MAX_PIXELS, MAX_SET_BYTES, Codec, Images, SetCodec, Shape
 from codecbench.testing.damage import MAX_DECODE_S, MAX_GROWTH_BYTES, damages
 from codecbench.testing.images import sample_images
 from codecbench.testing.limits import asked_for_too_much, memory_limit

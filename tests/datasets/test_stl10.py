@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codecbench import data_fetch
+from codecbench import data
 from codecbench.datasets.stl10 import RandomCrops, Stl10
 from codecbench.errors import DatasetError
 
@@ -165,7 +165,7 @@ def test_a_torchvision_that_breaks_on_import(tmp_path: Path, monkeypatch: pytest
         raise RuntimeError("operator torchvision::nms\ndoes not exist")
 
     monkeypatch.delitem(sys.modules, "torchvision.datasets", raising=False)
-    monkeypatch.setattr(data_fetch.importlib, "import_module", broken)
+    monkeypatch.setattr(data.importlib, "import_module", broken)
     with pytest.raises(DatasetError, match=r"nms does not exist.*by hand: unpack"):
         Stl10().download(tmp_path, lambda line: None)
 

@@ -26,7 +26,7 @@ from codecbench.errors import (
 from codecbench.files import container
 from codecbench.files.container import Contents, pack, read, unpack, write
 from codecbench.files.writing import FORMATS
-from codecbench.plan.opening import open_codec
+from codecbench.plan.planner import open_codec
 from codecbench.plugins.codec import MAX_PIXELS
 from codecbench.plugins.registry import CODECS
 
