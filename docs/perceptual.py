@@ -22,7 +22,6 @@ import torch
 from codecbench import open_codec
 from codecbench.data import data_root
 from codecbench.errors import CodecbenchError
-from codecbench.figures.images import compare_rows
 from codecbench.figures.style import save_png
 from codecbench.learned.autoencoder import to_tensor
 from codecbench.learned.training.losses import FeatureNetwork
@@ -33,6 +32,9 @@ from codecbench.plugins.codec import Codec, Images
 from codecbench.plugins.registry import CODECS
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / "notebooks"))
+from plots import compare_rows  # noqa: E402
+
 QUALITIES = (1, 2, 3)
 CLASSICAL = {"webp": ("webp:method=6,quality={}", 0), "avif": ("avif:quality={}", 0), "jpeg": ("jpeg:quality={}", 1)}
 """Specs with the lowest quality there is; the highest is 100."""

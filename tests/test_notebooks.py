@@ -23,7 +23,7 @@ WEIGHTS = {
     "01_mnist_autoencoders": ("lossy_ae", "lossless_ae"),
     "02_stl10_conv_autoencoder": ("stl10_ae",),
 }
-PUBLIC = re.compile(r"codecbench(\.(curves|figures|looks|projection|registry|learned(\.[a-z]\w*)?))?")
+PUBLIC = re.compile(r"codecbench(\.(analysis\.(points|pca)|figures(\.style)?|learned(\.training)?(\.[a-z]\w*)?))?")
 MOST_BYTES = 3_000_000
 MACHINE = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|mnt|Users|opt|usr|var)\b|[A-Z]:\\")
 

@@ -1,15 +1,11 @@
 """Figures, as Matplotlib figures in the house style.
 
-Every function gives a ``matplotlib.figure.Figure``; none touches pyplot's global state or a person's Matplotlib
-settings. A codec has one colour and one marker, whatever the figure: see ``codecbench.figures.style``, whose
-``save_svg`` and ``save_png`` give the same bytes every time. In a notebook:
-``IPython.display.Image(looks.save_png(figure))``.
+Every function returns a ``matplotlib.figure.Figure``; none touches pyplot's global state or the user's Matplotlib
+settings. A codec has the same colour and marker in every figure: see ``codecbench.figures.style``, whose ``save_svg``
+and ``save_png`` write the same bytes every time. In a notebook: ``IPython.display.Image(style.save_png(figure))``.
 """
 
-from codecbench.figures.bars import grouped_bars
-from codecbench.figures.images import compare_rows, image_grid
-from codecbench.figures.latents import MAP_COLORS, latent_map, latent_maps, latent_picture, triples
-from codecbench.figures.ranks import rank_at, rank_curve
+from codecbench.figures.latents import latent_maps, latent_picture, triples
 from codecbench.figures.rates import (
     BOTTOM_DB,
     MOST_RAW,
@@ -26,23 +22,16 @@ from codecbench.figures.training import best_epoch, learning_curves
 
 __all__ = [
     "BOTTOM_DB",
-    "MAP_COLORS",
     "MOST_RAW",
     "SSIM_TOP",
     "TOP_DB",
     "best_epoch",
     "beyond_ssim",
     "can_draw",
-    "compare_rows",
-    "grouped_bars",
-    "image_grid",
-    "latent_map",
     "latent_maps",
     "latent_picture",
     "learning_curves",
     "outside",
-    "rank_at",
-    "rank_curve",
     "rate_distortion",
     "raw_rate",
     "speed",

@@ -1,94 +1,100 @@
-"""Pictures of images: a grid of them, and rows of the same images in several forms."""
+"""A canvas for pictures, laid out in whole dots, so that every pixel of an image is a square of the same size."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
 
 from codecbench.errors import UsageError
-from codecbench.figures.sheet import Sheet, checked_images, checked_texts, drawn_size, text_width
-from codecbench.figures.style import styled
+from codecbench.figures.style import DPI, GREY, INK
 from codecbench.plugins.codec import Images
 from codecbench.text import format_shape
 
-CELL, GAP, MARGIN, LINE = 96, 10, 12, 18
-"""In dots: an image's side, the space between images, the edge of the sheet, a line of small text."""
+FRAME = "#d0d3d6"
+POINT = DPI / 72
+"""Dots of a typographic point."""
 
 
-@styled
-def image_grid(images: Images, labels: Sequence[object] | None = None, columns: int = 8) -> Figure:
-    """Images side by side, row after row.
-
-    Args:
-        images: uint8 (N, H, W, C), N ≥ 1, C = 1 or 3.
-        labels: a caption an image.
-        columns: images a row, 1 or more.
-
-    Returns:
-        A figure with one axes an image, in order; about 7 inches wide for 8 columns.
-
-    Raises:
-        UsageError: no such array, not one label an image, or no columns.
-    """
-    images = checked_images(images)
-    texts = checked_texts(labels, len(images), "labels")
-    if columns < 1:
-        raise UsageError(f"columns={columns} is not allowed; allowed: 1 or more")
-    height, width = drawn_size(images.shape[1], images.shape[2], CELL)
-    across = min(columns, len(images))
-    rows = -(-len(images) // across)
-    step = height + (LINE if any(texts) else 0) + GAP
-    sheet = Sheet(2 * MARGIN + across * (width + GAP) - GAP, 2 * MARGIN + rows * step - GAP)
-    for number, (image, text) in enumerate(zip(images, texts, strict=True)):
-        x, y = MARGIN + number % across * (width + GAP), MARGIN + number // across * step
-        sheet.picture(image, x, y, width, height, text)
-        if text:
-            sheet.caption(text, x + width / 2, y + height + 14)
-    return sheet.figure
-
-
-@styled
-def compare_rows(rows: Mapping[str, Images], captions: Mapping[str, Sequence[object]] | None = None) -> Figure:
-    """The same images in several forms, one row a form: the originals, and what codecs made of them.
+class Canvas:
+    """A figure without axes of its own; places and sizes are in dots of 1/120 inch from the upper left corner.
 
     Args:
-        rows: by name, from top to bottom; each uint8 (N, H, W, C), all of one shape.
-        captions: by row's name, a text an image; rows without stay without.
+        width: of the canvas, in dots.
+        height: of the canvas, in dots.
+    """
 
-    Returns:
-        A figure with one axes an image, row after row.
+    def __init__(self, width: int, height: int):
+        self.width, self.height = width, height
+        self.figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+
+    def axes(self, x: int, y: int, width: int, height: int) -> Axes:
+        """Axes with their upper left corner at (x, y)."""
+        box = (x / self.width, 1 - (y + height) / self.height, width / self.width, height / self.height)
+        return self.figure.add_axes(box)
+
+    def picture(
+        self, pixels: npt.NDArray[Any], x: int, y: int, width: int, height: int, label: str = "", **look: Any
+    ) -> AxesImage:
+        """An image, uint8 (H, W, C) with C = 1 or 3, or numbers (H, W) with their colour scale in ``look``."""
+        axes = self.axes(x, y, width, height)
+        axes.set_axis_off()
+        axes.set_label(label)
+        if pixels.ndim == 3 and pixels.shape[2] == 1:
+            pixels = np.repeat(pixels, 3, axis=2)
+        larger = width >= pixels.shape[1]
+        image = axes.imshow(pixels, interpolation="none" if larger else "antialiased", aspect="auto", **look)
+        frame = Rectangle((0, 0), 1, 1, transform=axes.transAxes, fill=False, edgecolor=FRAME, linewidth=0.6)
+        frame.set_clip_on(False)  # half of it lies outside
+        axes.add_patch(frame)
+        return image
+
+    def write(self, text: str, x: float, y: float, size: float = 8.0, **look: Any) -> None:
+        """A text with its baseline at y."""
+        look = {"color": INK, "va": "baseline"} | look
+        self.figure.text(x / self.width, 1 - y / self.height, text, fontsize=size, **look)
+
+    def caption(self, text: str, x: float, y: float, size: float = 7.5) -> None:
+        """A small text in the middle of x, with its baseline at y."""
+        self.write(text, x, y, size, color=GREY, ha="center")
+
+
+def drawn_size(height: int, width: int, cell: int) -> tuple[int, int]:
+    """Height and width in dots: whole multiples of the pixels that about fill a cell, or shrunk where they are more."""
+    longest = max(height, width)
+    if longest > cell * 3 // 2:
+        return max(1, round(height * cell / longest)), max(1, round(width * cell / longest))
+    scale = max(1, round(cell / longest))
+    return height * scale, width * scale
+
+
+def checked_images(images: Images, what: str = "images") -> Images:
+    """Images as they were given.
 
     Raises:
-        UsageError: no rows, arrays of another kind or of different shapes, captions of no row or of another number.
+        UsageError: no uint8 array (N, H, W, C) with N ≥ 1 and C = 1 or 3.
     """
-    arrays = {name: checked_images(images, f"row {name!r}") for name, images in rows.items()}
-    shapes = {images.shape for images in arrays.values()}
-    if len(shapes) != 1:
-        found = ", ".join(format_shape(shape) for shape in sorted(shapes)) or "no rows"
-        raise UsageError(f"rows must hold the same images, all of one shape; got {found}")
-    given = captions or {}
-    if strange := sorted(given.keys() - arrays.keys()):
-        raise UsageError(f"captions of no row: {', '.join(strange)}; rows: {', '.join(arrays)}")
-    (count, tall, wide, _) = shapes.pop()
-    height, width = drawn_size(tall, wide, CELL)
-    texts = {name: checked_texts(given.get(name), count, f"captions of {name!r}") for name in arrays}
-    longest = max(max((text_width(text, 7) for row in texts.values() for text in row), default=0), width)
-    step = max(width + GAP, int(longest) + 6)
-    names = {name: name.split("\n") for name in arrays}
-    side = int(max(text_width(line, 8.5) for lines in names.values() for line in lines)) + GAP
-    heights = [height + GAP + (LINE if any(texts[name]) else 0) for name in arrays]
-    sheet = Sheet(2 * MARGIN + side + count * step - (step - width), 2 * MARGIN + sum(heights) - GAP)
-    y = MARGIN
-    for (name, images), high in zip(arrays.items(), heights, strict=True):
-        for line, text in enumerate(names[name]):
-            weight = "normal" if line else "bold"
-            middle = y + height / 2 + 5 + 17 * (line - (len(names[name]) - 1) / 2)
-            sheet.write(text, MARGIN, middle, 8.5, weight=weight)
-        for number, (image, text) in enumerate(zip(images, texts[name], strict=True)):
-            x = MARGIN + side + number * step
-            sheet.picture(image, x, y, width, height, f"{name}: {text}" if text else name)
-            if text:
-                sheet.caption(text, x + width / 2, y + height + 14, 7)
-        y += high
-    return sheet.figure
+    array = np.asarray(images)
+    if array.dtype != np.uint8 or array.ndim != 4 or not len(array) or array.shape[3] not in (1, 3):
+        got = f"{array.dtype} {format_shape(array.shape) or '()'}"
+        raise UsageError(f"{what} must be uint8 (N, H, W, C) with N ≥ 1 and C = 1 or 3, not {got}")
+    return array
+
+
+def checked_texts(texts: Sequence[object] | None, count: int, what: str) -> list[str]:
+    """One text for each of so many things; empty ones where there are none.
+
+    Raises:
+        UsageError: not as many as there must be.
+    """
+    if texts is None:
+        return [""] * count
+    if len(texts) != count:
+        raise UsageError(f"{what}: {count} are needed, not {len(texts)}")
+    return [str(text) for text in texts]

@@ -17,13 +17,13 @@ from matplotlib.ticker import MaxNLocator
 
 from codecbench.analysis.pca import Latents
 from codecbench.errors import UsageError
-from codecbench.figures.sheet import Sheet, checked_images, checked_texts, drawn_size
+from codecbench.figures.images import Canvas, checked_images, checked_texts, drawn_size
 from codecbench.figures.style import GREY, INK, styled
 from codecbench.plugins.codec import Images
 from codecbench.text import format_shape
 
 CELL, GAP, MARGIN, SIDE = 112, 12, 12, 128
-"""In dots: a picture's side, the space between pictures, the edge of the sheet, the names of the rows."""
+"""In dots: a picture's side, the space between pictures, the edge of the canvas, the names of the rows."""
 CLIPPED = 0.002
 """Share of the latents' values that may lie beyond either end of their colour scale."""
 DIVERGING, SEQUENTIAL = "RdBu_r", "viridis"
@@ -129,13 +129,13 @@ def triples(
     right = MARGIN + SIDE + len(originals) * step
     low = max(0, (bar - tall) // 2)  # a colour bar taller than the latents makes room for itself
     tops = [tops[0], tops[1] + low, tops[2] + 2 * low]
-    sheet = Sheet(right + 66, tops[2] + high + MARGIN)
+    canvas = Canvas(right + 66, tops[2] + high + MARGIN)
     shape = format_shape([side for side in latents.shape[1:] if side > 1] or [1])
     names = [("original", format_shape(originals.shape[1:])), ("latent", shape), ("reconstruction", "")]
     for (name, small), top, size in zip(names, tops, (high, tall, high), strict=True):
         middle = top + size / 2 + (0 if small else 5)
-        sheet.write(name, MARGIN, middle, 8.5, weight="bold")
-        sheet.write(small, MARGIN, middle + 17, 7.5, color=GREY)
+        canvas.write(name, MARGIN, middle, 8.5, weight="bold")
+        canvas.write(small, MARGIN, middle + 17, 7.5, color=GREY)
     drawn: Any = None
     for number, (original, picture, reconstruction) in enumerate(
         zip(originals, pictures, reconstructions, strict=True)
@@ -143,16 +143,16 @@ def triples(
         x, text = MARGIN + SIDE + number * step, texts[number]
         middle, inset = x + max(wide, broad) // 2, (max(wide, broad) - wide) // 2
         if text:
-            sheet.caption(text, middle, MARGIN + 12, 8)
-        sheet.picture(original, x + inset, tops[0], wide, high, f"original {text}")
+            canvas.caption(text, middle, MARGIN + 12, 8)
+        canvas.picture(original, x + inset, tops[0], wide, high, f"original {text}")
         left = x + (max(wide, broad) - broad) // 2
-        drawn = sheet.picture(picture, left, tops[1], broad, tall, f"latent {text}", cmap=colors, norm=norm)
-        sheet.picture(reconstruction, x + inset, tops[2], wide, high, f"reconstruction {text}")
-    scale = sheet.axes(right, tops[1] - low, 12, bar)
-    sheet.figure.colorbar(drawn, cax=scale, extend=extend, ticks=MaxNLocator(5 if bar > 90 else 4))
+        drawn = canvas.picture(picture, left, tops[1], broad, tall, f"latent {text}", cmap=colors, norm=norm)
+        canvas.picture(reconstruction, x + inset, tops[2], wide, high, f"reconstruction {text}")
+    scale = canvas.axes(right, tops[1] - low, 12, bar)
+    canvas.figure.colorbar(drawn, cax=scale, extend=extend, ticks=MaxNLocator(5 if bar > 90 else 4))
     scale.tick_params(labelsize=7.5, length=2)
     scale.set_label("colour scale")
-    return sheet.figure
+    return canvas.figure
 
 
 def _scale(values: npt.NDArray[np.float64]) -> tuple[str, Normalize, str]:
@@ -169,42 +169,20 @@ def _scale(values: npt.NDArray[np.float64]) -> tuple[str, Normalize, str]:
     return colors, norm, extend[bool(beyond[0]), bool(beyond[1])]
 
 
-def latent_map(
-    points: Points,
-    labels: npt.NDArray[np.integer[Any]] | None,
-    explained: tuple[float, float] | None = None,
-    classes: Sequence[str] | None = None,
-) -> Figure:
-    """Latents as points in the plane, coloured by class; see :func:`latent_maps`.
-
-    Args:
-        points: (N, 2), see ``codecbench.analysis.pca``.
-        labels: class numbers, (N,), or None where they are not known.
-        explained: shares of the variance along the two axes, for their names.
-        classes: names of the classes by number; by default the numbers.
-
-    Returns:
-        A figure of one axes.
-
-    Raises:
-        UsageError: arrays that do not belong together.
-    """
-    return latent_maps({"": (points, labels)}, explained, classes)
-
-
 @styled
 def latent_maps(
     panels: Mapping[str, tuple[Points, npt.NDArray[np.integer[Any]] | None]],
     explained: tuple[float, float] | None = None,
     classes: Sequence[str] | None = None,
 ) -> Figure:
-    """Latents of several sets of images in the same plane, for example train and test, one panel a set.
+    """Latents as points in a plane, coloured by class, one panel per set of images, for example train and test.
 
-    A class has one colour and one marker, stands in the legend, and by name at the median of its points.
+    Each class has one colour and one marker, an entry in the legend, and its name at the median of its points.
 
     Args:
-        panels: points (N, 2) and class numbers (N,) or None, by the panel's title.
-        explained: shares of the variance along the two axes, for their names.
+        panels: points (N, 2), see ``codecbench.analysis.pca``, and class numbers (N,) or None where they are unknown,
+            by the panel's title.
+        explained: shares of the variance along the two axes, for the axes' labels.
         classes: names of the classes by number; by default the numbers.
 
     Returns:

@@ -1,4 +1,4 @@
-"""How figures look: the house style, one colour and marker a codec, and saving to the same bytes every time."""
+"""The house style of figures: one colour and marker a codec, for Matplotlib and for the page's scripts; saving."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import hashlib
 import io
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any, ParamSpec
 
 import matplotlib as mpl
+import pandas as pd
 from matplotlib.figure import Figure
+
+from codecbench.analysis.points import restored
 
 INK, FAINT, GREY = "#26282b", "#d9dbde", "#6a6d72"
 DPI = 120
@@ -46,11 +49,11 @@ CODEC_STYLES = {
     "webp": ("#a6a100", "p"),
     "zstd": ("#0072b2", "D"),
 }
-"""Colour and marker of the codecs that come with codecbench, the same in every run: Okabe and Ito's colours and a few
-that stay apart from them, told apart by the colour-blind with the markers."""
+"""Colour and marker of the built-in codecs: Okabe and Ito's colours and a few that differ from them.
+Colour-blind readers distinguish the codecs by the markers as well."""
 PALETTE = ("#1b2a4e", "#e31a5f", "#00868b", "#4d7c0f", *(color for color, _ in CODEC_STYLES.values()))
 MARKERS = ("h", "d", "8", *(marker for _, marker in CODEC_STYLES.values()))
-"""For other codecs; those at the end only once the others are taken."""
+"""For other codecs; those of :data:`CODEC_STYLES` are used only once the others are taken."""
 STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
@@ -78,6 +81,31 @@ STYLE: Any = {
     "image.composite_image": False,  # an SVG has each image by itself, at its own size
     "text.parse_math": False,  # a $ in a label is a $
 }
+SYMBOLS = {
+    "o": "circle",
+    "*": "star",
+    "s": "square",
+    "^": "triangle-up",
+    "D": "diamond",
+    "v": "triangle-down",
+    "P": "cross",
+    "X": "x",
+    "<": "triangle-left",
+    ">": "triangle-right",
+    "p": "pentagon",
+    "h": "hexagon",
+    "d": "diamond-tall",
+    "8": "octagon",
+}
+"""Plotly's names of Matplotlib's markers."""
+DASHES = ("solid", "dot", "dashdot", "longdashdot", "8px 2px 1px 2px 1px 2px")
+FOREIGN_DASHES = ("dash", "longdash", "3px 3px", "14px 4px", "5px 7px")
+"""Of the first, second, ... curve of a codec, in Plotly's words; the second row for codecs out of their domain."""
+PAPER = {"light": "#ffffff", "dark": "#1b1e22"}
+"""What plots are drawn on; static/page.css has the same as ``--card``."""
+LEAST_CONTRAST = {"light": 2.4, "dark": 4.0}
+"""Of a colour against its paper, as the Web Content Accessibility Guidelines 2.1 compute it. Marks have their outline
+and their name beside them, so that on white the colours of papers may stay, yellow and light blue among them."""
 P = ParamSpec("P")
 
 
@@ -117,8 +145,8 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 def codec_styles(codecs: Iterable[str]) -> dict[str, CodecStyle]:
     """One colour and marker a codec, so that every figure agrees, of this run and of others.
 
-    Built-in codecs have theirs in :data:`CODEC_STYLES`. Others get theirs by a hash of their name; where two codecs of
-    a run would share one, the later in the alphabet takes the next that is free.
+    Built-in codecs have theirs in :data:`CODEC_STYLES`. Others get theirs by a hash of their name;
+    where two codecs of a run would share one, the later in the alphabet takes the next that is free.
 
     Args:
         codecs: names, in any order.
@@ -139,7 +167,7 @@ def codec_styles(codecs: Iterable[str]) -> dict[str, CodecStyle]:
 
 
 def _free(options: Sequence[str], seed: int, taken: Counter[str]) -> str:
-    """The least used option: our own before the built-in codecs', and then the next one from ``seed`` on."""
+    """The least used option: first one that no built-in codec has, then the next one from ``seed`` on."""
     own = len(options) - len(CODEC_STYLES)
 
     def order(at: int) -> tuple[int, bool, int]:
@@ -164,3 +192,60 @@ def _save(figure: Figure, **how: Any) -> bytes:
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a label in a script the font lacks
         figure.savefig(buffer, facecolor="white", **how)
     return buffer.getvalue()
+
+
+def luminance(color: str) -> float:
+    """Relative luminance of a colour ``#rrggbb``, 0 to 1 (WCAG 2.1)."""
+    parts = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(first: str, second: str) -> float:
+    """Contrast of two colours, 1 to 21 (WCAG 2.1)."""
+    low, high = sorted((luminance(first), luminance(second)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def mixed(color: str, other: str, share: float) -> str:
+    """A colour with a share of another."""
+    pairs = [(int(color[at : at + 2], 16), int(other[at : at + 2], 16)) for at in (1, 3, 5)]
+    return "#" + "".join(f"{round(one + share * (two - one)):02x}" for one, two in pairs)
+
+
+def on_paper(color: str, theme: str) -> str:
+    """A colour, mixed with as much white or black as it takes to be seen on a theme's paper."""
+    paper, ink = PAPER[theme], "#ffffff" if theme == "dark" else "#000000"
+    for step in range(20):
+        found = mixed(color, ink, step / 20)
+        if contrast(found, paper) >= LEAST_CONTRAST[theme]:
+            return found
+    return ink
+
+
+def script_styles(
+    styles: Mapping[str, CodecStyle], manifest: Mapping[str, Any], points: pd.DataFrame
+) -> dict[str, dict[str, str]]:
+    """By codec: ``light`` and ``dark`` colour, Plotly's ``symbol``, and its ``kind``.
+
+    Args:
+        styles: colour and Matplotlib marker by codec.
+        manifest: the run's ``run.json``.
+        points: marked points.
+
+    Returns:
+        Kinds are ``learned``, ``lossless`` (each of its points restored every pixel) and ``classical``.
+    """
+    measured = points[points["images"] > 0]
+    exact = restored(measured).groupby(measured["codec"]).all().to_dict()
+    found = {}
+    for codec, style in styles.items():
+        learned = bool(manifest["codecs"][codec].get("trained_on"))
+        kind = "learned" if learned else "lossless" if exact.get(codec, False) else "classical"
+        found[codec] = {
+            "light": on_paper(style.color, "light"),
+            "dark": on_paper(style.color, "dark"),
+            "symbol": SYMBOLS[style.marker],
+            "kind": kind,
+        }
+    return found

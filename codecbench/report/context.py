@@ -16,7 +16,6 @@ from markupsafe import Markup
 from codecbench.analysis import aggregate, summary
 from codecbench.analysis.aggregate import Aggregate
 from codecbench.analysis.points import TARGET_DB, mark_points, restored
-from codecbench.figures import palette
 from codecbench.figures import style as looks
 from codecbench.fingerprint import digest
 from codecbench.report import exhibition, markup
@@ -141,7 +140,7 @@ class Context:
 
         A kind is ``learned``, ``lossless`` (each of its points restored every pixel) or ``classical``.
         """
-        return palette.looks_for_scripts(self.styles, self.manifest, self.points)
+        return looks.script_styles(self.styles, self.manifest, self.points)
 
     def render(self, template: str, **values: Any) -> Markup:
         """A template of the package with some values; texts are escaped.

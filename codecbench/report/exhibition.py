@@ -112,8 +112,8 @@ def has_map(view: View) -> bool:
 
 
 def latent_map(view: View) -> Figure:
-    """A view's latents in their plane; see ``codecbench.figures.latent_map``."""
-    return figures.latent_map(view.exhibit.points, view.exhibit.labels, view.exhibit.explained)
+    """A view's latents in their plane; see ``codecbench.figures.latent_maps``."""
+    return figures.latent_maps({"": (view.exhibit.points, view.exhibit.labels)}, view.exhibit.explained)
 
 
 def notes(store: RunFolder) -> list[Note]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from codecbench import figures
 from codecbench.analysis.points import restored, short_settings, telling_settings, varying
-from codecbench.figures.palette import DASHES, FOREIGN_DASHES
+from codecbench.figures.style import DASHES, FOREIGN_DASHES
 from codecbench.report.context import Context, safe_name
 from codecbench.report.section import Section
 from codecbench.text import count

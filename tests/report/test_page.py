@@ -14,7 +14,7 @@ from playwright.sync_api import Page
 from runs import MadeUpRun
 
 from codecbench.errors import UsageError
-from codecbench.figures import palette
+from codecbench.figures import style as palette
 from codecbench.report import page as assembler
 from codecbench.report.context import MOST_STATIC_BYTES
 from codecbench.store.folder import RunFolder

@@ -1,4 +1,4 @@
-"""Learning curves, rank curves and bars: what is drawn are the numbers."""
+"""Learning curves: what is drawn are the numbers."""
 
 from __future__ import annotations
 
@@ -23,9 +23,6 @@ def log(epochs: int = 20, best: int = 15, tested: bool = True) -> pd.DataFrame:
 
 def lines(axes) -> dict[str, object]:
     return {str(line.get_label()): line for line in axes.lines if not str(line.get_label()).startswith("_")}
-
-
-# ---- learning curves -----------------------------------------------------------------------------------------------
 
 
 def test_a_panel_a_codec_with_the_logged_numbers_and_the_best_epoch() -> None:
@@ -152,101 +149,3 @@ def test_a_score_below_zero_is_drawn_on_a_linear_axis() -> None:
 def test_logs_that_cannot_be_drawn_are_refused(logs, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         figures.learning_curves(logs)
-
-
-# ---- rank curves -----------------------------------------------------------------------------------------------------
-
-MSE = {0: 0.1, 1: 0.01, 2: 0.001, 3: 0.0001, 4: 0.0}
-
-
-def test_ranks_are_interpolated_on_the_logarithm_and_never_extrapolated() -> None:
-    assert figures.rank_at(MSE, 0.001) == pytest.approx(2)
-    assert figures.rank_at(MSE, math.sqrt(0.01 * 0.001)) == pytest.approx(1.5)
-    assert figures.rank_at(MSE, 0.1) == 0
-    assert math.isnan(figures.rank_at(MSE, 0.2))
-    assert math.isnan(figures.rank_at(MSE, 0.00005))
-    assert figures.rank_at({5: 0.001, 1: 0.1}, 0.01) == pytest.approx(3)
-
-
-def test_a_rank_curve_has_the_errors_the_levels_and_where_they_meet() -> None:
-    levels = {"lossy_ae": 0.005, "lossless_ae": 0.0002, "other": 0.5}
-    (axes,) = figures.rank_curve(MSE, levels).axes
-    drawn = lines(axes)
-    assert list(drawn["svd"].get_xdata()) == [0, 1, 2, 3]
-    np.testing.assert_allclose(drawn["svd"].get_ydata(), [0.1, 0.01, 0.001, 0.0001])
-    for name, level in levels.items():
-        assert set(drawn[name].get_ydata()) == {level}
-    met = [line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 1]
-    assert met == pytest.approx([figures.rank_at(MSE, 0.005), figures.rank_at(MSE, 0.0002)])
-    words = [text.get_text() for text in axes.texts]
-    assert words == ["lossy_ae: 0.005, rank 1.3", "lossless_ae: 0.0002, rank 2.7", "other: 0.5"]
-    low, high = axes.get_ylim()
-    assert low < 0.0001
-    assert high > 0.5
-    assert drawn["lossy_ae"].get_color() == style.CODEC_STYLES["lossy_ae"][0]
-
-
-def test_errors_of_rounding_do_not_stretch_the_axis() -> None:
-    figure = figures.rank_curve(MSE | {5: 1e-15}, {"a": 0.005})
-    assert figure.axes[0].get_ylim()[0] > 1e-10
-    style.save_png(figure)
-    ticks = [text.get_text() for text in figure.axes[0].get_yticklabels()]
-    assert "10⁻³" in ticks
-
-
-@pytest.mark.parametrize(
-    ("errors", "levels", "words"), [({0: 1.0, 1: 0.0}, {}, "at least two ranks"), (MSE, {"a": 0.0}, "level a=0.0")]
-)
-def test_rank_curves_that_cannot_be_drawn_are_refused(errors, levels, words: str) -> None:
-    with pytest.raises(UsageError, match=words):
-        figures.rank_curve(errors, levels)
-
-
-# ---- bars ------------------------------------------------------------------------------------------------------------
-
-
-def table() -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "latents": [8, 8, 32, 32],
-            "input": ["image", "image and label"] * 2,
-            "mse": [0.021, 0.018, 0.006, math.nan],
-            "low": [0.020, 0.017, 0.005, math.nan],
-            "high": [0.022, 0.019, 0.007, math.nan],
-        }
-    )
-
-
-def test_bars_have_the_heights_and_intervals_of_the_table() -> None:
-    figure = figures.grouped_bars(table(), "mse", "latents", "input", low="low", high="high", ylabel="MSE")
-    (axes,) = figure.axes
-    first, second = (container for container in axes.containers if hasattr(container, "patches"))
-    assert [first.get_label(), second.get_label()] == ["image", "image and label"]
-    assert [bar.get_height() for bar in first] == [0.021, 0.006]
-    assert second[0].get_height() == 0.018
-    assert first[0].get_x() + first[0].get_width() < second[0].get_x() + 1e-9 < first[1].get_x()
-    segments = [segment[:, 1] for line in axes.collections for segment in line.get_segments()]
-    np.testing.assert_allclose(sorted(map(tuple, segments)), [(0.005, 0.007), (0.017, 0.019), (0.02, 0.022)])
-    assert [text.get_text() for text in axes.texts] == ["0.021", "0.006", "0.018", "–"]
-    assert [text.get_text() for text in axes.get_xticklabels()] == ["8", "32"]
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("latents", "MSE")
-    assert axes.get_ylim()[0] == 0
-
-
-def test_numbers_stand_above_their_intervals() -> None:
-    (axes,) = figures.grouped_bars(table(), "mse", "latents", "input", low="low", high="high").axes
-    assert axes.texts[0].get_position()[1] > 0.022
-
-
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (lambda: figures.grouped_bars(table(), "mse", "latents", "input", low="low"), "both ends"),
-        (lambda: figures.grouped_bars(table(), "psnr", "latents", "input"), "no column psnr"),
-        (lambda: figures.grouped_bars(table().iloc[:0], "mse", "latents", "input"), "at least one row"),
-        (lambda: figures.grouped_bars(table().assign(latents=8), "mse", "latents", "input"), "more than once"),
-    ],
-)
-def test_tables_that_cannot_be_drawn_are_refused(call, words: str) -> None:
-    with pytest.raises(UsageError, match=words):
-        call()

@@ -124,7 +124,7 @@ def cloud(count: int = 200, classes: int = 10, seed: int = 0) -> tuple[np.ndarra
 
 def test_a_map_has_a_colour_a_marker_and_a_name_for_every_class() -> None:
     points, labels = cloud()
-    figure = figures.latent_map(points, labels, (0.42, 0.17))
+    figure = figures.latent_maps({"": (points, labels)}, (0.42, 0.17))
     (axes,) = figure.axes
     assert len(axes.collections) == 10
     for label, members in enumerate(axes.collections):
@@ -142,7 +142,7 @@ def test_a_map_has_a_colour_a_marker_and_a_name_for_every_class() -> None:
 def test_names_stand_at_the_medians_and_do_not_cover_each_other() -> None:
     points = np.repeat([[0.0, 0.0], [10.0, 10.0]], 50, axis=0) + np.random.default_rng(0).normal(size=(100, 2))
     labels = np.array([0, 1] * 25 + [2] * 50)
-    (axes,) = figures.latent_map(points, labels, classes=["zero", "one", "two"]).axes
+    (axes,) = figures.latent_maps({"": (points, labels)}, classes=["zero", "one", "two"]).axes
     places = {text.get_text(): text.get_position() for text in axes.texts}
     assert places["two"] == pytest.approx(tuple(np.median(points[50:], axis=0)))
     assert abs(places["zero"][0] - places["one"][0]) > 0.5 or abs(places["zero"][1] - places["one"][1]) > 0.5
@@ -167,7 +167,7 @@ def test_two_panels_share_view_legend_and_colours() -> None:
 
 def test_without_labels_there_is_one_colour_and_no_legend() -> None:
     points, _ = cloud()
-    figure = figures.latent_map(points, None)
+    figure = figures.latent_maps({"": (points, None)})
     (axes,) = figure.axes
     (members,) = axes.collections
     np.testing.assert_array_equal(members.get_offsets(), points)
@@ -178,7 +178,7 @@ def test_without_labels_there_is_one_colour_and_no_legend() -> None:
 
 def test_many_classes_have_no_legend() -> None:
     points, labels = cloud(400, classes=40)
-    figure = figures.latent_map(points, labels)
+    figure = figures.latent_maps({"": (points, labels)})
     assert len(figure.axes[0].collections) == 40
     assert not figure.legends
     assert not figure.axes[0].texts
@@ -186,18 +186,18 @@ def test_many_classes_have_no_legend() -> None:
 
 def test_many_points_are_a_picture_in_the_svg_and_the_bytes_stay_the_same() -> None:
     points, labels = cloud(5000)
-    svg = style.save_svg(figures.latent_map(points, labels))
+    svg = style.save_svg(figures.latent_maps({"": (points, labels)}))
     assert b"<image" in svg
     assert len(svg) < 400_000
-    assert svg == style.save_svg(figures.latent_map(points, labels))
-    few = style.save_svg(figures.latent_map(points[:50], labels[:50]))
+    assert svg == style.save_svg(figures.latent_maps({"": (points, labels)}))
+    few = style.save_svg(figures.latent_maps({"": (points[:50], labels[:50])}))
     assert b"<image" not in few
 
 
 def test_points_on_a_line_or_in_one_place_are_drawn() -> None:
     line = np.stack([np.arange(20.0), np.zeros(20)], axis=1)
     for points in (line, line[:, ::-1], np.zeros((3, 2))):
-        figure = figures.latent_map(points, None)
+        figure = figures.latent_maps({"": (points, None)})
         assert style.save_png(figure, 40).startswith(b"\x89PNG")
         width, height = figure.get_size_inches()
         assert 0.4 < height / width < 1.4
@@ -207,9 +207,15 @@ def test_points_on_a_line_or_in_one_place_are_drawn() -> None:
     ("call", "words"),
     [
         (lambda: figures.latent_maps({}), "got none"),
-        (lambda: figures.latent_map(np.zeros((4, 3)), None), r"must be \(N, 2\)"),
-        (lambda: figures.latent_map(np.zeros((4, 2)), np.zeros(3, int)), "4 points need as many labels, not 3"),
-        (lambda: figures.latent_map(np.zeros((2, 2)), np.array([0, 5]), classes=["a", "b"]), "class numbers 0 to 5"),
+        (lambda: figures.latent_maps({"": (np.zeros((4, 3)), None)}), r"must be \(N, 2\)"),
+        (
+            lambda: figures.latent_maps({"": (np.zeros((4, 2)), np.zeros(3, int))}),
+            "4 points need as many labels, not 3",
+        ),
+        (
+            lambda: figures.latent_maps({"": (np.zeros((2, 2)), np.array([0, 5]))}, classes=["a", "b"]),
+            "class numbers 0 to 5",
+        ),
     ],
 )
 def test_maps_that_do_not_fit_are_refused(call, words: str) -> None:

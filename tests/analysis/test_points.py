@@ -1,0 +1,72 @@
+"""What curves are made of: points of one swept setting, rates at a quality, points that stand for their codec."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from runs import MadeUpRun, usual_run
+
+from codecbench.analysis import points as curves
+from codecbench.analysis.points import mark_points
+from codecbench.analysis.summary import summarise
+
+
+def points_of(run: MadeUpRun) -> pd.DataFrame:
+    return mark_points(summarise(run.store), run.store.manifest)
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    return points_of(usual_run(tmp_path_factory.mktemp("usual")))
+
+
+def test_a_curve_joins_points_that_differ_in_the_swept_setting_only(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (4, 4, 3)}, ["jpeg"])
+    for quality in (10, 50, 90):
+        for chroma in ("4:4:4", "4:2:0"):
+            run.point("a", "jpeg", {"quality": quality, "chroma": chroma, "fast": True}, num_bytes=quality)
+    points = points_of(run)
+    assert set(points["swept"]) == {"quality"}
+    assert set(points["curve"]) == {"chroma=4:4:4", "chroma=4:2:0"}
+
+
+def test_a_lossless_mode_does_not_split_the_curve(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (4, 4, 3)}, ["webp"])
+    run.point("a", "webp", {"mode": "lossy", "quality": 10}, num_bytes=10)
+    run.point("a", "webp", {"mode": "lossy", "quality": 50}, num_bytes=20)
+    run.point("a", "webp", {"mode": "lossless", "quality": 75}, mse=0.0, lossless=True)
+    assert set(points_of(run)["curve"]) == {""}
+
+
+def test_settings_read_back_with_escaped_commas() -> None:
+    assert curves.read_settings(r"path=a\,b,quality=75") == {"path": r"a\,b", "quality": "75"}
+    assert curves.read_settings("") == {}
+
+
+def test_the_rate_at_a_quality_is_interpolated_over_log_rate_and_never_extrapolated(usual: pd.DataFrame) -> None:
+    lossy = usual[(usual["dataset"] == "mnist") & (usual["codec"] == "lossy")]
+    low, high = 8 * 20 / 784, 8 * 40 / 784
+    assert curves.rate_at(lossy, 25.0) == pytest.approx(math.sqrt(low * high))
+    assert curves.rate_at(lossy, 30.0) == pytest.approx(high)
+    assert math.isnan(curves.rate_at(lossy, 19.9))
+    assert math.isnan(curves.rate_at(lossy, 40.1))
+    assert math.isnan(curves.rate_at(lossy.iloc[:1], 30.0))
+
+
+def test_points_that_stand_for_their_codec(usual: pd.DataFrame) -> None:
+    table = curves.overview(usual[usual["dataset"] == "mnist"])
+    assert list(table["codec"]) == ["lossy", "net", "exact"]
+    assert table["settings"].iloc[0] == "quality=50"
+    assert table["rate_lossless"].iloc[2] == pytest.approx(8 * 120 / 784)
+    assert table["rate_at_target"].isna().tolist() == [False, True, True]
+
+
+def test_the_shared_rate_is_the_median_and_each_codec_comes_nearest_to_it(usual: pd.DataFrame) -> None:
+    points = usual[usual["dataset"] == "mnist"]
+    assert curves.target_rate(points)[0] == pytest.approx(8 * math.sqrt(40 * 32) / 784)
+    chosen = curves.nearest_rate(points, curves.target_rate(points)[0])
+    assert list(chosen["codec"]) == ["net", "lossy", "exact"]
+    assert list(chosen["bits_per_image"]) == [256, 320, 960]
