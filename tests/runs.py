@@ -10,11 +10,11 @@ import numpy as np
 
 from codecbench.measure.task import Measurement
 from codecbench.measure.timing import Timing
-from codecbench.plan.tasks import Selection, Task
+from codecbench.plan.tasks import Selection, Task, metrics_fingerprint
 from codecbench.plugins.codec import CodecSpec, Images, Shape
 from codecbench.plugins.settings import Value
 from codecbench.store.folder import RunFolder, original_name
-from codecbench.store.manifest import Addition, metrics_fingerprint
+from codecbench.store.manifest import Addition
 
 INVOCATION = {
     "command": "codecbench run --codecs all",

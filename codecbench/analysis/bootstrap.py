@@ -202,7 +202,7 @@ def resample(store: RunFolder, points: pd.DataFrame, replicates: int = 200, seed
     wanted = set(zip(points["dataset"], points["codec"], points["settings"], strict=True))
     weights = Weights(replicates, seed)
     sums: dict[Key, _Sums] = {}
-    metrics = list(store.manifest.get("metrics", {}))
+    metrics = list(store.manifest["metrics"])
     for sidecar, table in store.tables([*READ, *metrics]):
         key = (sidecar["dataset"], sidecar["codec"], sidecar["settings"])
         if key not in wanted or not table.num_rows:

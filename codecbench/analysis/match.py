@@ -93,7 +93,7 @@ def match(
     """
     if at not in WAYS:
         raise UnknownNameError("way to match", at, WAYS)
-    metrics = manifest.get("metrics", {})
+    metrics = manifest["metrics"]
     measures = (*MEASURES, *metrics)
     if by not in measures:
         raise UnknownNameError("measure of error", by, measures)

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from codecbench.analysis import summary, times
-from codecbench.analysis.aggregate import POINT
+from codecbench.analysis import summary
 from codecbench.errors import StoreError
 from codecbench.store.io import read_json
 from codecbench.text import one_line
@@ -17,31 +16,17 @@ from codecbench.text import one_line
 def read_summary(file: Path) -> pd.DataFrame:
     """Reads a ``summary.csv`` back as the table that it was written from, to the last digit.
 
-    Columns that it does not have, since an older version wrote it, are empty; ``unsteady`` follows from the others.
-    Which plugin metrics have a column, ``run.json`` beside it tells.
-
-    Args:
-        file: a ``summary.csv``.
-
-    Returns:
-        The columns of ``codecbench.analysis.summary``, in their order and with their types, plugin metrics among
-        them.
-
     Raises:
-        StoreError: it cannot be read, or lacks what every table has.
+        StoreError: it cannot be read, or lacks a column.
     """
     try:
         table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8")
-        needed = [*POINT, *sorted(summary.COUNTS), "bits_per_image", "mse", "psnr_db"]
-        missing = [name for name in needed if name not in table]
-        if missing:
-            raise StoreError(f"{file} is no summary of a run: it has no column {', '.join(missing)}")
         manifest = read_json(file.parent / "run.json") or {}
-        metrics = [name for name in manifest.get("metrics", {}) if name in table and name not in summary.COLUMNS]
-        names = summary.columns(metrics)
-        texts = {name: table[name] if name in table else pd.Series("", table.index) for name in names}
-        found = pd.DataFrame({name: _typed(name, column) for name, column in texts.items()})
-        return found if "unsteady" in table else found.assign(unsteady=times.unsteady(found))
+        names = summary.columns([name for name in manifest.get("metrics", {}) if name not in summary.COLUMNS])
+        missing = [name for name in names if name not in table]
+        if missing:
+            raise StoreError(f"{file} is no summary of a run: it has no column {missing[0]}")
+        return pd.DataFrame({name: _typed(name, table[name]) for name in names})
     except (OSError, ValueError) as error:
         raise StoreError(f"{file} cannot be read: {one_line(error)}") from error
 

@@ -21,12 +21,11 @@ from codecbench.errors import (
 )
 from codecbench.fingerprint import digest
 from codecbench.plan.specs import expand, split_specs
-from codecbench.plan.tasks import CHUNK_BYTES, CHUNK_IMAGES, Selection, Task, codec_fingerprint
+from codecbench.plan.tasks import CHUNK_BYTES, CHUNK_IMAGES, Selection, Task, codec_fingerprint, metrics_fingerprint
 from codecbench.plugins.codec import Codec, CodecSpec, Shape
 from codecbench.plugins.dataset import Dataset, ImageSet
 from codecbench.plugins.registry import CODECS, DATASETS
 from codecbench.plugins.settings import Value, settings_of
-from codecbench.store.manifest import metrics_fingerprint
 from codecbench.text import one_line, printable
 
 KEPT_IMAGES = 24

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -118,3 +119,8 @@ def codec_fingerprint(cls: type[Codec], device_name: str) -> str:
     measuring = [file_sha256(Path(__file__).parents[1] / name) for name in MEASURING]
     sources = [CODECS.source_fingerprint(cls), measuring, CHUNK_IMAGES, CHUNK_BYTES]
     return digest([sources, weights, cls.versions(), __version__, device])
+
+
+def metrics_fingerprint(metrics: Mapping[str, str]) -> str:
+    """Identifies plugin metrics by their names and fingerprints; empty for none."""
+    return digest(dict(metrics)) if metrics else ""

@@ -124,7 +124,7 @@ class Context:
             "psnr_db": {"title": "PSNR", "unit": "dB"},
             "ssim": {"title": "SSIM", "unit": ""},
         }
-        plugins = {name: dict(record) for name, record in self.manifest.get("metrics", {}).items() if name not in core}
+        plugins = {name: dict(record) for name, record in self.manifest["metrics"].items() if name not in core}
         for name, record in (core | plugins).items():
             if name not in lossy or not lossy[name].notna().any():
                 continue

@@ -119,7 +119,7 @@ def metrics(manifest: dict[str, Any], points: pd.DataFrame) -> Sheet:
         for name, metric in METRICS.items()
         if name in points and points[name].notna().any()
     }
-    for name, record in manifest.get("metrics", {}).items():
+    for name, record in manifest["metrics"].items():
         described = str(record.get("description", ""))
         exactly = [
             f"on {label}: {text}"

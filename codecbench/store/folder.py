@@ -108,13 +108,14 @@ class RunFolder:
             return manifest.empty()
         found = read_json(file)
         schema = found.get("schema") if found else None
-        if isinstance(schema, int) and schema > manifest.SCHEMA:
+        if isinstance(schema, int) and schema != manifest.SCHEMA:
             known = f"schema {schema}, known {manifest.SCHEMA}"
-            raise StoreError(f"{self.path} was written by a newer codecbench ({known})")
-        complete = manifest.completed(found) if found is not None else None
-        if complete is None:
+            if schema > manifest.SCHEMA:
+                raise StoreError(f"{self.path} was written by a newer codecbench ({known})")
+            raise StoreError(f"{self.path} was written by an older codecbench ({known}); measure again with --fresh")
+        if found is None or not manifest.empty().keys() <= found.keys():
             raise StoreError(f"{file} is damaged; repair it, or measure anew with `codecbench run --fresh`")
-        return complete
+        return found
 
     def join(self, addition: manifest.Addition) -> None:
         """Records that a command measures into this folder.
@@ -205,8 +206,7 @@ class RunFolder:
         """The rows of every finished task, one part at a time; parts that are found damaged are set aside.
 
         Args:
-            columns: names of those to be read, in the order of the parts; all where None. A part of an older version
-                may lack some.
+            columns: names of those to be read, in the order of the parts; all where None.
 
         Yields:
             The task's sidecar and its rows, in the order of the parts' names.

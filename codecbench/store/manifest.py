@@ -23,15 +23,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from codecbench.errors import UsageError
-from codecbench.fingerprint import digest
-from codecbench.plan.tasks import Selection
+from codecbench.plan.tasks import Selection, metrics_fingerprint
 
 SCHEMA = 3
-"""Version of the run folder: 2 since timings are taken in rounds, 3 since plugin metrics are columns of rows.
-
-Folders of older versions are read, and gone on with."""
-TIMING_PROTOCOL = 2
-"""Version of how times are taken; those of another version stay, and are taken again when a command asks for times."""
+"""Version of the run folder; a folder of another version is refused."""
 PICTURED = ("shown", "classes")
 """What the record of a dataset tells of the images whose reconstructions are kept."""
 
@@ -68,11 +63,6 @@ def empty() -> dict[str, Any]:
         "metrics": {},
         "invocations": [],
     }
-
-
-def completed(found: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A manifest with what older versions lack; None where it lacks what every version has."""
-    return {"metrics": {}} | dict(found) if empty().keys() - {"metrics"} <= found.keys() else None
 
 
 def joined(manifest: Mapping[str, Any], addition: Addition) -> dict[str, Any]:
@@ -137,11 +127,6 @@ def holds(
     ) and all(known.get(name) == fingerprint for name, fingerprint in fingerprints.items())
 
 
-def metrics_fingerprint(metrics: Mapping[str, str]) -> str:
-    """Identifies plugin metrics by their names and fingerprints; empty for none."""
-    return digest(dict(metrics)) if metrics else ""
-
-
 def metrics_fingerprints_of(manifest: Mapping[str, Any]) -> dict[str, str]:
     """:func:`metrics_fingerprint` of what each codec of a manifest was measured with, by the codec's name."""
     return {name: metrics_fingerprint(_metrics_of(manifest, name)) for name in manifest["codecs"]}
@@ -149,7 +134,7 @@ def metrics_fingerprints_of(manifest: Mapping[str, Any]) -> dict[str, str]:
 
 def outdated_metrics(manifest: Mapping[str, Any], codec: str) -> list[str]:
     """Plugin metrics that were edited since a codec was measured, for others: its values of them do not count."""
-    known = manifest.get("metrics", {})
+    known = manifest["metrics"]
     measured = _metrics_of(manifest, codec)
     return [name for name, made in measured.items() if known.get(name, {}).get("fingerprint") != made]
 
@@ -174,7 +159,7 @@ def _with_more_metrics(
     manifest: Mapping[str, Any], added: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Mapping[str, Any]]:
     """The metrics of a manifest with those of one more command; without those that no codec is measured with now."""
-    found = dict(manifest.get("metrics", {}))
+    found = dict(manifest["metrics"])
     for name, record in added.items():
         held = found.get(name, {})
         same = held.get("fingerprint") == record["fingerprint"]

@@ -22,12 +22,14 @@ from codecbench.store import manifest as manifests
 from codecbench.store.io import dump_json, read_json
 
 FOLDER = "timings"
+PROTOCOL = 2
+"""Version of how times are taken; those of another version do not count."""
 
 
 def file_name(manifest: Mapping[str, Any], label: str, codec: CodecSpec, fingerprint: str, threads: int) -> str:
     """Where the times of a codec point on a dataset lie in a run folder, or would."""
     images = manifest["datasets"][label]["fingerprint"]
-    name = digest([manifests.TIMING_PROTOCOL, label, str(codec), fingerprint, images, threads])
+    name = digest([PROTOCOL, label, str(codec), fingerprint, images, threads])
     return f"{FOLDER}/{name}.json"
 
 
@@ -38,7 +40,7 @@ def content(label: str, codec: CodecSpec, fingerprint: str, timing: Timing) -> b
         "codec": codec.name,
         "settings": codec.settings_text,
         "codec_fingerprint": fingerprint,
-        "protocol": manifests.TIMING_PROTOCOL,
+        "protocol": PROTOCOL,
     }
     return dump_json(record | dataclasses.asdict(timing))
 

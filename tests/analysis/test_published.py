@@ -16,8 +16,6 @@ from codecbench.analysis.published import read_summary
 from codecbench.analysis.summary import columns, summarise
 from codecbench.errors import StoreError
 
-HEAD = "dataset,codec,settings,images,failed,exact_images,bits_per_image,mse,psnr_db\n"
-
 
 def odd_run(path: Path) -> MadeUpRun:
     """Failures, skips, missing times and a reason that looks like a missing value."""
@@ -62,30 +60,6 @@ def test_parts_come_before_the_table(tmp_path: Path) -> None:
     assert len(cb.load_run(tmp_path).summary()) == len(read_summary(tmp_path / "summary.csv")) + 1
 
 
-def test_columns_of_other_versions(tmp_path: Path) -> None:
-    whole = write_table(usual_run(tmp_path))
-    table = pd.read_csv(whole).drop(columns=["on_training_images", "threads", "device", "encode_s"])
-    table.assign(later=1).to_csv(tmp_path / "other.csv", index=False)
-    found = read_summary(tmp_path / "other.csv")
-    expected = read_summary(whole)
-    assert list(found.columns) == list(expected.columns)
-    assert dict(found.dtypes) == dict(expected.dtypes)
-    assert not found["on_training_images"].any()
-    assert found["encode_s"].isna().all()
-    assert found["mse"].tolist() == expected["mse"].tolist()
-
-
-def test_a_table_of_an_older_version_still_says_which_times_are_unsteady(tmp_path: Path) -> None:
-    whole = write_table(usual_run(tmp_path))
-    expected = read_summary(whole)
-    pd.read_csv(whole).drop(columns=["unsteady", "batch", "timed_on"]).to_csv(tmp_path / "other.csv", index=False)
-    found = read_summary(tmp_path / "other.csv")
-    assert expected["unsteady"].any()
-    assert not expected["unsteady"].all()
-    assert list(found["unsteady"]) == list(expected["unsteady"])
-    assert found["batch"].isna().all()
-
-
 def test_the_published_reference_run_can_be_read() -> None:
     found = read_summary(Path(__file__).parents[2] / "results" / "reference" / "summary.csv")
     assert list(found.columns) == columns(["ms_ssim", "psnr_y_db"])
@@ -98,17 +72,19 @@ def test_the_published_reference_run_can_be_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("change", "words"),
     [
-        ("", "cannot be read: EmptyDataError"),
-        ("dataset,codec\nmnist,svd\n", "is no summary of a run: it has no column settings, exact_images"),
-        (HEAD + "mnist,svd,,many,0,0,1,1,1\n", "cannot be read: ValueError"),
-        (HEAD + "mnist,svd,,8,0,0,1,much,1\n", "cannot be read: ValueError"),
+        (lambda text: "", "cannot be read: EmptyDataError"),
+        (lambda text: "dataset,codec\nmnist,svd\n", "is no summary of a run: it has no column settings"),
+        (lambda text: text.replace("batch", "batches"), "is no summary of a run: it has no column batch"),
+        (lambda text: text.replace(",8,", ",many,"), "cannot be read: ValueError"),
+        (lambda text: text.replace(",0.9,", ",much,"), "cannot be read: ValueError"),
     ],
+    ids=["empty", "another table", "a column less", "no count", "no number"],
 )
-def test_what_is_no_summary_is_said_in_one_line(content: str, words: str, tmp_path: Path) -> None:
-    file = tmp_path / "summary.csv"
-    file.write_text(content, encoding="utf-8")
+def test_what_is_no_summary_is_said_in_one_line(change: Callable[[str], str], words: str, tmp_path: Path) -> None:
+    file = write_table(usual_run(tmp_path))
+    file.write_text(change(file.read_text(encoding="utf-8")), encoding="utf-8")
     with pytest.raises(StoreError, match=words) as caught:
         read_summary(file)
     assert "\n" not in str(caught.value)

@@ -4,7 +4,6 @@ import hashlib
 import json
 import math
 import random
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,8 @@ import pytest
 from runs import MadeUpRun, usual_run
 
 from codecbench.analysis.aggregate import POINT, READ, Sums, aggregate, exact_sum
-from codecbench.analysis.published import read_summary
 from codecbench.analysis.summary import COLUMNS, summarise, summarise_rows
 from codecbench.store.folder import RunFolder
-
-SCHEMA_1 = Path(__file__).parents[1] / "data" / "run-of-schema-1.zip"
 
 
 def only(table: pd.DataFrame) -> pd.Series:
@@ -247,20 +243,6 @@ def test_what_a_report_shows_of_images_comes_from_the_same_pass(tmp_path: Path) 
     assert (merged["num_bytes"] == merged["num_bytes_row"]).all()
     assert (merged["mse"] == merged["mse_row"]).all()
     assert sum(map(len, found.tasks.values())) == 18
-
-
-def test_a_run_of_schema_1_gives_the_table_that_was_written_with_it(tmp_path: Path) -> None:
-    with zipfile.ZipFile(SCHEMA_1) as archive:
-        archive.extractall(tmp_path)
-    table = summarise(RunFolder.existing(tmp_path / "run"))
-    written = read_summary(tmp_path / "run" / "summary.csv")
-    old = list(pd.read_csv(tmp_path / "run" / "summary.csv", nrows=0))
-    assert table["encode_s"].notna().any()
-    pd.testing.assert_frame_equal(table[old], written[old], rtol=1e-12, atol=0)
-    assert list(table["unsteady"]) == list(written["unsteady"])
-    for name in ("encode_cpu_s", "encode_latency_s", "batch", "cold_encode_s", "encode_peak_bytes", "transfer_s"):
-        assert table[name].isna().all()
-    assert set(table["timed_on"]) == {""}
 
 
 # ---- times --------------------------------------------------------------------------------------------------------

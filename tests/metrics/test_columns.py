@@ -1,9 +1,5 @@
 """Plugin metrics as columns: of rows, of summaries, of tables read back, of matches; and which values count."""
 
-import json
-import zipfile
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,7 +14,6 @@ from codecbench.store import manifest
 from codecbench.store.folder import RunFolder
 from codecbench.store.manifest import Addition
 
-OLDER = Path(__file__).parents[1] / "data"
 METRICS = {"alike": METRIC, "apart": METRIC | {"better": "lower", "fingerprint": "another"}}
 
 
@@ -125,20 +120,6 @@ def test_variants_of_other_datasets_are_kept_while_the_metric_is_the_same():
         expected = {"a": {"a": "of a"}, "b": {"a": "of a", "b": "of b"}, "c": {"c": "of c"}}[label]
         assert held["metrics"]["m"]["variants"] == expected
     assert manifest.joined(held, first)["metrics"]["m"]["fingerprint"] == "2"
-
-
-@pytest.mark.parametrize("schema", [1, 2])
-def test_older_folders_have_no_metrics_and_are_read(tmp_path, schema):
-    with zipfile.ZipFile(OLDER / f"run-of-schema-{schema}.zip") as archive:
-        archive.extractall(tmp_path)
-    folder = next(tmp_path.rglob("run.json")).parent
-    assert "metrics" not in json.loads((folder / "run.json").read_text())
-    store = RunFolder.existing(folder)
-    assert store.manifest["metrics"] == {}
-    assert len(store.rows())
-    summary = analysis.summarise(store)
-    assert list(summary.columns) == analysis.COLUMNS
-    assert summary["ssim"].notna().any()
 
 
 def test_matching_takes_the_metrics_of_the_run(tmp_path):

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 from pathlib import Path
-from zipfile import ZipFile
 
 import pytest
 from pages import DESKTOP, NASTY, PHONE, Opened, large_run, open_details, quick_report, varied_run
@@ -17,7 +16,6 @@ from codecbench.errors import UsageError
 from codecbench.figures import style as palette
 from codecbench.report import page as assembler
 from codecbench.report.context import MOST_STATIC_BYTES
-from codecbench.store.folder import RunFolder
 
 SPEED = "table.speed.sortable"
 
@@ -250,20 +248,6 @@ def test_odd_runs_have_a_page_that_says_what_is_not_there(tmp_path: Path, open_p
         for plot in page.locator(".plot").all():
             plot.scroll_into_view_if_needed()
         assert SAID[name] in page.locator("main").inner_text(), name
-
-
-@pytest.mark.parametrize("schema", [1, 2])
-def test_runs_of_older_versions_are_drawn_and_open(tmp_path: Path, open_page: Opened, schema: int) -> None:
-    with ZipFile(Path(__file__).parents[1] / "data" / f"run-of-schema-{schema}.zip") as archive:
-        archive.extractall(tmp_path)
-    (manifest,) = tmp_path.rglob("run.json")
-
-    class Run:
-        store = RunFolder.existing(manifest.parent)
-
-    page = open_page(quick_report(Run()))
-    page.locator("#curves .plot").first.scroll_into_view_if_needed()
-    page.wait_for_selector("#curves .plot .xtick")
 
 
 def test_written_elsewhere_the_run_stays_as_it_was(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import shutil
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,6 @@ from codecbench.store.latents import Exhibit
 from codecbench.store.merged import MergedRuns, opened
 from codecbench.store.merging import choose, distinct_names
 
-DATA = Path(__file__).parents[1] / "data"
 GRAY = (28, 28, 1)
 
 
@@ -380,18 +378,6 @@ def test_one_run_can_be_drawn_elsewhere(drawn, capsys, monkeypatch):
     assert main(arguments) == 0
     assert capsys.readouterr().out == f"report  {folder / 'elsewhere' / 'report.html'}\n"
     assert asked == [(folder / "b", {"out": folder / "elsewhere", "anchor": "lossy"})]
-
-
-def test_runs_of_earlier_versions_merge(tmp_path):
-    for schema in (1, 2):
-        with zipfile.ZipFile(DATA / f"run-of-schema-{schema}.zip") as archive:
-            archive.extractall(tmp_path / f"schema{schema}")
-    paths = [next((tmp_path / f"schema{schema}").rglob("run.json")).parent for schema in (1, 2)]
-    view = MergedRuns(existing(*paths))
-    table = summary.summarise(view)
-    assert len(table)
-    pd.testing.assert_frame_equal(view.summary(), table)
-    assert len(view.rows()) == table["images"].sum()
 
 
 def test_the_browser_is_asked_and_the_path_told_where_there_is_none(two, monkeypatch, capsys):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +19,6 @@ from codecbench.store.folder import RunFolder, original_name
 from codecbench.store.io import WINDOW
 
 CODECS = "jpeg:quality=10/80,svd:rank=2/9"
-DATA = Path(__file__).parents[1] / "data"
 
 
 def texts(events):
@@ -255,28 +252,6 @@ def test_a_folder_takes_a_command_with_other_pictures_and_forgets_none() -> None
     other = Selection("digits", (0, 1, 2), 9, 0, (), "pixels")
     with pytest.raises(UsageError, match="already holds 4 images"):
         manifest.joined(held, manifest.Addition({"digits": other}, {}, {}, [], {}))
-
-
-@pytest.mark.parametrize("version", [1, 2])
-def test_folders_of_older_versions_read_and_take_more_pictures(tmp_path: Path, version: int) -> None:
-    with zipfile.ZipFile(DATA / f"run-of-schema-{version}.zip") as archive:
-        archive.extractall(tmp_path)
-    path = next(tmp_path.rglob("run.json")).parent
-    store = RunFolder.existing(path)
-    label, record = next(iter(store.manifest["datasets"].items()))
-    assert len(store.rows())
-    assert keeping.cases(store) == []
-    assert keeping.failures(store) == []
-    assert store.originals(label).keys() == set(record["shown"])
-    assert store.sample_indices(original_name(label)) == set(record["shown"])
-    names = ("total", "seed", "fingerprint", "family", "training")
-    fields = {name: record[name] for name in names}
-    count = record["images"]
-    selection = Selection(label, tuple(range(count)), shown=tuple(range(count)), **fields)
-    joined = manifest.joined(
-        json.loads((path / "run.json").read_text()), manifest.Addition({label: selection}, {}, {}, [], {})
-    )
-    assert set(joined["datasets"][label]["shown"]) == {*record["shown"], *range(count)}
 
 
 def test_the_command_keeps_as_many_pictures_as_the_library() -> None:

@@ -6,19 +6,19 @@ import os
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
 from measuring import measure, measured, sorted_rows
+from runs import usual_run
 
 import codecbench as cb
+from codecbench.cli.main import main
 from codecbench.errors import StoreError, UsageError
 from codecbench.measure.timing import ROUNDS
 from codecbench.store.folder import RunFolder
 from codecbench.store.manifest import SCHEMA
 
-SCHEMA_1 = Path(__file__).parents[1] / "data" / "run-of-schema-1.zip"
 FULL = "error: no space left to write {}; what was measured is kept, make room and run the same command again"
 LIMITED = """
 import resource, sys
@@ -278,50 +278,30 @@ def test_a_damaged_timing_is_taken_again(finished, damage):
 # ---- other versions -------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def older(tmp_path):
-    """A run folder as the first version of codecbench left it."""
-    with zipfile.ZipFile(SCHEMA_1) as archive:
-        archive.extractall(tmp_path)
-    return tmp_path / "run"
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        (SCHEMA + 1, f"was written by a newer codecbench (schema {SCHEMA + 1}, known {SCHEMA})"),
+        (SCHEMA - 1, f"an older codecbench (schema {SCHEMA - 1}, known {SCHEMA}); measure again with --fresh"),
+    ],
+    ids=["newer", "older"],
+)
+def test_a_run_of_another_version_is_refused_in_one_line(tmp_path, capsys, schema, words):
+    folder = usual_run(tmp_path / "run").store.path
+    altered(folder / "run.json", schema=schema)
+    content = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for arguments in (["report"], ["show"], ["run", "--codecs", "none", "--datasets", "digits", "--out"]):
+        assert main([*arguments, str(folder)]) == 1
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert words in line
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"} == content
 
 
-def test_a_run_of_a_newer_version_is_refused(older):
-    file = older / "run.json"
-    altered(file, schema=SCHEMA + 1)
-    content = {path: path.read_bytes() for path in older.rglob("*") if path.is_file()}
-    for attempt in (lambda: cb.load_run(older), lambda: measure("none", older, images=5)):
-        with pytest.raises(StoreError, match=rf"newer codecbench \(schema {SCHEMA + 1}, known {SCHEMA}\)"):
-            attempt()
-    done = command("report", str(older))
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "newer codecbench" in done.stderr
-    assert {path: path.read_bytes() for path in content} == content
-    for damaged in ("{", "{}", "[]", ""):
-        file.write_text(damaged, encoding="utf-8")
+def test_a_damaged_manifest_is_said(tmp_path):
+    folder = usual_run(tmp_path / "run").store.path
+    for damaged in ("{", "{}", "[]", "", f'{{"schema": {SCHEMA}}}'):
+        (folder / "run.json").write_text(damaged, encoding="utf-8")
         with pytest.raises(StoreError, match="damaged"):
-            cb.load_run(older)
+            cb.load_run(folder)
     with pytest.raises(UsageError, match="no run at"):
-        cb.load_run(older / "nowhere")
-
-
-def test_a_run_of_schema_1_is_read_and_gone_on_with(older):
-    run = cb.load_run(older)
-    assert len(run.rows()) == 20
-    assert (run.summary()["encode_s"] > 0).all()
-    assert run.report().is_file()
-    before = {path: path.read_bytes() for path in older.glob("[pt]*/*") if path.is_file()}
-    assert len(before) == 12
-    events = []
-    codecs = "jpeg:quality=20/60,none,svd:rank=3"
-    again = measure(codecs, older, images=5, timing=True, events=events)
-    assert again.failed_tasks == 0
-    assert measured(events) == 4, "they were measured with other code"
-    assert [event.done for event in events if event.kind == "timed"][-1] == 4 * ROUNDS
-    assert {path: path.read_bytes() for path in before} == before, "what was measured is never thrown away"
-    assert json.loads((older / "run.json").read_text(encoding="utf-8"))["schema"] == SCHEMA
-    assert len(again.rows()) == 20
-    summary = again.summary()
-    assert (summary[["images", "timed_images"]] == 5).all(axis=None)
-    assert again.report().is_file()
-    assert not measure(codecs, older, images=5, timing=True).changed
+        cb.load_run(folder / "nowhere")
