@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 def printable(text: str) -> str:
@@ -24,3 +24,57 @@ def format_shape(shape: Sequence[int]) -> str:
 def count(number: int, noun: str) -> str:
     """``1 image``, ``2,000 images``."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def format_rate(value: float) -> str:
+    """Bits per pixel."""
+    return f"{value:.3f}" if value < 10 else f"{value:.2f}"
+
+
+def format_seconds(value: float) -> str:
+    """A time with its unit."""
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if value >= scale:
+            digits = value / scale
+            return f"{digits:.0f} {unit}" if digits >= 100 else f"{digits:.3g} {unit}"
+    return f"{value / 1e-6:.2g} µs"
+
+
+def format_significant(value: float) -> str:
+    """Three digits that count, with thousands apart: ``12,300``, ``1.20``."""
+    if value >= 99.95:
+        return f"{round(value, 3 - len(f'{value:.0f}')):,.0f}"
+    return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}" if value >= 1 else f"{value:.3g}"
+
+
+def format_memory(value: float) -> str:
+    """Bytes as MiB or GiB."""
+    return f"{value / 2**30:.2f} GiB" if value >= 2**30 else f"{format_significant(value / 2**20)} MiB"
+
+
+def format_file_size(value: float) -> str:
+    """Bytes of a file in kB or MB, powers of ten."""
+    for unit, scale in (("MB", 1e6), ("kB", 1e3)):
+        if value >= scale:
+            return f"{format_significant(value / scale)} {unit}"
+    return f"{value:,.0f} bytes"
+
+
+def format_ssim(value: float) -> str:
+    """Four decimals, or as many as it takes for a value below 1 not to read as 1."""
+    for digits in (4, 5, 6):
+        text = f"{value:.{digits}f}"
+        if value >= 1 or float(text) < 1:
+            return text
+    return ">0.999999"
+
+
+def format_span(low: float, high: float, write: Callable[[float], str], unit: str) -> str:
+    """``28.4 to 31.0 dB``, or one number where both are written alike."""
+    first, last = write(low), write(high)
+    return f"{first} {unit}" if first == last else f"{first} to {last} {unit}"
+
+
+def join_words(words: Sequence[str], none: str = "no data") -> str:
+    """``a, b and c``."""
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1] if words else none

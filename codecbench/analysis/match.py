@@ -39,7 +39,7 @@ from codecbench.analysis.points import mark_points, read_settings, restored, var
 from codecbench.analysis.selection import one_spec, select
 from codecbench.errors import UnknownNameError, UsageError
 from codecbench.plan.specs import RawSpec
-from codecbench.report import markup
+from codecbench.text import format_ssim
 
 MEASURES = ("mse", "mse_float", "psnr_db", "ssim")
 """Measures of error that can be matched in every run; the plugin metrics that it measured can, too."""
@@ -380,7 +380,7 @@ def number(value: float, name: str) -> str:
         return f"{value:.2f} dB"
     if name in LOGARITHMIC:
         return f"{value:.3g}"
-    return markup.ssim(value) if name == "ssim" else f"{value:.4g}"
+    return format_ssim(value) if name == "ssim" else f"{value:.4g}"
 
 
 def _join(*notes: str) -> str:

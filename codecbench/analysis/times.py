@@ -13,8 +13,11 @@ import numpy as np
 import pandas as pd
 
 from codecbench.analysis.aggregate import POINT
-from codecbench.report.notes import BUSY, NOISY
 
+UNSTEADY_SPREAD = 0.25
+"""Interquartile range of the rounds over their median above which a time is called unsteady."""
+LEAST_CPU_SHARE = 0.9
+"""CPU time over wall time of one thread below which the machine was busy with something else."""
 WAYS = ("encode", "decode")
 TEXTS = ("device", "timed_on")
 WHOLE = ("batch", "encode_peak_bytes", "decode_peak_bytes", "device_peak_bytes", "timed_images", "threads")
@@ -121,8 +124,8 @@ def unsteady(table: pd.DataFrame, ways: Sequence[str] = WAYS) -> pd.Series[bool]
         ways: ``"encode"``, ``"decode"`` or both.
     """
     seconds = {way: table[f"{way}_s"].astype(float) for way in ways}
-    marks = [table[f"{way}_iqr_s"].astype(float) / seconds[way] > NOISY for way in ways]
+    marks = [table[f"{way}_iqr_s"].astype(float) / seconds[way] > UNSTEADY_SPREAD for way in ways]
     if "encode_cpu_s" in table:
         alone = (table["threads"].astype(float) == 1.0) & (table["device"] == "cpu")
-        marks += [alone & (table[f"{way}_cpu_s"].astype(float) / seconds[way] < BUSY) for way in ways]
+        marks += [alone & (table[f"{way}_cpu_s"].astype(float) / seconds[way] < LEAST_CPU_SHARE) for way in ways]
     return pd.concat(marks, axis=1).any(axis=1)

@@ -137,10 +137,10 @@ def _tell_marks(table: pd.DataFrame, column: str) -> None:
 
 def _tell(without: dict[str, list[str]]) -> None:
     """Prints who has no number, by reason."""
-    from codecbench.report.markup import listed
+    from codecbench.text import join_words
 
     for status, names in without.items():
-        click.echo(f"{listed(names)}: {status}")
+        click.echo(f"{join_words(names)}: {status}")
     click.echo()
 
 

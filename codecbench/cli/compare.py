@@ -172,7 +172,7 @@ def rate_cell(row: Row | None) -> str:
 def show_times(found: Comparison) -> None:
     """Prints per codec how times changed, then the points whose change is significant."""
     from codecbench.analysis.compare import points as contrasts
-    from codecbench.report.markup import seconds
+    from codecbench.text import format_seconds
 
     if found.overall.empty:
         return
@@ -190,7 +190,7 @@ def show_times(found: Comparison) -> None:
         table = new_table(["dataset", "codec", "settings", "time of", "A", "B", "B/A", "p", ""], right=4, last=1)
         for point, row in zip(points, moved.to_dict("records"), strict=True):
             ratio = f"{row['b'] / row['a']:.3f}"
-            medians = [seconds(row["a"]), seconds(row["b"])]
+            medians = [format_seconds(row["a"]), format_seconds(row["b"])]
             table.add_row(
                 *_place(point, told), TIME_HEADS[row["measure"]], *medians, ratio, f"{row['p_value']:.2g}", row["note"]
             )

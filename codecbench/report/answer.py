@@ -17,7 +17,7 @@ from codecbench.report import markup, sentences
 from codecbench.report.context import Context
 from codecbench.report.section import Section
 from codecbench.report.sentences import SPACE, names, region, shown, size_of
-from codecbench.text import count, format_shape
+from codecbench.text import count, format_shape, join_words
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def answer(context: Context, dataset: str) -> Answer:
 def _about(context: Context, dataset: str) -> str:
     record = context.manifest["datasets"][dataset]
     shapes = [format_shape(shape) for shape in context.read.shapes.get(dataset, ())]
-    size = f", {markup.listed(shapes)} pixels" if 0 < len(shapes) <= 3 else ""
+    size = f", {join_words(shapes)} pixels" if 0 < len(shapes) <= 3 else ""
     return count(record["images"], "image") + size
 
 
@@ -156,7 +156,7 @@ def lead(groups: Sequence[Sequence[Claim]], lossless: Claim | None, measured: pd
 
 
 def _levels(found: Sequence[Claim]) -> str:
-    return markup.listed([f"{claim.quality_db:g}" for claim in found]) + f"{SPACE}dB"
+    return join_words([f"{claim.quality_db:g}" for claim in found]) + f"{SPACE}dB"
 
 
 def _taken(group: Sequence[Claim], first: bool) -> str:

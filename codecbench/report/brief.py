@@ -23,7 +23,7 @@ from codecbench.report import markup
 from codecbench.report.notes import Note, all_notes
 from codecbench.store import sets
 from codecbench.store.folder import RunFolder
-from codecbench.text import count
+from codecbench.text import count, format_significant, format_span, join_words
 
 if TYPE_CHECKING:
     from codecbench.report.context import Context
@@ -260,7 +260,7 @@ def _next(record: Mapping[str, Any]) -> str:
     if not record["next_codec"]:
         return "– no other"
     percent = record["next_percent"]
-    more = f"+{percent:.1f} %" if percent < 100 else f"{markup.significant(1 + percent / 100)} times"
+    more = f"+{percent:.1f} %" if percent < 100 else f"{format_significant(1 + percent / 100)} times"
     return f"{record['next_codec']} {more}"
 
 
@@ -283,7 +283,7 @@ CODECS = (
         lambda record: (
             "–"
             if markup.absent(record["lowest_psnr_db"])
-            else markup.span(record["lowest_psnr_db"], record["highest_psnr_db"], "{:.1f}".format, "dB")
+            else format_span(record["lowest_psnr_db"], record["highest_psnr_db"], "{:.1f}".format, "dB")
         ),
     ),
     Column("bits/pixel lossless", _number("bits_per_pixel_lossless", "rate")),
@@ -349,7 +349,7 @@ def write_markdown(context: Context) -> Path:
     """
     from codecbench.report import page
 
-    parts = [f"# {markup.markdown('Image codecs on ' + markup.listed(context.datasets))}"]
+    parts = [f"# {markup.markdown('Image codecs on ' + join_words(context.datasets))}"]
     parts.append(markup.markdown(" · ".join(page.headline(context))))
     told = [text for module in page.modules() if hasattr(module, "markdown") and (text := module.markdown(context))]
     if not any(hasattr(module, "markdown") for module in page.modules()):

@@ -16,10 +16,11 @@ from markupsafe import Markup
 from codecbench.analysis import aggregate, summary
 from codecbench.analysis.aggregate import Aggregate
 from codecbench.analysis.points import TARGET_DB, mark_points, restored
+from codecbench.analysis.times import LEAST_CPU_SHARE, UNSTEADY_SPREAD
 from codecbench.figures import style as looks
 from codecbench.fingerprint import digest
 from codecbench.report import exhibition, markup
-from codecbench.report.notes import BUSY, NOISY, Note, all_notes
+from codecbench.report.notes import Note, all_notes
 from codecbench.store.folder import RunFolder
 from codecbench.store.io import write_whole
 
@@ -227,6 +228,6 @@ def environment() -> jinja2.Environment:
     )
     made.filters |= markup.FILTERS
     made.filters |= {"data_uri": grid.data_uri, "zoom": grid.zoom, "caption": grid.caption}
-    made.globals |= {"busy_share": BUSY, "noisy": NOISY, "target_db": TARGET_DB}
+    made.globals |= {"busy_share": LEAST_CPU_SHARE, "noisy": UNSTEADY_SPREAD, "target_db": TARGET_DB}
     made.tests["number"] = lambda value: not markup.absent(value)
     return made

@@ -14,6 +14,7 @@ from codecbench.report.context import Context, safe_name
 from codecbench.report.section import Section
 from codecbench.report.tables import Cell, Column, Row, Sheet, number, word
 from codecbench.store import weights as weightfiles
+from codecbench.text import format_significant, join_words
 
 SHARED = (1_000, 10_000, 1_000_000)
 """Numbers of images among which the weights are shared."""
@@ -121,13 +122,13 @@ def shared_sheet(context: Context, dataset: str) -> Sheet | None:
         weights = weightfiles.weight_bytes(context.manifest["codecs"][own.codec], own.settings)
         if math.isnan(weights):
             continue
-        shared = [number(shared_bits(own.bits, weights, images), markup.significant) for images in SHARED]
+        shared = [number(shared_bits(own.bits, weights, images), format_significant) for images in SHARED]
         cells = (
             number(claim.quality_db, "{:.1f}".format),
-            number(own.bits, markup.significant),
+            number(own.bits, format_significant),
             *shared,
             word(other.codec, other.settings),
-            number(other.bits, markup.significant),
+            number(other.bits, format_significant),
             _pays(own, other, weights),
         )
         rows.append(Row(own.codec, cells, own.settings))
@@ -146,7 +147,7 @@ def shared_sheet(context: Context, dataset: str) -> Sheet | None:
         Column("Its bits", "at the same quality or a better one"),
         Column("Pays from", "images from which on stream and weights together are smaller than the untrained codec"),
     )
-    shares = markup.listed([f"{images:,}" for images in SHARED])
+    shares = join_words([f"{images:,}" for images in SHARED])
     about = (
         f"Bits an image on {dataset} where the weight file has to be sent once as well, for {shares} images. The "
         "weights are counted as they lie on disk, encoder included."
@@ -159,7 +160,7 @@ def _pays(own: Offer, other: Offer, weights: float) -> Cell:
     images = claims.pays_from(own, other, weights)
     if images is None:
         return word("never", "its streams alone are larger")
-    return Cell(f"{markup.significant(images)} images", images, hint=f"{images:,}")
+    return Cell(f"{format_significant(images)} images", images, hint=f"{images:,}")
 
 
 def cards(context: Context) -> list[dict[str, Any]]:
@@ -195,14 +196,14 @@ def lacking(context: Context) -> list[str]:
         absent["size"] += [Path(file).stem for file in files if sizes.get(file, {}).get("bytes") is None]
         absent["card"] += [Path(file).stem for file in files if file not in kept]
     if absent["size"]:
-        names = markup.listed(absent["size"])
+        names = join_words(absent["size"])
         lines.append(
             f"This run did not record how large the weights of {names} are (older versions did not), so nothing is "
             "said of their parameters, nor of their cost."
         )
     if absent["card"]:
         lines.append(
-            f"This run kept no model card of {markup.listed(absent['card'])}: none lay beside the weights, or it was "
+            f"This run kept no model card of {join_words(absent['card'])}: none lay beside the weights, or it was "
             "made by an older version."
         )
     return lines

@@ -11,6 +11,7 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from codecbench.analysis import summary
+from codecbench.text import format_memory, format_rate, format_seconds, format_significant, format_ssim
 
 CODE = re.compile(r"``([^`]+)``|`([^`]+)`")
 STRONG = re.compile(r"(?:\*\*|\0\0)(.+?)(?:\*\*|\0\0)")
@@ -38,60 +39,6 @@ def absent(value: Any) -> bool:
 
 def _or_dash(write: Callable[[Any], str]) -> Callable[[Any], str]:
     return lambda value: "–" if absent(value) else write(value)
-
-
-def rate(value: float) -> str:
-    """Bits per pixel."""
-    return f"{value:.3f}" if value < 10 else f"{value:.2f}"
-
-
-def seconds(value: float) -> str:
-    """A time with its unit."""
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if value >= scale:
-            digits = value / scale
-            return f"{digits:.0f} {unit}" if digits >= 100 else f"{digits:.3g} {unit}"
-    return f"{value / 1e-6:.2g} µs"
-
-
-def significant(value: float) -> str:
-    """Three digits that count, with thousands apart: ``12,300``, ``1.20``."""
-    if value >= 99.95:
-        return f"{round(value, 3 - len(f'{value:.0f}')):,.0f}"
-    return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}" if value >= 1 else f"{value:.3g}"
-
-
-def memory(value: float) -> str:
-    """Bytes as MiB or GiB."""
-    return f"{value / 2**30:.2f} GiB" if value >= 2**30 else f"{significant(value / 2**20)} MiB"
-
-
-def file_size(value: float) -> str:
-    """Bytes of a file in kB or MB, powers of ten."""
-    for unit, scale in (("MB", 1e6), ("kB", 1e3)):
-        if value >= scale:
-            return f"{significant(value / scale)} {unit}"
-    return f"{value:,.0f} bytes"
-
-
-def ssim(value: float) -> str:
-    """Four decimals, or as many as it takes for a value below 1 not to read as 1."""
-    for digits in (4, 5, 6):
-        text = f"{value:.{digits}f}"
-        if value >= 1 or float(text) < 1:
-            return text
-    return ">0.999999"
-
-
-def span(low: float, high: float, write: Callable[[float], str], unit: str) -> str:
-    """``28.4 to 31.0 dB``, or one number where both are written alike."""
-    first, last = write(low), write(high)
-    return f"{first} {unit}" if first == last else f"{first} to {last} {unit}"
-
-
-def listed(words: Sequence[str], none: str = "no data") -> str:
-    """``a, b and c``."""
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1] if words else none
 
 
 def marked(text: object) -> Markup:
@@ -205,14 +152,14 @@ FILTERS: dict[str, Callable[[Any], str]] = {
     name: _or_dash(write)
     for name, write in {
         "whole": lambda value: f"{value:,.0f}",
-        "rate": rate,
+        "rate": format_rate,
         "ratio": lambda value: f"{value:,.2f}" if value < 100 else f"{value:,.0f}",
         "mse": lambda value: "0" if value == 0 else f"{value:.3e}",
         "db": lambda value: f"{value:.2f}",
-        "ssim": ssim,
-        "seconds": seconds,
-        "significant": significant,
-        "memory": memory,
+        "ssim": format_ssim,
+        "seconds": format_seconds,
+        "significant": format_significant,
+        "memory": format_memory,
         "exactly": lambda value: repr(float(value)),
     }.items()
 } | {"marked": marked, "prose": prose, "plain": plain, "breakable": breakable}

@@ -7,12 +7,13 @@ from typing import Any
 import pandas as pd
 
 from codecbench.analysis.points import TARGET_DB, nearest_quality
+from codecbench.analysis.times import UNSTEADY_SPREAD
 from codecbench.measure.distortion import METRICS
 from codecbench.report import markup
 from codecbench.report.context import Context
-from codecbench.report.notes import NOISY
 from codecbench.report.section import Section
 from codecbench.report.tables import Cell, Column, Row, Sheet, number, word
+from codecbench.text import format_significant, join_words
 
 FRAMING = "the image's shape, and the compressor's own framing where that is plain"
 HEADERS = {
@@ -87,8 +88,8 @@ def reading(context: Context) -> list[str]:
         found.append("**‡** measured on the very images that it was trained on, which flatters it.")
     if bool(context.points["unsteady"].any()):
         found.append(
-            f"**~** an unsteady time: something else had the processor, or the rounds spread by more than {NOISY:.0%} "
-            "of the median (interquartile range)."
+            f"**~** an unsteady time: something else had the processor, or the rounds spread by more than "
+            f"{UNSTEADY_SPREAD:.0%} of the median (interquartile range)."
         )
     return found
 
@@ -161,11 +162,11 @@ def headers(context: Context) -> Sheet | None:
                     (
                         word(str(dataset)),
                         word(HEADERS.get(codec, "as the codec counts them")),
-                        number(point["container_bytes"], markup.significant),
-                        number(size, markup.significant),
+                        number(point["container_bytes"], format_significant),
+                        number(size, format_significant),
                         Cell(f"{100 * share:.0f}\N{NO-BREAK SPACE}%", share),
-                        number(spread.loc[codec, "min"], markup.significant),
-                        number(spread.loc[codec, "max"], markup.significant),
+                        number(spread.loc[codec, "min"], format_significant),
+                        number(spread.loc[codec, "max"], format_significant),
                     ),
                     mark=str(point["mark"]),
                 )
@@ -173,9 +174,7 @@ def headers(context: Context) -> Sheet | None:
     told = set(known["codec"])
     silent = sorted(set(points.loc[points["images"] > 0, "codec"]) - told)
     if silent:
-        lines.append(
-            "Not told by " + markup.listed([f"`{name}`" for name in silent]) + ": whole files are all there is."
-        )
+        lines.append("Not told by " + join_words([f"`{name}`" for name in silent]) + ": whole files are all there is.")
     columns = (
         Column("Codec", numeric=False),
         Column("Dataset", numeric=False),

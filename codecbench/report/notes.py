@@ -9,12 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from codecbench.analysis.times import LEAST_CPU_SHARE, UNSTEADY_SPREAD
 from codecbench.text import count
-
-NOISY = 0.25
-"""Spread (interquartile range over median) above which a time is called unsteady."""
-BUSY = 0.9
-"""CPU time over wall time of one thread below which the machine was busy with something else."""
 
 
 @dataclass(frozen=True)
@@ -176,9 +172,9 @@ def _speed(manifest: Mapping[str, Any], points: pd.DataFrame) -> list[str]:
     noisy = int(timed["unsteady"].sum())
     if noisy:
         lines.append(
-            f"{noisy} of {count(len(timed), 'timed point')} spread by more than {NOISY:.0%} between rounds "
-            f"(interquartile range over median), or had the processor for less than {BUSY:.0%} of the time: the "
-            "machine was not quiet. Those times are marked ~."
+            f"{noisy} of {count(len(timed), 'timed point')} spread by more than {UNSTEADY_SPREAD:.0%} between rounds "
+            f"(interquartile range over median), or had the processor for less than {LEAST_CPU_SHARE:.0%} of the "
+            "time: the machine was not quiet. Those times are marked ~."
         )
     return lines + _machines(manifest, timed)
 

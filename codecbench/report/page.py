@@ -20,7 +20,7 @@ from codecbench.report import brief, markup
 from codecbench.report.context import STATIC, Context
 from codecbench.report.section import Section
 from codecbench.store import sets
-from codecbench.text import count
+from codecbench.text import count, join_words
 
 DIGITS = 6
 """Significant digits of a number in the page's data; the tables beside the page have all of them."""
@@ -149,7 +149,7 @@ def compact(data: Any) -> Any:
 
 
 def _title(context: Context) -> str:
-    return "Image codecs on " + markup.listed(context.datasets)
+    return "Image codecs on " + join_words(context.datasets)
 
 
 def headline(context: Context) -> list[str]:

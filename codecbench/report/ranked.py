@@ -16,6 +16,7 @@ from codecbench.errors import UnknownNameError
 from codecbench.report import markup
 from codecbench.report.tables import Cell, Column, Row, Sheet, number, with_best, word
 from codecbench.report.tabling import with_short_settings
+from codecbench.text import format_rate, format_seconds, format_significant, format_ssim, join_words
 
 MARKS = {"†": "trained on data of another kind", "‡": "these are its own training images", "": ""}
 UNSTEADY = "**~** an unsteady time: the machine was not quiet."
@@ -61,17 +62,17 @@ def overview_sheet(points: pd.DataFrame) -> Sheet:
     for _, row in table.iterrows():
         cells = [
             number(row["points"], lambda value: f"{value:.0f}"),
-            number(row["rate_at_target"], markup.rate) if row["rate_at_target"] > 0 else word(*_why_no_rate(row)),
-            number(row["rate_lossless"], markup.rate),
+            number(row["rate_at_target"], format_rate) if row["rate_at_target"] > 0 else word(*_why_no_rate(row)),
+            number(row["rate_lossless"], format_rate),
             word(str(row["short"]) or "–", str(row["settings"])),
-            number(row["bits_per_image"] / 8, markup.significant),
-            number(row["bits_per_pixel"], markup.rate),
+            number(row["bits_per_image"] / 8, format_significant),
+            number(row["bits_per_pixel"], format_rate),
             word("exact") if row["restored"] else number(row["psnr_db"], "{:.2f}".format),
-            number(row["ssim"], markup.ssim),
+            number(row["ssim"], format_ssim),
         ]
         if timed:
             unsteady = bool(row["unsteady"])
-            cells += [number(row[name], markup.seconds, unsteady=unsteady) for name in ("encode_s", "decode_s")]
+            cells += [number(row[name], format_seconds, unsteady=unsteady) for name in ("encode_s", "decode_s")]
         rows.append(marked_row(row, cells))
     for at in (1, 2):
         rows = with_best(rows, at, among=lambda row: row.head != "none")
@@ -120,7 +121,7 @@ def savings_sheet(points: pd.DataFrame, anchor: str) -> Sheet | None:
         for level in levels:
             row, why = at.loc[level], str(at.loc[level, "status"])
             known = math.isfinite(row["bytes_per_image"])
-            cells.append(number(row["bytes_per_image"], markup.significant) if known else Cell(hint=why))
+            cells.append(number(row["bytes_per_image"], format_significant) if known else Cell(hint=why))
             cells.append(
                 word("anchor") if why == "anchor" else replace(number(row["against_anchor_percent"], signed), hint=why)
             )
@@ -130,7 +131,7 @@ def savings_sheet(points: pd.DataFrame, anchor: str) -> Sheet | None:
     for place in range(len(levels)):
         rows = with_best(rows, 2 * place)
     rows.sort(key=lambda row: [cell.value if cell.has_value else math.inf for cell in row.cells[::2]])
-    without_loss = (f"Every quality at one size, without loss: {markup.listed(exact)}.",) if exact else ()
+    without_loss = (f"Every quality at one size, without loss: {join_words(exact)}.",) if exact else ()
     columns = [Column("Codec", numeric=False)]
     for level in levels:
         columns.append(Column(f"Bytes at {level:g} dB", "mean bytes of a whole file, read between two measured points"))
@@ -154,7 +155,7 @@ def absent_lines(reasons: dict[str, str]) -> tuple[str, ...]:
     by_reason: dict[str, list[str]] = {}
     for name, reason in reasons.items():
         by_reason.setdefault(reason, []).append(name)
-    return tuple(f"Not here: {markup.listed(names)} ({reason})." for reason, names in by_reason.items())
+    return tuple(f"Not here: {join_words(names)} ({reason})." for reason, names in by_reason.items())
 
 
 # ---- over a range ---------------------------------------------------------------------------------------------------
@@ -323,10 +324,10 @@ def pareto_sheets(points: pd.DataFrame) -> list[Sheet]:
         for (_, encode), (_, decode) in zip(tables[0].iterrows(), tables[1].iterrows(), strict=True):
             if encode["status"] and decode["status"]:
                 continue
-            cells = [number(encode["bits_per_pixel"], markup.rate)]
+            cells = [number(encode["bits_per_pixel"], format_rate)]
             for record in (encode, decode):
                 cells.append(
-                    number(record["cost_s"], markup.seconds, str(record["settings"]), bool(record["unsteady"]))
+                    number(record["cost_s"], format_seconds, str(record["settings"]), bool(record["unsteady"]))
                 )
                 cells.append(_standing(record))
             rows.append(marked_row(encode, cells, str(encode["curve"])))

@@ -16,7 +16,15 @@ from codecbench.report.context import Context
 from codecbench.report.section import Section
 from codecbench.report.tables import Column, Row, Sheet, number, with_best, word
 from codecbench.report.tabling import with_short_settings
-from codecbench.text import count, format_shape
+from codecbench.text import (
+    count,
+    format_rate,
+    format_seconds,
+    format_shape,
+    format_significant,
+    format_span,
+    join_words,
+)
 
 
 @dataclass(frozen=True)
@@ -114,7 +122,7 @@ def about(context: Context, dataset: str) -> str:
     """A dataset's images in a few words."""
     record = context.manifest["datasets"][dataset]
     shapes = [format_shape(shape) for shape in context.read.shapes.get(dataset, ())]
-    of = "" if not shapes else f", of {len(shapes)} shapes" if len(shapes) > 4 else ", " + markup.listed(shapes)
+    of = "" if not shapes else f", of {len(shapes)} shapes" if len(shapes) > 4 else ", " + join_words(shapes)
     return f"{record['images']:,} of {count(record['total'], 'image')}{of}"
 
 
@@ -136,10 +144,10 @@ def sets_sheet(context: Context) -> Sheet | None:
             word(str(record["short"]) or "–", str(record["settings"])),
             number(record["images"], lambda value: f"{value:,.0f}"),
             number(record["set_bytes"], lambda value: f"{value:,.0f}") if not status else word(status),
-            number(record["bits_per_pixel"], markup.rate),
-            number(record["bits_per_image"] / 8, markup.significant),
-            number(record["encode_s"], markup.seconds),
-            number(record["decode_s"], markup.seconds),
+            number(record["bits_per_pixel"], format_rate),
+            number(record["bits_per_image"] / 8, format_significant),
+            number(record["encode_s"], format_seconds),
+            number(record["decode_s"], format_seconds),
         ]
         rows.append(Row(str(record["codec"]), tuple(cells)))
     rows = _best_sets(rows)
@@ -174,10 +182,10 @@ def _codec(members: pd.DataFrame) -> dict[str, Any]:
     parts = [count(len(members), "point")]
     if len(measured):
         low, high = measured["bits_per_pixel"].min(), measured["bits_per_pixel"].max()
-        parts.append(markup.span(low, high, markup.rate, "bits per pixel"))
+        parts.append(format_span(low, high, format_rate, "bits per pixel"))
     low, high = members["psnr_db"].min(), members["psnr_db"].max()
     if not math.isnan(low):
-        parts.append(markup.span(low, high, "{:.1f}".format, "dB"))
+        parts.append(format_span(low, high, "{:.1f}".format, "dB"))
     if restored(members).any():
         parts.append("every pixel restored" + ("" if restored(members).all() else " at some"))
     if members["failed"].sum():

@@ -13,8 +13,8 @@ from codecbench.analysis import claims
 from codecbench.analysis.best import Offer
 from codecbench.analysis.claims import Claim, Difference
 from codecbench.analysis.points import TARGET_DB, short_settings, varying
-from codecbench.report import markup
 from codecbench.store import weights as weightfiles
+from codecbench.text import format_file_size, format_seconds, format_significant, format_span
 
 SPACE = "\N{NO-BREAK SPACE}"
 
@@ -63,7 +63,7 @@ def at_quality(group: Sequence[Claim], points: pd.DataFrame) -> str:
         return f"{at} `{first.codec}`{_variant(first, points)} needs {size_of(first)}; {alone}."
     if len(claim.winners) > 1:
         sizes = [claim.offers[codec].num_bytes for codec in claim.winners]
-        span = markup.span(min(sizes), max(sizes), markup.significant, "bytes")
+        span = format_span(min(sizes), max(sizes), format_significant, "bytes")
         start = f"{at} {names(claim.winners)} are level at {span} an image"
         start += f"; `{first.codec}` needs" if claim.loser or claim.anchor else ""
     else:
@@ -125,7 +125,7 @@ def lossless(claim: Claim | None, points: pd.DataFrame) -> list[str]:
         return [f"**Lossless:** `{first.codec}` alone restores every pixel, with {size_of(first)}."]
     if len(claim.winners) > 1:
         sizes = [claim.offers[codec].num_bytes for codec in claim.winners]
-        span = markup.span(min(sizes), max(sizes), markup.significant, "bytes")
+        span = format_span(min(sizes), max(sizes), format_significant, "bytes")
         return [f"**Lossless:** {names(claim.winners)} are level at {span} an image."]
     text = f"**Lossless:** `{first.codec}` is smallest with {size_of(first)}"
     if claim.loser:
@@ -155,13 +155,13 @@ def learned(codecs: Mapping[str, Any], found: Sequence[Claim], points: pd.DataFr
     weights = weightfiles.weight_bytes(codecs[own.codec], own.settings)
     known = math.isfinite(weights)
     images = claims.pays_from(own, other, weights) if known and claim.winners == (own.codec,) else None
-    pays = f"; with them it pays from {markup.significant(images)} images on" if images else ""
+    pays = f"; with them it pays from {format_significant(images)} images on" if images else ""
     text = (
         f"**Learned:** `{own.codec}`{_variant(own, points)} reaches {claim.quality_db:.1f}{SPACE}dB with "
         f"{size_of(own)}, {verdict if claim.loser else 'about as many'} {'than' if claim.loser else 'as'} the "
-        f"{markup.significant(other.num_bytes)} that `{other.codec}`, the smallest that needs no training, takes for "
+        f"{format_significant(other.num_bytes)} that `{other.codec}`, the smallest that needs no training, takes for "
         "that quality or a better one. Its weights"
-        f"{f' ({markup.file_size(weights)})' if known else ''}, which a decoder needs as well, are not counted{pays}."
+        f"{f' ({format_file_size(weights)})' if known else ''}, which a decoder needs as well, are not counted{pays}."
     )
     better = [one.anchor for one in found[1:] if one.winners == (one.anchor,) and one.certain]
     worse = [one.anchor for one in found[1:] if one.anchor not in one.winners]
@@ -196,8 +196,8 @@ def headers(whole: Claim, inner: Claim) -> list[str]:
         ]
     offer = whole.offers[told]
     start = (
-        f"of the {markup.significant(offer.num_bytes)} bytes with which `{told}` reaches {whole.quality_db:g}{SPACE}"
-        f"dB, {markup.significant(offer.header_bits / 8)} are headers and tables ({_percent(100 * shares[told])})"
+        f"of the {format_significant(offer.num_bytes)} bytes with which `{told}` reaches {whole.quality_db:g}{SPACE}"
+        f"dB, {format_significant(offer.header_bits / 8)} are headers and tables ({_percent(100 * shares[told])})"
     )
     if changed:
         by = claims.difference(inner.first, inner.offers[whole.winners[0]])
@@ -221,7 +221,7 @@ def _are(codecs: Sequence[str]) -> str:
 
 
 def _time(value: float) -> str:
-    return markup.seconds(value).replace(" ", SPACE)
+    return format_seconds(value).replace(" ", SPACE)
 
 
 def _capital(text: str) -> str:
@@ -230,7 +230,7 @@ def _capital(text: str) -> str:
 
 def size_of(offer: Offer) -> str:
     """What an offer costs, in words."""
-    return f"{markup.significant(offer.num_bytes)} bytes an image"
+    return f"{format_significant(offer.num_bytes)} bytes an image"
 
 
 def _quality(claim: Claim) -> str:

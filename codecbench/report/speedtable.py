@@ -9,6 +9,7 @@ import pandas as pd
 
 from codecbench.analysis.points import HARNESS, nearest_quality
 from codecbench.report import markup
+from codecbench.text import join_words
 
 ONCE = ["cold_encode_s", "cold_decode_s", "encode_peak_bytes", "decode_peak_bytes", "device_peak_bytes"]
 """What is taken once per codec and dataset, and may stand at any of its points."""
@@ -98,7 +99,7 @@ def about(table: pd.DataFrame) -> dict[str, Any]:
     threads = sorted({int(number) for number in table["threads"].dropna()})
     return {
         "headings": headings(table),
-        "threads": markup.listed([str(number) for number in threads], none=""),
+        "threads": join_words([str(number) for number in threads], none=""),
         "harness": bool(table["harness"].any()),
         "machines": int(table["timed_on"].nunique()),
     }

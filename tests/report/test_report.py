@@ -27,6 +27,7 @@ from codecbench.store import latents
 from codecbench.store.folder import RunFolder
 from codecbench.store.latents import Exhibit
 from codecbench.store.manifest import Addition
+from codecbench.text import format_memory, format_significant, format_span, format_ssim
 
 VOID = {"meta", "img", "br", "link", "input", "hr", "wbr"}
 
@@ -478,12 +479,12 @@ def test_code_in_texts_and_settings_of_a_single_point(tmp_path: Path) -> None:
 
 
 def test_numbers_that_would_mislead_when_rounded() -> None:
-    written = [markup.significant(value) for value in (0.00123, 1, 9.996, 99.96, 999.6, 12345.0, 1661234.0)]
+    written = [format_significant(value) for value in (0.00123, 1, 9.996, 99.96, 999.6, 12345.0, 1661234.0)]
     assert written == ["0.00123", "1.00", "10.0", "100", "1,000", "12,300", "1,660,000"]
-    assert [markup.memory(value) for value in (2**20 * 1.5, 2**30)] == ["1.50 MiB", "1.00 GiB"]
-    assert markup.span(28.41, 28.44, "{:.1f}".format, "dB") == "28.4 dB"
-    assert markup.span(28.4, 31.0, "{:.1f}".format, "dB") == "28.4 to 31.0 dB"
-    assert [markup.ssim(value) for value in (0.5, 0.99998, 0.99999997, 1.0)] == [
+    assert [format_memory(value) for value in (2**20 * 1.5, 2**30)] == ["1.50 MiB", "1.00 GiB"]
+    assert format_span(28.41, 28.44, "{:.1f}".format, "dB") == "28.4 dB"
+    assert format_span(28.4, 31.0, "{:.1f}".format, "dB") == "28.4 to 31.0 dB"
+    assert [format_ssim(value) for value in (0.5, 0.99998, 0.99999997, 1.0)] == [
         "0.5000",
         "0.99998",
         ">0.999999",

@@ -31,9 +31,9 @@ from codecbench.analysis.compare.points import BETTER, COLUMNS, WORSE, Point, Ro
 from codecbench.analysis.compare.sides import Side
 from codecbench.analysis.points import short_settings, telling_settings
 from codecbench.analysis.selection import select
+from codecbench.analysis.times import UNSTEADY_SPREAD
 from codecbench.errors import UnknownNameError, UsageError
 from codecbench.plan.specs import split_specs
-from codecbench.report.notes import NOISY
 from codecbench.store.folder import RunFolder
 from codecbench.text import count
 
@@ -270,8 +270,8 @@ def _time_warnings(points: Sequence[Point], rows: Sequence[Row], a: Side, b: Sid
         warnings.append(f"{which}: {why}; they say nothing about the codecs, are shown, and never fail")
     if noisy := sum("unsteady" in row["note"] for row in rows):
         warnings.append(
-            f"{noisy:,} of {count(len(rows), 'time')} spread by more than {NOISY:.0%} between rounds in a run "
-            "(interquartile range over median): the machine was not quiet"
+            f"{noisy:,} of {count(len(rows), 'time')} spread by more than {UNSTEADY_SPREAD:.0%} between rounds in a "
+            "run (interquartile range over median): the machine was not quiet"
         )
     few = [row for row in rows if row["n"] and statistics.smallest_p(row["n"], row["n"]) > level]
     if few:

@@ -32,7 +32,7 @@ MACHINE_FACTS = {
     "driver": "GPU driver",
 }
 """Facts of a machine whose keys do not speak for themselves."""
-BUSY = 0.5
+NOTABLE_LOAD_CHANGE = 0.5
 """Difference of the load averages, in processes, from which it is worth a line."""
 
 
@@ -171,6 +171,6 @@ def _load(a: Manifest, b: Manifest) -> list[str]:
         loads = [call.get("conditions", {}).get("load_1min") for call in run["invocations"]]
         highest.append(max((load for load in loads if load is not None), default=None))
     mine, others = highest
-    if mine is None or others is None or abs(mine - others) < BUSY:
+    if mine is None or others is None or abs(mine - others) < NOTABLE_LOAD_CHANGE:
         return []
     return [f"load average when it began {mine:.2f} -> {others:.2f}"]

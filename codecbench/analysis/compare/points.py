@@ -28,8 +28,8 @@ import numpy as np
 import numpy.typing as npt
 
 from codecbench.analysis.compare import statistics
+from codecbench.analysis.times import LEAST_CPU_SHARE, UNSTEADY_SPREAD
 from codecbench.measure.distortion import psnr_db
-from codecbench.report.notes import BUSY, NOISY
 from codecbench.text import count
 
 SAME = "identical"
@@ -283,14 +283,14 @@ def _busy(record: Mapping[str, Any]) -> bool:
         return False
     for way in ("encode", "decode"):
         cpu, wall = record.get(f"{way}_cpu_s", ()), record.get(f"{way}_s", ())
-        if cpu and wall and np.median(cpu) < BUSY * np.median(wall):
+        if cpu and wall and np.median(cpu) < LEAST_CPU_SHARE * np.median(wall):
             return True
     return False
 
 
 def _unsteady(seconds: Sequence[float]) -> bool:
     low, middle, high = np.percentile(seconds, [25, 50, 75])
-    return bool(high - low > NOISY * middle)
+    return bool(high - low > UNSTEADY_SPREAD * middle)
 
 
 def _join(*texts: str) -> str:
