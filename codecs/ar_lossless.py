@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from codecbench.errors import UnsupportedImageError
-from codecbench.learned.coding.interleaved import TOTAL, Reader, States, write
-from codecbench.learned.coding.softmax import Chances
+from codecbench.learned.coding.interleaved import TOTAL, InterleavedDecoder, States, encode
+from codecbench.learned.coding.softmax import Softmax
 from codecbench.learned.coding.wavefront import neighbours, window
-from codecbench.learned.layers.exact import ACTIVATION_BITS, ROWS, ExactLinear, WholeNetwork, on_grid
+from codecbench.learned.layers.exact import ACTIVATION_BITS, ROWS, ExactLinear, IntegerNetwork, on_grid
 from codecbench.learned.training.recipe import Network, Recipe, called
 from codecbench.learned.weights import shipped_network, weights_path, with_cards
 from codecbench.plugins.codec import Codec, Images, Shape
@@ -161,22 +161,22 @@ class ExactModel:
         first = ExactLinear(FEATURES * HIGH * WIDE, width, device=weight.device)
         first.weight.copy_(F.pad(weight.view(width, FEATURES, known), (0, HIGH * WIDE - known)).flatten(1))
         first.bias.copy_(network.first.bias.detach())
-        self._network = WholeNetwork(first, list(network.inner), network.last)
+        self._network = IntegerNetwork(first, list(network.inner), network.last)
         rows, columns = (on_grid(p.detach()).view(SIDE, 1, -1) for p in (network.rows, network.columns))
         self._places = ((rows + columns.swapaxes(0, 1)) * _UNIT).flatten(0, 1)  # (SIDE², width)
         # Bits to natural logarithms on the grid, by one product that every machine rounds alike.
         blank = on_grid(network.blank.double() * -0.6931471805599453) * _UNIT
-        self.blank_starts = Chances(blank).starts().cpu().numpy()
+        self.blank_starts = Softmax(blank).starts().cpu().numpy()
         self.blank_counts = np.diff(self.blank_starts, append=TOTAL)
 
-    def chances(self, blocks: torch.Tensor, places: torch.Tensor | int) -> Chances:
+    def chances(self, blocks: torch.Tensor, places: torch.Tensor | int) -> Softmax:
         """Distributions of the values of P pixels.
 
         Args:
             blocks: of :func:`planes`, about the pixels: (P, FEATURES, HIGH, WIDE).
             places: numbers of the pixels, int64 (P,), or of them all.
         """
-        return Chances(self._network(blocks.flatten(1), self._places[places]))
+        return Softmax(self._network(blocks.flatten(1), self._places[places]))
 
 
 _UNIT = 2.0**ACTIVATION_BITS
@@ -250,7 +250,7 @@ class ArLossless(Codec):
             UnsupportedImageError: images of another shape.
             WeightsError: the weights are missing or damaged.
         """
-        return write(*self._bounds(images))
+        return encode(*self._bounds(images))
 
     def decode(self, bitstreams: Sequence[bytes]) -> Images:
         """Decodes to uint8 images (N, 28, 28, 1).
@@ -305,7 +305,7 @@ class ArLossless(Codec):
     @torch.inference_mode()
     def _decode(self, bitstreams: Sequence[bytes]) -> Images:
         """Decodes some images together, pixel by pixel."""
-        model, reader = self._model(), Reader(bitstreams, self.name)
+        model, reader = self._model(), InterleavedDecoder(bitstreams, self.name)
         known = planes(torch.zeros(len(bitstreams), SIDE, SIDE, dtype=torch.uint8, device=self.device))
         images = np.zeros((len(bitstreams), SIDE * SIDE), np.uint8)
         for place in range(SIDE * SIDE):
@@ -319,7 +319,7 @@ class ArLossless(Codec):
         reader.finish()
         return images.reshape(-1, *self.image_shape)
 
-    def _step(self, model: ExactModel, reader: Reader, blocks: torch.Tensor, place: int) -> States:
+    def _step(self, model: ExactModel, reader: InterleavedDecoder, blocks: torch.Tensor, place: int) -> States:
         """Reads one pixel of all images, (N,), given what is known about it: (N, FEATURES, HIGH, WIDE)."""
         slots = reader.slots()
         values = np.searchsorted(model.blank_starts[place], slots, "right") - 1

@@ -15,7 +15,7 @@ from torch import nn
 
 from codecbench import register_codec, setting
 from codecbench.errors import UnsupportedImageError, WeightsError
-from codecbench.learned.coding.scales import Tables
+from codecbench.learned.coding.scales import ScaleTables
 from codecbench.learned.layers.ratedistortion import RateDistortionNetwork
 from codecbench.learned.ratedistortion import ANY, RateDistortionCodec
 from codecbench.learned.training.augment import Chain, RandomColour, RandomCropFlip
@@ -294,5 +294,5 @@ class GanAe(RateDistortionCodec):
         assert isinstance(tuned, PerceptualNetwork)
         return _joined(rd_ae_network(self.device), tuned, path)
 
-    def _tables(self) -> Tables:
+    def _tables(self) -> ScaleTables:
         return RdAe(shape=self.shape).on(self.device)._tables()

@@ -23,7 +23,7 @@ from codecbench.learned.coding import wavefront
 from codecbench.learned.coding.interleaved import PRECISION, split
 from codecbench.learned.coding.mixtures import Mixtures
 from codecbench.learned.coding.wavefront import Canvas
-from codecbench.learned.layers.exact import ACTIVATION_BITS, ExactResidual, WholeNetwork
+from codecbench.learned.layers.exact import ACTIVATION_BITS, ExactResidual, IntegerNetwork
 from codecbench.learned.training.augment import Chain, RandomColour, RandomCropFlip, RandomFlat, RandomZoom
 from codecbench.learned.training.recipe import Network, Recipe, called
 from codecbench.learned.weights import shipped_network, weights_path, with_cards
@@ -248,7 +248,7 @@ class PixelCoder:
     """
 
     def __init__(self, networks: Sequence[nn.Module], device: str):
-        self._networks = [WholeNetwork.of(network) for network in networks]  # type: ignore[arg-type]
+        self._networks = [IntegerNetwork.of(network) for network in networks]  # type: ignore[arg-type]
         self._device = device
 
     @torch.inference_mode()
@@ -271,7 +271,7 @@ class PixelCoder:
         return starts.reshape(images.shape), counts.reshape(images.shape)
 
     @torch.inference_mode()
-    def read(self, reader: wavefront.Reader, size: tuple[int, int, int, int]) -> Images:
+    def read(self, reader: wavefront.WavefrontDecoder, size: tuple[int, int, int, int]) -> Images:
         """Images with green in front, (N, H, W, C)."""
         number, height, width, channels = size
         canvas = Canvas(size, WINDOW, MIDDLE, self._device)
@@ -281,7 +281,7 @@ class PixelCoder:
             told, base = told_exactly(canvas, every.repeat(rows.stop - rows.start), row, line - SLANT * row)
             values = torch.empty(len(row), channels, dtype=torch.int64, device=self._device)
             for channel in range(channels):
-                found = reader.read(self._mixtures(channel, told, base), rows)
+                found = reader.decode(self._mixtures(channel, told, base), rows)
                 values[:, channel] = torch.from_numpy(found).to(self._device)
                 tell(told, channel, values[:, channel], base)
             canvas.put(values.view(-1, number, channels), rows, line, SLANT)
@@ -373,7 +373,7 @@ class ResLossless(Codec):
         streams: list[bytes] = []
         for part in wavefront.blocks(len(images), SYMBOLS_AT_ONCE // (height * width * channels)):
             bounds = coder.bounds(images[part][..., order])
-            streams += [header + stream for stream in wavefront.write(*bounds, SLANT)]
+            streams += [header + stream for stream in wavefront.encode(*bounds, SLANT)]
         return streams
 
     def decode(self, bitstreams: Sequence[bytes]) -> Images:
@@ -386,14 +386,14 @@ class ResLossless(Codec):
         coder, order = self._coder(channels), channel_order(channels)
         longest, found = min(height, -(-width // SLANT)), []
         for part in wavefront.blocks(len(bitstreams), wavefront.block_size(self.device, PIXELS_AT_ONCE) // longest):
-            reader = wavefront.Reader([stream[start:] for stream in bitstreams[part]], shape, self.name)
+            reader = wavefront.WavefrontDecoder([stream[start:] for stream in bitstreams[part]], shape, self.name)
             found.append(coder.read(reader, (part.stop - part.start, *shape))[..., np.argsort(order)])
         return np.ascontiguousarray(np.concatenate(found))
 
     def container_bytes(self, bitstream: bytes) -> int | None:
         """The header, and the lengths of lanes."""
         (height, width, _), start = unpack_header(bitstream, self.name)
-        lanes = split(bitstream[start:], wavefront.lane_count(height, width), self.name)
+        lanes = split(bitstream[start:], wavefront.stream_count(height, width), self.name)
         return len(bitstream) - sum(map(len, lanes))
 
     def estimate_bits(self, images: Images) -> npt.NDArray[np.float64] | None:

@@ -180,7 +180,7 @@ class LatentCodec(FloatCodec):
             coder = self._coder()
             symbols, classes = self._symbols(images)
             of_image = [slice(start, start + blocks) for start in range(0, len(symbols), blocks)]
-            return [header + coder.write(symbols[part], classes[part]) for part in of_image]
+            return [header + coder.encode(symbols[part], classes[part]) for part in of_image]
         largest = float(min(np.finfo(self.latent_dtype).max, np.finfo(np.float32).max))
         labels, numbers = bytearray(), bytearray()
         size, told = blocks * self._latent_bytes, blocks if self._network().classes > 1 else 0
@@ -334,7 +334,7 @@ class LatentCodec(FloatCodec):
     def _read_symbols(self, payloads: Sequence[bytes], blocks: int) -> Callable[[slice], tuple[Latents, Classes]]:
         """The same from range-coded symbols."""
         coder, places = self._coder(), int(np.prod(self.latent_shape[1:]))
-        read = [coder.read(payload, blocks, places, self.name) for payload in payloads]
+        read = [coder.decode(payload, blocks, places, self.name) for payload in payloads]
         symbols, classes = (np.concatenate(arrays) for arrays in zip(*read, strict=True))
         return lambda part: (coder.dequantise(symbols[part]).reshape(-1, *self.latent_shape), classes[part])
 

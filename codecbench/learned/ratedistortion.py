@@ -18,10 +18,10 @@ from torch import nn
 from codecbench.errors import BitstreamError, UnsupportedImageError, WeightsError
 from codecbench.learned.autoencoder import to_tensor
 from codecbench.learned.coding import entropy
-from codecbench.learned.coding.scales import Tables, logistic_tables
-from codecbench.learned.coding.symbols import Reader, Writer
+from codecbench.learned.coding.scales import ScaleTables, logistic_tables
+from codecbench.learned.coding.symbols import SymbolDecoder, SymbolEncoder
 from codecbench.learned.layers.exact import ACTIVATION_BITS
-from codecbench.learned.layers.levels import LEVELS, rounded
+from codecbench.learned.layers.levels import LEVELS, round_quality
 from codecbench.learned.layers.ratedistortion import RateDistortionNetwork
 from codecbench.learned.tiling import Block, blocks
 from codecbench.learned.training.recipe import Recipe
@@ -61,7 +61,7 @@ class RateDistortionCodec(FloatCodec):
     may decide between two symbols, hence ``exact_bytes = False``.
 
     Attributes:
-        quality: from 1 to ``LEVELS``; rounded to 1/64.
+        quality: from 1 to ``LEVELS``; round_quality to 1/64.
         shape: ``any``, or a key of ``fixed``.
         checksum: of the header, and of the latents as decoders know them.
         fixed: shapes that need no header, by the setting's value.
@@ -126,7 +126,7 @@ class RateDistortionCodec(FloatCodec):
         from codecbench.learned.training import count_symbols
 
         told = {}
-        for name, used in (("", Tables.of(tables, cls.name)), ("_logistic", logistic_tables())):
+        for name, used in (("", ScaleTables.of(tables, cls.name)), ("_logistic", logistic_tables())):
             found = []
             for quality in map(float, range(1, LEVELS + 1)):
                 weight = cls.loss_weight(network, quality)
@@ -184,7 +184,7 @@ class RateDistortionCodec(FloatCodec):
         self._check_lengths(payloads, shape)
         images = np.empty((len(bitstreams), *shape), np.float32)
         for part in self._parts(len(bitstreams), shape):
-            reader = Reader(self._tables(), payloads[part], self.name)
+            reader = SymbolDecoder(self._tables(), payloads[part], self.name)
             sums = [zlib.crc32(self._packed(shape))] * (part.stop - part.start)
             for block in self._blocks(shape):
                 latents = self._code(reader, block, len(sums))
@@ -204,12 +204,12 @@ class RateDistortionCodec(FloatCodec):
         """The information of the symbols under their tables; (N,)."""
         return np.concatenate([writer.bits() for writer, _ in self._written(images)])
 
-    def _written(self, images: Images) -> Iterator[tuple[Writer, list[int]]]:
+    def _written(self, images: Images) -> Iterator[tuple[SymbolEncoder, list[int]]]:
         """The symbols of some images at a time, and the running checksums of their latents."""
         height, width, channels = images.shape[1:]
         shape, tables = (height, width, channels), self._tables()
         for part in self._parts(len(images), shape):
-            writer = Writer(tables, tables.slope(rounded(self.quality)))
+            writer = SymbolEncoder(tables, tables.slope(round_quality(self.quality)))
             sums = [zlib.crc32(self._packed(shape))] * (part.stop - part.start)
             for block in self._blocks(shape):
                 latents = self._latents(block.filled(images[part]))
@@ -217,13 +217,13 @@ class RateDistortionCodec(FloatCodec):
             yield writer, sums
 
     def _code(
-        self, coding: Reader | Writer, block: Block, count: int, latents: torch.Tensor | None = None
+        self, coding: SymbolDecoder | SymbolEncoder, block: Block, count: int, latents: torch.Tensor | None = None
     ) -> torch.Tensor:
         """The latents of one block of some images as the decoder knows them, written or read on the way."""
         network = self._network()
         size = (count, block.height // network.stride, block.width // network.stride)
         with _full_precision():
-            return network.contexts.code(coding, size, rounded(self.quality), latents)
+            return network.contexts.code(coding, size, round_quality(self.quality), latents)
 
     @torch.inference_mode()
     def _latents(self, images: Images) -> torch.Tensor:
@@ -249,18 +249,18 @@ class RateDistortionCodec(FloatCodec):
         return pixels
 
     def _qualities(self, count: int) -> torch.Tensor:
-        return torch.full((count,), rounded(self.quality), device=self.device)
+        return torch.full((count,), round_quality(self.quality), device=self.device)
 
     def _network(self) -> RateDistortionNetwork:
         module = shipped_network(self.networks[self.variant], weights_path(type(self), self.variant), self.device)
         assert isinstance(module, RateDistortionNetwork)
         return module
 
-    def _tables(self) -> Tables:
+    def _tables(self) -> ScaleTables:
         path = weights_path(type(self), self.variant)
         network = self._network()  # kept, so that files are read once a process, and again where they change
         if network not in _TABLES:
-            _TABLES[network] = Tables.of(shipped_tables(path), self.name)
+            _TABLES[network] = ScaleTables.of(shipped_tables(path), self.name)
         return _TABLES[network]
 
     def _packed(self, shape: Shape) -> bytes:
@@ -301,7 +301,7 @@ class RateDistortionCodec(FloatCodec):
                 raise BitstreamError(f"{self.name}: such an image takes {least} bytes or more, not {len(payload)}")
 
 
-_TABLES: weakref.WeakKeyDictionary[nn.Module, Tables] = weakref.WeakKeyDictionary()
+_TABLES: weakref.WeakKeyDictionary[nn.Module, ScaleTables] = weakref.WeakKeyDictionary()
 
 
 @contextlib.contextmanager

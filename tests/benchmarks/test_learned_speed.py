@@ -48,7 +48,7 @@ def test_a_batch(benchmark, data_root, spec, dataset, count, threads):
 
 
 def read_together(streams, counts, steps):
-    reader = interleaved.Reader(streams, "it")
+    reader = interleaved.InterleavedDecoder(streams, "it")
     starts = np.cumsum(counts) - counts
     for _ in range(steps):
         values = np.searchsorted(starts, reader.slots(), "right") - 1
@@ -59,7 +59,7 @@ def read_together(streams, counts, steps):
 def read_one_by_one(streams, counts, steps):
     starts = np.cumsum(counts) - counts
     firsts, sizes = starts.tolist(), counts.tolist()
-    readers = [interleaved.SingleReader(stream, "it") for stream in streams]
+    readers = [interleaved.StreamDecoder(stream, "it") for stream in streams]
     for _ in range(steps):
         for reader in readers:
             value = int(starts.searchsorted(reader.slot(), "right")) - 1
@@ -74,7 +74,7 @@ def test_lanes_read_together(benchmark):
     counts = np.full(256, interleaved.TOTAL // 256)
     values = np.random.default_rng(0).integers(0, 256, (steps, number))
     starts = np.cumsum(counts) - counts
-    streams = interleaved.write(starts[values], counts[values])
+    streams = interleaved.encode(starts[values], counts[values])
     benchmark.pedantic(read_together, (streams, counts, steps), rounds=3)
     began = time.perf_counter()
     read_one_by_one(streams, counts, steps)

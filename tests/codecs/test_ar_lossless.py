@@ -148,7 +148,7 @@ def test_distributions_come_from_the_exact_network(
     slow.load_state_dict({k: v for k, v in network.state_dict().items() if k.startswith(("first", "inner", "last"))})
     rows, columns = (on_grid(p.detach()).view(SIDE, -1) for p in (network.rows, network.columns))
     logits = slow.exact(ar_lossless.features(known), rows[14] + columns[14])
-    expected = ar_lossless.Chances(logits * 2**10).bounds(torch.tensor([77]))
+    expected = ar_lossless.Softmax(logits * 2**10).bounds(torch.tensor([77]))
     block = ar_lossless.planes(image)[:, :, 14 : 14 + ar_lossless.HIGH, 14 : 14 + ar_lossless.WIDE]
     found = codec._model().chances(block, place).bounds(torch.tensor([77]))
     assert found == expected

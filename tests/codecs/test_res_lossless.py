@@ -87,9 +87,9 @@ def test_parts_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("number", [1, 3])
 def test_photographs_of_many_lanes(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read symbol by symbol, and in arrays."""
-    monkeypatch.setattr(wavefront, "PIXELS_PER_LANE", 40)
+    monkeypatch.setattr(wavefront, "PIXELS_PER_STREAM", 40)
     codec, images = ResLossless(), photographs(number, (20, 18, 1))
-    assert wavefront.lane_count(20, 18) == 9
+    assert wavefront.stream_count(20, 18) == 9
     assert 9 <= wavefront.FEW < 27
     streams = codec.encode(images)
     assert np.array_equal(codec.decode(streams), images)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from codecbench.learned.coding.scales import logistic_tables
-from codecbench.learned.coding.symbols import Reader, Writer
+from codecbench.learned.coding.symbols import SymbolDecoder, SymbolEncoder
 from codecbench.learned.layers.contexts import (
     LARGEST_SCALE,
     SCALES,
@@ -19,7 +19,7 @@ from codecbench.learned.layers.contexts import (
     Layout,
     scale_index,
 )
-from codecbench.learned.layers.levels import exact_exp, rounded
+from codecbench.learned.layers.levels import exact_exp, round_quality
 
 LAYOUTS = {
     "checkerboard": Layout(slices=(3, 5), hyper=4, hidden=12, spread=(1.0, 0.2)),
@@ -48,8 +48,8 @@ def latents(name: str, count: int) -> torch.Tensor:
     return torch.randn(count, LAYOUTS[name].channels, *SIZES[name], generator=generator)
 
 
-def encoded(model: ContextModel, y: torch.Tensor, quality: float) -> tuple[torch.Tensor, Writer]:
-    writer = Writer(logistic_tables())
+def encoded(model: ContextModel, y: torch.Tensor, quality: float) -> tuple[torch.Tensor, SymbolEncoder]:
+    writer = SymbolEncoder(logistic_tables())
     return model.code(writer, (len(y), *y.shape[2:]), quality, y), writer
 
 
@@ -74,7 +74,7 @@ def test_a_batch_is_read_one_by_one(name: str, threads: int) -> None:
     torch.set_num_threads(threads)
     try:
         for number in range(0, 100, 1 if threads == 1 else 10):
-            reader = Reader(logistic_tables(), streams[number : number + 1], "it")
+            reader = SymbolDecoder(logistic_tables(), streams[number : number + 1], "it")
             alone = model.code(reader, (1, *SIZES[name]), 5.25)
             reader.finish()
             assert torch.equal(alone, known[number : number + 1])
@@ -88,7 +88,7 @@ def test_devices(name: str) -> None:
     there = shaken(LAYOUTS[name]).cuda()
     for one, other, given in ((model, there, y), (there, model, y.cuda())):
         known, writer = encoded(one, given, 4.0)
-        reader = Reader(logistic_tables(), writer.streams(), "it")
+        reader = SymbolDecoder(logistic_tables(), writer.streams(), "it")
         found = other.code(reader, (30, *SIZES[name]), 4.0)
         assert torch.equal(found.cpu(), known.cpu())
 
@@ -134,6 +134,6 @@ def test_exact_exponentials() -> None:
 
 
 def test_qualities_are_told_apart_by_64ths() -> None:
-    assert rounded(1.0) == 1
-    assert rounded(3.3) == 211 / 64
-    assert rounded(8.0) == 8
+    assert round_quality(1.0) == 1
+    assert round_quality(3.3) == 211 / 64
+    assert round_quality(8.0) == 8

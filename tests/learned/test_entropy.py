@@ -24,15 +24,15 @@ def parts_of(drawn) -> list[tuple[entropy.Model, np.ndarray]]:
 
 
 def read(stream: bytes, parts) -> list[list[int]]:
-    reader = entropy.Reader(stream, "it")
-    return [reader.read(model, len(symbols)).tolist() for model, symbols in parts]
+    reader = entropy.RangeDecoder(stream, "it")
+    return [reader.decode(model, len(symbols)).tolist() for model, symbols in parts]
 
 
 @settings(max_examples=100, deadline=None)
 @given(PARTS, st.binary(max_size=12))
 def test_symbols_come_back_whatever_follows(drawn, tail: bytes) -> None:
     parts = parts_of(drawn)
-    stream = entropy.write(parts)
+    stream = entropy.encode(parts)
     expected = [symbols.tolist() for _, symbols in parts]
     for behind in (b"", b"\0" * 9, b"\xff" * 9, tail):
         assert read(stream + behind, parts) == expected
@@ -42,7 +42,7 @@ def test_symbols_come_back_whatever_follows(drawn, tail: bytes) -> None:
 @given(PARTS)
 def test_no_byte_too_many(drawn) -> None:
     parts = parts_of(drawn)
-    stream, expected = entropy.write(parts), [symbols.tolist() for _, symbols in parts]
+    stream, expected = entropy.encode(parts), [symbols.tolist() for _, symbols in parts]
     bits = sum(
         float(-np.log2(np.array(counts)[symbols] / sum(counts)).sum())
         for (counts, _), (_, symbols) in zip(drawn, parts, strict=True)
@@ -66,14 +66,14 @@ def test_no_byte_too_many(drawn) -> None:
 @given(PARTS)
 def test_no_stream_begins_another(drawn) -> None:
     parts = parts_of(drawn)
-    stream = entropy.write(parts)
+    stream = entropy.encode(parts)
     for end in range(len(stream)):
         try:
             found = read(stream[:end], parts)
         except BitstreamError:
             continue
         again = [(model, np.array(symbols, np.int32)) for (model, _), symbols in zip(parts, found, strict=True)]
-        assert entropy.write(again) != stream[:end]
+        assert entropy.encode(again) != stream[:end]
 
 
 def test_long_streams() -> None:
@@ -81,20 +81,20 @@ def test_long_streams() -> None:
     counts = np.array([1, 5, 30, 300, 40, 6, 1])
     symbols = rng.choice(len(counts), 200_000, p=counts / counts.sum()).astype(np.int32)
     model = entropy.model(counts)
-    stream = entropy.write([(model, symbols)])
+    stream = entropy.encode([(model, symbols)])
     bits = -np.log2(counts[symbols] / counts.sum()).sum()
     assert bits - 1 < 8 * len(stream) < bits * 1.0001 + 16
-    assert np.array_equal(entropy.Reader(stream, "it").read(model, len(symbols)), symbols)
+    assert np.array_equal(entropy.RangeDecoder(stream, "it").decode(model, len(symbols)), symbols)
 
 
 def test_one_symbol_alone_costs_nothing() -> None:
     model = entropy.model(np.array([9]))
     assert model is None
-    assert len(entropy.write([(model, np.zeros(1_000, np.int32))])) == 1
-    assert entropy.Reader(b"", "it").read(model, 3).tolist() == [0, 0, 0]
+    assert len(entropy.encode([(model, np.zeros(1_000, np.int32))])) == 1
+    assert entropy.RangeDecoder(b"", "it").decode(model, 3).tolist() == [0, 0, 0]
 
 
 def test_bytes_outside_the_model_are_refused() -> None:
     model = entropy.model(np.array([1, 2, 3]))
     with pytest.raises(BitstreamError, match="it: the stream's bytes stand for no latent"):
-        entropy.Reader(b"\xff" * 16, "it").read(model, 5)
+        entropy.RangeDecoder(b"\xff" * 16, "it").decode(model, 5)

@@ -13,7 +13,7 @@ from codecbench.learned.layers.exact import (
     ROWS,
     WEIGHT_BITS,
     ExactResidual,
-    WholeNetwork,
+    IntegerNetwork,
     on_grid,
 )
 
@@ -39,14 +39,14 @@ def drawn(count: int, size: int, largest: float = 4.0) -> torch.Tensor:
 @pytest.mark.parametrize("largest", [4.0, LARGEST])
 def test_it_is_the_exact_network(network: ExactResidual, largest: float) -> None:
     inputs, bias = drawn(50, 9, largest), drawn(50, 12)
-    assert torch.equal(WholeNetwork.of(network)(inputs * UNIT, bias * UNIT) / UNIT, network.exact(inputs, bias))
-    assert torch.equal(WholeNetwork.of(network)(inputs * UNIT, bias[0] * UNIT) / UNIT, network.exact(inputs, bias[0]))
-    assert torch.equal(WholeNetwork.of(network)(inputs * UNIT) / UNIT, network.exact(inputs))
+    assert torch.equal(IntegerNetwork.of(network)(inputs * UNIT, bias * UNIT) / UNIT, network.exact(inputs, bias))
+    assert torch.equal(IntegerNetwork.of(network)(inputs * UNIT, bias[0] * UNIT) / UNIT, network.exact(inputs, bias[0]))
+    assert torch.equal(IntegerNetwork.of(network)(inputs * UNIT) / UNIT, network.exact(inputs))
 
 
 @pytest.mark.parametrize("count", [0, 1, ROWS, ROWS + 1, 2 * ROWS + 30])
 def test_inputs_go_in_parts(network: ExactResidual, count: int) -> None:
-    fast, inputs, bias = WholeNetwork.of(network), drawn(count, 9) * UNIT, drawn(count, 12) * UNIT
+    fast, inputs, bias = IntegerNetwork.of(network), drawn(count, 9) * UNIT, drawn(count, 12) * UNIT
     assert torch.equal(fast(inputs), network.exact(inputs / UNIT) * UNIT)
     assert torch.equal(fast(inputs, bias), network.exact(inputs / UNIT, bias / UNIT) * UNIT)
     assert torch.equal(fast(inputs, bias[0] if count else None)[:1], fast(inputs[:1], bias[:1]))
@@ -67,12 +67,12 @@ def test_it_is_integer_arithmetic(network: ExactResidual) -> None:
         change = layer(second, np.maximum(layer(first, np.maximum(hidden, 0)), 0))
         hidden = np.clip(hidden + change, -limit, limit)
     expected = layer(network.last, np.maximum(hidden, 0))
-    found = WholeNetwork.of(network)(torch.from_numpy(inputs.astype(float)))
+    found = IntegerNetwork.of(network)(torch.from_numpy(inputs.astype(float)))
     assert found.numpy().tolist() == expected.tolist()
 
 
 def test_batch_threads_and_layout_make_no_difference(network: ExactResidual) -> None:
-    fast, inputs, bias = WholeNetwork.of(network), drawn(300, 9) * UNIT, drawn(1, 12)[0] * UNIT
+    fast, inputs, bias = IntegerNetwork.of(network), drawn(300, 9) * UNIT, drawn(1, 12)[0] * UNIT
     together = fast(inputs, bias)
     assert torch.equal(fast(inputs.T.contiguous().T, bias), together)
     assert all(torch.equal(fast(inputs[[row]], bias)[0], together[row]) for row in range(0, 300, 50))
@@ -87,11 +87,11 @@ def test_batch_threads_and_layout_make_no_difference(network: ExactResidual) -> 
 @CUDA
 def test_a_gpu_gives_the_same(network: ExactResidual) -> None:
     inputs, bias = drawn(300, 9) * UNIT, drawn(1, 12)[0] * UNIT
-    here = WholeNetwork.of(network)(inputs, bias)
-    assert torch.equal(WholeNetwork.of(network.cuda())(inputs.cuda(), bias.cuda()).cpu(), here)
+    here = IntegerNetwork.of(network)(inputs, bias)
+    assert torch.equal(IntegerNetwork.of(network.cuda())(inputs.cuda(), bias.cuda()).cpu(), here)
 
 
 def test_weights_too_large_for_exact_sums_are_refused(network: ExactResidual) -> None:
     network.inner[1].weight.data *= 1e6  # type: ignore[operator,union-attr]
     with pytest.raises(WeightsError, match="too large for exact sums"):
-        WholeNetwork.of(network)
+        IntegerNetwork.of(network)

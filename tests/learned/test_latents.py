@@ -49,45 +49,45 @@ def symbols_of(rng: np.random.Generator, count: int, places: int) -> np.ndarray:
 def test_symbols_come_back(seed: int, count: int, places: int, classes: int) -> None:
     coder, rng = make(classes), np.random.default_rng(seed)
     symbols, of = symbols_of(rng, count, places), rng.integers(0, classes, count).astype(np.int32)
-    stream = coder.write(symbols, of)
-    found, classes_found = coder.read(stream, count, places, "it")
+    stream = coder.encode(symbols, of)
+    found, classes_found = coder.decode(stream, count, places, "it")
     assert np.array_equal(found, symbols)
     assert np.array_equal(classes_found, of)
     assert coder.bits(symbols, of).sum() - 1 < 8 * len(stream) < coder.bits(symbols, of).sum() + 17
     for end in range(len(stream)):
         with pytest.raises(BitstreamError):
-            coder.read(stream[:end], count, places, "it")
+            coder.decode(stream[:end], count, places, "it")
     with pytest.raises(BitstreamError):
-        coder.read(stream + b"\0", count, places, "it")
+        coder.decode(stream + b"\0", count, places, "it")
 
 
 def test_damaged_streams_are_refused_or_the_streams_of_other_symbols() -> None:
     coder, rng = make(3), np.random.default_rng(0)
-    stream = coder.write(symbols_of(rng, 6, 4), rng.integers(0, 3, 6).astype(np.int32))
+    stream = coder.encode(symbols_of(rng, 6, 4), rng.integers(0, 3, 6).astype(np.int32))
     refused = 0
     for position in range(8 * len(stream)):
         damaged = bytearray(stream)
         damaged[position // 8] ^= 1 << position % 8
         try:
-            symbols, classes = coder.read(bytes(damaged), 6, 4, "it")
+            symbols, classes = coder.decode(bytes(damaged), 6, 4, "it")
         except BitstreamError:
             refused += 1
             continue
-        assert coder.write(symbols, classes) == bytes(damaged)
+        assert coder.encode(symbols, classes) == bytes(damaged)
     assert refused
 
 
 def test_the_meaning_of_the_bytes_is_pinned() -> None:
     coder = make(3)
-    symbols, classes = coder.read(bytes.fromhex(PINNED), 3, 2, "it")
+    symbols, classes = coder.decode(bytes.fromhex(PINNED), 3, 2, "it")
     assert symbols.tolist() == PINNED_SYMBOLS
     assert classes.tolist() == PINNED_CLASSES
-    assert coder.write(symbols, classes).hex() == PINNED
+    assert coder.encode(symbols, classes).hex() == PINNED
 
 
 def test_a_forged_count_is_refused_before_anything_is_allocated() -> None:
     with pytest.raises(BitstreamError, match=r"it: \d+ latents take \d+ bytes or more, not 9"):
-        make().read(b"\x12" * 9, 1 << 40, 16, "it")
+        make().decode(b"\x12" * 9, 1 << 40, 16, "it")
 
 
 def test_rounding() -> None:
@@ -135,7 +135,7 @@ def test_tables_rebuild_the_coder() -> None:
     for one, other in zip(twin.quantise(z, of), coder.quantise(z, of), strict=True):
         assert np.array_equal(one, other)
     symbols = coder.quantise(z, of)[0]
-    assert twin.write(symbols, of) == coder.write(symbols, of)
+    assert twin.encode(symbols, of) == coder.encode(symbols, of)
     assert np.array_equal(twin.dequantise(symbols), coder.dequantise(symbols))
 
 
@@ -272,8 +272,8 @@ def test_every_symbol_in_range_can_be_coded() -> None:
         for symbol in (coder.low[channel], coder.low[channel] + coder.sizes[channel] - 1):
             symbols = np.clip(np.zeros((1, 2, 3)), coder.low, None).astype(np.int32)
             symbols[0, 1, channel] = symbol
-            stream = coder.write(symbols, np.zeros(1, np.int32))
-            assert np.array_equal(coder.read(stream, 1, 2, "it")[0], symbols)
+            stream = coder.encode(symbols, np.zeros(1, np.int32))
+            assert np.array_equal(coder.decode(stream, 1, 2, "it")[0], symbols)
 
 
 def test_each_class_gets_tables_of_its_own() -> None:
@@ -323,8 +323,8 @@ def test_classes_that_were_never_seen_have_tables_too() -> None:
     assert (coder.front >= 1).all()
     symbols = np.zeros((1, 2, 3), np.int32)
     for told in (0, 2):
-        stream = coder.write(symbols, np.array([told], np.int32))
-        assert coder.read(stream, 1, 2, "it")[1].tolist() == [told]
+        stream = coder.encode(symbols, np.array([told], np.int32))
+        assert coder.decode(stream, 1, 2, "it")[1].tolist() == [told]
 
 
 def test_a_decoder_that_ignores_its_latent() -> None:

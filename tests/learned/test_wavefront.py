@@ -9,7 +9,7 @@ import torch
 from codecbench.errors import BitstreamError
 from codecbench.learned.coding import interleaved, wavefront
 from codecbench.learned.coding.mixtures import MOST_COUNT, Mixtures
-from codecbench.learned.coding.wavefront import SYMBOLS_PER_BYTE, Canvas, Reader, neighbours, window
+from codecbench.learned.coding.wavefront import SYMBOLS_PER_BYTE, Canvas, WavefrontDecoder, neighbours, window
 
 WINDOW = ((-2, -1), (-2, 3), (-1, -2), (-1, 0), (-1, 2), (0, -2), (0, -1))
 SLANT = 3
@@ -46,40 +46,40 @@ def test_reading_order_is_that_of_the_lines(height: int, width: int) -> None:
 
 
 def test_lane_counts() -> None:
-    assert [wavefront.lane_count(*size) for size in ((1, 1), (64, 64), (96, 85), (96, 96), (512, 768))] == [
+    assert [wavefront.stream_count(*size) for size in ((1, 1), (64, 64), (96, 85), (96, 96), (512, 768))] == [
         1,
         1,
         1,
         2,
         96,
     ]
-    assert wavefront.lane_count(1, 1 << 25) == 1
-    assert wavefront.lane_count(1 << 25, 1) == 1 << 13
+    assert wavefront.stream_count(1, 1 << 25) == 1
+    assert wavefront.stream_count(1 << 25, 1) == 1 << 13
 
 
 @pytest.mark.parametrize("size", [(3, 5, 7, 1), (2, 5, 4, 3), (20, 4, 6, 1), (1, 15, 20, 1), (5, 15, 20, 1)])
 def test_what_is_written_is_read(size: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     """In one lane and in four, symbol by symbol and in arrays."""
-    monkeypatch.setattr(wavefront, "PIXELS_PER_LANE", 75)
+    monkeypatch.setattr(wavefront, "PIXELS_PER_STREAM", 75)
     number, height, width, channels = size
     rng = np.random.default_rng(1)
     images = rng.integers(100, 130, size)
     parameters = np.rint(rng.normal(0, 1, (images.size, 6)) * 1024) / 1024
     known = Mixtures(parameters, np.full(images.size, 115), 1.0)
     starts, counts = (part.reshape(size) for part in known.bounds(images.ravel()))
-    streams = wavefront.write(starts, counts, SLANT)
-    assert [wavefront.write(starts[[i]], counts[[i]], SLANT)[0] for i in range(number)] == streams
-    reader = Reader(streams, size[1:], "it")
+    streams = wavefront.encode(starts, counts, SLANT)
+    assert [wavefront.encode(starts[[i]], counts[[i]], SLANT)[0] for i in range(number)] == streams
+    reader = WavefrontDecoder(streams, size[1:], "it")
     numbers = np.arange(images.size).reshape(size)
     for rows, line in wavefront.lines(height, width, SLANT):
         row = np.arange(rows.start, rows.stop)
         for channel in range(channels):
             chosen = numbers[:, row, line - SLANT * row, channel].T.ravel()
             mixtures = Mixtures(parameters[chosen], np.full(len(chosen), 115), 1.0)
-            assert np.array_equal(reader.read(mixtures, rows), images.ravel()[chosen])
+            assert np.array_equal(reader.decode(mixtures, rows), images.ravel()[chosen])
     reader.finish()
     with pytest.raises(BitstreamError, match="it: the stream was altered or cut short"):
-        Reader(streams, size[1:], "it").finish()
+        WavefrontDecoder(streams, size[1:], "it").finish()
 
 
 def test_the_margin_is_what_is_known() -> None:
@@ -107,30 +107,30 @@ def test_the_margin_is_what_is_known() -> None:
 
 def test_streams_far_too_short_are_refused_at_once() -> None:
     with pytest.raises(BitstreamError, match="it: the stream is far too short for an image of 4000×5000 pixels"):
-        Reader([b"\1" * 10], (4_000, 5_000, 3), "it")
+        WavefrontDecoder([b"\1" * 10], (4_000, 5_000, 3), "it")
 
 
 def test_the_cheapest_images_are_long_enough() -> None:
     """Symbols as likely as they may be: what is written of them is never taken for too short."""
     steps = 3 * SYMBOLS_PER_BYTE // 2
-    writer = interleaved.Writer(1)
+    writer = interleaved.InterleavedEncoder(1)
     symbol = np.full(1, interleaved.TOTAL - MOST_COUNT), np.full(1, MOST_COUNT)
     for _ in range(steps):
         writer.advance(*symbol)
     stream = writer.finish()[0]
     assert len(stream) <= 3
-    Reader([stream], (1, steps, 1), "it")
+    WavefrontDecoder([stream], (1, steps, 1), "it")
     with pytest.raises(BitstreamError, match="far too short"):
-        Reader([stream], (1, 4 * SYMBOLS_PER_BYTE, 1), "it")
+        WavefrontDecoder([stream], (1, 4 * SYMBOLS_PER_BYTE, 1), "it")
 
 
 def test_a_reader_without_bytes_stops_at_once() -> None:
     for copies in (1, 40):
         mixtures = Mixtures(np.array([[0.0, 0.0, 5.0]] * copies), np.zeros(copies), 32.0)
-        reader = Reader([b"\x7f\xff"] * copies, (1, 8_000, 1), "it")
+        reader = WavefrontDecoder([b"\x7f\xff"] * copies, (1, 8_000, 1), "it")
         with pytest.raises(BitstreamError, match="it ends before its symbols do"):  # noqa: PT012
             for _ in range(8):
-                reader.read(mixtures, slice(0, 1))
+                reader.decode(mixtures, slice(0, 1))
 
 
 @pytest.mark.parametrize(("above", "aside"), [(1, 1), (2, 3), (3, 0)])

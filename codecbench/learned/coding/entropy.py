@@ -44,7 +44,7 @@ def model(counts: npt.NDArray[np.integer[Any]]) -> Model:
     return constriction.stream.model.Categorical(counts.astype(np.float64), perfect=False) if len(counts) > 1 else None
 
 
-def write(parts: Iterable[tuple[Model, Symbols]]) -> bytes:
+def encode(parts: Iterable[tuple[Model, Symbols]]) -> bytes:
     """Codes symbols into one stream.
 
     Args:
@@ -72,13 +72,13 @@ def write(parts: Iterable[tuple[Model, Symbols]]) -> bytes:
     return value.to_bytes(4 * words + size, "big")
 
 
-class Reader:
+class RangeDecoder:
     """Takes symbols out of a stream.
 
-    That the stream is the one that :func:`write` makes of them is for the caller to check, by writing them again.
+    That the stream is the one that :func:`encode` makes of them is for the caller to check, by writing them again.
 
     Args:
-        stream: what :func:`write` gave; zeros are read behind its end.
+        stream: what :func:`encode` gave; zeros are read behind its end.
         owner: the codec's name, for messages.
     """
 
@@ -87,7 +87,7 @@ class Reader:
         self._decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(padded, ">u4").astype(np.uint32))
         self._owner = owner
 
-    def read(self, distribution: Model, count: int) -> Symbols:
+    def decode(self, distribution: Model, count: int) -> Symbols:
         """The next symbols, all coded under one distribution, (count,).
 
         Raises:

@@ -37,7 +37,7 @@ _MASK = (1 << _BITS) - 1
 _SMALLEST = 1 << (_BITS - 8)  # of a width: below, a byte is moved out of the window and another one in
 
 
-def write(starts: Integers, counts: Integers) -> list[bytes]:
+def encode(starts: Integers, counts: Integers) -> list[bytes]:
     """Codes the symbols of N lanes.
 
     Args:
@@ -53,13 +53,13 @@ def write(starts: Integers, counts: Integers) -> list[bytes]:
     """
     if starts.ndim != 2 or starts.shape != counts.shape:
         raise ValueError(f"starts and counts have one shape (T, N), not {starts.shape} and {counts.shape}")
-    writer = Writer(starts.shape[1])
+    writer = InterleavedEncoder(starts.shape[1])
     for start, count in zip(starts, counts, strict=True):
         writer.advance(start, count)
     return writer.finish()
 
 
-class Writer:
+class InterleavedEncoder:
     """Codes symbols into lanes, as many a step as there are lanes.
 
     Args:
@@ -135,14 +135,14 @@ def _ending(lows: States, widths: States) -> tuple[States, States]:
     return np.where(enough, 1, 2), np.where(enough, one, two)
 
 
-class Reader:
+class InterleavedDecoder:
     """Takes symbols out of lanes, as many a step as there are lanes.
 
     Look at :meth:`slots`, find the symbol whose counts each of them falls into, and hand its start and count to
     :meth:`advance`.
 
     Args:
-        streams: what :func:`write` gave, one a lane.
+        streams: what :func:`encode` gave, one a lane.
         owner: the codec's name, for messages.
 
     Raises:
@@ -219,11 +219,11 @@ class Reader:
         self._widths[lanes] <<= 8
 
 
-class SingleReader:
+class StreamDecoder:
     """A :class:`Reader` of one lane, in plain Python: faster than arrays where lanes are few.
 
     Args:
-        stream: what :func:`write` gave.
+        stream: what :func:`encode` gave.
         owner: the codec's name, for messages.
 
     Raises:

@@ -167,7 +167,7 @@ class LatentCoder:
         total: npt.NDArray[np.float64] = each + self.front_costs[classes]
         return total
 
-    def write(self, symbols: Symbols, classes: Classes) -> bytes:
+    def encode(self, symbols: Symbols, classes: Classes) -> bytes:
         """One stream for the B latents of an image: classes, then symbols, class by class and channel by channel.
 
         Args:
@@ -183,13 +183,13 @@ class LatentCoder:
             members = offsets if len(self.front) == 1 else offsets[:, classes == number]
             if members.shape[1]:
                 parts += zip(models, members.reshape(len(models), -1), strict=True)
-        return entropy.write(parts)
+        return entropy.encode(parts)
 
-    def read(self, stream: bytes, count: int, places: int, owner: str) -> tuple[Symbols, Classes]:
+    def decode(self, stream: bytes, count: int, places: int, owner: str) -> tuple[Symbols, Classes]:
         """Takes the latents of an image out of a stream.
 
         Args:
-            stream: what :meth:`write` gave.
+            stream: what :meth:`encode` gave.
             count: how many latents, B.
             places: of a latent, P.
             owner: the codec's name, for messages.
@@ -198,20 +198,20 @@ class LatentCoder:
             Symbols int32 (B, P, C), and classes int32 (B,).
 
         Raises:
-            BitstreamError: a stream that :meth:`write` does not give: cut short, altered or foreign.
+            BitstreamError: a stream that :meth:`encode` does not give: cut short, altered or foreign.
         """
         least = int(count * self.least_bits(places) / 8)
         if len(stream) < least:  # said before anything of that size is allocated
             raise BitstreamError(f"{owner}: {count} latents take {least} bytes or more, not {len(stream)}")
-        reader = entropy.Reader(stream, owner)
-        classes = reader.read(self._front_model, count)
+        reader = entropy.RangeDecoder(stream, owner)
+        classes = reader.decode(self._front_model, count)
         offsets = np.zeros((len(self.low), count, places), np.int32)
         for number, models in enumerate(self._models):
             members = np.flatnonzero(classes == number)
             for channel, model in enumerate(models if len(members) else ()):
-                offsets[channel, members] = reader.read(model, len(members) * places).reshape(-1, places)
+                offsets[channel, members] = reader.decode(model, len(members) * places).reshape(-1, places)
         symbols = (np.moveaxis(offsets, 0, 2) + self.low).astype(np.int32)
-        if self.write(symbols, classes) != stream:
+        if self.encode(symbols, classes) != stream:
             raise BitstreamError(f"{owner}: the stream was cut short or altered")
         return symbols, classes
 

@@ -42,7 +42,7 @@ _GRAIN = 2.0**20  # tables hold multiples of its inverse
 
 
 @dataclass(frozen=True)
-class Tables:
+class LogisticTables:
     """What stands for the exponential and the logistic function.
 
     Attributes:
@@ -57,7 +57,7 @@ class Tables:
 
 
 @functools.cache
-def tables() -> Tables:
+def tables() -> LogisticTables:
     """The tables; made once a process, in milliseconds, the same on every machine."""
     with decimals(28):
         base = float((Decimal(-1) / _STEPS).exp())
@@ -67,7 +67,7 @@ def tables() -> Tables:
     powers = np.cumprod(np.concatenate([np.ones(1), np.full(_DEPTH * _STEPS, base)]))
     above = 1.0 / (1.0 + half * powers[:-1])
     logistic = np.concatenate([1.0 - above[::-1], above])
-    return Tables(*(np.rint(values * _GRAIN) / _GRAIN for values in (powers, logistic, np.array(slopes))))
+    return LogisticTables(*(np.rint(values * _GRAIN) / _GRAIN for values in (powers, logistic, np.array(slopes))))
 
 
 class Mixtures:
@@ -111,9 +111,9 @@ class Mixtures:
     def below(self, values: npt.NDArray[Any]) -> Integers:
         """Slots below values from 1 to 255, (P,)."""
         places = (self._slopes * values + self._offsets).astype(np.int64)
-        chances = self._logistic.take(places, mode="clip")
-        chances *= self._weights
-        below: Integers = chances.sum(0).astype(np.int64)
+        shares = self._logistic.take(places, mode="clip")
+        shares *= self._weights
+        below: Integers = shares.sum(0).astype(np.int64)
         below += values
         return below
 
@@ -156,10 +156,10 @@ class Mixtures:
         """Where all values begin, and the end: (P, 257)."""
         values = np.arange(1, 256)
         places = (self._slopes[..., None] * values + self._offsets[..., None]).astype(np.int64)
-        chances = self._logistic.take(places, mode="clip")
-        chances *= self._weights[..., None]
+        shares = self._logistic.take(places, mode="clip")
+        shares *= self._weights[..., None]
         starts = np.zeros((len(self), 257), np.int64)
-        starts[:, 1:256] = chances.sum(0)
+        starts[:, 1:256] = shares.sum(0)
         starts[:, 1:256] += values
         starts[:, 256] = TOTAL
         return starts

@@ -1,4 +1,4 @@
-"""Tables of counts for symbols of many scales: logistic ones, and ones that were counted at the end of training.
+"""ScaleTables of counts for symbols of many scales: logistic ones, and ones that were counted at the end of training.
 
 An entropy model such as :class:`codecbench.learned.layers.contexts.ContextModel` tells for every symbol which of a few
 scales its distribution has. To begin with, a scale's table holds the counts of a logistic distribution about 0,
@@ -33,7 +33,7 @@ PRIOR = 200.0
 """How many symbols the logistic distribution counts for beside those that were counted."""
 
 
-class Tables:
+class ScaleTables:
     """Counts of the symbols -R to R for each scale, and what a symbol costs.
 
     Args:
@@ -63,7 +63,7 @@ class Tables:
         self.least_bits = float(self.costs.min())
 
     @classmethod
-    def of(cls, shipped: Mapping[str, torch.Tensor], owner: str) -> Tables:
+    def of(cls, shipped: Mapping[str, torch.Tensor], owner: str) -> ScaleTables:
         """The tables that lie with the weights, or logistic ones where none do.
 
         Args:
@@ -104,9 +104,9 @@ class Tables:
 
 
 @functools.cache
-def logistic_tables() -> Tables:
-    """Tables of logistic distributions; every symbol keeps a count of 1 or more."""
-    return Tables([_logistic(number) for number in range(SCALES)])
+def logistic_tables() -> ScaleTables:
+    """ScaleTables of logistic distributions; every symbol keeps a count of 1 or more."""
+    return ScaleTables([_logistic(number) for number in range(SCALES)])
 
 
 def _logistic(number: int) -> Counts:
@@ -140,12 +140,12 @@ class Histograms:
             found = self._found[scale]
             found += np.bincount(symbols[scales == scale] + len(found) // 2, minlength=len(found))
 
-    def tables(self, slopes: npt.NDArray[np.float64]) -> Tables:
-        """Tables of what was counted, beside ``PRIOR`` symbols of the logistic distribution."""
+    def tables(self, slopes: npt.NDArray[np.float64]) -> ScaleTables:
+        """ScaleTables of what was counted, beside ``PRIOR`` symbols of the logistic distribution."""
         rows = []
         for found, prior in zip(self._found, self._prior.counts, strict=True):
             share = (found + PRIOR * prior / prior.sum()) / (found.sum() + PRIOR)
             row = 1 + np.floor(share * (entropy.MAX_TOTAL - len(prior))).astype(np.int64)
             row[int(row.argmax())] += entropy.MAX_TOTAL - int(row.sum())
             rows.append(row)
-        return Tables(rows, slopes)
+        return ScaleTables(rows, slopes)

@@ -42,7 +42,7 @@ def exponentials() -> tuple[int, ...]:
     return tuple(found)
 
 
-class Chances:
+class Softmax:
     """P distributions of the symbols 0 to ``VALUES`` − 1.
 
     A symbol of number s begins at s plus the share that all symbols before it have in the counts beyond one each,

@@ -16,7 +16,7 @@ import torch
 from codecbench.errors import BitstreamError
 from codecbench.learned.coding import entropy
 from codecbench.learned.coding.entropy import Symbols
-from codecbench.learned.coding.scales import Histograms, Scales, Tables
+from codecbench.learned.coding.scales import Histograms, Scales, ScaleTables
 from codecbench.learned.layers.contexts import SCALES
 
 _SLACK_BITS = 64.0
@@ -24,7 +24,7 @@ _LEAST_COST = 0.99
 """Of what a symbol costs by its table: the coder works with finer counts, by which rare symbols cost a little less."""
 
 
-class Writer:
+class SymbolEncoder:
     """Takes the symbols of some images, group after group: a ``Coding`` of ``contexts`` for encoders.
 
     Args:
@@ -33,7 +33,7 @@ class Writer:
             one of less error plus ``slope`` times bits.
     """
 
-    def __init__(self, tables: Tables, slope: float = 0.0):
+    def __init__(self, tables: ScaleTables, slope: float = 0.0):
         self._tables = tables
         self._slope = slope
         self._groups: list[tuple[Symbols, Scales]] = []
@@ -77,19 +77,19 @@ class Writer:
         return _streams(self._tables, self._groups)
 
 
-class Reader:
+class SymbolDecoder:
     """Takes the symbols of some images out of their streams: a ``Coding`` of ``contexts`` for decoders.
 
     Args:
         tables: of the scales.
-        streams: what :meth:`Writer.streams` gave.
+        streams: what :meth:`SymbolEncoder.streams` gave.
         owner: the codec's name, for messages.
     """
 
-    def __init__(self, tables: Tables, streams: Sequence[bytes], owner: str):
+    def __init__(self, tables: ScaleTables, streams: Sequence[bytes], owner: str):
         self._tables = tables
         self._given = list(streams)
-        self._readers = [entropy.Reader(stream, owner) for stream in streams]
+        self._readers = [entropy.RangeDecoder(stream, owner) for stream in streams]
         self._left = np.array([8.0 * len(stream) + _SLACK_BITS for stream in streams])
         self._owner = owner
         self._groups: list[tuple[Symbols, Scales]] = []
@@ -106,7 +106,7 @@ class Reader:
         for reader, row, places, found in zip(self._readers, scales, order, symbols, strict=True):
             sizes = np.bincount(row, minlength=SCALES)
             runs = [
-                reader.read(self._tables.models[scale], int(sizes[scale])) - self._tables.radius[scale]
+                reader.decode(self._tables.models[scale], int(sizes[scale])) - self._tables.radius[scale]
                 for scale in np.flatnonzero(sizes).tolist()
             ]
             found[places] = np.concatenate(runs)
@@ -117,7 +117,7 @@ class Reader:
         return torch.from_numpy(symbols.astype(np.int64)).to(index.device)
 
     def finish(self) -> None:
-        """Checks that the streams are those that :class:`Writer` makes of their symbols.
+        """Checks that the streams are those that :class:`SymbolEncoder` makes of their symbols.
 
         Raises:
             BitstreamError: they are not: cut short, altered or foreign.
@@ -129,7 +129,7 @@ class Reader:
         return BitstreamError(f"{self._owner}: the stream was cut short or altered")
 
 
-def _streams(tables: Tables, groups: Sequence[tuple[Symbols, Scales]]) -> list[bytes]:
+def _streams(tables: ScaleTables, groups: Sequence[tuple[Symbols, Scales]]) -> list[bytes]:
     sorted_groups = []
     for symbols, scales in groups:
         order = np.argsort(scales, axis=1, kind="stable")
@@ -144,4 +144,4 @@ def _streams(tables: Tables, groups: Sequence[tuple[Symbols, Scales]]) -> list[b
             for start, end in itertools.pairwise(bounds):
                 yield tables.models[row[start]], symbols[image, start:end]
 
-    return [entropy.write(parts(image)) for image in range(len(groups[0][0]))]
+    return [entropy.encode(parts(image)) for image in range(len(groups[0][0]))]

@@ -28,7 +28,7 @@ from codecbench.plugins.codec import Images
 
 Offsets = Sequence[tuple[int, int]]
 
-PIXELS_PER_LANE = 1 << 12
+PIXELS_PER_STREAM = 1 << 12
 """Images of up to twice as many pixels have one lane, larger ones one for each so many; it costs about 3 bytes."""
 FEW = 16
 """So few lanes are read symbol by symbol, which is faster than arrays of so few elements."""
@@ -37,9 +37,9 @@ SYMBOLS_PER_BYTE = math.ceil(8 / math.log2(interleaved.TOTAL / MOST_COUNT))
 """More than a byte can tell, even of symbols as likely as they may be."""
 
 
-def lane_count(height: int, width: int) -> int:
+def stream_count(height: int, width: int) -> int:
     """In how many lanes an image is coded."""
-    return max(1, min(height, height * width // PIXELS_PER_LANE))
+    return max(1, min(height, height * width // PIXELS_PER_STREAM))
 
 
 def lines(height: int, width: int, slant: int) -> Iterator[tuple[slice, int]]:
@@ -71,7 +71,7 @@ def reading_order(rows: npt.NDArray[np.int64], width: int, channels: int, slant:
     return places
 
 
-def write(starts: interleaved.Integers, counts: interleaved.Integers, slant: int) -> list[bytes]:
+def encode(starts: interleaved.Integers, counts: interleaved.Integers, slant: int) -> list[bytes]:
     """Codes images.
 
     Args:
@@ -83,7 +83,7 @@ def write(starts: interleaved.Integers, counts: interleaved.Integers, slant: int
         One stream an image, its lanes joined.
     """
     size, height, width, channels = starts.shape
-    number = lane_count(height, width)
+    number = stream_count(height, width)
     orders = [reading_order(np.arange(lane, height, number), width, channels, slant) for lane in range(number)]
     steps = max(map(len, orders))
     sheets = np.zeros((2, steps, size, number), np.int32)
@@ -91,15 +91,15 @@ def write(starts: interleaved.Integers, counts: interleaved.Integers, slant: int
         flat = values.reshape(size, -1)
         for lane, order in enumerate(orders):
             sheet[: len(order), :, lane] = flat[:, order].T
-    streams = interleaved.write(*sheets.reshape(2, steps, -1))
+    streams = interleaved.encode(*sheets.reshape(2, steps, -1))
     return [interleaved.join(streams[first : first + number]) for first in range(0, len(streams), number)]
 
 
-class Reader:
+class WavefrontDecoder:
     """Takes the symbols of images out of their streams, line by line.
 
     Args:
-        streams: one an image, as :func:`write` gave them.
+        streams: one an image, as :func:`encode` gave them.
         size: height, width and channels.
         owner: the codec's name, for messages.
 
@@ -110,15 +110,15 @@ class Reader:
     def __init__(self, streams: Sequence[bytes], size: tuple[int, int, int], owner: str):
         height, width, channels = size
         self._owner = owner
-        self._number = lane_count(height, width)
+        self._number = stream_count(height, width)
         if height * width * channels > SYMBOLS_PER_BYTE * min(map(len, streams)):
             raise BitstreamError(f"{owner}: the stream is far too short for an image of {height}×{width} pixels")
         parts = [lane for stream in streams for lane in interleaved.split(stream, self._number, owner)]
         self._images = len(streams)
-        self._all = interleaved.Reader(parts, owner) if len(parts) > FEW else None
-        self._each = [] if self._all else [interleaved.SingleReader(part, owner) for part in parts]
+        self._all = interleaved.InterleavedDecoder(parts, owner) if len(parts) > FEW else None
+        self._each = [] if self._all else [interleaved.StreamDecoder(part, owner) for part in parts]
 
-    def read(self, mixtures: Mixtures, rows: slice) -> npt.NDArray[np.int64]:
+    def decode(self, mixtures: Mixtures, rows: slice) -> npt.NDArray[np.int64]:
         """The values of one channel on one line.
 
         Args:

@@ -28,7 +28,7 @@ ACTIVATION_BITS, WEIGHT_BITS = 10, 14
 LARGEST = 2.0**11
 """Activations are clamped to ± this."""
 ROWS = 512
-"""How many inputs go through a :class:`WholeNetwork` at once, on a processor."""
+"""How many inputs go through a :class:`IntegerNetwork` at once, on a processor."""
 
 _SUMMABLE = 2.0 ** (53 - ACTIVATION_BITS - WEIGHT_BITS)
 
@@ -118,7 +118,7 @@ class ExactResidual(nn.Module):
         return self.last.exact(F.relu(hidden))
 
 
-class WholeNetwork:
+class IntegerNetwork:
     """An :class:`ExactResidual` made ready to be applied many times: on whole numbers, 2**``ACTIVATION_BITS`` as large.
 
     It gives what ``exact`` gives, in less time: activations are rounded and bounded in place, without being scaled
@@ -139,7 +139,7 @@ class WholeNetwork:
         self._inner = [(_whole(one), _whole(two)) for one, two in zip(inner[::2], inner[1::2], strict=True)]
 
     @classmethod
-    def of(cls, network: ExactResidual) -> WholeNetwork:
+    def of(cls, network: ExactResidual) -> IntegerNetwork:
         """The twin of a network, on its device."""
         return cls(network.first, list(network.inner), network.last)
 

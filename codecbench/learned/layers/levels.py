@@ -57,7 +57,7 @@ class Levels(nn.Module):
         return on_grid(table[below] * (1 - share) + table[below + 1] * share)
 
 
-def rounded(quality: float) -> float:
+def round_quality(quality: float) -> float:
     """The nearest quality that can be told apart from others, a multiple of 1/``STEPS``."""
     return round(quality * STEPS) / STEPS
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from codecbench.learned.coding.scales import Histograms, Tables, logistic_tables
-from codecbench.learned.coding.symbols import Writer
+from codecbench.learned.coding.scales import Histograms, ScaleTables, logistic_tables
+from codecbench.learned.coding.symbols import SymbolEncoder
 from codecbench.learned.layers.levels import LEVELS
 from codecbench.learned.layers.ratedistortion import RateDistortionNetwork
 
@@ -25,13 +25,13 @@ SLOPES = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14, 0.16, 0.18, 0.2)
 """Squared errors, in steps, that may be worth a bit."""
 
 ROUNDS = 3
-"""Tables and slopes depend on one another; both are made in turn."""
+"""ScaleTables and slopes depend on one another; both are made in turn."""
 
 _BATCH_PIXELS = 1 << 17
 
 
-def count_tables(network: RateDistortionNetwork, images: torch.Tensor, weight: Callable[[float], float]) -> Tables:
-    """Tables for a network.
+def count_tables(network: RateDistortionNetwork, images: torch.Tensor, weight: Callable[[float], float]) -> ScaleTables:
+    """ScaleTables for a network.
 
     Args:
         network: in evaluation mode.
@@ -51,7 +51,7 @@ def count_tables(network: RateDistortionNetwork, images: torch.Tensor, weight: C
             low, high = max(0, number - 2), min(len(SLOPES), number + 3)
             found = losses(network, tried, level + 1.0, tables, SLOPES[low:high], weight(level + 1.0))
             chosen[level] = low + int(np.argmin(found))
-    return Tables(tables.counts, np.array(SLOPES)[chosen])
+    return ScaleTables(tables.counts, np.array(SLOPES)[chosen])
 
 
 @torch.inference_mode()
@@ -59,7 +59,7 @@ def losses(
     network: RateDistortionNetwork,
     images: torch.Tensor,
     quality: float,
-    tables: Tables,
+    tables: ScaleTables,
     slopes: Sequence[float],
     weight: float,
     histograms: Histograms | None = None,
@@ -71,7 +71,7 @@ def losses(
         images: uint8 (N, C, H, W).
         quality: of all.
         tables: of the entropy coder.
-        slopes: see ``Writer``.
+        slopes: see ``SymbolEncoder``.
         weight: λ; 0 leaves the squared error out.
         histograms: given the symbols.
 
@@ -85,7 +85,7 @@ def losses(
         qualities = torch.full((len(batch),), quality, device=batch.device)
         latents = network.analyse(batch, qualities)
         for number, slope in enumerate(slopes):
-            writer = Writer(tables, slope)
+            writer = SymbolEncoder(tables, slope)
             known = network.contexts.code(writer, (len(batch), *latents.shape[2:]), quality, latents)
             totals[number] += writer.bits().sum() / batch[0, 0].numel()
             if histograms is not None:

@@ -132,7 +132,7 @@ def train(
         told = outcome.store_best(job, state, image_set, aside, rest)
         card = outcome.model_card(job, state, dataset, len(rest), commit) | told
     if finished:
-        card |= outcome.told_before(job, state)
+        card |= outcome.earlier_card(job, state)
     outcome.write_card(job, card)
     return card
 

@@ -126,7 +126,7 @@ def model_card(job: Job, state: State, dataset: str, training_images: int, commi
     }
 
 
-def told_before(job: Job, state: State) -> dict[str, Any]:
+def earlier_card(job: Job, state: State) -> dict[str, Any]:
     """What an earlier card of a finished run says of its training: command, date, code and machine.
 
     Returns:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from codecbench.errors import BitstreamError
 from codecbench.learned.coding import interleaved
-from codecbench.learned.coding.interleaved import Reader, SingleReader
+from codecbench.learned.coding.interleaved import InterleavedDecoder, StreamDecoder
 
 SHAPES = [(0, 1), (0, 3), (1, 1), (1, 300), (7, 5), (60, 2), (400, 1)]
 
@@ -40,7 +40,7 @@ def ideal_bits(counts: np.ndarray) -> np.ndarray:
 
 
 def check_reads(streams: list[bytes], starts: np.ndarray, counts: np.ndarray) -> None:
-    reader = Reader(streams, "it")
+    reader = InterleavedDecoder(streams, "it")
     for start, count in zip(starts, counts, strict=True):
         slots = reader.slots()
         assert ((count == 0) | ((start <= slots) & (slots < start + count))).all()
@@ -49,7 +49,7 @@ def check_reads(streams: list[bytes], starts: np.ndarray, counts: np.ndarray) ->
 
 
 def check_reads_single(stream: bytes, starts: np.ndarray, counts: np.ndarray) -> None:
-    reader = SingleReader(stream, "it")
+    reader = StreamDecoder(stream, "it")
     for start, count in zip(starts.tolist(), counts.tolist(), strict=True):
         if count:
             assert start <= reader.slot() < start + count
@@ -61,7 +61,7 @@ def check_reads_single(stream: bytes, starts: np.ndarray, counts: np.ndarray) ->
 @given(st.integers(0, 2**32 - 1), st.sampled_from(SHAPES), st.sampled_from([0.0, 0.5, 1.0]))
 def test_symbols_come_back(seed: int, shape: tuple[int, int], idle: float) -> None:
     starts, counts = drawn_symbols(seed, *shape, idle)
-    streams = interleaved.write(starts, counts)
+    streams = interleaved.encode(starts, counts)
     assert [bool(stream) for stream in streams] == [True] * shape[1]
     check_reads(streams, starts, counts)
     for lane in range(min(shape[1], 3)):
@@ -74,9 +74,9 @@ def test_symbols_come_back(seed: int, shape: tuple[int, int], idle: float) -> No
 @given(st.integers(0, 2**32 - 1))
 def test_lanes_are_independent_of_one_another(seed: int) -> None:
     starts, counts = drawn_symbols(seed, 20, 6, 0.2)
-    together = interleaved.write(starts, counts)
-    assert together == [interleaved.write(starts[:, [lane]], counts[:, [lane]])[0] for lane in range(6)]
-    assert interleaved.write(starts.astype(np.int32), counts.astype(np.uint32)) == together
+    together = interleaved.encode(starts, counts)
+    assert together == [interleaved.encode(starts[:, [lane]], counts[:, [lane]])[0] for lane in range(6)]
+    assert interleaved.encode(starts.astype(np.int32), counts.astype(np.uint32)) == together
 
 
 def test_steps_without_symbols_cost_nothing() -> None:
@@ -84,12 +84,12 @@ def test_steps_without_symbols_cost_nothing() -> None:
     spread_starts, spread_counts = (np.zeros((60, 4), np.int64) for _ in range(2))
     spread_starts[1::2], spread_counts[1::2] = starts, counts
     spread_starts[::2] = 77  # not looked at
-    assert interleaved.write(spread_starts, spread_counts) == interleaved.write(starts, counts)
+    assert interleaved.encode(spread_starts, spread_counts) == interleaved.encode(starts, counts)
 
 
 def test_some_lanes_may_advance_alone() -> None:
     starts, counts = drawn_symbols(2, 40, 6)
-    reader = Reader(interleaved.write(starts, counts), "it")
+    reader = InterleavedDecoder(interleaved.encode(starts, counts), "it")
     for start, count in zip(starts, counts, strict=True):
         for part in (slice(0, 2), np.array([5, 3]), slice(2, 6, 2)):
             slots = reader.slots(part)
@@ -101,7 +101,7 @@ def test_some_lanes_may_advance_alone() -> None:
 def test_the_rarest_symbols_take_their_bits() -> None:
     for start in (0, interleaved.TOTAL - 1):
         starts, counts = np.full((400, 2), start), np.ones((400, 2), np.int64)
-        streams = interleaved.write(starts, counts)
+        streams = interleaved.encode(starts, counts)
         assert len(streams[0]) <= 400 * interleaved.PRECISION // 8 + 1
         check_reads(streams, starts, counts)
 
@@ -109,13 +109,13 @@ def test_the_rarest_symbols_take_their_bits() -> None:
 def refused(stream: bytes, below: np.ndarray, table: np.ndarray) -> bool:
     """Whether a stream of 60 symbols is refused, in arrays and symbol by symbol alike."""
     found = []
-    for kind in (Reader, SingleReader):
+    for kind in (InterleavedDecoder, StreamDecoder):
         try:
-            reader = Reader([stream], "it") if kind is Reader else SingleReader(stream, "it")
+            reader = InterleavedDecoder([stream], "it") if kind is InterleavedDecoder else StreamDecoder(stream, "it")
             for _ in range(60):
-                slot = int(reader.slots()[0]) if isinstance(reader, Reader) else reader.slot()
+                slot = int(reader.slots()[0]) if isinstance(reader, InterleavedDecoder) else reader.slot()
                 symbol = int(np.searchsorted(below, slot, "right")) - 1
-                if isinstance(reader, Reader):
+                if isinstance(reader, InterleavedDecoder):
                     reader.advance(below[[symbol]], table[[symbol]])
                 else:
                     reader.advance(int(below[symbol]), int(table[symbol]))
@@ -134,7 +134,7 @@ def test_nearly_all_damage_shows() -> None:
     shown = []
     for _ in range(10):
         symbols = rng.choice(256, (60, 1), p=table / interleaved.TOTAL)
-        whole = interleaved.write(below[symbols], table[symbols])[0]
+        whole = interleaved.encode(below[symbols], table[symbols])[0]
         assert not refused(whole, below, table)
         place = int(rng.integers(len(whole) - 1))
         flipped = bytes([whole[place] ^ 1 << int(rng.integers(8))])
@@ -149,7 +149,7 @@ def test_lanes_are_no_beginnings_of_one_another() -> None:
     for skew in (1.0, 8.0, 60.0):
         below, table = drawn_table(skew)
         symbols = rng.choice(256, (60, 1), p=table / interleaved.TOTAL)
-        for whole in interleaved.write(below[symbols], table[symbols]):
+        for whole in interleaved.encode(below[symbols], table[symbols]):
             longer = [whole + b"\0", whole + b"\xff", whole + whole]
             for damaged in [whole[:end] for end in range(len(whole))] + longer:
                 assert refused(damaged, below, table)
@@ -159,7 +159,7 @@ def test_lanes_are_no_beginnings_of_one_another() -> None:
 def test_lanes_end_within_a_byte(skew: float) -> None:
     below, table = drawn_table(skew)
     symbols = np.random.default_rng(6).choice(256, (30, 300), p=table / interleaved.TOTAL)
-    streams = interleaved.write(below[symbols], table[symbols])
+    streams = interleaved.encode(below[symbols], table[symbols])
     overhead = 8 * np.array([len(stream) for stream in streams]) - ideal_bits(table[symbols])
     assert 0 < overhead.min() <= overhead.max() < 10
     assert skew == 3000 or overhead.mean() < 8
@@ -171,7 +171,7 @@ def test_carries_run_through_bytes_written_long_before() -> None:
     starts = np.array([[half - 1] * 2] + [[interleaved.TOTAL - 1] * 2] * 300)
     counts = np.ones_like(starts)
     starts[0], counts[0] = 0, half + 1
-    streams = interleaved.write(starts, counts)
+    streams = interleaved.encode(starts, counts)
     check_reads(streams, starts, counts)
 
 
@@ -184,7 +184,7 @@ def test_counts_out_of_range_are_refused() -> None:
         (good, good + interleaved.TOTAL - 9),
     ):
         with pytest.raises(ValueError, match="starts and counts"):
-            interleaved.write(starts, counts)
+            interleaved.encode(starts, counts)
 
 
 @given(st.lists(st.binary(min_size=1, max_size=200), min_size=1, max_size=9))

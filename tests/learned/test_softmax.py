@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from codecbench.learned.coding import interleaved, softmax
-from codecbench.learned.coding.softmax import VALUES, Chances
+from codecbench.learned.coding.softmax import VALUES, Softmax
 from codecbench.learned.layers.exact import ACTIVATION_BITS, LARGEST
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
@@ -26,7 +26,7 @@ def drawn_logits(spread: float, count: int = 40, seed: int = 0) -> torch.Tensor:
 def all_bounds(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Starts and counts of every symbol, (P, VALUES) each."""
     each = logits.repeat_interleave(VALUES, 0)
-    start, count = Chances(each).bounds(torch.arange(VALUES, device=logits.device).repeat(len(logits)))
+    start, count = Softmax(each).bounds(torch.arange(VALUES, device=logits.device).repeat(len(logits)))
     return start.view(-1, VALUES), count.view(-1, VALUES)
 
 
@@ -78,7 +78,7 @@ def test_every_slot_finds_the_symbol_whose_bounds_hold_it(spread: float) -> None
     logits = drawn_logits(spread, 1)
     starts, counts = all_bounds(logits.clone())
     slots = torch.arange(0, interleaved.TOTAL, 97)
-    symbols, start, count = Chances(logits.repeat(len(slots), 1)).search(slots)
+    symbols, start, count = Softmax(logits.repeat(len(slots), 1)).search(slots)
     assert torch.equal(symbols, torch.searchsorted(starts[0], slots, right=True) - 1)
     assert torch.equal(start, starts[0][symbols])
     assert torch.equal(count, counts[0][symbols])
@@ -86,30 +86,30 @@ def test_every_slot_finds_the_symbol_whose_bounds_hold_it(spread: float) -> None
 
 def test_starts_are_those_of_the_bounds() -> None:
     logits = drawn_logits(2.0)
-    assert torch.equal(Chances(logits.clone()).starts(), all_bounds(logits)[0])
+    assert torch.equal(Softmax(logits.clone()).starts(), all_bounds(logits)[0])
 
 
 def test_results_depend_on_neither_batch_nor_threads() -> None:
     logits, slots = drawn_logits(2.0, 300), torch.arange(300) * 200
-    together = Chances(logits.clone()).search(slots)
+    together = Softmax(logits.clone()).search(slots)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        assert all(map(torch.equal, Chances(logits.clone()).search(slots), together))
+        assert all(map(torch.equal, Softmax(logits.clone()).search(slots), together))
     finally:
         torch.set_num_threads(before)
     for row in range(0, 300, 30):
-        alone = Chances(logits[row : row + 1].clone()).search(slots[row : row + 1])
+        alone = Softmax(logits[row : row + 1].clone()).search(slots[row : row + 1])
         assert [int(value) for value in alone] == [int(value[row]) for value in together]
 
 
 def test_a_constant_makes_no_difference() -> None:
     logits, slots = drawn_logits(3.0), torch.arange(40) * 1600
-    assert all(map(torch.equal, Chances(logits + 5000).search(slots), Chances(logits.clone()).search(slots)))
+    assert all(map(torch.equal, Softmax(logits + 5000).search(slots), Softmax(logits.clone()).search(slots)))
 
 
 @CUDA
 def test_a_gpu_gives_the_same() -> None:
     logits, slots = drawn_logits(2.0, 500), torch.arange(500) * 131
-    there = Chances(logits.cuda()).search(slots.cuda())
-    assert all(torch.equal(a.cpu(), b) for a, b in zip(there, Chances(logits.clone()).search(slots), strict=True))
+    there = Softmax(logits.cuda()).search(slots.cuda())
+    assert all(torch.equal(a.cpu(), b) for a, b in zip(there, Softmax(logits.clone()).search(slots), strict=True))
