@@ -4,35 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from codecbench.errors import BitstreamError
-
 
 @dataclass(frozen=True)
 class Box:
-    """One box of a file.
-
-    Attributes:
-        kind: its four-byte type.
-        start: offset of its first payload byte in the file.
-        end: offset behind its last payload byte.
-    """
+    """One box of a file: its four-byte type, and where its payload starts and ends in the file."""
 
     kind: bytes
     start: int
     end: int
 
 
-def read_boxes(data: bytes, start: int, end: int, owner: str) -> list[Box]:
-    """The boxes that fill ``data[start:end]`` without a gap.
-
-    Args:
-        data: the whole file.
-        start: offset of the first box.
-        end: offset behind the last box.
-        owner: the codec's name, for messages.
+def read_boxes(data: bytes, start: int, end: int) -> list[Box]:
+    """The boxes that fill ``data[start:end]``.
 
     Raises:
-        BitstreamError: a box is cut short, reaches beyond ``end``, or leaves a gap.
+        ValueError: a box is cut short, reaches beyond ``end``, or leaves a gap.
     """
     boxes = []
     while start < end:
@@ -42,21 +28,15 @@ def read_boxes(data: bytes, start: int, end: int, owner: str) -> list[Box]:
         elif length == 0:
             length = end - start
         if length < header or start + length > end:
-            raise BitstreamError(
-                f"{owner}: a box at byte {start} of {length} bytes does not fit; is the stream cut short?"
-            )
+            raise ValueError(f"a box at byte {start} of {length} bytes does not fit; is the stream cut short?")
         boxes.append(Box(data[start + 4 : start + 8], start + header, start + length))
         start += length
     return boxes
 
 
-def only_box(boxes: list[Box], kind: bytes, owner: str) -> Box:
-    """The one box of a type.
-
-    Raises:
-        BitstreamError: there is none, or more than one.
-    """
+def only_box(boxes: list[Box], kind: bytes) -> Box:
+    """The one box of a type; ``ValueError`` if there is none, or more than one."""
     found = [box for box in boxes if box.kind == kind]
     if len(found) != 1:
-        raise BitstreamError(f"{owner}: {len(found)} boxes {kind.decode('latin-1')!r} where one is expected")
+        raise ValueError(f"{len(found)} boxes {kind.decode('latin-1')!r} where one is expected")
     return found[0]

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from codecbench.plugins.codec import Images, Shape
+import codecbench as cb
 
 TYPES = ("none", "sub", "up", "average", "paeth")
 """The filter types of PNG, in the order of their numbers."""
@@ -32,7 +32,7 @@ _DIAGONAL_SAMPLES = 1 << 15
 _Numbers = npt.NDArray[np.int16]
 
 
-def filtered_size(shape: Shape, kind: str) -> int:
+def filtered_size(shape: cb.Shape, kind: str) -> int:
     """Bytes of one filtered image.
 
     Args:
@@ -43,7 +43,7 @@ def filtered_size(shape: Shape, kind: str) -> int:
     return height * (width * channels + (kind == ADAPTIVE))
 
 
-def apply_filter(images: Images, kind: str) -> Images:
+def apply_filter(images: cb.Images, kind: str) -> cb.Images:
     """Filters images.
 
     Args:
@@ -65,7 +65,7 @@ def apply_filter(images: Images, kind: str) -> Images:
     return filtered
 
 
-def undo_filter(filtered: Images, shape: Shape, kind: str) -> Images:
+def undo_filter(filtered: cb.Images, shape: cb.Shape, kind: str) -> cb.Images:
     """Restores what :func:`apply_filter` filtered.
 
     Args:
@@ -108,7 +108,7 @@ def _blocks(count: int, samples: int, most: int) -> Iterator[slice]:
 # ---- filtering ------------------------------------------------------------------------------------------------------
 
 
-def _differences(images: Images, number: int) -> Images:
+def _differences(images: cb.Images, number: int) -> cb.Images:
     """The differences that one filter type leaves, (N, H, W, C)."""
     if number == 0:
         return images
@@ -123,7 +123,7 @@ def _differences(images: Images, number: int) -> Images:
     return images - predicted.astype(np.uint8)
 
 
-def _adapted(images: Images) -> tuple[Images, Images]:
+def _adapted(images: cb.Images) -> tuple[cb.Images, cb.Images]:
     """The type of each row, (N, H), and the differences that it leaves, (N, H, W·C)."""
     count, height = images.shape[:2]
     every = np.stack([_differences(images, number).reshape(count, height, -1) for number in range(len(TYPES))])
@@ -144,7 +144,7 @@ def _paeth(left: _Numbers, up: _Numbers, corner: _Numbers) -> _Numbers:
 # ---- undoing --------------------------------------------------------------------------------------------------------
 
 
-def _undo_diagonals(samples: Images, types: Images) -> Images:
+def _undo_diagonals(samples: cb.Images, types: cb.Images) -> cb.Images:
     """Undoes any types.
 
     The shorter side's lines become lanes, each shifted by one step against the lane before it. Step s then holds an

@@ -1,4 +1,4 @@
-"""Brotli through Google's own module, on raw pixels."""
+"""Brotli through Google's own module."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from typing import ClassVar
 
 import brotli
 
-from codecbench.plugins.registry import register_codec
-from codecbench.plugins.settings import Value, setting
+import codecbench as cb
 
-from ._filters import FILTERS
-from ._general import SWEPT_FILTERS, GeneralCodec
+from ._general import GeneralCodec, row_filter
 
-_WINDOW_BITS = (16, 24)  # 16 is the window whose size takes the fewest bits to tell
+_WINDOW_BITS = (16, 24)  # the window of 16 bits is the one whose size takes the fewest bits in the stream
 
 
-@register_codec
+@cb.register_codec
 @dataclass(frozen=True)
 class Brotli(GeneralCodec):
     """Brotli (RFC 7932): matches, context modelling of literals, Huffman codes; its dictionary is of words.
@@ -24,10 +22,10 @@ class Brotli(GeneralCodec):
     The window is the smallest that holds all of the samples, as far as there is one.
     """
 
-    strongest: ClassVar[dict[str, Value]] = {"quality": 11}
+    strongest: ClassVar[dict[str, cb.Value]] = {"quality": 11}
 
-    quality: int = setting(9, low=0, high=11, sweep=(1, 5, 9), help="Brotli's effort; 10 and 11 are much slower")
-    filter: str = setting("none", choices=FILTERS, sweep=SWEPT_FILTERS, help="PNG's filters of rows before it")
+    quality: int = cb.setting(9, low=0, high=11, sweep=(1, 5, 9), help="Brotli's effort; 10 and 11 are much slower")
+    filter: str = row_filter()
 
     @classmethod
     def versions(cls) -> dict[str, str]:
@@ -42,16 +40,9 @@ class Brotli(GeneralCodec):
         return packed
 
     def decompress(self, packed: bytes, size: int) -> bytes:
-        """Reads one stream that ends with the last byte.
-
-        Raises:
-            BitstreamError: it is none.
-        """
+        """Reads one stream."""
         unpacker = brotli.Decompressor()
-        try:
-            data: bytes = unpacker.process(packed, output_buffer_limit=size + 1)
-        except brotli.error as error:
-            raise self.damaged(error) from error
+        data: bytes = unpacker.process(packed, output_buffer_limit=size + 1)
         if not unpacker.is_finished():
-            raise self.damaged("the stream is cut short, or longer than it should be")
+            raise ValueError("the stream is cut short, or longer than it should be")
         return data

@@ -1,4 +1,4 @@
-"""DEFLATE through zlib, on raw pixels."""
+"""DEFLATE through zlib."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ import zlib
 from dataclasses import dataclass
 from typing import ClassVar
 
-from codecbench.plugins.registry import register_codec
-from codecbench.plugins.settings import Value, setting
+import codecbench as cb
 
-from ._filters import FILTERS
-from ._general import SWEPT_FILTERS, GeneralCodec
+from ._general import GeneralCodec, row_filter, unpack
 
 _WINDOW_BITS = -15  # negative: a raw stream, without the header and the checksum of zlib or gzip
 _MEMORY_LEVEL = 9
 
 
-@register_codec
+@cb.register_codec
 @dataclass(frozen=True)
 class Deflate(GeneralCodec):
-    """DEFLATE (RFC 1951), what gzip and PNG have inside, as zlib writes it; neither header nor checksum of its own."""
+    """DEFLATE (RFC 1951), the compression inside gzip and PNG, by zlib; neither header nor checksum of its own."""
 
-    strongest: ClassVar[dict[str, Value]] = {"level": 9}
+    strongest: ClassVar[dict[str, cb.Value]] = {"level": 9}
 
-    level: int = setting(6, low=1, high=9, sweep=(1, 6, 9), help="zlib's effort")
-    filter: str = setting("none", choices=FILTERS, sweep=SWEPT_FILTERS, help="PNG's filters of rows before it")
+    level: int = cb.setting(6, low=1, high=9, sweep=(1, 6, 9), help="zlib's effort")
+    filter: str = row_filter()
 
     @classmethod
     def versions(cls) -> dict[str, str]:
@@ -37,16 +35,5 @@ class Deflate(GeneralCodec):
         return packer.compress(data) + packer.flush()
 
     def decompress(self, packed: bytes, size: int) -> bytes:
-        """Reads a raw stream that ends with its last byte.
-
-        Raises:
-            BitstreamError: it is none.
-        """
-        unpacker = zlib.decompressobj(_WINDOW_BITS)
-        try:
-            data = unpacker.decompress(packed, size + 1)
-        except zlib.error as error:
-            raise self.damaged(error) from error
-        if not unpacker.eof or unpacker.unused_data:
-            raise self.damaged("the stream is cut short, or does not end where it should")
-        return data
+        """Reads one raw stream."""
+        return unpack(zlib.decompressobj(_WINDOW_BITS), packed, size)

@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from PIL import Image, ImageFile, JpegImagePlugin
 
-from codecbench.errors import BitstreamError
-from codecbench.plugins.codec import Images, Shape
-from codecbench.plugins.registry import register_codec
-from codecbench.plugins.settings import Value, setting
+import codecbench as cb
 
 from ._format import Layout
 from ._pillow import PillowCodec
@@ -30,7 +27,7 @@ _SCAN, _END = 0xFFDA, 0xFFD9
 _TABLES = frozenset({0xFFC4, 0xFFDB, 0xFFDD, 0xFFFE, *range(0xFFE0, 0xFFF0)})
 
 
-@register_codec
+@cb.register_codec
 @dataclass(frozen=True)
 class Jpeg(PillowCodec):
     """JPEG (ITU-T T.81, in a JFIF file): 8×8 DCT, quantisation, Huffman codes.
@@ -39,98 +36,88 @@ class Jpeg(PillowCodec):
     sending those of the standard's annex K; on by default, because those alone outweigh a small image.
     """
 
-    plugin: ClassVar[type[ImageFile.ImageFile]] = JpegImagePlugin.JpegImageFile
-    libraries: ClassVar[tuple[str, ...]] = ("jpg", "libjpeg_turbo", "mozjpeg")
-    max_side: ClassVar[int] = 65500  # libjpeg's JPEG_MAX_DIMENSION
+    plugin = JpegImagePlugin.JpegImageFile
+    libraries = ("jpg", "libjpeg_turbo", "mozjpeg")
+    max_side = 65500  # libjpeg's JPEG_MAX_DIMENSION
 
-    quality: int = setting(
+    quality: int = cb.setting(
         75, low=1, high=100, sweep=(5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95), help="libjpeg's quality scale"
     )
-    subsampling: str = setting("4:2:0", choices=("4:4:4", "4:2:2", "4:2:0"), help="chroma subsampling of RGB images")
-    optimize: bool = setting(True, help="compute Huffman tables for each image")
-    progressive: bool = setting(False, help="progressive scans instead of a baseline one (implies optimize)")
+    subsampling: str = cb.setting("4:2:0", choices=("4:4:4", "4:2:2", "4:2:0"), help="chroma subsampling of RGB images")
+    optimize: bool = cb.setting(True, help="compute Huffman tables for each image")
+    progressive: bool = cb.setting(False, help="progressive scans instead of a baseline one (implies optimize)")
 
     @classmethod
-    def default_points(cls, shape: Shape) -> list[dict[str, Value]]:
+    def default_points(cls, shape: cb.Shape) -> list[dict[str, cb.Value]]:
         """Eleven qualities, for RGB images with chroma at half resolution and at full."""
         points = super().default_points(shape)
         return [*points, *({**point, "subsampling": "4:4:4"} for point in points)] if shape[2] == 3 else points
 
     def options(self, gray: bool) -> dict[str, Any]:
-        """What ``Image.save`` is told."""
+        """The options of ``Image.save``."""
         options = {"quality": self.quality, "optimize": self.optimize, "progressive": self.progressive}
         return options if gray else {**options, "subsampling": self.subsampling}
 
-    def encode_image(self, image: Images) -> bytes:
-        """Compresses one uint8 image (H, W, C).
-
-        Raises:
-            UnsupportedImageError: neither gray nor RGB, or too large.
-        """
+    def write(self, image: cb.Images) -> bytes:
+        """Compresses one uint8 image (H, W, C)."""
         # Pillow guesses how many bytes an optimised file takes, and fails on noisy images where that is too
         # few ("broken data stream"). The guess is at least MAXBLOCK; no file takes twelve bytes a pixel.
         usual = ImageFile.MAXBLOCK
         ImageFile.MAXBLOCK = max(usual, 12 * image.shape[0] * image.shape[1])
         try:
-            return super().encode_image(image)
+            return super().write(image)
         finally:
             ImageFile.MAXBLOCK = usual
 
-    def inspect(self, bitstream: bytes) -> Layout:
-        """Walks the marker segments from SOI to EOI; all but the scans' entropy-coded data is container.
-
-        Raises:
-            BitstreamError: the segments are broken, or do not end with the end-of-image marker.
-        """
-        if bitstream[:2] != b"\xff\xd8":
-            raise BitstreamError(f"{self.name}: the stream does not begin with the marker of JPEG")
-        size, position, scans, data, frame = len(bitstream), 2, 0, 0, b""
+    def inspect(self, data: bytes) -> Layout:
+        """Walks the marker segments from SOI to EOI; all but the scans' entropy-coded data is container."""
+        if data[:2] != b"\xff\xd8":
+            raise ValueError("the stream does not begin with the marker of JPEG")
+        size, position, scans, coded, frame = len(data), 2, 0, 0, b""
         while position + 4 <= size:
-            marker, length = _SEGMENT.unpack_from(bitstream, position)
+            marker, length = _SEGMENT.unpack_from(data, position)
             if marker == _END:
                 break
             end = position + 2 + length
             if length < 2 or end > size:
-                raise self._broken(position)
+                raise _broken(position)
             if marker == _SCAN:
-                found = _NEXT_MARKER.search(bitstream, end)
+                found = _NEXT_MARKER.search(data, end)
                 scans += 1
                 if found is None or scans > _MAX_SCANS:
                     what = "has too many scans" if found else "ends within a scan"
-                    raise BitstreamError(f"{self.name}: the stream {what}")
-                data += found.start() - end
+                    raise ValueError(f"the stream {what}")
+                coded += found.start() - end
                 end = found.start()
             elif marker in _FRAMES:
                 if frame or scans:
-                    raise BitstreamError(f"{self.name}: the stream holds two frames, or one behind its scan")
-                frame = bitstream[position + 4 : end]
+                    raise ValueError("the stream holds two frames, or one behind its scan")
+                frame = data[position + 4 : end]
             elif marker not in _TABLES:
-                raise self._broken(position)
+                raise _broken(position)
             position = end
-        if bitstream[position : position + 2] != b"\xff\xd9":
-            raise self._broken(position)
+        if data[position : position + 2] != b"\xff\xd9":
+            raise _broken(position)
         if position + 2 != size:
-            raise BitstreamError(f"{self.name}: {size - position - 2} bytes follow the end of the image")
+            raise ValueError(f"{size - position - 2} bytes follow the end of the image")
         if len(frame) < 6 or not scans:
-            raise BitstreamError(f"{self.name}: the stream holds no image")
+            raise ValueError("the stream holds no image")
         depth, height, width, channels = _FRAME.unpack_from(frame)
         if depth != 8 or channels not in (1, 3) or len(frame) != 6 + 3 * channels:
-            raise BitstreamError(f"{self.name}: the image is neither gray nor RGB of 8 bits")
-        return Layout(width, height, size - data, gray=channels == 1)
+            raise ValueError("the image is neither gray nor RGB of 8 bits")
+        return Layout(width, height, size - coded, gray=channels == 1)
 
-    def _broken(self, position: int) -> BitstreamError:
-        what = "no whole marker segment of a kind that this codec writes"
-        return BitstreamError(f"{self.name}: {what} at byte {position}; is the stream cut short?")
-
-    def read(self, data: bytes, layout: Layout) -> Images:
+    def read(self, data: bytes, layout: Layout) -> cb.Images:
         """Decodes with libjpeg-turbo alone.
 
         Pillow's own parser, written in Python, would go through the headers once more, and take as long as libjpeg
         takes for a small image. libjpeg writes into an image of the size that :meth:`inspect` found. It can find no
-        other size, since the walk lets only segments pass that both read alike, and one frame among them.
-
-        Raises:
-            ValueError: the stream cannot be decoded.
+        other size, since the walk accepts only segments that both read alike, and one frame among them.
         """
         mode = "L" if layout.gray else "RGB"
         return self.pixels(Image.frombytes(mode, (layout.width, layout.height), data, "jpeg", mode, ""), layout)
+
+
+def _broken(position: int) -> ValueError:
+    what = "no whole marker segment of a kind that this codec writes"
+    return ValueError(f"{what} at byte {position}; is the stream cut short?")

@@ -5,16 +5,11 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import ClassVar
 
-from codecbench.errors import BitstreamError, UnsupportedImageError
-from codecbench.plugins.codec import Shape
-from codecbench.plugins.registry import register_codec
-from codecbench.plugins.settings import Value, setting
-from codecbench.text import format_shape
+import codecbench as cb
 
-from ._format import Layout
-from ._imagecodecs import ImagecodecsCodec, Samples, library
+from ._format import Layout, LossyOrLossless, sweep
+from ._imagecodecs import ImagecodecsCodec
 
 _SIGNATURE = b"II\xbc\x01"
 _DIRECTORY = 32  # offset of the tags, behind the signature, the pixel format and the checksum
@@ -27,83 +22,69 @@ _START = struct.Struct(">8s4B")  # signature, version, how the image is cut, how
 _SIZES = {0xC0: struct.Struct(">HH"), 0x40: struct.Struct(">II")}  # width and height less one; the long form from 4081
 _MACROBLOCK = 16
 
-library("JPEGXR")
 
-
-@register_codec
+@cb.register_codec
 @dataclass(frozen=True)
-class Jpegxr(ImagecodecsCodec):
+class Jpegxr(LossyOrLossless, ImagecodecsCodec):
     """JPEG XR (ITU-T T.832, HD Photo): a lapped biorthogonal transform of 4×4 blocks, adaptive Huffman codes.
 
     ``quality`` is that of imagecodecs, which sets more by it than the quantiser: below 50 the blocks overlap twice, and
     RGB has its chroma at half resolution (4:2:0); from 50 on it is 4:4:4, so that rate and quality jump. Lossless
     images use the reversible form of the transform, without quantisation, and ``quality`` means nothing.
 
-    Damaged codestreams make jxrlib read and write where it must not. So the codestream's CRC-32 is written into four
-    of the eight bytes that the file has left over between its signature and its tags. Other decoders skip them; this
-    one refuses what does not match. That tells damage, not malice: a forged stream can end the decoder's process.
+    Damaged codestreams make jxrlib read and write out of bounds. So the codestream's CRC-32 is written into four of the
+    eight unused bytes between the file's signature and its tags. Other decoders skip them; this one refuses a stream
+    that does not match. That finds damaged streams, but no forged ones, which can end the decoder's process.
     """
 
-    part: ClassVar[str] = "JPEGXR"
-    max_side: ClassVar[int] = 65535
+    part = "JPEGXR"
+    max_side = 65535
 
-    mode: str = setting("lossy", choices=("lossy", "lossless"), help="with or without quantisation")
-    quality: int = setting(75, low=1, high=99, help="imagecodecs' quality scale; below 50 chroma is at half resolution")
-
-    @property
-    def lossless(self) -> bool:
-        """True in lossless mode."""
-        return self.mode == "lossless"
+    mode: str = cb.setting("lossy", choices=("lossy", "lossless"), help="with or without quantisation")
+    quality: int = cb.setting(
+        75, low=1, high=99, help="imagecodecs' quality scale; below 50 chroma is at half resolution"
+    )
 
     @classmethod
-    def default_points(cls, shape: Shape) -> list[dict[str, Value]]:
+    def default_points(cls, shape: cb.Shape) -> list[dict[str, cb.Value]]:
         """Eleven lossy qualities, and lossless."""
-        qualities = (1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 96)
-        curve: list[dict[str, Value]] = [{"mode": "lossy", "quality": quality} for quality in qualities]
-        return [*curve, {"mode": "lossless"}]
+        return [*sweep("quality", (1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 96), mode="lossy"), {"mode": "lossless"}]
 
-    def write(self, image: Samples) -> bytes:
+    def compress(self, image: cb.Images) -> bytes:
         """Compresses one image (H, W) or (H, W, 3)."""
         stream = bytes(self.call("encode", image, level=1.0 if self.lossless else self.quality / 100))
         height, width = image.shape[:2]
         return _container(width, height, image.ndim == 2, stream[_CONTAINER_BYTES:]) + stream[_CONTAINER_BYTES:]
 
-    def check_shape(self, shape: Shape) -> None:
-        """Refuses images of one column of macroblocks where the transform overlaps twice, as jxrlib does.
-
-        Raises:
-            UnsupportedImageError: those; also images that are neither gray nor RGB, or too large.
-        """
+    def check_shape(self, shape: cb.Shape) -> None:
+        """Refuses images of one column of macroblocks if the transform overlaps twice, as jxrlib does."""
         super().check_shape(shape)
         if self.mode == "lossy" and self.quality < 50 and shape[1] <= _MACROBLOCK:
             what = f"takes images of more than {_MACROBLOCK} pixels a row at qualities below 50"
-            raise UnsupportedImageError(f"{self.name} {what}, not {format_shape(shape)}")
+            raise cb.UnsupportedImageError(f"{self.name} {what}, not {cb.format_shape(shape)}")
 
-    def inspect(self, bitstream: bytes) -> Layout:
+    def inspect(self, data: bytes) -> Layout:
         """Compares the file around the codestream with the one that this codec writes, and reads the codestream's size.
 
         jxrlib trusts the tags of the file and the flags of the codestream. So both must be as they are written here,
         agree about the image, and fit the checksum. Container are the 134 bytes before the codestream, and its
         header of 16 or 20.
-
-        Raises:
-            BitstreamError: another file, or one of another length than it says.
         """
-        if not bitstream.startswith(_SIGNATURE):
-            raise BitstreamError(f"{self.name}: the stream does not begin with the signature of JPEG XR")
-        codestream = bitstream[_CONTAINER_BYTES:]
+        if not data.startswith(_SIGNATURE):
+            raise ValueError("the stream does not begin with the signature of JPEG XR")
+        codestream = data[_CONTAINER_BYTES:]
         if len(codestream) <= _START.size + 8:
-            raise BitstreamError(f"{self.name}: the stream ends within its header")
+            raise ValueError("the stream ends within its header")
         name, version, cut, form, samples = _START.unpack_from(codestream)
         plain = (name, version) == (b"WMPHOTO\0", 0x11) and cut in (0, 1, 2) and samples in (0x01, 0x71)
         if not plain or form not in _SIZES:
-            raise BitstreamError(f"{self.name}: the codestream is none of 8-bit gray or RGB that this codec writes")
+            raise ValueError("the codestream is none of 8-bit gray or RGB that this codec writes")
         width, height = (less + 1 for less in _SIZES[form].unpack_from(codestream, _START.size))
         if max(width, height) > self.max_side:
-            raise BitstreamError(f"{self.name}: the header tells of {width}×{height} pixels")
+            raise ValueError(f"the header claims {width}×{height} pixels")
         gray = samples == 0x01
-        if bitstream[:_CONTAINER_BYTES] != _container(width, height, gray, codestream):
-            raise BitstreamError(f"{self.name}: the file does not fit its codestream; is it cut short or altered?")
+        if data[:_CONTAINER_BYTES] != _container(width, height, gray, codestream):
+            raise ValueError("the file does not fit its codestream; is it cut short or altered?")
         return Layout(width, height, _CONTAINER_BYTES + _START.size + _SIZES[form].size, gray)
 
 

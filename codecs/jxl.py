@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
-from codecbench.errors import BitstreamError
-from codecbench.plugins.codec import Shape
-from codecbench.plugins.registry import register_codec
-from codecbench.plugins.settings import Value, setting
+import codecbench as cb
 
-from ._format import Layout
-from ._imagecodecs import ImagecodecsCodec, Samples, library
+from ._format import Layout, LossyOrLossless, sweep
+from ._imagecodecs import ImagecodecsCodec
 
 _SIGNATURE = b"\xff\x0a"
 _HEADER_BYTES = 64  # no header that this codec writes takes half as many
@@ -20,12 +17,10 @@ _SIDE = ((9, 1), (13, 1), (18, 1), (30, 1))  # bits, and what is added
 _ENUM = ((0, 0), (0, 1), (4, 2), (6, 18))
 _GRAY, _CUSTOM = 1, 2  # colour space; white point or primaries given as numbers
 
-library("JPEGXL")
 
-
-@register_codec
+@cb.register_codec
 @dataclass(frozen=True)
-class Jxl(ImagecodecsCodec):
+class Jxl(LossyOrLossless, ImagecodecsCodec):
     """JPEG XL (ISO/IEC 18181): a DCT of varied block sizes in the XYB colour space, or modular coding for lossless.
 
     Lossy images are quantised for ``distance``, the encoder's measure of visible difference (Butteraugli; 1.0 is meant
@@ -33,95 +28,54 @@ class Jxl(ImagecodecsCodec):
     bare codestreams, without boxes. One thread encodes and one decodes.
     """
 
-    part: ClassVar[str] = "JPEGXL"
-    max_side: ClassVar[int] = 1 << 18  # level 5 of the codestream, ISO/IEC 18181-1, annex M
+    part = "JPEGXL"
+    max_side = 1 << 18  # level 5 of the codestream, ISO/IEC 18181-1, annex M
 
-    mode: str = setting("lossy", choices=("lossy", "lossless"), help="VarDCT or modular")
-    distance: float = setting(1.0, low=0.01, high=25, help="Butteraugli distance of lossy images; small is good")
-    effort: int = setting(7, low=1, high=10, help="1 is fast, 10 is small")
-
-    @property
-    def lossless(self) -> bool:
-        """True in lossless mode."""
-        return self.mode == "lossless"
+    mode: str = cb.setting("lossy", choices=("lossy", "lossless"), help="VarDCT or modular")
+    distance: float = cb.setting(1.0, low=0.01, high=25, help="Butteraugli distance of lossy images; small is good")
+    effort: int = cb.setting(7, low=1, high=10, help="1 is fast, 10 is small")
 
     @classmethod
-    def default_points(cls, shape: Shape) -> list[dict[str, Value]]:
+    def default_points(cls, shape: cb.Shape) -> list[dict[str, cb.Value]]:
         """Eleven distances from 16 down to 0.2, and lossless twice; from 20 on libjxl takes twice as long.
 
         Lossless images are coded with libjxl's default effort and with 9; 10 takes many times as long for little.
         """
-        distances = (16.0, 12.0, 9.0, 7.0, 5.0, 3.5, 2.4, 1.6, 1.0, 0.5, 0.2)
-        curve: list[dict[str, Value]] = [{"mode": "lossy", "distance": distance} for distance in distances]
+        curve = sweep("distance", (16.0, 12.0, 9.0, 7.0, 5.0, 3.5, 2.4, 1.6, 1.0, 0.5, 0.2), mode="lossy")
         return [*curve, {"mode": "lossless"}, {"mode": "lossless", "effort": 9}]
 
-    def write(self, image: Samples) -> bytes:
+    def compress(self, image: cb.Images) -> bytes:
         """Compresses one image (H, W) or (H, W, 3)."""
         target: dict[str, Any] = {"lossless": True} if self.lossless else {"distance": self.distance}
         return bytes(self.call("encode", image, effort=self.effort, numthreads=1, **target))
 
-    def inspect(self, bitstream: bytes) -> Layout:
+    def inspect(self, data: bytes) -> Layout:
         """Reads the image's header, bit by bit, up to the first frame; it is what counts as container.
 
         The frames' own headers, tables of contents and entropy codes count as data: they are packed by the bit, and
-        for the most part entropy-coded themselves.
-
-        Raises:
-            BitstreamError: another header than of a plain still image of 8-bit gray or RGB.
+        for the most part entropy-coded themselves. Only plain still images of 8-bit gray or RGB pass.
         """
-        if not bitstream.startswith(_SIGNATURE):
-            raise BitstreamError(f"{self.name}: the stream does not begin with the signature of JPEG XL")
-        header = _Bits(bitstream[2:_HEADER_BYTES])
+        if not data.startswith(_SIGNATURE):
+            raise ValueError("the stream does not begin with the signature of JPEG XL")
+        header = _Bits(data[2:_HEADER_BYTES])
         width, height = _size(header)
-        gray = header.take(1) == 0 and self._gray(header)
+        gray = header.take(1) == 0 and _gray(header)
         default_transform = header.take(1)
         padding = header.take(-header.position % 8)
         if not default_transform or padding:
-            raise BitstreamError(f"{self.name}: the image's header is none that this codec writes")
+            raise ValueError("the image's header is none that this codec writes")
         start = len(_SIGNATURE) + header.position // 8
-        if start >= len(bitstream):
-            raise BitstreamError(f"{self.name}: the stream ends within its header")
+        if start >= len(data):
+            raise ValueError("the stream ends within its header")
         return Layout(width, height, start, gray)
 
-    def _gray(self, header: _Bits) -> bool:
-        """Reads image metadata that are not the default ones (ISO/IEC 18181-1, annex D); True for gray images."""
-        # Orientation, preview, animation; floating point; bits a sample; buffers of any width; extra channels.
-        extra, floating, depth, _, channels = (header.take(count) for count in (1, 1, 2, 1, 2))
-        if extra or floating or depth or channels:
-            raise BitstreamError(f"{self.name}: the image is not a plain one of 8 bits")
-        header.take(1)  # XYB or not
-        gray = False
-        if not header.take(1):
-            profile, space = header.take(1), header.number(_ENUM)
-            gray = space == _GRAY
-            if profile or space > _GRAY or header.number(_ENUM) == _CUSTOM:
-                raise BitstreamError(f"{self.name}: the image's colours are none that this codec writes")
-            if not gray and header.number(_ENUM) == _CUSTOM:
-                raise BitstreamError(f"{self.name}: the image's colours are none that this codec writes")
-            if header.take(1):
-                header.take(24)  # gamma
-            else:
-                header.number(_ENUM)  # transfer function
-            header.number(_ENUM)  # rendering intent
-        if header.take(2):
-            raise BitstreamError(f"{self.name}: the image's header has extensions")
-        return gray
-
-    def read(self, data: bytes, layout: Layout) -> Any:
-        """Decodes with libjxl, in this thread: uint8 (H, W, C).
-
-        Raises:
-            Exception: whatever imagecodecs raises.
-        """
+    def read(self, data: bytes, layout: Layout) -> cb.Images:
+        """Decodes with libjxl, in this thread: uint8 (H, W, C)."""
         return self.samples(self.call("decode", data, numthreads=1), layout)
 
 
 class _Bits:
-    """Reads numbers of some bits, the lowest bit of each byte first; zeros behind the end.
-
-    Attributes:
-        position: bits read so far.
-    """
+    """Reads numbers of some bits, the lowest bit of each byte first; zeros after the end."""
 
     def __init__(self, data: bytes):
         self._value = int.from_bytes(data, "little")
@@ -152,3 +106,28 @@ def _size(header: _Bits) -> tuple[int, int]:
         return side(), height
     across, down = _RATIOS[ratio - 1]
     return height * across // down, height
+
+
+def _gray(header: _Bits) -> bool:
+    """Reads image metadata that are not the default ones (ISO/IEC 18181-1, annex D); True for gray images."""
+    # Orientation, preview, animation; floating point; bits a sample; buffers of any width; extra channels.
+    extra, floating, depth, _, channels = (header.take(count) for count in (1, 1, 2, 1, 2))
+    if extra or floating or depth or channels:
+        raise ValueError("the image is not a plain one of 8 bits")
+    header.take(1)  # XYB or not
+    gray = False
+    if not header.take(1):
+        profile, space = header.take(1), header.number(_ENUM)
+        gray = space == _GRAY
+        if profile or space > _GRAY or header.number(_ENUM) == _CUSTOM:
+            raise ValueError("the image's colours are none that this codec writes")
+        if not gray and header.number(_ENUM) == _CUSTOM:
+            raise ValueError("the image's colours are none that this codec writes")
+        if header.take(1):
+            header.take(24)  # gamma
+        else:
+            header.number(_ENUM)  # transfer function
+        header.number(_ENUM)  # rendering intent
+    if header.take(2):
+        raise ValueError("the image's header has extensions")
+    return gray

@@ -3,49 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
-from codecbench.errors import BitstreamError
-from codecbench.plugins.codec import Images, PerImageCodec
-from codecbench.plugins.registry import register_codec
+import codecbench as cb
 
-from ._shape import pack_shape, unpack_shape
+from ._shape import unpack_shape
 
 
-@register_codec
+@cb.register_codec
 @dataclass(frozen=True)
-class NoCompression(PerImageCodec):
+class NoCompression(cb.PerImageCodec):
     """The raw bytes, row by row, channels interleaved, behind the shape as three variable-length integers."""
 
-    made_of: ClassVar[tuple[str, ...]] = ("codecbench.plugins.varint",)
+    lossless = True
 
-    @property
-    def lossless(self) -> bool:
-        """Always true."""
-        return True
-
-    def encode_image(self, image: Images) -> bytes:
-        """Writes one uint8 image (H, W, C) as header and H·W·C bytes.
-
-        Raises:
-            UnsupportedImageError: neither gray nor RGB, or too large.
-        """
+    def encode_image(self, image: cb.Images) -> bytes:
+        """Writes one uint8 image (H, W, C) as header and H·W·C bytes."""
         height, width, channels = image.shape
         self.check_shape((height, width, channels))
-        return pack_shape((height, width, channels)) + image.tobytes()
+        return cb.pack_numbers((height, width, channels)) + image.tobytes()
 
-    def decode_image(self, bitstream: bytes) -> Images:
-        """Reads one uint8 image (H, W, C).
-
-        Raises:
-            BitstreamError: the header is damaged or does not fit the number of bytes behind it.
-        """
+    def decode_image(self, bitstream: bytes) -> cb.Images:
+        """Reads one uint8 image (H, W, C)."""
         shape, start = unpack_shape(bitstream, self.name)
         wanted = shape[0] * shape[1] * shape[2]
         if len(bitstream) - start != wanted:
-            raise BitstreamError(f"{self.name}: {wanted} samples expected, {len(bitstream) - start} found")
+            raise cb.BitstreamError(f"{self.name}: {wanted} samples expected, {len(bitstream) - start} found")
         return np.frombuffer(bitstream, np.uint8, offset=start).reshape(shape).copy()
 
     def container_bytes(self, bitstream: bytes) -> int:

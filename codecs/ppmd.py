@@ -1,4 +1,4 @@
-"""PPMd through pyppmd, on raw pixels."""
+"""PPMd through pyppmd."""
 
 from __future__ import annotations
 
@@ -8,32 +8,30 @@ from typing import ClassVar
 
 import pyppmd
 
-from codecbench.plugins.registry import register_codec
-from codecbench.plugins.settings import Value, setting
+import codecbench as cb
 
-from ._filters import FILTERS
-from ._general import SWEPT_FILTERS, GeneralCodec
+from ._general import GeneralCodec, row_filter
 
 _CHECKSUM_BYTES = 2
 _PIECE_BYTES = 512
 _PADDING_BYTES = 64
 
 
-@register_codec
+@cb.register_codec
 @dataclass(frozen=True)
 class Ppmd(GeneralCodec):
     """PPMd variant I (D. Shkarin, PPM: one step to practicality, DCC 2002), as in ZIP: context mixing by escapes.
 
-    It is the only coder here that matches nothing: each byte is coded under a model of the bytes before it, up to
-    ``order`` of them. Zeros at the end are left out. The stream has no end mark; a checksum of two bytes stands before
-    it and counts, for a stream that was cut short or altered would otherwise decode to something.
+    It copies no matches: each byte is coded under a model of the bytes before it, up to ``order`` of them. Zeros at the
+    end are left out. The stream has no end mark. A checksum of two bytes before it is part of the stream and counts,
+    because a stream cut short or altered would otherwise decode to something.
     """
 
-    strongest: ClassVar[dict[str, Value]] = {"order": 4, "memory_mb": 64}
+    strongest: ClassVar[dict[str, cb.Value]] = {"order": 4, "memory_mb": 64}
 
-    order: int = setting(4, low=2, high=64, sweep=(2, 4), help="bytes of context")
-    memory_mb: int = setting(16, low=1, high=1024, help="memory of the model, which starts anew once it is full (MiB)")
-    filter: str = setting("none", choices=FILTERS, sweep=SWEPT_FILTERS, help="PNG's filters of rows before it")
+    order: int = cb.setting(4, low=2, high=64, sweep=(2, 4), help="bytes of context")
+    memory_mb: int = cb.setting(16, low=1, high=1024, help="memory of the model in MiB; a full model starts anew")
+    filter: str = row_filter()
 
     @classmethod
     def versions(cls) -> dict[str, str]:
@@ -50,21 +48,14 @@ class Ppmd(GeneralCodec):
         return _checksum(stream, len(data)) + stream
 
     def decompress(self, packed: bytes, size: int) -> bytes:
-        """Reads what :meth:`compress` wrote.
-
-        Raises:
-            BitstreamError: the checksum says that it is something else.
-        """
+        """Reads what :meth:`compress` wrote."""
         stream = packed[_CHECKSUM_BYTES:]
         if packed[:_CHECKSUM_BYTES] != _checksum(stream, size) or stream.startswith(b"\xff\xff\xff\xff"):
-            raise self.damaged("the stream does not match its checksum")
+            raise ValueError("the stream does not match its checksum")
         # Where it runs out of input, pyppmd 1.3 goes on in a thread and writes where it must not: zeros keep it fed.
         fed = stream + bytes(_PADDING_BYTES + size // 8)
         decoder = pyppmd.Ppmd8Decoder(self.order, self.memory_mb << 20, pyppmd.PPMD8_RESTORE_METHOD_RESTART)
-        try:
-            data: bytes = decoder.decode(fed, size)
-        except (ValueError, SystemError, pyppmd.PpmdError) as error:
-            raise self.damaged(error) from error
+        data: bytes = decoder.decode(fed, size)
         return data
 
     def framing_bytes(self, packed: bytes) -> int:

@@ -1,4 +1,4 @@
-"""Zstandard through python-zstandard, on raw pixels."""
+"""Zstandard through python-zstandard."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from typing import ClassVar
 
 import zstandard
 
-from codecbench.plugins.registry import register_codec
-from codecbench.plugins.settings import Value, setting
+import codecbench as cb
 
-from ._filters import FILTERS
-from ._general import SWEPT_FILTERS, GeneralCodec
+from ._general import GeneralCodec, row_filter
 
 _DESCRIPTOR = b"\0"  # of every frame here: no content size, no checksum, no dictionary
 _LAST_BLOCK, _RLE_BLOCK, _RESERVED_BLOCK = 1, 1, 3
 _SMALLEST_WINDOW = 1 << 10
 
 
-@register_codec
+@cb.register_codec
 @dataclass(frozen=True)
 class Zstandard(GeneralCodec):
     """Zstandard (RFC 8878): matches over a long window, Huffman and finite-state entropy codes.
 
-    A frame without magic number, descriptor, content size and checksum: what is left of its header is the size of the
-    window.
+    A frame without magic number, descriptor, content size and checksum: only the size of the window is left of its
+    header.
     """
 
-    strongest: ClassVar[dict[str, Value]] = {"level": 22}
+    strongest: ClassVar[dict[str, cb.Value]] = {"level": 22}
 
-    level: int = setting(3, low=1, high=22, sweep=(1, 9, 15), help="Zstandard's level; from 20 on also much memory")
-    filter: str = setting("none", choices=FILTERS, sweep=SWEPT_FILTERS, help="PNG's filters of rows before it")
+    level: int = cb.setting(
+        3, low=1, high=22, sweep=(1, 9, 15), help="Zstandard's level; from 20 on it also takes much memory"
+    )
+    filter: str = row_filter()
 
     @classmethod
     def versions(cls) -> dict[str, str]:
@@ -38,7 +38,7 @@ class Zstandard(GeneralCodec):
         return {"zstd": ".".join(map(str, zstandard.ZSTD_VERSION))}
 
     def compress(self, data: bytes) -> bytes:
-        """One frame without the bytes that the settings and the shape tell."""
+        """One frame without the bytes that the settings and the shape decide."""
         options = zstandard.ZstdCompressionParameters.from_level(
             self.level,
             source_size=len(data),
@@ -50,18 +50,11 @@ class Zstandard(GeneralCodec):
         return zstandard.ZstdCompressor(compression_params=options).compress(data).removeprefix(_DESCRIPTOR)
 
     def decompress(self, packed: bytes, size: int) -> bytes:
-        """Reads one frame that ends with the last byte.
-
-        Raises:
-            BitstreamError: it is none.
-        """
+        """Reads one such frame."""
         self._blocks(packed)
         window = max(_SMALLEST_WINDOW, 1 << (size - 1).bit_length())
         unpacker = zstandard.ZstdDecompressor(format=zstandard.FORMAT_ZSTD1_MAGICLESS, max_window_size=window)
-        try:
-            return unpacker.decompress(_DESCRIPTOR + packed, max_output_size=size)
-        except zstandard.ZstdError as error:
-            raise self.damaged(error) from error
+        return unpacker.decompress(_DESCRIPTOR + packed, max_output_size=size)
 
     def framing_bytes(self, packed: bytes) -> int:
         """The size of the window, and the three bytes before each block."""
@@ -76,7 +69,7 @@ class Zstandard(GeneralCodec):
             position += 3 + (1 if kind == _RLE_BLOCK else size)
             blocks += 1
             if position > len(packed) or kind == _RESERVED_BLOCK:
-                raise self.damaged(f"block {blocks} is cut short or of no known kind")
+                raise cb.BitstreamError(f"{self.name}: block {blocks} is cut short or of no known kind")
         if position != len(packed):
-            raise self.damaged(f"{len(packed) - position} bytes follow the last block")
+            raise cb.BitstreamError(f"{self.name}: {len(packed) - position} bytes follow the last block")
         return blocks

@@ -120,7 +120,7 @@ def forged(name: str) -> bytes:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_headers_that_claim_too_many_pixels(name):
-    with pytest.raises(BitstreamError, match=r"the header tells of \d+×\d+ pixels"):
+    with pytest.raises(BitstreamError, match=r"the header claims \d+×\d+ pixels"):
         make(name).decode([forged(name)])
 
 

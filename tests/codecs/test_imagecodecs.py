@@ -258,7 +258,7 @@ def test_jpegls_notices_damage_by_the_components_name():
     for position in positions:
         damaged = stream[:position] + bytes([stream[position] ^ 4]) + stream[position + 1 :]
         try:
-            make("jpegls").inspect(damaged)
+            make("jpegls").container_bytes(damaged)
         except BitstreamError:
             noticed += 1
     assert noticed >= 0.96 * len(positions)

@@ -103,7 +103,7 @@ def test_streams_of_a_wrong_length(stream):
 def test_a_batch_of_two_shapes():
     codec = Svd(rank=1)
     streams = codec.encode(sample_images((4, 4, 1))) + codec.encode(sample_images((4, 5, 1)))
-    with pytest.raises(BitstreamError, match="stream 5 is of 4×5×1, the first of 4×4×1"):
+    with pytest.raises(BitstreamError, match="different shapes"):
         codec.decode(streams)
 
 
