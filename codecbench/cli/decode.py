@@ -22,21 +22,21 @@ def decode(file: str, out: str, device: str) -> None:
     IMAGE is written without loss, as .png, .ppm, .pgm, .pnm, .bmp or .tiff. A file that is there is replaced. FILE
     may be - for standard input.
     """
-    from codecbench.files import container, writing
+    from codecbench.files import container, images
     from codecbench.text import format_shape
 
-    writing.check_suffix(out)
-    target = None if out == writing.STANDARD else writing.check_target(out, file)
+    images.written_format(out)
+    target = None if out == images.STANDARD else images.check_target(out, file)
     content = _read(file)
-    name = "standard input" if file == writing.STANDARD else file
+    name = "standard input" if file == images.STANDARD else file
     done = container.unpack(content, device, name)
-    image = writing.image_bytes(done.image, out)
+    image = images.image_bytes(done.image, out)
     for note in done.notes:
         click.echo(f"note: {note}", err=True)
     if target is None:
         write_to_stdout(image)
     else:
-        writing.write_file(target, image)
+        images.write_file(target, image)
     shown = "standard output" if target is None else out
     click.echo(
         f"{shown}: {format_shape(done.image.shape)} from {len(content):,} bytes; {done.spec}", err=target is None

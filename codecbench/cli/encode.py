@@ -57,16 +57,15 @@ def encode(image: str, spec: str, out: str, alpha: str, depth16: str, frames: st
     """
     from codecbench.environment import resolve_device
     from codecbench.errors import UnsupportedImageError, UsageError
-    from codecbench.files import container, writing
-    from codecbench.files.images import OTHER_IMAGE_SUFFIXES, SUFFIXES, Rules
+    from codecbench.files import container, images
     from codecbench.plan.planner import open_codec
 
-    if Path(out).suffix.lower() in SUFFIXES | OTHER_IMAGE_SUFFIXES:
+    if Path(out).suffix.lower() in images.SUFFIXES | images.OTHER_IMAGE_SUFFIXES:
         raise UsageError(f"{out}: what is written is no {Path(out).suffix} image; name it {Path(out).stem}.cb")
-    target = None if out == writing.STANDARD else writing.check_target(out, image)
+    target = None if out == images.STANDARD else images.check_target(out, image)
     codec = open_codec(spec)
     codec = codec.on(resolve_device(device, codec.uses_device))
-    pixels = _read(image, Rules(alpha, depth16, frames))
+    pixels = _read(image, images.Rules(alpha, depth16, frames))
     try:
         packed = container.pack(pixels, codec)
     except UnsupportedImageError as error:
@@ -74,7 +73,7 @@ def encode(image: str, spec: str, out: str, alpha: str, depth16: str, frames: st
     if target is None:
         write_to_stdout(packed.content)
     else:
-        writing.write_file(target, packed.content)
+        images.write_file(target, packed.content)
     click.echo(_told(out, pixels, packed), err=target is None)
 
 

@@ -7,24 +7,24 @@ r"""Compressed images as files: one stream of a codec, with all that another pro
     9       …      the body
     end     4      CRC-32 of everything before it, as zlib computes it, big-endian
 
-These five stand in files of every version, so that a damaged file is told from one that is merely too new. CRC-32 finds
-every change that lies within 32 bits, so every changed byte; lengths find every missing one and every one too many.
+These five are the same in every version, so that a damaged file can be distinguished from one that is merely too new.
+CRC-32 finds every change within 32 bits, so every changed byte; the length finds every missing and every added one.
 
 The body of version 1:
 
-    varints        height, width and channels of the image; length of the spec; length of the weights' digest
-    spec           the codec with every setting, in the syntax of ``codecbench.plan.specs``, UTF-8:
-    ``webp:quality=50,…`` weights        first 8 bytes of a SHA-256 over the names and the SHA-256 of the codec's weight
-    files; absent without maker          4 bytes of a digest of the codec's source and the versions of its libraries
-    pixels         CRC-32 of the decoded image (H, W, C), uint8, big-endian: what this stream meant where it was written
-    stream         what the codec wrote; it goes to the end of the body
+    numbers  height, width and channels of the image; length of the spec; length of the weights' digest
+    spec     the codec with every setting, ``webp:quality=50,…``, in the syntax of ``codecbench.plan.specs``, UTF-8
+    weights  first 8 bytes of a SHA-256 over the names and the SHA-256 of the codec's weight files; nothing without any
+    maker    4 bytes of a digest of the codec's source and the versions of its libraries
+    pixels   CRC-32 of the image (H, W, C), uint8, that the stream decoded to where it was written, big-endian
+    stream   the codec's own bytes, up to the end of the body
 
-Varints are those of ``codecbench.plugins.varint``. A file decodes with the weights that it names and no others. Another
-source or another library version is no reason to refuse a file, since most decoders agree; where the pixels then differ
-from those of the writer, a lossless codec's file is an error, and with others there is a note.
+Numbers are those of ``codecbench.plugins.varint``. A file decodes with the weights that it names and no
+others. Another source or library version is no reason to refuse a file, since most decoders agree. If the pixels then
+differ from the writer's, that is an error with a lossless codec, and a note with others.
 
-A file is not trusted: it names a registered codec, whose settings are checked like those of a command, and nothing
-else is imported. A codec with a path among its settings has no files, since a path means something else elsewhere.
+A file is not trusted: it names a registered codec, whose settings are checked like those of a command, and nothing else
+is imported. A codec with a path among its settings has no files, since a path means something else elsewhere.
 """
 
 from __future__ import annotations
@@ -63,22 +63,13 @@ HEAD = struct.Struct(">4sBI")
 CHECK = struct.Struct(">I")
 WEIGHTS_BYTES = 8
 MAKER_BYTES = 4
-MOST_SPEC_BYTES = 10_000
-"""Bytes of a spec; all settings of a codec take some hundred."""
+MAX_SPEC_BYTES = 10_000
+"""Of a spec; all settings of a codec take some hundred bytes."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file says, before any codec is asked.
-
-    Attributes:
-        spec: the codec with every setting, in the spec syntax.
-        shape: height, width and channels of the image.
-        weights: digest of the codec's weight files; empty for a codec without.
-        maker: digest of the codec's source and library versions where the file was written.
-        pixels: CRC-32 of the image that the stream decoded to there.
-        stream: the codec's own bytes.
-    """
+    """The parts of a file's body, as the top of this module describes them."""
 
     spec: str
     shape: Shape
@@ -90,50 +81,31 @@ class Contents:
 
 @dataclass(frozen=True)
 class Packed:
-    """A compressed image.
-
-    Attributes:
-        content: the bytes of the file.
-        spec: the codec with every setting.
-        stream_bytes: how many of them the codec wrote; the others are the container.
-        image: what the file decodes to, uint8 (H, W, C).
-    """
+    """A compressed image: the bytes of its file, and what they decode to."""
 
     content: bytes
     spec: str
-    stream_bytes: int
-    image: Images
+    stream_bytes: int  # of the content; the others are the container
+    image: Images  # uint8, (H, W, C)
 
 
 @dataclass(frozen=True)
 class Unpacked:
-    """A decoded file.
+    """A decoded file; its notes are one line each."""
 
-    Attributes:
-        image: uint8 (H, W, C).
-        spec: the codec with every setting.
-        stream_bytes: bytes of the codec's own stream.
-        notes: what a person should know, one line each.
-    """
-
-    image: Images
+    image: Images  # uint8, (H, W, C)
     spec: str
     stream_bytes: int
     notes: tuple[str, ...] = ()
 
 
 def pack(image: Images, codec: Codec) -> Packed:
-    """Compresses an image into the bytes of a file, and decodes these again to see that they hold it.
-
-    Args:
-        image: uint8, (H, W, C), C = 1 or 3.
-        codec: with its settings, on the device where it is to compute.
+    """Compresses an image, uint8 (H, W, C) with C = 1 or 3, into the bytes of a file, and decodes these as a check.
 
     Raises:
-        UsageError: no such image, or a codec whose settings cannot stand in a file.
-        UnsupportedImageError: the codec does not take this shape.
-        ContractError: the codec broke its contract, or is not lossless though it claims to be.
-        CodecError: the codec failed.
+        UsageError: no such image, or a codec whose settings cannot be written in a file.
+        CodecError: the codec failed, does not take this shape, or broke its contract, so if it claims to be lossless
+            and is not.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or not image.size:
         got = f"{image.dtype} of shape {format_shape(image.shape) or 'none'}"
@@ -153,7 +125,7 @@ def pack(image: Images, codec: Codec) -> Packed:
 
 
 def unpack(content: bytes, device: str = "cpu", name: str = "the file") -> Unpacked:
-    """Decodes the bytes of a file, with a new instance of the codec that it names.
+    """Decodes the bytes of a file with a new instance of the codec that it names.
 
     Args:
         content: all bytes of the file.
@@ -161,11 +133,10 @@ def unpack(content: bytes, device: str = "cpu", name: str = "the file") -> Unpac
         name: of the file, for messages.
 
     Raises:
-        UsageError: no such file, a newer version, a codec or settings that are not known here.
+        UsageError: not such a file, a newer version, a codec or settings that are not known here.
         PluginError: the codec cannot be imported here.
         WeightsError: the file was made with other weights.
-        BitstreamError: the file is damaged.
-        CodecError: the codec failed, or gave another image than the file tells of.
+        CodecError: the file is damaged, the codec failed, or its image is not the one that was written.
     """
     from codecbench.environment import resolve_device
 
@@ -191,11 +162,7 @@ def unpack(content: bytes, device: str = "cpu", name: str = "the file") -> Unpac
 
 
 def write(contents: Contents) -> bytes:
-    """The bytes of a file; the layout stands at the top of this module.
-
-    Raises:
-        UsageError: too long for it.
-    """
+    """The bytes of a file; raises ``UsageError`` if the stream is too long for it."""
     spec = contents.spec.encode()
     try:
         numbers = pack_numbers([*contents.shape, len(spec), len(contents.weights)])
@@ -208,15 +175,11 @@ def write(contents: Contents) -> bytes:
 
 
 def read(content: bytes, name: str = "the file") -> Contents:
-    """Reads the bytes of a file; imports no codec and decodes nothing.
-
-    Args:
-        content: all bytes of the file.
-        name: of the file, for messages.
+    """Reads the bytes of a file, called ``name`` in messages; imports no codec and decodes nothing.
 
     Raises:
-        UsageError: no file of codecbench, or one of a newer version.
-        BitstreamError: cut short, changed, or with bytes behind its end.
+        UsageError: not a file of codecbench, or one of a newer version.
+        BitstreamError: cut short, changed, or with bytes after its end.
     """
     if not content:
         raise UsageError(f"{name} is empty; expected a file that `codecbench encode` wrote")
@@ -231,7 +194,7 @@ def read(content: bytes, name: str = "the file") -> Contents:
     whole = CHECK.unpack_from(content, end)[0] == zlib.crc32(content[:end])
     if whole and len(content) > end + CHECK.size:
         extra = len(content) - end - CHECK.size
-        raise BitstreamError(f"{name} has {extra} bytes behind its end; its first {end + CHECK.size} bytes are whole")
+        raise BitstreamError(f"{name} has {extra} bytes after its end; its first {end + CHECK.size} bytes are whole")
     if not whole or len(content) != end + CHECK.size:
         raise BitstreamError(f"{name} is damaged: its checksum does not hold")
     if version != VERSION:
@@ -247,7 +210,7 @@ def _contents(body: bytes) -> Contents:
     (height, width, channels, spec_bytes, weights_bytes), at = unpack_numbers(body, 5, "the body")
     if channels not in (1, 3) or min(height, width) < 1 or height * width > MAX_PIXELS:
         raise ValueError(f"an image of {height}×{width}×{channels} is not allowed")
-    if not 0 < spec_bytes <= MOST_SPEC_BYTES or weights_bytes not in (0, WEIGHTS_BYTES):
+    if not 0 < spec_bytes <= MAX_SPEC_BYTES or weights_bytes not in (0, WEIGHTS_BYTES):
         raise ValueError("lengths in its header are not allowed")
     ends = []
     for size in (spec_bytes, weights_bytes, MAKER_BYTES, CHECK.size):
@@ -270,7 +233,7 @@ def _guess(content: bytes) -> str:
 
 
 def _find(spec: str, name: str) -> tuple[type[Codec], dict[str, Value]]:
-    """The codec of a file and its settings; what is not here is named."""
+    """The codec of a file and its settings; the errors name what is not here."""
     try:
         raw = split_specs(spec)
         if len(raw) != 1:
@@ -293,18 +256,14 @@ def _find(spec: str, name: str) -> tuple[type[Codec], dict[str, Value]]:
 
 
 def _settings(spec: str, cls: type[Codec]) -> dict[str, Value]:
-    """The settings that a file's spec stands for, each with one value.
-
-    Raises:
-        UsageError: they are not those of the codec, not of one point, or hold a path.
-    """
+    """The settings in a file's spec; ``UsageError`` if they are not the codec's, not one point, or hold a path."""
     known = settings_of(cls)
     paths = [info.name for info in known.values() if info.literal]
     if paths:
         raise SettingError(f"{cls.name} has no files, since its setting {paths[0]} is a path, which differs elsewhere")
     raw = split_specs(spec)
     points = expand(raw[0], known) if len(raw) == 1 else []
-    if len(points) != 1 or raw[0].name != cls.name or len(spec.encode()) > MOST_SPEC_BYTES:
+    if len(points) != 1 or raw[0].name != cls.name or len(spec.encode()) > MAX_SPEC_BYTES:
         raise SpecError(f"{spec[:80]!r} is not one {cls.name} with every setting")
     return points[0]
 

@@ -25,7 +25,7 @@ from codecbench.errors import (
 )
 from codecbench.files import container
 from codecbench.files.container import Contents, pack, read, unpack, write
-from codecbench.files.writing import FORMATS
+from codecbench.files.images import WRITTEN_FORMATS
 from codecbench.plan.planner import open_codec
 from codecbench.plugins.codec import MAX_PIXELS
 from codecbench.plugins.registry import CODECS
@@ -137,7 +137,7 @@ def test_every_changed_byte_every_cut_and_every_byte_too_many_is_found():
         with pytest.raises(CodecbenchError, match="cut short" if length else "is empty"):
             read(content[:length])
     for extra in (1, 5, 300):
-        with pytest.raises(BitstreamError, match=f"has {extra} byte.* behind its end; its first {len(content)} bytes"):
+        with pytest.raises(BitstreamError, match=f"has {extra} byte.* after its end; its first {len(content)} bytes"):
             read(content + bytes(extra))
 
 
@@ -290,7 +290,7 @@ def call(capsys, *arguments):
     return code, captured.out, captured.err
 
 
-@pytest.mark.parametrize("suffix", sorted(FORMATS))
+@pytest.mark.parametrize("suffix", sorted(WRITTEN_FORMATS))
 def test_there_and_back_in_every_format(suffix, tmp_path, capsys):
     image = GRAY if suffix == ".pgm" else RGB
     source, packed, back = save(tmp_path / "in.png", image), tmp_path / "out.cb", tmp_path / f"back{suffix}"
