@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ from matplotlib.figure import Figure
 from playwright.sync_api import Page
 from runs import METRIC, MadeUpRun
 
-from codecbench import figures, report
+from codecbench import figures
 from codecbench.figures import grid, style
+from codecbench.report import page as assembler
 from codecbench.report import write_report
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -50,11 +52,11 @@ def figures_as_stubs() -> Iterator[None]:
         yield
 
 
-def quick_report(run: MadeUpRun, sections: tuple[str, ...] = (), **options: Any) -> Path:
+def quick_report(run: MadeUpRun, sections: tuple[ModuleType, ...] = (), **options: Any) -> Path:
     """A run's report, with stubs for its static figures, and with some of its sections only where they are named."""
     with figures_as_stubs(), pytest.MonkeyPatch.context() as patch:
         if sections:
-            patch.setattr(report, "SECTIONS", sections)
+            patch.setattr(assembler, "SECTIONS", sections)
         return write_report(run.store, **options)
 
 

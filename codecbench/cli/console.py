@@ -126,7 +126,7 @@ def _known(error: float) -> str:
 
 
 def print_listing(content: dict[str, Any]) -> None:
-    """Prints what ``codecbench.cli.listing.everything`` found as three tables."""
+    """Prints what ``codecbench.cli.list.everything`` found as three tables."""
     from rich.console import Console
     from rich.table import Table
 

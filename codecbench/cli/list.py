@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from codecbench.cli.options import codec_folders, data_folder, metric_folders
+from codecbench.data import data_root
+from codecbench.errors import PluginError
+from codecbench.measure.distortion import METRICS as ALWAYS
+from codecbench.plugins.codec import Codec
+from codecbench.plugins.registry import CODECS, DATASETS, METRICS
+from codecbench.plugins.settings import Setting, format_settings, format_value, settings_of
 
 
 @click.command(name="list")
@@ -17,17 +26,119 @@ from codecbench.cli.options import codec_folders, data_folder, metric_folders
 @metric_folders
 def list_(names: bool, as_json: bool, data_dir: str | None) -> None:
     """Show codecs, datasets and metrics."""
-    from codecbench.plugins.registry import CODECS
-
     if names:
         click.echo("\n".join(CODECS.names()))
         return
-    from codecbench.cli import listing
-
-    content = listing.everything(data_dir)
+    content = everything(data_dir)
     if as_json:
         click.echo(json.dumps(content, indent=2, ensure_ascii=False))
     else:
         from codecbench.cli.console import print_listing
 
         print_listing(content)
+
+
+def everything(data_dir: str | os.PathLike[str] | None = None) -> dict[str, Any]:
+    """Every codec, dataset and metric as JSON values; a plugin that cannot be imported is listed with its reason."""
+    root = data_root(data_dir)
+    return {
+        "codecs": [_codec(name) for name in CODECS.names()],
+        "datasets": [_dataset(name, root) for name in DATASETS.names()],
+        "metrics": [_always(name) for name in ALWAYS] + [_metric(name) for name in METRICS.names()],
+        "data_dir": str(root),
+    }
+
+
+def _always(name: str) -> dict[str, Any]:
+    """A metric of every run."""
+    return {"name": name, **ALWAYS[name]._asdict(), "available": True, "reason": "", "measured": "always"}
+
+
+def _metric(name: str) -> dict[str, Any]:
+    """A plugin metric; measured ``by default`` or ``when asked for``."""
+    try:
+        metric = METRICS.get(name)
+    except PluginError as error:
+        blank = {"title": name, "unit": "", "better": "", "description": ""}
+        return {"name": name, **blank, "available": False, "reason": str(error), "measured": "when asked for"}
+    reason = metric.unavailable()
+    measured = "by default" if metric.default and name in METRICS.built_in() else "when asked for"
+    return {"name": name, **metric.record(), "available": not reason, "reason": reason, "measured": measured}
+
+
+def _codec(name: str) -> dict[str, Any]:
+    try:
+        return _described(name, CODECS.get(name))
+    except PluginError as error:
+        return {"name": name, "available": False, "reason": str(error)}
+    except Exception as error:  # a plugin's own functions may raise anything
+        return {"name": name, "available": False, "reason": f"{type(error).__name__}: {error}"}
+
+
+def _described(name: str, cls: type[Codec]) -> dict[str, Any]:
+    points = _default_codecs(cls)
+    return {
+        "name": name,
+        "available": True,
+        "reason": "",
+        "about": _first_line(cls),
+        "lossless": _lossless(points),
+        "trained_on": list(cls.trained_on),
+        "uses_device": cls.uses_device,
+        "settings": [_setting(info) for info in settings_of(cls).values()],
+        "sweep": [format_settings(codec.settings) for codec in points],
+        "swept": _swept(points),
+        "versions": cls.versions(),
+    }
+
+
+def _default_codecs(cls: type[Codec]) -> list[Codec]:
+    """The default sweep, for the shape that the codec is made for or else for 64×64 colour."""
+    return [cls(**point) for point in cls.default_points(cls.image_shape or (64, 64, 3))]
+
+
+def _lossless(codecs: Sequence[Codec]) -> str:
+    """``yes``, ``no``, or ``some settings``."""
+    claims = {codec.lossless for codec in codecs}
+    return "some settings" if len(claims) > 1 else "yes" if claims == {True} else "no"
+
+
+def _swept(codecs: Sequence[Codec]) -> str:
+    """The settings that the sweep varies, with their values; the middle of a long list is left out."""
+    parts = []
+    for key in codecs[0].settings:
+        values = list(dict.fromkeys(format_value(codec.settings[key]) for codec in codecs))
+        if len(values) > 1:
+            parts.append(f"{key}={'/'.join(values if len(values) <= 12 else [*values[:3], '…', values[-1]])}")
+    return ", ".join(parts)
+
+
+def _dataset(name: str, root: Any) -> dict[str, Any]:
+    try:
+        cls = DATASETS.get(name)
+    except PluginError as error:
+        return {"name": name, "available": False, "note": str(error), "settings": []}
+    status = cls().status(root)
+    return {
+        "name": name,
+        "about": _first_line(cls),
+        "available": status.available,
+        "images": status.images,
+        "shape": list(status.shape) if status.shape else None,
+        "note": status.note,
+        "settings": [_setting(info) for info in settings_of(cls).values()],
+    }
+
+
+def _setting(info: Setting) -> dict[str, Any]:
+    return {
+        "name": info.name,
+        "default": info.default,
+        "allowed": info.allowed,
+        "sweep": [format_value(value) for value in info.sweep],
+        "help": info.help,
+    }
+
+
+def _first_line(cls: type) -> str:
+    return (cls.__doc__ or "").strip().partition("\n")[0]

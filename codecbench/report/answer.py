@@ -14,41 +14,32 @@ from codecbench.analysis import best, claims
 from codecbench.analysis.claims import Claim
 from codecbench.analysis.points import HARNESS, TARGET_DB
 from codecbench.report import markup, sentences
-from codecbench.report.context import Context
-from codecbench.report.section import Section
+from codecbench.report.context import Context, Section
 from codecbench.report.sentences import SPACE, names, region, shown, size_of
 from codecbench.text import count, format_shape, join_words
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a reader should know of one dataset.
-
-    Attributes:
-        dataset: its label.
-        about: its images in a few words.
-        lead: what to take.
-        lines: why, and what else to know, a sentence or two each.
-        claims: what all of these are written from.
-    """
+    """What a reader should know of one dataset."""
 
     dataset: str
-    about: str
-    lead: str
-    lines: list[str] = field(default_factory=list)
-    claims: list[Claim] = field(default_factory=list)
+    about: str  # its images in a few words
+    lead: str  # what to take
+    lines: list[str] = field(default_factory=list)  # why, and what else to know, a sentence or two each
+    claims: list[Claim] = field(default_factory=list)  # what all of these are written from
 
 
-def section(context: Context) -> Section | None:
+def section(context: Context) -> Section:
     """The first section of every page."""
-    html = context.render("answer.html.j2", answers=answers(context), method=METHOD)
-    return Section("answer", "The answer", html, style="words.css")
+    found = [answer(context, label) for label in context.datasets]
+    html = context.render("answer.html.j2", answers=found, method=METHOD)
+    return Section("answer", "The answer", html, _markdown(found), style="words.css")
 
 
-def markdown(context: Context) -> str:
-    """The same in Markdown."""
+def _markdown(answers: Sequence[Answer]) -> str:
     lines = ["## The answer first", ""]
-    for answer in answers(context):
+    for answer in answers:
         lines += [f"### {markup.markdown(answer.dataset)}", ""]
         lines += [markup.markdown(answer.about), ""] if answer.about else []
         lines += [markup.prose_markdown(answer.lead), ""]
@@ -65,21 +56,8 @@ METHOD = (
 )
 
 
-def answers(context: Context) -> list[Answer]:
-    """One answer a dataset, in the run's order; made once a context."""
-    known: dict[str, list[Answer]] = context.__dict__
-    if "_answers" not in known:
-        known["_answers"] = [answer(context, label) for label in context.datasets]
-    return known["_answers"]
-
-
 def answer(context: Context, dataset: str) -> Answer:
-    """What the numbers say of one dataset.
-
-    Args:
-        context: of the run.
-        dataset: its label.
-    """
+    """What the numbers say of one dataset."""
     points = context.of(dataset)
     measured = points[points["images"] > 0]
     about = _about(context, dataset)
@@ -122,13 +100,7 @@ def _about(context: Context, dataset: str) -> str:
 
 
 def lead(groups: Sequence[Sequence[Claim]], lossless: Claim | None, measured: pd.DataFrame) -> str:
-    """What to take, in a sentence or two.
-
-    Args:
-        groups: claims at the qualities, see :func:`codecbench.report.sentences.group_by_winners`.
-        lossless: the claim about lossless codecs, if any.
-        measured: the marked points of the dataset that have results.
-    """
+    """What to take, in a sentence or two, from claims grouped by winners and the points that have results."""
     candidates = set(claims.untrained(measured)["codec"])
     trained = set(best.eligible(measured)["codec"]) - candidates
     if not groups:

@@ -11,22 +11,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from codecbench import __version__
 from codecbench.analysis.points import HARNESS, TARGET_DB, mark_points, overview
 from codecbench.errors import UnknownNameError
 from codecbench.report import markup
 from codecbench.report.notes import Note, all_notes
 from codecbench.store import sets
 from codecbench.store.folder import RunFolder
-from codecbench.text import count, format_significant, format_span, join_words
+from codecbench.text import count, format_significant, format_span
 
 if TYPE_CHECKING:
-    from codecbench.report.context import Context
+    pass
 
 LOSSLESS = "lossless"
 
@@ -333,30 +331,3 @@ def plain(record: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _heading(text: str, level: int) -> str:
     return f"{'#' * level} {markup.markdown(text)}\n"
-
-
-def write_markdown(context: Context) -> Path:
-    """Writes ``report.md`` beside the page: what its sections have as Markdown, or else the run in short.
-
-    Args:
-        context: of the report.
-
-    Returns:
-        The path of ``report.md``.
-
-    Raises:
-        StoreError: it cannot be written.
-    """
-    from codecbench.report import page
-
-    parts = [f"# {markup.markdown('Image codecs on ' + join_words(context.datasets))}"]
-    parts.append(markup.markdown(" · ".join(page.headline(context))))
-    told = [text for module in page.modules() if hasattr(module, "markdown") and (text := module.markdown(context))]
-    if not any(hasattr(module, "markdown") for module in page.modules()):
-        told = [content(context.store, context.summary).markdown()]
-    parts += [text.strip() for text in told]
-    parts.append(
-        f"codecbench {__version__} wrote these tables from the run folder alone. The same numbers, unrounded, stand in "
-        "`summary.csv`, and `report.html` shows them with curves and images."
-    )
-    return context.write("report.md", ("\n\n".join(parts) + "\n").encode())

@@ -1,11 +1,15 @@
-"""What the image browser holds of a dataset: images, points of every codec, worst images; pixels go into strips."""
+"""What the image browser shows of each dataset: images, points of every codec, worst images; pixels go into strips.
+
+What the page holds is bounded: a few images and points of each codec, chosen so that codecs can be compared at equal
+bytes and at equal PSNR.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,40 +18,71 @@ from codecbench.figures import grid
 from codecbench.measure.distortion import psnr_db
 from codecbench.plugins.codec import Images
 from codecbench.report import sprites
-from codecbench.report.context import Context
-from codecbench.store import pictures as keeping
+from codecbench.store import pictures as stored_pictures
 from codecbench.store.io import WINDOW
 from codecbench.store.pictures import WorstCase
 from codecbench.text import count
 
+if TYPE_CHECKING:
+    from codecbench.report.context import Context
+
+BUDGET = 4_500_000
+"""Characters of base64 that all pictures of the page may take together."""
+WORST_SHARE = 0.25
+"""Share of the budget that worst images may take."""
 Rows = dict[tuple[str, str, int], dict[str, float]]
 """Columns of single images by codec, settings and image index."""
 
 
 @dataclass
-class View:
-    """What the page holds of one dataset.
-
-    Attributes:
-        label: the dataset's label.
-        targets: bits per pixel near which the points of each codec lie.
-        images: for the script, one record an image and window.
-        codecs: for the script, one record a codec.
-        cases: for the script, one record a picture of a worst image.
-        said: what was left out, in sentences.
-    """
+class DatasetPictures:
+    """What the page shows of one dataset."""
 
     label: str
-    targets: list[float]
-    images: list[dict[str, Any]] = field(default_factory=list)
+    targets: list[float]  # bits per pixel; of each codec the points nearest to these are shown
+    images: list[dict[str, Any]] = field(default_factory=list)  # one record per image and window
     codecs: list[dict[str, Any]] = field(default_factory=list)
-    cases: list[dict[str, Any]] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
+    cases: list[dict[str, Any]] = field(default_factory=list)  # one record per picture of a worst image
+    said: list[str] = field(default_factory=list)  # what was left out, in words
 
     def data(self) -> dict[str, Any]:
         """What the script gets."""
         names = ("label", "targets", "images", "codecs", "cases")
         return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What the page shows of all datasets, and the strips that hold its pixels."""
+
+    datasets: list[DatasetPictures]
+    atlas: sprites.Atlas
+
+    def images(self, label: str) -> set[int]:
+        """The images of a dataset that are shown through every codec, so that other sections can link to them."""
+        shown = [image for dataset in self.datasets if dataset.label == label for image in dataset.images]
+        return {int(image["n"]) for image in shown if image["row"] is not None}
+
+
+def pictures(context: Context) -> Pictures:
+    """The pictures of all datasets that have some, in the page's order."""
+    measured = [label for label in context.datasets if (context.of(label)["images"] > 0).any()]
+    atlas = sprites.Atlas()
+    gathered = {label: gather(context, label) for label in measured}
+    cases = {label: newest_cases(context, label) for label in measured}
+    found: list[DatasetPictures] = []
+    # Small images first: what they leave of their share goes to the large ones.
+    order = sorted(measured, key=lambda label: sum(image.size for image in gathered[label].originals.values()))
+    for number, label in enumerate(order):
+        share = (BUDGET - atlas.size) // (len(order) - number)
+        view = DatasetPictures(label, list(gathered[label].targets.rates))
+        reserved = int(share * WORST_SHARE) if cases[label] else 0
+        add_shown(context, view, gathered[label], atlas, share - reserved)
+        add_worst(context, view, cases[label], atlas, reserved)
+        if view.images:
+            found.append(view)
+    found.sort(key=lambda view: measured.index(view.label))
+    return Pictures(found, atlas)
 
 
 # ---- images that are shown of every codec ---------------------------------------------------------------------------
@@ -91,18 +126,18 @@ def gather(context: Context, label: str) -> Gathered:
     return Gathered(targets, originals if found else {}, found)
 
 
-def add_shown(context: Context, view: View, gathered: Gathered, sheet: sprites.Sheet, budget: int) -> None:
+def add_shown(context: Context, view: DatasetPictures, gathered: Gathered, atlas: sprites.Atlas, budget: int) -> None:
     """Adds the shown images and the strips of all codecs, as many as the budget holds."""
     if not gathered.originals:
         return
     level = sprites.fitting(gathered.points, gathered.originals, budget)
     while True:
-        tried = replace(sheet, strips=list(sheet.strips))
+        tried = replace(atlas, strips=list(atlas.strips))
         images, codecs = _at_level(context, view.label, gathered, tried, level)
-        if tried.size - sheet.size <= budget or level == len(sprites.LEVELS) - 1:
+        if tried.size - atlas.size <= budget or level == len(sprites.LEVELS) - 1:
             break
         level += 1  # the estimate was too low
-    sheet.strips, sheet.size = tried.strips, tried.size
+    atlas.strips, atlas.size = tried.strips, tried.size
     view.images, view.codecs = images, codecs
     view.said += _left_out(gathered, sprites.LEVELS[level])
 
@@ -123,7 +158,7 @@ def _left_out(gathered: Gathered, level: tuple[int, int, int]) -> list[str]:
 
 
 def _at_level(
-    context: Context, label: str, gathered: Gathered, sheet: sprites.Sheet, level: int
+    context: Context, label: str, gathered: Gathered, atlas: sprites.Atlas, level: int
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     most, most_points, side = sprites.LEVELS[level]
     originals = {index: sprites.window(image, side) for index, image in list(gathered.originals.items())[:most]}
@@ -131,7 +166,7 @@ def _at_level(
     rows = _rows(context, label, {(point.codec, point.settings): list(originals) for point in points})
     classes = context.manifest["datasets"][label].get("classes", {})
     shapes = _shapes(rows, gathered.originals)
-    strip, top = sheet.add(list(originals.values())), 0
+    strip, top = atlas.add(list(originals.values())), 0
     images: list[dict[str, Any]] = []
     for index, image in originals.items():
         height, width, _ = image.shape
@@ -145,7 +180,7 @@ def _at_level(
     for name, members in gathered.points.items():
         lossy = sprites.fewer([point.settings for point in members if not point.exact], most_points)
         taken = [point for point in members if point.exact or point.settings in lossy]
-        codecs.append(_codec(context, label, name, taken, originals, rows, sheet, side))
+        codecs.append(_codec(context, label, name, taken, originals, rows, atlas, side))
     return images, codecs
 
 
@@ -156,7 +191,7 @@ def _codec(
     taken: Iterable[sprites.Pictured],
     originals: Mapping[int, Images],
     rows: Rows,
-    sheet: sprites.Sheet,
+    atlas: sprites.Atlas,
     side: int,
 ) -> dict[str, Any]:
     members = context.of(label)
@@ -176,7 +211,7 @@ def _codec(
                 "settings": point.settings,
                 "short": short_settings(point.settings, keys),
                 "rate": rates[point.settings],
-                "strip": None if point.exact else sheet.add(own),
+                "strip": None if point.exact else atlas.add(own),
                 "cells": [_cell(row) for row in figures],
             }
         )
@@ -237,7 +272,7 @@ def newest_cases(context: Context, label: str) -> dict[str, list[WorstCase]]:
     """What is kept of each codec's worst images, its own first; of several points the one that stands for it."""
     points = overview(context.of(label)[context.of(label)["images"] > 0])
     standing = dict(zip(points["codec"], points["settings"], strict=True))
-    every = [case for case in keeping.cases(context.store) if case.dataset == label]
+    every = [case for case in stored_pictures.cases(context.store) if case.dataset == label]
     own = [case for case in every if case.codec == case.worst_of and case.images]
     chosen: dict[str, WorstCase] = {}
     for case in own:
@@ -250,7 +285,7 @@ def newest_cases(context: Context, label: str) -> dict[str, list[WorstCase]]:
 
 
 def add_worst(
-    context: Context, view: View, cases: Mapping[str, list[WorstCase]], sheet: sprites.Sheet, budget: int
+    context: Context, view: DatasetPictures, cases: Mapping[str, list[WorstCase]], atlas: sprites.Atlas, budget: int
 ) -> None:
     """Adds each codec's worst images, as many as the budget holds; and says how many."""
     if not cases:
@@ -270,7 +305,7 @@ def add_worst(
             wanted[case.codec, case.settings] |= {kept.image for kept in case.images}
     rows = _rows(context, view.label, wanted)
     for name, group in cases.items():
-        _add_case(context, view, name, group, sheet, images, side, rows)
+        _add_case(context, view, name, group, atlas, images, side, rows)
     if images < most or side < WINDOW:
         cut = f", cut to {side}×{side} pixels" if side < WINDOW else ""
         view.said.append(f"{count(images, 'worst image')} a codec{cut}")
@@ -283,10 +318,10 @@ def _worst_size(group: list[WorstCase], images: int, side: int) -> int:
 
 def _add_case(
     context: Context,
-    view: View,
+    view: DatasetPictures,
     name: str,
     group: list[WorstCase],
-    sheet: sprites.Sheet,
+    atlas: sprites.Atlas,
     images: int,
     side: int,
     rows: Rows,
@@ -295,7 +330,7 @@ def _add_case(
     records: list[dict[str, Any]] = []
     height = 0
     for number, kept in enumerate(group[0].images[:images]):
-        top, left = keeping.choose_window(kept.original, kept.picture, side)
+        top, left = stored_pictures.choose_window(kept.original, kept.picture, side)
         original = kept.original[top : top + side, left : left + side]
         place = (kept.top + top, kept.left + left)
         spot = next(
@@ -320,7 +355,7 @@ def _add_case(
             )
             height += original.shape[0]
     if stack:
-        strip = sheet.add(stack)
+        strip = atlas.add(stack)
         for record in records:
             record["strip"] = strip
         for image in view.images:
@@ -333,7 +368,9 @@ def _same_spot(image: Mapping[str, Any], index: int, original: Images, place: tu
     return (image["n"], image["h"], image["w"], image["top"], image["left"]) == (index, *original.shape[:2], *place)
 
 
-def _case(context: Context, view: View, case: WorstCase, kept: keeping.StoredImage, rows: Rows) -> dict[str, Any]:
+def _case(
+    context: Context, view: DatasetPictures, case: WorstCase, kept: stored_pictures.StoredImage, rows: Rows
+) -> dict[str, Any]:
     """A picture of a worst image, for the script; with the SSIM of its row where the picture is what was measured."""
     points = context.of(view.label)
     settings = [str(text) for text in points.loc[points["codec"] == case.codec, "settings"]]

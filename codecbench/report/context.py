@@ -1,4 +1,4 @@
-"""What every section of a report is made from: the run, its tables, one look a codec, and a place for figures."""
+"""What a section of a report is, and what it is made from: the run, its tables, styles, and a place for figures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import functools
 import io
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,16 @@ from markupsafe import Markup
 
 from codecbench.analysis import aggregate, summary
 from codecbench.analysis.aggregate import Aggregate
+from codecbench.analysis.bd_rate import default_anchor
+from codecbench.analysis.bootstrap import Resampled, resample
 from codecbench.analysis.points import TARGET_DB, mark_points, restored
 from codecbench.analysis.times import LEAST_CPU_SHARE, UNSTEADY_SPREAD
-from codecbench.figures import style as looks
+from codecbench.errors import UsageError
+from codecbench.figures import grid, style
 from codecbench.fingerprint import digest
-from codecbench.report import exhibition, markup
+from codecbench.report import browser, markup
 from codecbench.report.notes import Note, all_notes
+from codecbench.store import latents
 from codecbench.store.folder import RunFolder
 from codecbench.store.io import write_whole
 
@@ -34,32 +39,35 @@ MOST_STATIC_BYTES = 60_000
 PAGE_DPI, PAGE_COLOURS = 110, 96
 
 
-class Context:
-    """Everything that a section may want to know, and where it leaves its figures.
+@dataclass(frozen=True)
+class Section:
+    """What a module of the report gives to the page."""
 
-    Attributes:
-        store: the run folder.
-        out: the folder to write into.
-        manifest: the run's ``run.json``.
-        read: what one pass over the run's rows left.
-        summary: one row a point, see ``codecbench.analysis.summary``.
-        points: those with results or failures, marked by ``codecbench.analysis.points.mark_points``.
-        styles: colour and Matplotlib marker by codec.
-        failures: the sidecars of the tasks that failed.
-        written: names of the files written into ``figures/``.
-    """
+    anchor: str  # its id in the page and in the navigation, for example "curves"
+    title: str  # its name in the navigation
+    html: Markup  # everything between the section's tags, its heading included; rendered with autoescape
+    markdown: str = ""  # the same in Markdown, for report.md; empty where there is nothing in words or tables
+    data: Any = None  # plain JSON for the script; NaN and infinities become null, and numbers are cut to six digits
+    scripts: tuple[
+        str, ...
+    ] = ()  # files in static/, in their order; the last one calls codecbench.section(anchor, ...)
+    style: str = ""  # a file in static/
+
+
+class Context:
+    """Everything that a section may want to know of a run, and where it leaves its figures."""
 
     def __init__(self, store: RunFolder, out: Path | None = None, anchor: str | None = None):
         self.store = store
         self.out = store.path if out is None else Path(out)
         self.manifest: dict[str, Any] = store.manifest
-        self.read: Aggregate = aggregate.aggregate(store)
+        self.read: Aggregate = aggregate.aggregate(store)  # what one pass over the run's rows gave
         self.summary = summary.summarise(store, self.read)
         tried = (self.summary["images"] > 0) | (self.summary["failed"] > 0)
         self.points = mark_points(self.summary[tried].reset_index(drop=True), store.manifest)
-        self.styles = looks.codec_styles(store.manifest["codecs"])
+        self.styles = style.codec_styles(store.manifest["codecs"])
         self.failures = store.failures()
-        self.written: set[str] = set()
+        self.written: set[str] = set()  # names of the files in figures/
         self._asked_anchor = anchor
 
     @property
@@ -75,49 +83,38 @@ class Context:
     def notes(self) -> list[Note]:
         """What a reader should know before trusting a number; the grave ones stand on top of the page as well."""
         store = self.store
-        found = all_notes(
-            self.manifest, self.points, self.failures, store.damaged(), store.timings(), store.metric_failures()
+        return all_notes(
+            self.manifest,
+            self.points,
+            self.failures,
+            store.damaged(),
+            store.timings(),
+            store.metric_failures(),
+            latents.failures(store),
         )
-        return found + exhibition.notes(store)
 
     @functools.cached_property
     def anchor(self) -> str:
-        """The codec that others are compared with; empty where no codec has a curve.
-
-        Raises:
-            UsageError: another was asked for, and the run has none of this name.
-        """
-        from codecbench.errors import UsageError
-
+        """The codec that others are compared with, empty if no codec has a curve; a UsageError if the run lacks it."""
         known = sorted(set(self.points["codec"]))
         if self._asked_anchor is not None:
             if self._asked_anchor not in known:
                 names = ", ".join(known) or "none"
                 raise UsageError(f"no codec {self._asked_anchor!r} in this run to compare with; it has: {names}")
             return self._asked_anchor
-        try:
-            from codecbench.analysis.bd_rate import default_anchor
-        except ImportError:
-            return "jpeg" if "jpeg" in known else ""
         return str(default_anchor(self.points))
 
     @functools.cached_property
-    def resampled(self) -> Any:
-        """The bootstrap over images, ``analysis.bootstrap.Resampled``; None where there is nothing to draw from."""
-        try:
-            from codecbench.analysis.bootstrap import resample
-        except ImportError:
-            return None
-        if not (self.points["images"] > 1).any():
-            return None
-        return resample(self.store, self.points)
+    def resampled(self) -> Resampled | None:
+        """The bootstrap over images; None where no point has two."""
+        return resample(self.store, self.points) if (self.points["images"] > 1).any() else None
 
     @functools.cached_property
     def qualities(self) -> list[dict[str, Any]]:
         """The measures of quality that some lossy point has: PSNR, SSIM, and the run's plugin metrics.
 
         Each has ``name`` (a column of the points), ``title``, ``unit``, ``better`` (``higher`` or ``lower``) and
-        ``stretch``: whether it lives below 1 and near it, so that plots stretch its axis towards 1.
+        ``stretch``: whether its values are close to a maximum of 1, so that plots stretch its axis towards 1.
         """
         lossy = self.points[(self.points["images"] > 0) & ~restored(self.points)]
         found: list[dict[str, Any]] = []
@@ -136,48 +133,35 @@ class Context:
         return found
 
     @functools.cached_property
+    def pictures(self) -> browser.Pictures:
+        """What the image browser shows, also as the aim of links of other sections."""
+        return browser.pictures(self)
+
+    @functools.cached_property
     def looks(self) -> dict[str, dict[str, str]]:
         """For scripts, by codec: ``light`` and ``dark`` colour, Plotly's ``symbol``, and its ``kind``.
 
         A kind is ``learned``, ``lossless`` (each of its points restored every pixel) or ``classical``.
         """
-        return looks.script_styles(self.styles, self.manifest, self.points)
+        return style.script_styles(self.styles, self.manifest, self.points)
 
     def render(self, template: str, **values: Any) -> Markup:
-        """A template of the package with some values; texts are escaped.
-
-        Args:
-            template: its file name in ``codecbench/report/templates/``.
-            values: what it is given.
-        """
+        """A template of ``codecbench/report/templates/`` with some values; texts are escaped."""
         return Markup(environment().get_template(template).render(**values))
 
     def drawing(self, name: str, figure: Figure, title: str) -> dict[str, str]:
-        """A static figure: as SVG and PNG in ``figures/``, and for the page.
-
-        Args:
-            name: of the files, without ending; made with :func:`safe_name`.
-            figure: what to draw.
-            title: what stands below it.
-
-        Returns:
-            ``title``, and ``src``, a ``data:`` URI.
-        """
+        """A static figure, saved in ``figures/`` under a :func:`safe_name`; for the page its ``title`` and ``src``."""
         content, kind = self.save(name, figure), "svg+xml"
         if len(content) > MOST_STATIC_BYTES:
-            content, kind = _few_colours(looks.save_png(figure, PAGE_DPI)), "png"
+            content, kind = _few_colours(style.save_png(figure, PAGE_DPI)), "png"
         return {"title": title, "src": f"data:image/{kind};base64," + base64.b64encode(content).decode()}
 
     def save(self, name: str, figure: Figure) -> bytes:
-        """Writes a figure as SVG and PNG into ``figures/``.
-
-        Returns:
-            The SVG.
-        """
-        content = looks.save_svg(figure)
+        """Writes a figure as SVG and PNG into ``figures/``, and returns the SVG."""
+        content = style.save_svg(figure)
         figure.set_layout_engine("none")  # laid out for the SVG, and not once more for each PNG
         self.keep(f"{name}.svg", content)
-        self.keep(f"{name}.png", looks.save_png(figure))
+        self.keep(f"{name}.png", style.save_png(figure))
         return content
 
     def keep(self, name: str, content: bytes) -> None:
@@ -186,12 +170,7 @@ class Context:
         self.written.add(name)
 
     def write(self, name: str, content: bytes) -> Path:
-        """Writes a file whole into the folder of the report.
-
-        Args:
-            name: its path inside the folder.
-            content: its bytes.
-        """
+        """Writes a file whole into the folder of the report, and returns its path."""
         file = self.out / name
         write_whole(file, content)
         return file
@@ -217,8 +196,6 @@ def safe_name(label: str) -> str:
 @functools.cache
 def environment() -> jinja2.Environment:
     """The templates of the package, with the filters of ``codecbench.report.markup``."""
-    from codecbench.figures import grid
-
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES, encoding="utf-8"),
         autoescape=True,

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 
 from codecbench import figures
 from codecbench.analysis import claims
 from codecbench.analysis.best import Offer
-from codecbench.report import exhibition, markup
-from codecbench.report.context import Context, safe_name
-from codecbench.report.section import Section
-from codecbench.report.tables import Cell, Column, Row, Sheet, number, word
-from codecbench.store import weights as weightfiles
-from codecbench.text import format_significant, join_words
+from codecbench.plugins.codec import Images
+from codecbench.report import markup
+from codecbench.report.context import Context, Section, safe_name
+from codecbench.report.tables import Cell, Column, Row, Table, number, word
+from codecbench.store import latents, weights
+from codecbench.store.folder import RunFolder
+from codecbench.store.latents import Exhibit
+from codecbench.text import count, format_shape, format_significant, join_words
 
+LEAST_POINTS = 3
+"""Minimum number of images for a map of their latents: fewer points are always in one plane."""
 SHARED = (1_000, 10_000, 1_000_000)
 """Numbers of images among which the weights are shared."""
 FACTS = {
@@ -39,51 +49,49 @@ FACTS = {
 def section(context: Context) -> Section | None:
     """What there is of learned codecs; None where no codec of the run was trained and none has latents."""
     order = context.datasets
-    views = sorted(
-        exhibition.views(context.store, context.points, context.read.tasks),
+    latent_views = sorted(
+        views(context.store, context.points, context.read.tasks),
         key=lambda view: order.index(view.exhibit.dataset),
     )
-    if not _codecs(context) and not views:
+    codecs = _codecs(context)
+    if not codecs and not latent_views:
         return None
+    found, absent = tables(context), lacking(context)
     html = context.render(
         "learned.html.j2",
-        sheets=sheets(context),
-        datasets=[{"label": label, "views": _views(context, label, views)} for label in order],
+        tables=found,
+        datasets=[{"label": label, "views": _drawings(context, label, latent_views)} for label in order],
         training=_training(context),
         cards=cards(context),
-        lacking=lacking(context),
+        lacking=absent,
     )
-    return Section("learned", "Learned codecs", html, style="words.css")
-
-
-def markdown(context: Context) -> str:
-    """The tables in Markdown; empty where there are no learned codecs."""
-    if not _codecs(context):
-        return ""
-    lines = ["## Learned codecs", "", *(sheet.markdown(3) for sheet in sheets(context))]
-    return "\n".join([*lines, *(f"- {markup.prose_markdown(line)}" for line in lacking(context)), ""])
+    text = ""
+    if codecs:
+        lines = ["## Learned codecs", "", *(table.markdown(3) for table in found)]
+        text = "\n".join([*lines, *(f"- {markup.prose_markdown(line)}" for line in absent), ""])
+    return Section("learned", "Learned codecs", html, text, style="words.css")
 
 
 def _codecs(context: Context) -> list[str]:
     """The codecs with weights or training, of those that have results."""
     known = context.manifest["codecs"]
     measured = sorted(set(context.points.loc[context.points["images"] > 0, "codec"]))
-    return [name for name in measured if known[name].get("trained_on") or weightfiles.weights_of(context.store, name)]
+    return [name for name in measured if known[name].get("trained_on") or weights.weights_of(context.store, name)]
 
 
-def sheets(context: Context) -> list[Sheet]:
+def tables(context: Context) -> list[Table]:
     """The tables of this section, those without rows left out."""
-    found = [sizes_sheet(context)]
-    found += [sheet for label in context.datasets if (sheet := shared_sheet(context, label)) is not None]
-    return [sheet for sheet in found if sheet.rows]
+    found = [sizes_table(context)]
+    found += [table for label in context.datasets if (table := shared_table(context, label)) is not None]
+    return [table for table in found if table.rows]
 
 
-def sizes_sheet(context: Context) -> Sheet:
+def sizes_table(context: Context) -> Table:
     """How many parameters and bytes each weight file has."""
     rows = []
     for codec in _codecs(context):
         record = context.manifest["codecs"][codec]
-        for file, sha256 in weightfiles.weights_of(context.store, codec).items():
+        for file, sha256 in weights.weights_of(context.store, codec).items():
             size = record.get("weight_sizes", {}).get(file, {})
             cells = (
                 word(file, sha256),
@@ -100,36 +108,30 @@ def sizes_sheet(context: Context) -> Sheet:
         Column("Trained on", numeric=False),
     )
     about = "Encoder and decoder together. A decoder needs its part of the weights as well as the stream."
-    return Sheet("Size", columns, tuple(rows), about)
+    return Table("Size", columns, tuple(rows), about)
 
 
-def shared_bits(stream_bits: float, weights: float, images: int) -> float:
-    """Bits an image with the weights shared among some images.
-
-    Args:
-        stream_bits: of an image's stream.
-        weights: bytes of the weights.
-        images: how many images share them.
-    """
-    return stream_bits + 8.0 * weights / images
+def shared_bits(stream_bits: float, weight_bytes: float, images: int) -> float:
+    """Bits per image with the weights shared among some images."""
+    return stream_bits + 8.0 * weight_bytes / images
 
 
-def shared_sheet(context: Context, dataset: str) -> Sheet | None:
+def shared_table(context: Context, dataset: str) -> Table | None:
     """Bits an image with the weights shared among images, beside the best untrained codec of the same quality."""
     rows = []
     for claim in claims.learned(dataset, context.of(dataset), None):
         own, other = claim.offers.values()
-        weights = weightfiles.weight_bytes(context.manifest["codecs"][own.codec], own.settings)
-        if math.isnan(weights):
+        size = weights.weight_bytes(context.manifest["codecs"][own.codec], own.settings)
+        if math.isnan(size):
             continue
-        shared = [number(shared_bits(own.bits, weights, images), format_significant) for images in SHARED]
+        shared = [number(shared_bits(own.bits, size, images), format_significant) for images in SHARED]
         cells = (
             number(claim.quality_db, "{:.1f}".format),
             number(own.bits, format_significant),
             *shared,
             word(other.codec, other.settings),
             number(other.bits, format_significant),
-            _pays(own, other, weights),
+            _pays(own, other, size),
         )
         rows.append(Row(own.codec, cells, own.settings))
     if not rows:
@@ -152,12 +154,12 @@ def shared_sheet(context: Context, dataset: str) -> Sheet | None:
         f"Bits an image on {dataset} where the weight file has to be sent once as well, for {shares} images. The "
         "weights are counted as they lie on disk, encoder included."
     )
-    return Sheet(f"With the weights counted: {dataset}", columns, tuple(rows), about)
+    return Table(f"With the weights counted: {dataset}", columns, tuple(rows), about)
 
 
-def _pays(own: Offer, other: Offer, weights: float) -> Cell:
+def _pays(own: Offer, other: Offer, weight_bytes: float) -> Cell:
     """From how many images on the learned codec is smaller, weights included."""
-    images = claims.pays_from(own, other, weights)
+    images = claims.pays_from(own, other, weight_bytes)
     if images is None:
         return word("never", "its streams alone are larger")
     return Cell(f"{format_significant(images)} images", images, hint=f"{images:,}")
@@ -167,8 +169,8 @@ def cards(context: Context) -> list[dict[str, Any]]:
     """The model cards that the run kept, each with its facts in order."""
     found = []
     for codec in _codecs(context):
-        for file, card in weightfiles.cards(context.store, codec).items():
-            judged = weightfiles.judged_words(card, card)
+        for file, card in weights.cards(context.store, codec).items():
+            judged = weights.judged_words(card, card)
             known = {key: name for key, name in FACTS.items() if card.get(key) not in (None, "")}
             facts = [(name.replace("{judged_by}", judged), _fact(card[key])) for key, name in known.items()]
             recipe = card.get("recipe")
@@ -190,51 +192,48 @@ def lacking(context: Context) -> list[str]:
     lines = []
     absent: dict[str, list[str]] = {"size": [], "card": []}
     for codec in _codecs(context):
-        files = weightfiles.weights_of(context.store, codec)
+        files = weights.weights_of(context.store, codec)
         sizes = context.manifest["codecs"][codec].get("weight_sizes", {})
-        kept = weightfiles.cards(context.store, codec)
+        kept = weights.cards(context.store, codec)
         absent["size"] += [Path(file).stem for file in files if sizes.get(file, {}).get("bytes") is None]
         absent["card"] += [Path(file).stem for file in files if file not in kept]
     if absent["size"]:
         names = join_words(absent["size"])
         lines.append(
-            f"This run did not record how large the weights of {names} are (older versions did not), so nothing is "
-            "said of their parameters, nor of their cost."
+            f"This run did not record how large the weights of {names} are, so nothing is said of their parameters "
+            "and their cost."
         )
     if absent["card"]:
-        lines.append(
-            f"This run kept no model card of {join_words(absent['card'])}: none lay beside the weights, or it was "
-            "made by an older version."
-        )
+        lines.append(f"This run kept no model card of {join_words(absent['card'])}: there was none beside the weights.")
     return lines
 
 
 # ---- latents and training -------------------------------------------------------------------------------------------
 
 
-def _views(context: Context, label: str, views: list[exhibition.View]) -> dict[str, Any]:
-    """How the autoencoders see a dataset's images: drawings, and what there is to say."""
+def _drawings(context: Context, label: str, views: list[LatentView]) -> dict[str, Any]:
+    """How the autoencoders represent a dataset's images: drawings, and what there is to say."""
     triples, maps, absent = [], [], []
     for view in (view for view in views if view.exhibit.dataset == label):
         name = f"{safe_name(label)}-{safe_name(view.file_name)}"
         if view.originals:
-            triples.append(context.drawing(f"triples-{name}", exhibition.triples(view), view.triples_title))
+            triples.append(context.drawing(f"triples-{name}", view.triples(), view.triples_title))
         else:
             absent.append(f"{view.name}: no reconstructions were kept, so none stand beside its latents.")
-        if exhibition.has_map(view):
+        if view.has_map:
             total = context.manifest["datasets"][label]["images"]
-            maps.append(context.drawing(f"latents-{name}", exhibition.latent_map(view), view.map_title(total)))
+            maps.append(context.drawing(f"latents-{name}", view.map(), view.map_title(total)))
         else:
             absent.append(f"{view.name}: too few images for a map of their latents.")
     first = next((view.exhibit.dataset for view in views), None)
-    mapped = any(exhibition.has_map(view) for view in views)
+    mapped = any(view.has_map for view in views)
     said = {"explain": label == first, "explain_maps": mapped}  # once on a page
     return {"triples": triples, "maps": maps, "lacking": absent} | said
 
 
 def _training(context: Context) -> dict[str, Any] | None:
     """How the weights of the codecs measured were trained; None where none has weights."""
-    found = exhibition.training(context.store, list(dict.fromkeys(context.points["codec"])))
+    found = training(context.store, list(dict.fromkeys(context.points["codec"])))
     if not found.logs and not found.lacking:
         return None
     drawing = None
@@ -242,6 +241,131 @@ def _training(context: Context) -> dict[str, Any] | None:
         styles = {name: context.styles[codec] for name, codec in found.codecs.items()}
         figure = figures.learning_curves(found.logs, styles, found.judged_by)
         drawing = context.drawing("training", figure, "Error by epoch of training")
-    scored = any(words != weightfiles.JUDGED["mse"] for words in found.judged_by.values())
+    scored = any(words != weights.JUDGED["mse"] for words in found.judged_by.values())
     told = {"rows": found.rows(), "lacking": found.lacking, "wide": len(found.logs) > 1, "scored": scored}
     return {"drawing": drawing} | told
+
+
+@dataclass(frozen=True)
+class LatentView:
+    """How one codec point represents a dataset, with the images to show it on."""
+
+    exhibit: Exhibit
+    name: str  # the codec for people: what it was trained on where that matters, settings where several are shown
+    file_name: str  # the codec, with its settings where several are shown
+    originals: dict[int, Images]  # by index: images whose latent and reconstruction are stored too, all of one shape
+    reconstructions: dict[int, Images]
+
+    @property
+    def triples_title(self) -> str:
+        """The caption of the triples."""
+        latent = next(iter(self.exhibit.latents.values()))
+        sides = [side for side in latent.shape if side > 1]
+        shape = f" ({format_shape(sides)})" if len(sides) > 1 else ""
+        return f"{self.name}: images, their latents of {count(latent.size, 'number')}{shape}, and the reconstructions"
+
+    def triples(self) -> Figure:
+        """Original, latent and reconstruction of each image."""
+        indices = list(self.originals)
+        classes = self.exhibit.shown_labels
+        return figures.triples(
+            np.stack([self.originals[index] for index in indices]),
+            np.stack([self.exhibit.latents[index] for index in indices]),
+            np.stack([self.reconstructions[index] for index in indices]),
+            [f"class {classes[index]}" if index in classes else f"image {index}" for index in indices],
+        )
+
+    @property
+    def has_map(self) -> bool:
+        """Whether there are enough latents for a map, and not all in one place."""
+        points = self.exhibit.points
+        return len(points) >= LEAST_POINTS and bool(np.ptp(points, axis=0).max() > 0)
+
+    def map_title(self, total: int) -> str:
+        """The caption of the map, given the number of images of the dataset in the run."""
+        shown = len(self.exhibit.points)
+        which = f"{shown:,} of the {total:,} images" if shown < total else f"the {count(shown, 'image')}"
+        share = sum(self.exhibit.explained)
+        return f"{self.name}: the latents of {which}, in the plane that holds {share:.0%} of their variance"
+
+    def map(self) -> Figure:
+        """The latents in the plane in which they vary most."""
+        return figures.latent_maps({"": (self.exhibit.points, self.exhibit.labels)}, self.exhibit.explained)
+
+
+def views(
+    store: RunFolder, points: pd.DataFrame, tasks: Mapping[tuple[str, str, str], Sequence[str]] | None = None
+) -> list[LatentView]:
+    """The stored latents of a run folder, by dataset and codec; ``tasks`` are the identities of tasks by point."""
+    found = latents.exhibits(store)
+    labels = points.drop_duplicates(["dataset", "codec"]).set_index(["dataset", "codec"])["label"].to_dict()
+    several = [(exhibit.dataset, exhibit.codec) for exhibit in found]
+    result = []
+    for exhibit in found:
+        key = (exhibit.dataset, exhibit.codec)
+        if key not in labels:
+            continue
+        alone = several.count(key) == 1
+        name = str(labels[key]) + ("" if alone else f", {exhibit.settings}")
+        file_name = exhibit.codec + ("" if alone else f"-{exhibit.settings}")
+        originals = store.originals(exhibit.dataset)
+        kept = store.reconstructions(exhibit.dataset, exhibit.codec, exhibit.settings, tasks)
+        both = [index for index in exhibit.latents if index in originals and index in kept]
+        shape = originals[both[0]].shape if both else ()
+        both = [index for index in both if originals[index].shape == kept[index].shape == shape]
+        pairs = ({index: images[index] for index in both} for images in (originals, kept))
+        result.append(LatentView(exhibit, name, file_name, *pairs))
+    return result
+
+
+@dataclass
+class Training:
+    """Training logs of the codecs of a run, by the name of the weights."""
+
+    logs: dict[str, pd.DataFrame] = field(default_factory=dict)  # one row per epoch
+    codecs: dict[str, str] = field(default_factory=dict)
+    judged_by: dict[str, str] = field(default_factory=dict)  # with its unit, such as "MSE" or "bits per pixel"
+    lacking: list[str] = field(default_factory=list)  # weights without a log
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The result of each training: ``name, epochs, best_epoch, judged_by, held_out, test, time``."""
+        found = []
+        for name, log in self.logs.items():
+            epoch, held_out = figures.best_epoch(log)
+            at_best = log[log["epoch"] == epoch].iloc[0]
+            seconds = float(log["seconds"].sum()) if "seconds" in log else math.nan
+            found.append(
+                {
+                    "name": name,
+                    "epochs": int(log["epoch"].max()),
+                    "best_epoch": epoch,
+                    "judged_by": self.judged_by[name],
+                    "held_out": held_out,
+                    "test": float(at_best.get(f"test_{weights.judged_by(log.columns)}", math.nan)),
+                    "time": _duration(seconds),
+                }
+            )
+        return found
+
+
+def training(store: RunFolder, codecs: Sequence[str]) -> Training:
+    """The training logs in a run folder, of the weights of some codecs."""
+    found = Training()
+    for codec in sorted(codecs):
+        logs, lacking = weights.training_logs(store, [codec])
+        found.logs |= logs
+        found.codecs |= dict.fromkeys(logs, codec)
+        cards = {Path(file).stem: card for file, card in weights.cards(store, codec).items()} if logs else {}
+        for name, log in logs.items():
+            found.judged_by[name] = weights.judged_words(cards.get(name, {}), log.columns)
+        found.lacking += lacking
+    return found
+
+
+def _duration(seconds: float) -> str:
+    if math.isnan(seconds):
+        return ""
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"

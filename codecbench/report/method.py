@@ -10,9 +10,9 @@ from codecbench.analysis.points import TARGET_DB, nearest_quality
 from codecbench.analysis.times import UNSTEADY_SPREAD
 from codecbench.measure.distortion import METRICS
 from codecbench.report import markup
-from codecbench.report.context import Context
-from codecbench.report.section import Section
-from codecbench.report.tables import Cell, Column, Row, Sheet, number, word
+from codecbench.report.context import Context, Section
+from codecbench.report.notes import Note
+from codecbench.report.tables import Cell, Column, Row, Table, number, word
 from codecbench.text import format_significant, join_words
 
 FRAMING = "the image's shape, and the compressor's own framing where that is plain"
@@ -33,34 +33,38 @@ HEADERS = {
 """What of a stream counts as headers, for built-in codecs; other codecs say so themselves."""
 
 
-def section(context: Context) -> Section | None:
+def section(context: Context) -> Section:
     """The last section of every page."""
-    html = context.render(
-        "method.html.j2",
-        notes=context.notes,
-        manifest=context.manifest,
-        reading=reading(context),
-        measuring=measuring(context.points),
-        metrics=metrics(context.manifest, context.points),
-        headers=headers(context),
-        measured_with=markup.measured_with(context.manifest["invocations"]),
-    )
-    return Section("method", "How it was measured", html, style="words.css")
+    found: dict[str, Any] = {
+        "reading": reading(context),
+        "measuring": measuring(context.points),
+        "notes": context.notes,
+        "metrics": metrics(context.manifest, context.points),
+        "headers": headers(context),
+        "measured_with": markup.measured_with(context.manifest["invocations"]),
+    }
+    html = context.render("method.html.j2", manifest=context.manifest, **found)
+    return Section("method", "How it was measured", html, _markdown(**found), style="words.css")
 
 
-def markdown(context: Context) -> str:
+def _markdown(
+    reading: list[str],
+    measuring: str,
+    notes: list[Note],
+    metrics: Table,
+    headers: Table | None,
+    measured_with: list[dict[str, Any]],
+) -> str:
     """The same in Markdown, without the lists of versions, which ``run.json`` has."""
     lines = ["## How it was measured", ""]
-    lines += [f"- {markup.prose_markdown(line)}" for line in reading(context)]
-    lines += ["", markup.markdown_marked(measuring(context.points)), ""]
-    for note in context.notes:
+    lines += [f"- {markup.prose_markdown(line)}" for line in reading]
+    lines += ["", markup.markdown_marked(measuring), ""]
+    for note in notes:
         lines += [f"### {markup.markdown_marked(note.title)}", ""]
         lines += [f"- {markup.markdown_marked(line)}" for line in note.lines] + [""]
-    lines += [metrics(context.manifest, context.points).markdown(3)]
-    if (table := headers(context)) is not None:
-        lines += [table.markdown(3)]
+    lines += [table.markdown(3) for table in (metrics, headers) if table is not None]
     lines += ["### Commands", ""]
-    for group in markup.measured_with(context.manifest["invocations"]):
+    for group in measured_with:
         lines += [
             f"- {markup.markdown_marked('`' + call['command'].replace('`', ' ') + '`')}" for call in group["commands"]
         ]
@@ -113,9 +117,9 @@ def measuring(points: pd.DataFrame) -> str:
     )
 
 
-def metrics(manifest: dict[str, Any], points: pd.DataFrame) -> Sheet:
+def metrics(manifest: dict[str, Any], points: pd.DataFrame) -> Table:
     """The exact names and meanings of the metrics of a run."""
-    found = {
+    found: dict[str, Any] = {
         name: (metric.unit, metric.description, metric.better, "")
         for name, metric in METRICS.items()
         if name in points and points[name].notna().any()
@@ -140,10 +144,10 @@ def metrics(manifest: dict[str, Any], points: pd.DataFrame) -> Sheet:
     if not any(title for *_, title in found.values()):
         rows = [Row(row.head, row.cells[1:]) for row in rows]
         columns = (columns[0], *columns[2:])
-    return Sheet("Metrics", columns, tuple(rows), open=False)
+    return Table("Metrics", columns, tuple(rows), open=False)
 
 
-def headers(context: Context) -> Sheet | None:
+def headers(context: Context) -> Table | None:
     """What of each codec's files is headers, at its point nearest to 30 dB; None where no codec tells."""
     points = context.points
     known = points[(points["images"] > 0) & points["container_bytes"].notna() & (points["bits_per_image"] > 0)]
@@ -190,4 +194,4 @@ def headers(context: Context) -> Sheet | None:
         "sets apart from image data, counted in every stream by the codec itself; **payload** is the rest. A learned "
         "codec whose stream is nothing but coded numbers has none: its tables lie in the weights."
     )
-    return Sheet("Headers and payload", columns, tuple(rows), about, lacking=tuple(lines), open=False)
+    return Table("Headers and payload", columns, tuple(rows), about, lacking=tuple(lines), open=False)

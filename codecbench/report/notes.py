@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,17 +14,11 @@ from codecbench.text import count
 
 @dataclass(frozen=True)
 class Note:
-    """A heading and its lines.
-
-    Attributes:
-        title: the heading.
-        lines: what there is to say, as plain text.
-        grave: results are missing because something went wrong.
-    """
+    """A heading and its lines, as plain text."""
 
     title: str
     lines: list[str]
-    grave: bool = False
+    grave: bool = False  # results are missing because something went wrong
 
 
 def all_notes(
@@ -35,19 +28,11 @@ def all_notes(
     damaged: Sequence[str],
     timings: Sequence[Mapping[str, Any]] = (),
     metrics: Sequence[Mapping[str, Any]] = (),
+    latents: Sequence[Mapping[str, Any]] = (),
 ) -> list[Note]:
-    """Everything worth a note about a run.
+    """Everything worth a note about a run with these marked points and failures; the gravest first.
 
-    Args:
-        manifest: the run's ``run.json``.
-        points: marked points, see ``codecbench.analysis.points.mark_points``.
-        failures: the sidecars of failed tasks.
-        damaged: names of the parts that were set aside.
-        timings: the records of the times, of which those that failed are told.
-        metrics: metrics that failed, see ``RunFolder.metric_failures``.
-
-    Returns:
-        Notes with at least one line each, the gravest first.
+    ``damaged`` are names of parts that were set aside; ``timings`` all records of times, failed or not.
     """
     notes = [
         Note("Failed", _failed(failures), grave=True),
@@ -59,7 +44,8 @@ def all_notes(
         Note("Skipped, because the codec does not take the images", _skipped(manifest)),
         Note("Trained on other data", _foreign(manifest, points)),
         Note("Their own training images", _own(points)),
-        Note("Speed", _speed(manifest, points)),
+        Note("Speed", _speed(points)),
+        Note("Latents that could not be computed", _latents(latents)),
     ]
     return [note for note in notes if note.lines]
 
@@ -159,7 +145,7 @@ def _own(points: pd.DataFrame) -> list[str]:
     ]
 
 
-def _speed(manifest: Mapping[str, Any], points: pd.DataFrame) -> list[str]:
+def _speed(points: pd.DataFrame) -> list[str]:
     measured = points[points["images"] > 0]
     timed = measured[measured["encode_s"].notna()]
     if measured.empty:
@@ -176,33 +162,30 @@ def _speed(manifest: Mapping[str, Any], points: pd.DataFrame) -> list[str]:
             f"(interquartile range over median), or had the processor for less than {LEAST_CPU_SHARE:.0%} of the "
             "time: the machine was not quiet. Those times are marked ~."
         )
-    return lines + _machines(manifest, timed)
+    return lines + _machines(timed)
 
 
-def _machines(manifest: Mapping[str, Any], timed: pd.DataFrame) -> list[str]:
+def _latents(failures: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [
+        f"{failure['codec']} on {failure['dataset']}: {failure['failed']}. Everything else was measured."
+        for failure in failures
+    ]
+
+
+def _machines(timed: pd.DataFrame) -> list[str]:
     """Which codecs were timed on which machine, where there are several."""
     hosts = sorted(set(timed["timed_on"]), key=lambda host: (not host, host))
-    if len(hosts) > 1:
-        where = []
-        for host in hosts:
-            names = []
-            for codec, members in timed.groupby("codec", sort=True):
-                here = members[members["timed_on"] == host]
-                whole = len(here) == len(members)
-                names += [f"{codec}" if whole else f"{codec} on {on}" for on in dict.fromkeys(here["dataset"])]
-            where.append(f"{', '.join(dict.fromkeys(names))} on {host or 'a machine that was not recorded'}")
-        return [
-            f"Times were taken on {len(hosts)} machines: {'; '.join(where)}. Times of different machines are not "
-            "comparable: they are neither pooled nor drawn in one plot."
-        ]
-    machines = {
-        json.dumps(call.get("machine", {}), sort_keys=True)
-        for call in manifest["invocations"]
-        if call.get("timing_threads") is not None
-    }
-    if hosts == [""] and len(machines) > 1:  # as older versions recorded them
-        return [
-            f"Commands took timings on {len(machines)} machines (see below), and which time is from which is not "
-            "recorded: do not compare them."
-        ]
-    return []
+    if len(hosts) < 2:
+        return []
+    where = []
+    for host in hosts:
+        names = []
+        for codec, members in timed.groupby("codec", sort=True):
+            here = members[members["timed_on"] == host]
+            whole = len(here) == len(members)
+            names += [f"{codec}" if whole else f"{codec} on {on}" for on in dict.fromkeys(here["dataset"])]
+        where.append(f"{', '.join(dict.fromkeys(names))} on {host or 'a machine that was not recorded'}")
+    return [
+        f"Times were taken on {len(hosts)} machines: {'; '.join(where)}. Times of different machines are not "
+        "comparable: they are neither pooled nor drawn in one plot."
+    ]

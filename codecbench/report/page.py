@@ -1,27 +1,26 @@
-"""Assembles the page: sections, their data, scripts and styles, and a policy that lets in nothing else."""
+"""Writes ``report.html``, with a policy that allows nothing but its own scripts, and ``report.md``."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import importlib
 import json
 import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from markupsafe import Markup
 
-from codecbench import __version__, report
-from codecbench.report import brief, markup
-from codecbench.report.context import STATIC, Context
-from codecbench.report.section import Section
+from codecbench import __version__
+from codecbench.report import answer, learned, look, markup, method, rankings, rates, speed
+from codecbench.report.context import STATIC, Context, Section
 from codecbench.store import sets
 from codecbench.text import count, join_words
 
+SECTIONS = (answer, rates, rankings, look, speed, learned, method)
+"""The modules that make the sections, in the page's order."""
 DIGITS = 6
 """Significant digits of a number in the page's data; the tables beside the page have all of them."""
 ENDS_BLOCK = re.compile(r"</script|</style|<!--", re.IGNORECASE)
@@ -36,40 +35,24 @@ FIGURE_KINDS = (
     "latents",
     "training",
 )
-"""How names of figures of a report begin, of this version and earlier ones."""
+"""How names of figures of a report begin."""
 
 
 def write(context: Context) -> Path:
-    """Writes a report: the tables, the figures and the page.
-
-    Returns:
-        The path of ``report.html``.
-
-    Raises:
-        StoreError: a file cannot be written.
-        UsageError: the run has no codec of the anchor's name.
-    """
+    """Writes the tables, the figures and the page; returns the path of ``report.html``."""
     _ = context.anchor  # an unknown one is refused before anything is written
     context.write("summary.csv", context.summary.to_csv(index=False, lineterminator="\n").encode())
-    found = [section for module in modules() if (section := module.section(context)) is not None]
-    path = context.write("report.html", assemble(context, found).encode())
-    _write_others(context)
+    sections = [section for module in SECTIONS if (section := module.section(context)) is not None]
+    path = context.write("report.html", html(context, sections).encode())
+    context.write("report.md", markdown(context, sections).encode())
+    if not (whole_sets := sets.table(context.store)).empty:
+        context.write(sets.CSV, whole_sets.to_csv(index=False, lineterminator="\n").encode())
     _remove_stale(context)
     return path
 
 
-def modules() -> list[ModuleType]:
-    """The modules that make sections, in the page's order."""
-    return [importlib.import_module(f"{report.__name__}.{name}") for name in report.SECTIONS]
-
-
-def assemble(context: Context, sections: Sequence[Section]) -> str:
-    """The whole page.
-
-    Args:
-        context: of the run.
-        sections: in the page's order.
-    """
+def html(context: Context, sections: Sequence[Section]) -> str:
+    """The whole page."""
     scripts = [static(name) for name in dict.fromkeys(name for section in sections for name in section.scripts)]
     styles = [static(name) for name in dict.fromkeys(section.style for section in sections if section.style)]
     scripts[:0] = [static("page.js"), static("tables.js")]
@@ -93,6 +76,18 @@ def assemble(context: Context, sections: Sequence[Section]) -> str:
         policy=policy,
         version=__version__,
     )
+
+
+def markdown(context: Context, sections: Sequence[Section]) -> str:
+    """The sentences and tables of the sections in Markdown."""
+    parts = [
+        f"# {markup.markdown(_title(context))}",
+        markup.markdown(" · ".join(headline(context))),
+        *(section.markdown.strip() for section in sections if section.markdown),
+        f"codecbench {__version__} wrote these tables from the run folder alone. The same numbers, unrounded, stand in "
+        "`summary.csv`, and `report.html` shows them with curves and images.",
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def static(name: str) -> str:
@@ -168,14 +163,6 @@ def headline(context: Context) -> list[str]:
         if calls[-1].get("device", "cpu") != "cpu":
             parts.append(f"with {machine.get('device', 'an accelerator')}")
     return parts
-
-
-def _write_others(context: Context) -> None:
-    """Tables beside the page: of whole sets, and the same in Markdown."""
-    whole_sets = sets.table(context.store)
-    if not whole_sets.empty:
-        context.write(sets.CSV, whole_sets.to_csv(index=False, lineterminator="\n").encode())
-    brief.write_markdown(context)
 
 
 def _remove_stale(context: Context) -> None:

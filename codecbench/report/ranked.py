@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +11,11 @@ import pandas as pd
 
 from codecbench.analysis import bd_rate, pareto, rd_curves, sizes
 from codecbench.analysis.bootstrap import Resampled
+from codecbench.analysis.per_image import QUANTILES, Contrast
 from codecbench.analysis.points import TARGET_DB, overview, restored
 from codecbench.errors import UnknownNameError
 from codecbench.report import markup
-from codecbench.report.tables import Cell, Column, Row, Sheet, number, with_best, word
-from codecbench.report.tabling import with_short_settings
+from codecbench.report.tables import Cell, Column, Row, Table, number, with_best, with_short_settings, word
 from codecbench.text import format_rate, format_seconds, format_significant, format_ssim, join_words
 
 MARKS = {"†": "trained on data of another kind", "‡": "these are its own training images", "": ""}
@@ -49,12 +49,8 @@ def keys(rows: Sequence[Row]) -> tuple[str, ...]:
 # ---- at one quality -------------------------------------------------------------------------------------------------
 
 
-def overview_sheet(points: pd.DataFrame) -> Sheet:
-    """One row a codec: its rate at 30 dB, its smallest lossless rate, and the measured point that stands for it.
-
-    Args:
-        points: marked points of one dataset, some of them with results.
-    """
+def overview_table(points: pd.DataFrame) -> Table:
+    """One row per codec: its rate at 30 dB, its smallest lossless rate, and the measured point that represents it."""
     meaning = markup.column_meanings()
     table = with_short_settings(overview(points), points).assign(restored=lambda frame: restored(frame))
     timed = bool(table["encode_s"].notna().any())
@@ -93,7 +89,7 @@ def overview_sheet(points: pd.DataFrame) -> Sheet:
         f"Bits per pixel (bpp) at {level}, the smallest on top, and without loss. Behind them stands each codec's "
         f"measured point nearest to {level}, or its smallest lossless one."
     )
-    return Sheet("Overview", tuple(columns), tuple(rows), about, keys(rows))
+    return Table("Overview", tuple(columns), tuple(rows), about, keys(rows))
 
 
 def _why_no_rate(row: pd.Series) -> tuple[str, str]:
@@ -104,7 +100,7 @@ def _why_no_rate(row: pd.Series) -> tuple[str, str]:
     return ("–", "") if math.isnan(row["lowest_psnr_db"]) else ("not between two points", "")
 
 
-def savings_sheet(points: pd.DataFrame, anchor: str) -> Sheet | None:
+def savings_table(points: pd.DataFrame, anchor: str) -> Table | None:
     """Bytes at 30, 35 and 40 dB, and what they save against the anchor; None where no line reaches any."""
     table = sizes.table(points, anchor)
     levels = sorted(set(table["quality_at"]))
@@ -140,7 +136,7 @@ def savings_sheet(points: pd.DataFrame, anchor: str) -> Sheet | None:
         f"Bytes of an image at three levels of PSNR, since a mean over a range hides where curves cross; {MINUS}20 % "
         f"is a fifth fewer bytes than `{anchor}`."
     )
-    return Sheet(
+    return Table(
         f"Savings at {', '.join(f'{level:g}' for level in levels)} dB",
         tuple(columns),
         tuple(rows),
@@ -161,16 +157,10 @@ def absent_lines(reasons: dict[str, str]) -> tuple[str, ...]:
 # ---- over a range ---------------------------------------------------------------------------------------------------
 
 
-def bd_sheets(points: pd.DataFrame, anchor: str, resampled: Resampled | None) -> list[Sheet]:
-    """BD-rates against the anchor over whole files and payload, and single points matched to its line.
+def bd_tables(points: pd.DataFrame, anchor: str, resampled: Resampled | None) -> list[Table]:
+    """BD-rates against the anchor, over whole files and payload, on the points of one dataset.
 
-    Args:
-        points: marked points of one dataset.
-        anchor: the codec that the others are compared with.
-        resampled: replicated means for intervals, or None.
-
-    Returns:
-        The table of PSNR and SSIM; one of other measures where the run has some; one of codecs with a single point.
+    One table is of PSNR and SSIM, one of the run's other measures of quality, one of codecs with a single point.
     """
     measures = [
         name
@@ -185,20 +175,20 @@ def bd_sheets(points: pd.DataFrame, anchor: str, resampled: Resampled | None) ->
     for quality in measures:
         for rate in rates:
             first = next(iter(tables.values()), None)
-            tables[quality, rate] = _bd_table(points, anchor, quality, rate, resampled, first)
+            tables[quality, rate] = _bd_rates(points, anchor, quality, rate, resampled, first)
     main = [key for key in tables if key[0] in ("psnr_db", "ssim")]
     others = [key for key in tables if key not in main]
-    found = [_bd_sheet(f"BD-rate against {anchor}", anchor, {key: tables[key] for key in main})]
+    found = [_bd_ranking(f"BD-rate against {anchor}", anchor, {key: tables[key] for key in main})]
     if others:
         found.append(
-            _bd_sheet(f"BD-rate on other measures against {anchor}", anchor, {key: tables[key] for key in others})
+            _bd_ranking(f"BD-rate on other measures against {anchor}", anchor, {key: tables[key] for key in others})
         )
         found[-1] = replace(found[-1], open=False)
-    single = _matched_sheet(anchor, {key: tables[key] for key in main})
-    return [sheet for sheet in [*found, single] if sheet is not None and (sheet.rows or sheet.lacking)]
+    single = _matched_table(anchor, {key: tables[key] for key in main})
+    return [table for table in [*found, single] if table is not None and (table.rows or table.lacking)]
 
 
-def _bd_table(
+def _bd_rates(
     points: pd.DataFrame,
     anchor: str,
     quality: str,
@@ -223,7 +213,7 @@ def _slim(points: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
     return points[[name for name in dict.fromkeys(needed) if name in points]]
 
 
-def _bd_sheet(title: str, anchor: str, tables: dict[tuple[str, str], pd.DataFrame]) -> Sheet:
+def _bd_ranking(title: str, anchor: str, tables: dict[tuple[str, str], pd.DataFrame]) -> Table:
     first = next(iter(tables.values()))
     indexed = [table.set_index(["codec", "curve"]) for table in tables.values()]
     rows, absent, widths = [], {}, []
@@ -266,7 +256,7 @@ def _bd_sheet(title: str, anchor: str, tables: dict[tuple[str, str], pd.DataFram
         "in decibels). Behind it the 95 % interval of a bootstrap over images. Payload leaves headers out. Means over "
         "different qualities are no ranking: the best is marked among those over at least half of the widest range."
     )
-    return Sheet(title, tuple(columns), tuple(rows), about, keys(rows), absent_lines(absent))
+    return Table(title, tuple(columns), tuple(rows), about, keys(rows), absent_lines(absent))
 
 
 def _measure(quality: str) -> str:
@@ -288,7 +278,7 @@ def _end(value: float) -> str:
     return signed(float(value)).removesuffix("\N{NO-BREAK SPACE}%")
 
 
-def _matched_sheet(anchor: str, tables: dict[tuple[str, str], pd.DataFrame]) -> Sheet | None:
+def _matched_table(anchor: str, tables: dict[tuple[str, str], pd.DataFrame]) -> Table | None:
     """Codecs of a single point, at that point's quality."""
     first = next(iter(tables.values()))
     indexed = [table.set_index(["codec", "curve"]) for table in tables.values()]
@@ -306,7 +296,7 @@ def _matched_sheet(anchor: str, tables: dict[tuple[str, str], pd.DataFrame]) -> 
         hint = f"bytes over those of {anchor} at the point's own {_measure(quality)}, less 100 %"
         columns.append(Column(f"{_measure(quality)}, {SIDES[rate]}", hint))
     about = f"Lines of one point have no range: each is compared with `{anchor}` at the quality of that point."
-    return Sheet(
+    return Table(
         "Single points at matched distortion", tuple(columns), tuple(rows), about, keys(rows), open=len(rows) <= 6
     )
 
@@ -314,9 +304,9 @@ def _matched_sheet(anchor: str, tables: dict[tuple[str, str], pd.DataFrame]) -> 
 # ---- against time ---------------------------------------------------------------------------------------------------
 
 
-def pareto_sheets(points: pd.DataFrame) -> list[Sheet]:
+def pareto_tables(points: pd.DataFrame) -> list[Table]:
     """Rate at 30 dB against encoding and decoding time: who is dominated, and by whom; and the same without loss."""
-    sheets = []
+    found = []
     known = list(rd_curves.lines(points))
     for lossless in (False, True):
         tables = [pareto.table(points, cost=cost, lossless=lossless, known=known) for cost in pareto.COSTS]
@@ -344,8 +334,8 @@ def pareto_sheets(points: pd.DataFrame) -> list[Sheet]:
             "is; in brackets where the times are nearer than their spread."
         )
         title = "Rate against time, " + ("lossless" if lossless else f"at {TARGET_DB:g} dB")
-        sheets.append(Sheet(title, tuple(columns), tuple(rows), about, keys(rows), open=False))
-    return sheets
+        found.append(Table(title, tuple(columns), tuple(rows), about, keys(rows), open=False))
+    return found
 
 
 def _standing(record: pd.Series) -> Cell:
@@ -355,3 +345,89 @@ def _standing(record: pd.Series) -> Cell:
         return Cell("front", hint="nothing beats it in both", best=True)
     name = str(record["dominated_by"])
     return word(name if record["clear"] else f"({name})")
+
+
+BLOCKS = "\u2800▁▂▃▄▅▆▇█"
+"""Heights of a bar in eighths, from none on; the first is as wide as the others, and no white space."""
+
+
+def contrast_table(
+    found: Sequence[Contrast], dataset: str, anchor: str, shown: Callable[[int], bool] = lambda image: False
+) -> Table | None:
+    """How codecs compare with the anchor on single images, and on which they lose most; None if none compares.
+
+    ``shown`` tells whether the page's image browser has an image.
+    """
+    rows, absent = [], {}
+    for one in found:
+        if one.status:
+            absent[f"`{one.codec}`"] = one.status.removeprefix(rd_curves.NOT_AVAILABLE)
+            continue
+        by_share = dict(zip(QUANTILES, one.quantiles, strict=True))
+        look = next((image for image in one.worst if shown(image.image)), None)
+        # Without an image to its loss, the one of the browser where it wins least.
+        look = look or next((image for image in reversed(one.best) if shown(image.image)), None)
+        cells = [
+            number(one.images, lambda value: f"{value:,.0f}", f"{one.not_available:,} images left out"),
+            number(one.mean_percent, signed),
+            number(by_share[0.05], signed),
+            number(by_share[0.5], signed),
+            number(by_share[0.95], signed),
+            Cell(
+                bars(one.histogram), hint=f"images by their bits against {anchor}: fewer to the left, more to the right"
+            ),
+            Cell(_share(one.wins), one.wins),
+            word(", ".join(f"{image.image} ({signed(image.percent)})" for image in one.worst[:3]) or "none"),
+            Cell()
+            if look is None
+            else Cell(
+                f"image {look.image}",
+                hint=f"{signed(look.percent)} against {anchor}",
+                jump={"dataset": dataset, "image": look.image, "a": one.codec, "b": anchor},
+            ),
+        ]
+        rows.append(Row(one.codec, tuple(cells), one.curve, one.mark, MARKS[one.mark]))
+    if not rows:
+        return None
+    columns = (
+        Column("Codec", numeric=False),
+        Column("Images", f"images whose curves reach {TARGET_DB:g} dB in both codecs"),
+        Column("Mean", f"geometric mean over the images of their bits against {anchor}"),
+        Column("5 %", "5 % of the images lie below"),
+        Column("Median", "half of the images lie below"),
+        Column("95 %", "95 % of the images lie below"),
+        Column(
+            "Spread",
+            "images by their bits against the anchor, on a log scale from an eighth to eight times",
+            numeric=False,
+        ),
+        Column("Smaller on", "share of the images on which it needs fewer bits"),
+        Column("Loses most on", "index of the image in its dataset", numeric=False),
+        Column(
+            "Look", "of the images that this page holds, the one where it compares worst", numeric=False, page_only=True
+        ),
+    )
+    about = (
+        f"Bits of every single image against those of `{anchor}` at {TARGET_DB:g} dB of that image. A codec that is "
+        "smaller on the mean may be larger on many images."
+    )
+    return Table("Image by image", columns, tuple(rows), about, keys(rows), absent_lines(absent), open=False)
+
+
+def bars(histogram: Sequence[int], bins: int = 24) -> str:
+    """A histogram as text, one block per bin, with a line in the middle; neighbouring bins are added up to ``bins``."""
+    width = max(1, len(histogram) // bins)
+    counts = [sum(histogram[at : at + width]) for at in range(0, len(histogram), width)]
+    most = max(counts, default=0)
+    if not most:
+        return ""
+    blocks = [BLOCKS[math.ceil(8 * number / most)] for number in counts]
+    middle = len(blocks) // 2
+    return "".join([*blocks[:middle], "│", *blocks[middle:]])
+
+
+def _share(value: float) -> str:
+    """A share in per cent; 0 and 100 only where they are exact."""
+    percent = 100 * value
+    text = f"{percent:.0f}" if percent in (0, 100) or 1 <= percent <= 99 else f"{min(max(percent, 0.1), 99.9):.1f}"
+    return f"{text}\N{NO-BREAK SPACE}%"

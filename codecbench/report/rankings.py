@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,11 +11,10 @@ import pandas as pd
 
 from codecbench.analysis import per_image
 from codecbench.analysis.points import constant_settings, restored
-from codecbench.report import contrasted, look, markup, ranked
-from codecbench.report.context import Context
-from codecbench.report.section import Section
-from codecbench.report.tables import Column, Row, Sheet, number, with_best, word
-from codecbench.report.tabling import with_short_settings
+from codecbench.report import markup, ranked
+from codecbench.report.context import Context, Section
+from codecbench.report.tables import Column, Row, Table, number, with_best, with_short_settings, word
+from codecbench.store import sets as stored_sets
 from codecbench.text import (
     count,
     format_rate,
@@ -28,22 +27,14 @@ from codecbench.text import (
 
 
 @dataclass(frozen=True)
-class Ranked:
-    """The tables of one dataset.
-
-    Attributes:
-        label: the dataset's label.
-        about: its images in a few words.
-        sheets: the tables, the important ones first.
-        lacking: what cannot be shown, and why.
-        codecs: all points, codec by codec, for the long tables.
-    """
+class Ranking:
+    """The tables of one dataset, the important ones first."""
 
     label: str
-    about: str
-    sheets: list[Sheet] = field(default_factory=list)
-    lacking: list[str] = field(default_factory=list)
-    codecs: list[dict[str, Any]] = field(default_factory=list)
+    about: str  # its images in a few words
+    tables: list[Table] = field(default_factory=list)
+    lacking: list[str] = field(default_factory=list)  # what cannot be shown, and why
+    codecs: list[dict[str, Any]] = field(default_factory=list)  # all points by codec, for the long tables
 
 
 def section(context: Context) -> Section | None:
@@ -51,49 +42,36 @@ def section(context: Context) -> Section | None:
     if context.points.empty:
         return None
     found = [ranking(context, label) for label in context.datasets]
-    sets = sets_sheet(context)
+    sets = sets_table(context)
     html = context.render(
         "rankings.html.j2", datasets=found, sets=sets, meaning=markup.column_meanings(), anchor=context.anchor
     )
-    return Section("rankings", "Rankings", html, data={}, scripts=("rankings.js",), style="words.css")
+    text = _markdown(found, sets)
+    return Section("rankings", "Rankings", html, text, data={}, scripts=("rankings.js",), style="words.css")
 
 
-def markdown(context: Context) -> str:
-    """The same tables in Markdown, but for the long ones of all points, which ``summary.csv`` has."""
-    if context.points.empty:
-        return ""
+def _markdown(rankings: Sequence[Ranking], sets: Table | None) -> str:
+    """The same tables, but for the long ones of all points, which ``summary.csv`` has."""
     lines = ["## Rankings", ""]
-    for one in (ranking(context, label) for label in context.datasets):
+    for one in rankings:
         lines += [f"### {markup.markdown(one.label)}", "", markup.markdown(one.about), ""]
-        lines += [sheet.markdown(4) for sheet in one.sheets]
+        lines += [table.markdown(4) for table in one.tables]
         lines += [f"- {markup.prose_markdown(line)}" for line in one.lacking] + [""]
-    if (sets := sets_sheet(context)) is not None:
+    if sets is not None:
         lines.append(sets.markdown(3))
     return "\n".join(lines)
 
 
-def ranking(context: Context, dataset: str) -> Ranked:
-    """The tables of one dataset; made once a context.
-
-    Args:
-        context: of the run.
-        dataset: its label.
-    """
-    known: dict[str, Ranked] = context.__dict__.setdefault("_rankings", {})
-    if dataset not in known:
-        known[dataset] = _ranking(context, dataset)
-    return known[dataset]
-
-
-def _ranking(context: Context, dataset: str) -> Ranked:
+def ranking(context: Context, dataset: str) -> Ranking:
+    """The tables of one dataset."""
     points, anchor = context.of(dataset), context.anchor
     measured = points[points["images"] > 0]
-    found = Ranked(dataset, about(context, dataset))
+    found = Ranking(dataset, about(context, dataset))
     found.codecs.extend(_codec(members) for _, members in points.groupby("codec", sort=True))
     if measured.empty:
         found.lacking.append("Nothing was measured here yet: there is nothing to compare.")
         return found
-    found.sheets.append(ranked.overview_sheet(points))
+    found.tables.append(ranked.overview_table(points))
     if len(set(measured["codec"])) == 1:
         found.lacking.append("Only one codec was measured here: there is nothing to compare it with.")
         return found
@@ -104,13 +82,16 @@ def _ranking(context: Context, dataset: str) -> Ranked:
         who = f"`{anchor}` has no lossy point here" if anchor else "no codec here has a curve"
         found.lacking.append(f"No BD-rates and savings: {who} to compare others with.")
     else:
-        found.sheets.extend(ranked.bd_sheets(points, anchor, context.resampled))
-        found.sheets.extend(filter(None, [ranked.savings_sheet(points, anchor)]))
+        found.tables.extend(ranked.bd_tables(points, anchor, context.resampled))
+        found.tables.extend(filter(None, [ranked.savings_table(points, anchor)]))
         contrasts = per_image.contrasts(context.store, points, dataset, anchor, count=_EVERY)
-        held = look.images_in_page(context, dataset)
-        found.sheets.extend(filter(None, [contrasted.contrast_sheet(contrasts, dataset, anchor, held.__contains__)]))
+        found.tables.extend(
+            filter(
+                None, [ranked.contrast_table(contrasts, dataset, anchor, context.pictures.images(dataset).__contains__)]
+            )
+        )
     if measured["encode_s"].notna().any():
-        found.sheets.extend(ranked.pareto_sheets(points))
+        found.tables.extend(ranked.pareto_tables(points))
     return found
 
 
@@ -126,13 +107,9 @@ def about(context: Context, dataset: str) -> str:
     return f"{record['images']:,} of {count(record['total'], 'image')}{of}"
 
 
-def sets_sheet(context: Context) -> Sheet | None:
+def sets_table(context: Context) -> Table | None:
     """Whole sets as one stream; None where the run has none. Never in one column with figures of single images."""
-    if importlib.util.find_spec("codecbench.store.sets") is None:
-        return None
-    from codecbench.store import sets
-
-    table = sets.table(context.store)
+    table = stored_sets.table(context.store)
     if table.empty:
         return None
     table = with_short_settings(table, table)
@@ -166,7 +143,7 @@ def sets_sheet(context: Context) -> Sheet | None:
         "All images of a set in one stream, as papers quote general-purpose compressors and bits-back coders. One "
         "image cannot be had without the others, so **none of these figures compares with those of single images**."
     )
-    return Sheet("The whole set as one stream", columns, tuple(rows), text)
+    return Table("The whole set as one stream", columns, tuple(rows), text)
 
 
 def _best_sets(rows: list[Row]) -> list[Row]:

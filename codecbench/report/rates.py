@@ -10,8 +10,7 @@ import pandas as pd
 from codecbench import figures
 from codecbench.analysis.points import restored, short_settings, telling_settings, varying
 from codecbench.figures.style import DASHES, FOREIGN_DASHES
-from codecbench.report.context import Context, safe_name
-from codecbench.report.section import Section
+from codecbench.report.context import Context, Section, safe_name
 from codecbench.text import count
 
 KINDS = (
@@ -38,7 +37,7 @@ def section(context: Context) -> Section | None:
         context.save("rate-distortion", figures.rate_distortion(context.points, drawn[:4], styles=context.styles))
     data = plot_data(context)
     html = context.render("rates.html.j2", datasets=datasets, drawable=bool(data["datasets"]), data=data)
-    return Section("curves", "Curves", html, data, ("rates.js",), "rates.css")
+    return Section("curves", "Curves", html, data=data, scripts=("rates.js",), style="rates.css")
 
 
 def _drawings(context: Context, label: str, points: pd.DataFrame) -> list[dict[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -10,10 +11,10 @@ import pandas as pd
 from codecbench import figures
 from codecbench.analysis import pareto, rd_curves, times
 from codecbench.analysis.points import HARNESS, TARGET_DB, nearest_quality, restored, short_settings, telling_settings
-from codecbench.report import markup, speedtable
-from codecbench.report.context import Context, safe_name
-from codecbench.report.section import Section
-from codecbench.report.tabling import with_short_settings
+from codecbench.report import markup
+from codecbench.report.context import Context, Section, safe_name
+from codecbench.report.tables import with_short_settings
+from codecbench.text import join_words
 
 KINDS = (("speed-encode", "encode_s", "Encoding time"), ("speed-decode", "decode_s", "Decoding time"))
 LEVELS_DB = (20.0, 25.0, 30.0, 35.0, 40.0, 45.0)
@@ -35,7 +36,7 @@ def section(context: Context) -> Section | None:
     html = context.render(
         "speed.html.j2", datasets=datasets, meaning=markup.column_meanings(), drawable=bool(data["datasets"])
     )
-    return Section("speed", "Speed", html, data, ("speed.js",), "speed.css")
+    return Section("speed", "Speed", html, data=data, scripts=("speed.js",), style="speed.css")
 
 
 def _drawings(context: Context, label: str, points: pd.DataFrame) -> tuple[list[dict[str, str]], list[str]]:
@@ -57,7 +58,7 @@ def _drawings(context: Context, label: str, points: pd.DataFrame) -> tuple[list[
 
 def _table(points: pd.DataFrame) -> dict[str, Any] | None:
     """The table of speed of a dataset; None without times."""
-    table = speedtable.speeds(points)
+    table = speeds(points)
     if table.empty:
         return None
     rows = with_short_settings(table, points)
@@ -70,7 +71,7 @@ def _table(points: pd.DataFrame) -> dict[str, Any] | None:
         row | {"best": [column for column, places in best.items() if index in places]}
         for index, row in zip(rows.index, rows.to_dict("records"), strict=True)
     ]
-    return speedtable.about(table) | {"rows": records}
+    return about(table) | {"rows": records}
 
 
 def plot_data(context: Context) -> dict[str, Any]:
@@ -174,3 +175,81 @@ def _nearest(points: pd.DataFrame, time: str, machines: list[str]) -> list[dict[
             {key: value for key, value in about.items() if value not in ("", False) and not markup.absent(value)}
         )
     return found
+
+
+ONCE = ["cold_encode_s", "cold_decode_s", "encode_peak_bytes", "decode_peak_bytes", "device_peak_bytes"]
+"""What is measured once per codec and dataset, and may be recorded at any of its points."""
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading of the table."""
+
+    title: str
+    columns: tuple[str, ...]  # below it: one of encoding and one of decoding, or a single one
+    filter: str  # of codecbench.report.markup, for the numbers
+    text: str = ""  # what they mean; the meaning of the first column if empty
+
+
+HEADINGS = (
+    Heading("Batch", ("batch",), "whole"),
+    Heading(
+        "Images / s",
+        ("encode_images_per_s", "decode_images_per_s"),
+        "significant",
+        "throughput: one over the median time an image, with as many images a call as the batch says",
+    ),
+    Heading("Megapixels / s", ("encode_megapixels_per_s", "decode_megapixels_per_s"), "significant"),
+    Heading("One image", ("encode_latency_s", "decode_latency_s"), "seconds"),
+    Heading(
+        "CPU / wall",
+        ("encode_cpu_per_wall", "decode_cpu_per_wall"),
+        "ratio",
+        "CPU seconds of all threads and child processes over wall seconds: above 1 where several cores worked",
+    ),
+    Heading("Peak memory", ("encode_peak_bytes", "decode_peak_bytes"), "memory"),
+    Heading("First call", ("cold_encode_s", "cold_decode_s"), "seconds"),
+    Heading("GPU memory", ("device_peak_bytes",), "memory"),
+    Heading("Transfer", ("transfer_s",), "seconds"),
+)
+
+
+def speeds(points: pd.DataFrame) -> pd.DataFrame:
+    """One row per codec and machine, of the points that represent their codecs there (``nearest_quality``).
+
+    They are sorted by machine, the fastest encoder first and ``none`` last. What is measured once per codec and dataset
+    is filled in from whichever point has it. Beside the columns of the points there are ``encode_cpu_per_wall``,
+    ``decode_cpu_per_wall`` and ``harness``, which is true for ``none``.
+    """
+    timed = points[(points["images"] > 0) & points["encode_s"].notna()]
+    tables = [timed.head(0)]
+    for _, members in timed.groupby("timed_on", sort=True):
+        table = nearest_quality(members)
+        first = members.groupby("codec")[ONCE].first()  # the first that is not missing
+        tables.append(table.assign(**{name: table["codec"].map(first[name]) for name in ONCE}))
+    found = pd.concat(tables[1:] or tables)
+    for way in ("encode", "decode"):
+        found[f"{way}_cpu_per_wall"] = found[f"{way}_cpu_s"] / found[f"{way}_s"]
+    found["harness"] = found["codec"] == HARNESS
+    return found.sort_values(["timed_on", "harness", "encode_s", "codec"], kind="stable")
+
+
+def headings(table: pd.DataFrame) -> list[Heading]:
+    """The headings under which a table of :func:`speeds` has at least one number, each with its meaning."""
+    meaning = markup.column_meanings()
+    return [
+        Heading(head.title, head.columns, head.filter, head.text or meaning[head.columns[0]])
+        for head in HEADINGS
+        if table[list(head.columns)].notna().any(axis=None)
+    ]
+
+
+def about(table: pd.DataFrame) -> dict[str, Any]:
+    """What the template needs beside the rows: headings, threads in words, whether ``none`` is there, machines."""
+    threads = sorted({int(number) for number in table["threads"].dropna()})
+    return {
+        "headings": headings(table),
+        "threads": join_words([str(number) for number in threads], none=""),
+        "harness": bool(table["harness"].any()),
+        "machines": int(table["timed_on"].nunique()),
+    }

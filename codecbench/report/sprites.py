@@ -42,40 +42,28 @@ LEVELS = (
 )
 """Images, points of a codec, and height and width of the window of a large image: less and less."""
 SAMPLED = 2
-"""Images that tell how well a point's pictures compress."""
+"""Images from which it is estimated how well a point's pictures compress."""
 
 
 @dataclass(frozen=True)
 class Pictured:
-    """One codec point with what is kept of it.
-
-    Attributes:
-        codec: the codec's name.
-        settings: in the spec syntax.
-        pictures: reconstructions by image index.
-        exact: it restored every pixel of every image, so that the originals are its pictures.
-    """
+    """One codec point with its stored reconstructions, by image index."""
 
     codec: str
     settings: str
     pictures: Mapping[int, Images]
-    exact: bool = False
+    exact: bool = False  # it restored every pixel of every image, so that the originals are its pictures
 
 
 @dataclass
-class Sheet:
-    """Strips of a page, as they are made.
+class Atlas:
+    """All strips of a page."""
 
-    Attributes:
-        strips: the content of each, WebP in base64.
-        size: characters of all of them.
-    """
-
-    strips: list[str] = field(default_factory=list)
-    size: int = 0
+    strips: list[str] = field(default_factory=list)  # WebP in base64
+    size: int = 0  # characters of all of them
 
     def add(self, images: Sequence[Images]) -> int:
-        """Makes a strip and gives its number."""
+        """Makes a strip and returns its number."""
         self.strips.append(base64.b64encode(webp(stacked(images))).decode())
         self.size += len(self.strips[-1])
         return len(self.strips) - 1
@@ -83,29 +71,17 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Targets:
-    """Where the codecs of a dataset are shown, so that most of them have a point near each.
+    """Rates and qualities, ascending, near which most codecs of a dataset have a point to show."""
 
-    Attributes:
-        rates: bits per pixel, ascending.
-        qualities_db: PSNR, ascending.
-    """
-
-    rates: tuple[float, ...] = ()
-    qualities_db: tuple[float, ...] = ()
+    rates: tuple[float, ...] = ()  # bits per pixel
+    qualities_db: tuple[float, ...] = ()  # PSNR
 
 
 def targets(points: pd.DataFrame, count: int = POINTS) -> Targets:
-    """Rates, and qualities, that most codecs reach.
+    """Rates and qualities that most codecs reach; none if nothing is lossy.
 
-    Each are the middles of ``count`` equal parts, rates on a log scale, of the range that at least half of the lossy
-    codecs with several points reach, or of all lossy points where no codec has several.
-
-    Args:
-        points: marked points of one dataset.
-        count: how many.
-
-    Returns:
-        Empty where nothing is lossy.
+    They are the middles of ``count`` equal parts (of log rate, and of PSNR) of the range that at least half of the
+    lossy codecs with several points reach; of the range of all lossy points if no codec has several.
     """
     lossy = points[(points["images"] > 0) & (points["bits_per_pixel"] > 0) & ~restored(points)]
     codecs = lossy["codec"].to_numpy()
@@ -126,16 +102,10 @@ def _common(values: npt.NDArray[np.float64], codecs: npt.NDArray[Any], count: in
 
 
 def nearest_points(points: pd.DataFrame, wanted: Targets) -> list[str]:
-    """The points of one codec that are shown.
+    """The points of one codec that are shown, as settings in the order of their rates.
 
-    Args:
-        points: those of one codec on one dataset.
-        wanted: see :func:`targets`.
-
-    Returns:
-        Settings by rate: the lossy point nearest to each rate, by their ratio; where several rates share one, those
-        nearest to the qualities as well, as many points as there are rates; and the smallest point that restored every
-        pixel.
+    These are the lossy point nearest to each wanted rate, by their ratio; if several rates share a point, those nearest
+    to the wanted qualities as well, up to as many points as there are rates; and the smallest lossless point.
     """
     measured = points[points["images"] > 0]
     exact = restored(measured)
@@ -167,19 +137,10 @@ def window(image: Images, side: int) -> Images:
     return image[top : top + side, left : left + side]
 
 
-def fitting(
-    points: Mapping[str, Sequence[Pictured]], originals: Mapping[int, Images], budget: int, start: int = 0
-) -> int:
-    """The first of :data:`LEVELS` whose strips are likely to fit.
+def fitting(points: Mapping[str, Sequence[Pictured]], originals: Mapping[int, Images], budget: int) -> int:
+    """The number of the first of :data:`LEVELS` whose strips are likely to fit into some characters of base64.
 
-    Args:
-        points: what could be shown, by codec.
-        originals: by image index, those to be shown first in front.
-        budget: characters of base64.
-        start: the first level to consider.
-
-    Returns:
-        The level's number; the last where none fits.
+    It is the last one if none fits. ``originals`` are by image index, those to be shown first in front.
     """
     some = list(originals)[:SAMPLED]
     bytes_per_pixel: dict[tuple[str, str], float] = {}
@@ -189,7 +150,7 @@ def fitting(
             if pictures and not point.exact:
                 pixels = sum(picture.shape[0] * picture.shape[1] for picture in pictures)
                 bytes_per_pixel[point.codec, point.settings] = len(webp(stacked(pictures), fast=True)) / pixels
-    for number, (images, count, side) in enumerate(LEVELS[start:], start):
+    for number, (images, count, side) in enumerate(LEVELS):
         shown = list(originals.values())[:images]
         pixels = sum(min(side, image.shape[0]) * min(side, image.shape[1]) for image in shown)
         rates = 1.5  # the originals
@@ -209,14 +170,10 @@ def stacked(images: Sequence[Images]) -> Images:
 
 
 def webp(image: Images, fast: bool = False) -> bytes:
-    """An image as lossless WebP, exact in every pixel.
+    """An image, (H, W, 1) or (H, W, 3), as lossless WebP; ``fast`` is an estimate of how large the other will be.
 
-    Method 4 at effort 50 writes 64×64 crops of photographs at about a megapixel a second; method 6 at effort 100 made
+    Method 4 at effort 50 writes 64×64 crops of photographs at about a megapixel per second; method 6 at effort 100 made
     them 3 % smaller, and took a hundred times as long.
-
-    Args:
-        image: uint8, (H, W, 1) or (H, W, 3).
-        fast: a quick one, to tell how large the other will be.
     """
     pixels = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
     buffer = io.BytesIO()

@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pandas as pd
+
+from codecbench.analysis.points import short_settings, telling_settings
 from codecbench.report import markup
 
 
@@ -73,7 +76,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class Table:
     """A table.
 
     Attributes:
@@ -162,3 +165,15 @@ def with_best(
         )
         for row in rows
     ]
+
+
+def with_short_settings(table: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
+    """Adds ``short``: the settings that differ among a codec's points, or all of them where none does.
+
+    Args:
+        table: some points.
+        points: all points of the dataset.
+    """
+    keys = {codec: telling_settings(list(members["settings"])) for codec, members in points.groupby("codec")}
+    pairs = zip(table["settings"], table["codec"], strict=True)
+    return table.assign(short=[short_settings(settings, keys[codec]) for settings, codec in pairs])

@@ -14,7 +14,7 @@ import codecbench as cb
 from codecbench import columns
 from codecbench.analysis import summary as analysis
 from codecbench.analysis.aggregate import Sums
-from codecbench.cli import listing
+from codecbench.cli.list import everything
 from codecbench.cli.main import main
 from codecbench.errors import ContractError, PluginError, UnknownNameError, UsageError
 from codecbench.execution import cluster_worker, finished, messages
@@ -22,7 +22,7 @@ from codecbench.execution.metrics import Meter, is_own
 from codecbench.execution.workers import Place
 from codecbench.measure import rows
 from codecbench.plugins import metric
-from codecbench.plugins.registry import METRICS
+from codecbench.plugins.registry import CODECS, METRICS
 from codecbench.report.context import Context
 from codecbench.store.folder import RunFolder
 
@@ -158,10 +158,10 @@ def test_which_are_chosen(put):
 
 
 def test_listing_tells_what_is_available(put, monkeypatch):
-    monkeypatch.setattr(listing.CODECS, "names", list)  # importing all of them takes seconds
+    monkeypatch.setattr(CODECS, "names", list)  # importing all of them takes seconds
     put("broken", DIFFERENCE).write_text("import nowhere_to_be_found")
     put("lacking", DIFFERENCE, 'title="L", better="lower", missing=lambda: "it needs a moon"')
-    found = {one["name"]: one for one in listing.everything()["metrics"]}
+    found = {one["name"]: one for one in everything()["metrics"]}
     assert found["ssim"]["measured"] == "always"
     assert (found["ms_ssim"]["measured"], found["ms_ssim"]["available"]) == ("by default", True)
     assert found["lacking"]["reason"] == "it needs a moon"

@@ -293,7 +293,7 @@ def test_names_are_written_as_they_are(tmp_path: Path) -> None:
     assert section is not None
     assert "&lt;b&gt;" in section.html
     assert "<b>" not in section.html
-    assert "### folder:/a/&lt;b>\\|\\*x\\*" in answer.markdown(drawn)
+    assert "### folder:/a/&lt;b>\\|\\*x\\*" in answer.section(drawn).markdown
 
 
 # ---- every claim again, from the summary ----------------------------------------------------------------------------

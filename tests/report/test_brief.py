@@ -4,7 +4,6 @@ import json
 import math
 import re
 import shutil
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -16,7 +15,6 @@ from codecbench.cli import console
 from codecbench.cli.main import main
 from codecbench.errors import UnknownNameError
 from codecbench.report import brief
-from codecbench.report.context import Context
 from codecbench.store import sets
 from codecbench.store.folder import RunFolder
 from codecbench.store.io import dump_json
@@ -306,23 +304,3 @@ def test_a_run_ends_with_the_table_and_what_failed(tmp_path, monkeypatch, capsys
     assert "failed: bad on mnist, 8 images without a result: ValueError: no luck" in captured.out
     assert captured.out.endswith(f"report  {run.store.path / 'report.html'}\n")
     assert "1 task failed" in captured.err
-
-
-# ---- report.md ------------------------------------------------------------------------------------------------------
-
-
-def test_report_md_is_made_of_the_sections_or_of_the_run_in_short(tmp_path, usual, told, monkeypatch):
-    from codecbench.report import page
-
-    context = Context(RunFolder.existing(usual), tmp_path / "out")
-    silent = SimpleNamespace(section=lambda context: None)
-    monkeypatch.setattr(page, "modules", lambda: [silent])
-    text = brief.write_markdown(context).read_text(encoding="utf-8")
-    assert text.startswith("# Image codecs on mnist and stl10\n\n3 codecs, 10 points measured")
-    assert told.markdown().strip() in text
-    assert "nan" not in text.lower()
-    speaking = [SimpleNamespace(markdown=lambda context, words=words: words) for words in ("## First\n", "", "## Last")]
-    monkeypatch.setattr(page, "modules", lambda: [silent, *speaking])
-    text = brief.write_markdown(context).read_text(encoding="utf-8")
-    assert "\n\n## First\n\n## Last\n\ncodecbench " in text
-    assert "fewest bits" not in text

@@ -12,7 +12,7 @@ from runs import MadeUpRun
 from codecbench.plugins.codec import CodecSpec
 from codecbench.report import learned
 from codecbench.report.context import Context
-from codecbench.report.tables import Sheet
+from codecbench.report.tables import Table
 from codecbench.store import weights
 
 SHA = "0123456789ab" + 52 * "0"
@@ -36,7 +36,7 @@ def sized(path: Path) -> MadeUpRun:
     return trained(path, weight_sizes={"net.safetensors": {"bytes": 30_000, "parameters": 7_500}})
 
 
-def row(sheet: Sheet, head: str) -> list[str]:
+def row(sheet: Table, head: str) -> list[str]:
     (found,) = [row for row in sheet.rows if row.head == head]
     return [cell.text for cell in found.cells]
 
@@ -62,7 +62,7 @@ def test_a_file_that_is_none_has_no_parameters(tmp_path: Path, content: bytes) -
 
 
 def test_weights_are_shared_among_images(tmp_path: Path) -> None:
-    sheet = learned.shared_sheet(context(sized(tmp_path)), "data")
+    sheet = learned.shared_table(context(sized(tmp_path)), "data")
     assert sheet is not None
     # 25 bytes are 200 bits, and 30,000 bytes are 240,000 bits: 240, 24 and 0.24 an image.
     assert row(sheet, "net") == ["30.0", "200", "440", "224", "200", "lossy", "800", "401 images"]
@@ -73,7 +73,7 @@ def test_weights_are_shared_among_images(tmp_path: Path) -> None:
 def test_a_larger_stream_never_pays(tmp_path: Path) -> None:
     run = sized(tmp_path)
     run.point("data", "net", {"latent": "int8"}, num_bytes=300, mse=1e-3)
-    sheet = learned.shared_sheet(context(run), "data")
+    sheet = learned.shared_table(context(run), "data")
     assert sheet is not None
     assert row(sheet, "net")[-1] == "never"
 
@@ -139,9 +139,9 @@ def test_a_card_of_other_weights_does_not_show(tmp_path: Path) -> None:
 
 def test_an_old_run_says_what_it_lacks(tmp_path: Path) -> None:
     drawn = context(trained(tmp_path))
-    assert learned.shared_sheet(drawn, "data") is None
+    assert learned.shared_table(drawn, "data") is None
     assert "did not record how large the weights of net are" in learned.lacking(drawn)[0]
-    text = learned.markdown(drawn)
+    text = learned.section(drawn).markdown
     assert "| net | net.safetensors | – | – | data |" in text
     assert "With the weights counted" not in text
 
@@ -151,4 +151,3 @@ def test_without_learned_codecs_there_is_no_section(tmp_path: Path) -> None:
     run.point("data", "lossy")
     drawn = context(run)
     assert learned.section(drawn) is None
-    assert learned.markdown(drawn) == ""

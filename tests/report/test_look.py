@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from pages import PHONE, Opened, figures_as_stubs
+from pages import PHONE, Opened, figures_as_stubs, quick_report
 from PIL import Image
 from playwright.sync_api import Locator, Page
 from runs import MadeUpRun
 
-from codecbench import report
 from codecbench.plan.tasks import Task
 from codecbench.plugins.codec import CodecSpec, Images
-from codecbench.report import look, sprites
+from codecbench.report import browser, look, sprites
 from codecbench.report.context import Context
 from codecbench.store import pictures
 
@@ -76,9 +75,7 @@ def worst_case(run: MadeUpRun, label: str, codec: str, quality: int, index: int,
 
 def page_of(run: MadeUpRun) -> Path:
     """The page with this section alone."""
-    with figures_as_stubs(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "SECTIONS", ("look",))
-        return report.write_report(run.store)
+    return quick_report(run, (look,))
 
 
 @pytest.fixture(scope="module")
@@ -350,7 +347,7 @@ def test_on_a_phone_everything_fits_and_panes_stand_below_one_another(written: P
 def data_of(run: MadeUpRun, path: Path, **patches: Any) -> tuple[Any, str]:
     with figures_as_stubs(), pytest.MonkeyPatch.context() as patch:
         for name, value in patches.items():
-            patch.setattr(look, name, value)
+            patch.setattr(browser, name, value)
         found = look.section(Context(run.store, path))
     assert found is not None
     return found.data, str(found.html)
@@ -381,8 +378,8 @@ def test_a_small_budget_is_kept_to_and_what_is_left_out_is_said(run: MadeUpRun, 
 
 def test_other_sections_are_told_which_images_the_page_holds(run: MadeUpRun, tmp_path: Path) -> None:
     context = Context(run.store, tmp_path)
-    assert look.images_in_page(context, "colour") == {0, 1}  # image 5 stands there through two codecs alone
-    assert look.images_in_page(context, "none of these") == set()
+    assert context.pictures.images("colour") == {0, 1}  # image 5 stands there through two codecs alone
+    assert context.pictures.images("none of these") == set()
 
 
 def test_a_run_without_pictures_says_so(tmp_path: Path) -> None:

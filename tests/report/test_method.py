@@ -9,14 +9,14 @@ from runs import METRIC, MadeUpRun, usual_run
 
 from codecbench.report import markup, method
 from codecbench.report.context import Context
-from codecbench.report.tables import Sheet
+from codecbench.report.tables import Table
 
 
 def context(run: MadeUpRun) -> Context:
     return Context(run.store, run.store.path / "drawn")
 
 
-def cells(sheet: Sheet, head: str) -> list[str]:
+def cells(sheet: Table, head: str) -> list[str]:
     (row,) = [row for row in sheet.rows if row.head == head]
     return [cell.text for cell in row.cells]
 
@@ -30,7 +30,7 @@ def test_the_page_tells_the_command_the_machine_and_what_failed(tmp_path: Path) 
     for fact in ("codecbench run --codecs all", "Test CPU", "print-lossy", "pixels of stl10", "0123456789ab"):
         assert fact in section.html
     assert "ValueError: &lt;b&gt;no&lt;/b&gt;" in section.html
-    text = method.markdown(drawn)
+    text = section.markdown
     assert "`codecbench run --codecs all`" in text
     assert "ValueError: &lt;b>no&lt;/b>" in text
 

@@ -15,9 +15,9 @@ from runs import METRIC, MadeUpRun, usual_run
 
 from codecbench.analysis import bd_rate
 from codecbench.analysis.per_image import contrasts
-from codecbench.report import contrasted, ranked, rankings
+from codecbench.report import ranked, rankings
 from codecbench.report.context import Context
-from codecbench.report.tables import Cell, Column, Row, Sheet, number, with_best
+from codecbench.report.tables import Cell, Column, Row, Table, number, with_best
 
 SHAPE = (16, 16, 1)
 SPACE = "\N{NO-BREAK SPACE}"
@@ -48,17 +48,17 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Context:
     return context(run)
 
 
-def sheet(drawn: Context, title: str) -> Sheet:
-    (found,) = [one for one in rankings.ranking(drawn, "data").sheets if one.title.startswith(title)]
+def sheet(drawn: Context, title: str) -> Table:
+    (found,) = [one for one in rankings.ranking(drawn, "data").tables if one.title.startswith(title)]
     return found
 
 
-def row(one: Sheet, head: str) -> Row:
+def row(one: Table, head: str) -> Row:
     (found,) = [row for row in one.rows if row.head == head]
     return found
 
 
-def column(one: Sheet, title: str) -> int:
+def column(one: Table, title: str) -> int:
     return [column.title for column in one.columns].index(title) - 1
 
 
@@ -176,7 +176,7 @@ def test_text_of_plugins_is_escaped(tmp_path: Path) -> None:
     assert section is not None
     assert "<script>" not in section.html
     assert '"><b>' not in section.html
-    text = rankings.markdown(drawn)
+    text = rankings.section(drawn).markdown
     assert "<script>" not in text
     for line in (line for line in text.splitlines() if line.startswith("| jpeg")):
         assert len(re.findall(r"(?<!\\)\|", line)) == len(re.findall(r"(?<!\\)\|", _rule_of(text, line)))
@@ -202,7 +202,7 @@ def test_an_anchor_that_is_asked_for_is_taken(tmp_path: Path) -> None:
 def lacking(run: MadeUpRun) -> list[str]:
     drawn = context(run)
     assert rankings.section(drawn) is not None
-    assert "## Rankings" in rankings.markdown(drawn)
+    assert "## Rankings" in rankings.section(drawn).markdown
     return rankings.ranking(drawn, "data").lacking
 
 
@@ -277,7 +277,7 @@ def test_one_image(tmp_path: Path) -> None:
 
 def test_the_usual_run_has_tables_for_every_dataset(tmp_path: Path) -> None:
     drawn = context(usual_run(tmp_path))
-    text = rankings.markdown(drawn)
+    text = rankings.section(drawn).markdown
     assert "### mnist" in text
     assert "### stl10" in text
     assert "#### Rate against time, lossless" not in text  # one lossless codec is on no front
@@ -296,7 +296,7 @@ def test_whole_sets_stand_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ]
     )
     monkeypatch.setattr(sets, "table", lambda store: made)
-    one = rankings.sets_sheet(context(usual_run(tmp_path)))
+    one = rankings.sets_table(context(usual_run(tmp_path)))
     assert one is not None
     assert [row.head for row in one.rows] == ["bz2", "lzma"]
     assert one.rows[0].cells[4].best
@@ -316,7 +316,7 @@ def test_the_best_is_among_comparable_rows_and_never_alone() -> None:
 
 def test_rows_and_columns_agree() -> None:
     with pytest.raises(ValueError, match="2 cells in a row of 1 columns"):
-        Sheet("t", (Column("a"),), (Row("a", (Cell("1"),)),))
+        Table("t", (Column("a"),), (Row("a", (Cell("1"),)),))
 
 
 @pytest.mark.parametrize(
@@ -327,15 +327,15 @@ def test_percentages_have_their_sign(value: float, text: str) -> None:
 
 
 def test_bars_are_one_block_a_bin() -> None:
-    found = contrasted.bars([0] * 23 + [1, 8] + [0] * 23)
+    found = ranked.bars([0] * 23 + [1, 8] + [0] * 23)
     assert len(found) == 25
     assert found.count("█") == 1
-    assert contrasted.bars([0] * 48) == ""
+    assert ranked.bars([0] * 48) == ""
 
 
 @pytest.mark.parametrize(("value", "text"), [(1.0, "100"), (0.9997, "99.9"), (0.5, "50"), (0.0001, "0.1"), (0.0, "0")])
 def test_shares_are_whole_only_where_they_are(value: float, text: str) -> None:
-    assert contrasted._share(value) == f"{text}{SPACE}%"
+    assert ranked._share(value) == f"{text}{SPACE}%"
 
 
 def test_buttons_do_not_stand_in_markdown(drawn: Context) -> None:

@@ -51,7 +51,7 @@ def test_at_a_level_rates_and_times_are_read_between_points(tmp_path: Path) -> N
 
 
 def test_the_front_is_bold_and_marks_are_named(tmp_path: Path, open_page: Opened) -> None:
-    page = open_page(quick_report(timed_run(tmp_path), ("speed",)))
+    page = open_page(quick_report(timed_run(tmp_path), (speed,)))
     traces = drawn(page)
     assert set(traces) == {"front", "small", "fast", "beaten"}
     assert traces["front"]["x"] == [traces["small"]["x"][0], traces["fast"]["x"][0]]
@@ -73,7 +73,7 @@ def test_times_of_machines_are_never_in_one_plot(tmp_path: Path, open_page: Open
     run = MadeUpRun(tmp_path, {"a": (16, 16, 1)}, ["c", "d"])
     run.point("a", "c", encode_s=(1e-3,) * 5, timing={"host": "aaaa1111"})
     run.point("a", "d", encode_s=(1e-4,) * 5, timing={"host": "bbbb2222"})
-    page = open_page(quick_report(run, ("speed",)))
+    page = open_page(quick_report(run, (speed,)))
     assert set(drawn(page)) == {"c"}
     page.locator("#speed").get_by_label("Machine").select_option(index=1)
     assert set(drawn(page)) == {"d"}
@@ -82,7 +82,7 @@ def test_times_of_machines_are_never_in_one_plot(tmp_path: Path, open_page: Open
 
 
 def test_the_fastest_is_marked_and_an_unsteady_time_is_not(tmp_path: Path, open_page: Opened) -> None:
-    page = open_page(quick_report(timed_run(tmp_path), ("speed",)), java_script_enabled=False)
+    page = open_page(quick_report(timed_run(tmp_path), (speed,)), java_script_enabled=False)
     best = page.locator("table.speed td.best").evaluate_all(
         "cells => cells.map((cell) => [cell.cellIndex, cell.parentNode.cells[0].innerText])"
     )

@@ -19,7 +19,8 @@ from codecbench.analysis.summary import summarise
 from codecbench.execution import rates, workers
 from codecbench.execution.sandbox import HostError
 from codecbench.plan.planner import open_dataset
-from codecbench.report import exhibition
+from codecbench.report import learned as section
+from codecbench.report.context import Context
 from codecbench.store import latents as exhibits
 from codecbench.store import weights as weightfiles
 from codecbench.store.folder import RunFolder
@@ -116,13 +117,14 @@ def page(out: Path) -> str:
     return cb.load_run(out).report().read_text(encoding="utf-8")
 
 
-def views(out: Path) -> list[exhibition.View]:
+def views(out: Path) -> list[section.LatentView]:
     store = RunFolder.existing(out)
-    return exhibition.views(store, mark_points(summarise(store), store.manifest))
+    return section.views(store, mark_points(summarise(store), store.manifest))
 
 
 def warnings(out: Path) -> list[str]:
-    return [line for note in exhibition.notes(RunFolder.existing(out)) for line in note.lines]
+    notes = Context(RunFolder.existing(out)).notes
+    return [line for note in notes if note.title.startswith("Latents") for line in note.lines]
 
 
 # ---- latents -------------------------------------------------------------------------------------------------------
@@ -390,7 +392,7 @@ def test_a_log_judged_by_a_score_tells_its_unit(codec_folder: Path, here: None, 
     learned(codec_folder, extra=WEIGHTS)
     done, _ = run(tmp_path / "run", images=4)
     store = RunFolder.existing(done.path)
-    (row,) = exhibition.training(store, ["seen"]).rows()
+    (row,) = section.training(store, ["seen"]).rows()
     told = {"judged_by": "bits per pixel", "held_out": 0.1, "test": 0.11, "best_epoch": 2}
     assert {key: row[key] for key in told} == told
     html = page(done.path)
@@ -399,7 +401,7 @@ def test_a_log_judged_by_a_score_tells_its_unit(codec_folder: Path, here: None, 
     assert "judged by something else than the error" in html
     for card in (store.path / "training").glob("*.json"):
         card.unlink()
-    assert exhibition.training(store, ["seen"]).judged_by == {"seen": "score"}
+    assert section.training(store, ["seen"]).judged_by == {"seen": "score"}
 
 
 def test_a_log_of_other_weights_does_not_show(codec_folder: Path, here: None, tmp_path: Path) -> None:
@@ -409,7 +411,7 @@ def test_a_log_of_other_weights_does_not_show(codec_folder: Path, here: None, tm
     (codec_folder / "weights" / "seen.csv").unlink()
     write_weights(codec_folder, b"other weights")
     run(tmp_path / "run", images=4)
-    training = exhibition.training(RunFolder.existing(done.path), ["seen"])
+    training = section.training(RunFolder.existing(done.path), ["seen"])
     assert training.lacking == ["seen"]
     assert training.logs == {}
 
