@@ -39,12 +39,11 @@ class Run:
         Raises:
             StoreError: the folder is damaged.
         """
-        from codecbench.analysis import published
         from codecbench.analysis import summary as analysis
 
         store = RunFolder.existing(self.path)
         if store.without_parts:
-            return published.read_summary(self.path / "summary.csv")
+            return analysis.read_summary(self.path / "summary.csv")
         if not (self.path / "parts").is_dir():
             raise StoreError(f"{self.path} holds no results: neither parts/ nor the summary.csv of a published run")
         return analysis.summarise(store)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from codecbench.analysis.bjontegaard import bd_rate
+from codecbench.analysis.bd_rate import bd_rate
 
 ROOT = Path(__file__).resolve().parents[1]
 SUMMARY = ROOT / "results" / "reference" / "summary.csv"

@@ -160,7 +160,9 @@ class MadeUpRun:
         )
         self.store.write_task(task, measurement, 0.5)
         if encode_s:
-            taken = Timing(count, tuple(encode_s), tuple(decode_s), 1, "cpu", **(timing or {}))
+            taken = Timing(
+                count, tuple(encode_s), tuple(decode_s), 1, "cpu", **{"shape": task.shape} | dict(timing or {})
+            )
             self.store.write_timing(dataset, task.codec, task.codec_fingerprint, taken)
         return task
 

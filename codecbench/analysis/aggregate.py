@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from codecbench.columns import ROWS
 from codecbench.measure.distortion import psnr_db
 from codecbench.plugins.codec import Shape
 from codecbench.store.folder import RunFolder
@@ -26,18 +27,8 @@ if TYPE_CHECKING:
 POINT = ["dataset", "codec", "settings"]
 MEANS = ("mse", "mse_float", "psnr_db", "ssim", "container_bytes", "estimated_bits")
 """Columns whose mean is taken over the images that have a value; so is that of every plugin metric."""
-READ = [
-    "image",
-    "num_bytes",
-    "container_bytes",
-    "estimated_bits",
-    "mse",
-    "mse_float",
-    "max_abs_error",
-    "exact_pixels",
-    "ssim",
-]
-"""Columns of a part that are read, and the plugin metrics; what its sidecar tells is taken from there."""
+READ = [name for name in ROWS if name not in (*POINT, "height", "width", "channels", "lossless")]
+"""Columns of a part that are read, beside plugin metrics; the others are in its sidecar."""
 SHOWN = [*POINT, "image", "height", "width", "num_bytes", "mse"]
 """What is kept of single images."""
 

@@ -35,8 +35,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from codecbench.analysis.points import mark_points, read_settings, restored, varying
-from codecbench.analysis.selection import one_spec, select
+from codecbench.analysis.points import mark_points, one_spec, read_settings, restored, select, varying
+from codecbench.columns import HIGHER_IS_BETTER
 from codecbench.errors import UnknownNameError, UsageError
 from codecbench.plan.specs import RawSpec
 from codecbench.text import format_ssim
@@ -56,7 +56,6 @@ NO_VALUE = "no value"
 NO_RESULTS = "no results"
 
 RATE = "bits_per_image"
-HIGHER_IS_BETTER = {"psnr_db", "ssim"}
 LOGARITHMIC = {"mse", "mse_float", RATE}
 
 Values = npt.NDArray[np.float64]

@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from codecbench import columns
 from codecbench.analysis.points import restored
+from codecbench.columns import RESERVED
 from codecbench.errors import UnknownNameError
 
 Values = npt.NDArray[np.float64]
@@ -29,8 +29,6 @@ RATES = {"whole": "", "payload": "payload_"}
 """What counts as rate, and how its columns begin: whole files, or files less their container's bytes."""
 QUALITIES = ("psnr_db", "psnr_of_mean_mse_db", "ssim")
 """Measures of quality that every run has; the plugin metrics come on top where a run has them."""
-MARKED = ("trained_on", "mark", "label", "total_images", "curve", "swept")
-"""What ``codecbench.analysis.points.mark_points`` adds to a summary."""
 NOT_AVAILABLE = "not available: "
 RESTORES = NOT_AVAILABLE + "restores every pixel"
 LEAST_STEP = 1e-9
@@ -81,8 +79,7 @@ class Line:
 
 def known_qualities(points: pd.DataFrame) -> list[str]:
     """The measures of quality that a table of points has, the plugin metrics last."""
-    others = {*columns.COLUMNS, *MARKED}
-    plugins = [name for name in points.columns if name not in others and pd.api.types.is_numeric_dtype(points[name])]
+    plugins = [name for name in points.columns if name not in RESERVED and pd.api.types.is_numeric_dtype(points[name])]
     return [name for name in QUALITIES if name in points.columns] + plugins
 
 

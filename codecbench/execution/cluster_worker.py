@@ -37,7 +37,7 @@ LIBRARIES = ("numpy", "scipy", "pyarrow")
 """Libraries beside the codecs' own that rows are made with."""
 CHECK_S = 300.0
 """Seconds that the look at one dataset or at the codecs may take."""
-PATIENCE_S = 15.0
+INTRODUCTION_S = 15.0
 """How long a job waits in a worker that is not introduced to its run before it is given back, in seconds."""
 
 
@@ -296,7 +296,7 @@ def perform(run: str, call: bytes) -> Any:
 
 def _introduced(run: str) -> _Run:
     """The run as this worker knows it; one that has just started is introduced by the caller within seconds."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + INTRODUCTION_S
     while True:
         with _lock:
             known = _runs.get(run)

@@ -26,7 +26,7 @@ from codecbench.execution.workers import begin_worker
 
 MOST_WORKERS = 61 if sys.platform == "win32" else sys.maxsize
 """Windows cannot wait for more processes at once."""
-PATIENCE_S = 1.0
+GRACE_S = 1.0
 """How long workers may take to end in order when a run is broken off, in seconds."""
 QUEUED = 2
 """Jobs that a lane has at most: one that it does, and one that it can begin at once."""
@@ -110,7 +110,7 @@ class LocalEngine:
             pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.terminate()
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + GRACE_S
         for process in processes:
             process.join(max(0.0, deadline - time.monotonic()))
             process.kill()

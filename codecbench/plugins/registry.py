@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from codecbench.columns import COLUMNS
+from codecbench.columns import RESERVED
 from codecbench.errors import PluginError, UnknownNameError, UsageError
 from codecbench.text import one_line
 
@@ -284,7 +284,7 @@ class MetricRegistry(Registry["Metric"]):
     def _add(self, found: dict[str, Origin], name: str, origin: Origin) -> None:
         if not name.isidentifier() or keyword.iskeyword(name):
             raise PluginError(f"{name!r} is no name for a column, as that of a metric must be; rename {origin}")
-        if name in COLUMNS:
+        if name in RESERVED:
             raise PluginError(f"a metric may not be called {name!r}, which is another column's name; rename {origin}")
         super()._add(found, name, origin)
 

@@ -19,7 +19,7 @@ from codecbench.analysis.aggregate import Aggregate
 from codecbench.analysis.bd_rate import default_anchor
 from codecbench.analysis.bootstrap import Resampled, resample
 from codecbench.analysis.points import TARGET_DB, mark_points, restored
-from codecbench.analysis.times import LEAST_CPU_SHARE, UNSTEADY_SPREAD
+from codecbench.analysis.summary import LEAST_CPU_SHARE, UNSTEADY_SPREAD
 from codecbench.errors import UsageError
 from codecbench.figures import grid, style
 from codecbench.fingerprint import digest

@@ -10,15 +10,12 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup, escape
 
-from codecbench.analysis import summary
 from codecbench.text import format_memory, format_rate, format_seconds, format_significant, format_ssim
 
 CODE = re.compile(r"``([^`]+)``|`([^`]+)`")
 STRONG = re.compile(r"(?:\*\*|\0\0)(.+?)(?:\*\*|\0\0)")
 MARKUP = re.compile(r"[\\`*\[\]|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 """What would be markup in the middle of a line of Markdown; an underscore inside a word is none."""
-COLUMN = re.compile(r" {4}(?P<names>\w+(?:, \w+)*)? {2,}(?P<text>\S.*)")
-"""A line of the tables in the docstring of ``analysis.summary``: names of columns, if any, and what they mean."""
 CALL_FACTS = {
     "started": "began",
     "git_commit": "commit",
@@ -84,18 +81,6 @@ def _literal(text: str) -> str:
 def breakable(settings: object) -> Markup:
     """Settings that may break behind their commas, and copy as they are."""
     return Markup(str(escape(str(settings))).replace(",", ",<wbr>"))
-
-
-def column_meanings() -> dict[str, str]:
-    """What each column of the summary means, from the docstring of ``codecbench.analysis.summary``."""
-    found: dict[str, str] = {}
-    names: list[str] = []
-    for line in (summary.__doc__ or "").splitlines():
-        if entry := COLUMN.fullmatch(line):
-            names = entry["names"].split(", ") if entry["names"] else names
-            for name in names:
-                found[name] = f"{found[name]} {entry['text']}" if name in found else entry["text"]
-    return found
 
 
 def measured_with(calls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from codecbench.analysis.points import TARGET_DB, nearest_quality
-from codecbench.analysis.times import UNSTEADY_SPREAD
+from codecbench.analysis.summary import UNSTEADY_SPREAD
 from codecbench.measure.distortion import METRICS
 from codecbench.report import markup
 from codecbench.report.context import Context, Section

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from codecbench.analysis.times import LEAST_CPU_SHARE, UNSTEADY_SPREAD
+from codecbench.analysis.summary import LEAST_CPU_SHARE, UNSTEADY_SPREAD
 from codecbench.text import count
 
 

@@ -12,9 +12,9 @@ import pandas as pd
 from codecbench.analysis import bd_rate, pareto, rd_curves, sizes
 from codecbench.analysis.bootstrap import Resampled
 from codecbench.analysis.per_image import QUANTILES, Contrast
-from codecbench.analysis.points import TARGET_DB, overview, restored
+from codecbench.analysis.points import ANNOTATIONS, TARGET_DB, overview, restored
+from codecbench.columns import MEANINGS
 from codecbench.errors import UnknownNameError
-from codecbench.report import markup
 from codecbench.report.tables import Cell, Column, Row, Table, number, with_best, with_short_settings, word
 from codecbench.text import format_rate, format_seconds, format_significant, format_ssim, join_words
 
@@ -51,7 +51,7 @@ def keys(rows: Sequence[Row]) -> tuple[str, ...]:
 
 def overview_table(points: pd.DataFrame) -> Table:
     """One row per codec: its rate at 30 dB, its smallest lossless rate, and the measured point that represents it."""
-    meaning = markup.column_meanings()
+    meaning = MEANINGS
     table = with_short_settings(overview(points), points).assign(restored=lambda frame: restored(frame))
     timed = bool(table["encode_s"].notna().any())
     rows = []
@@ -208,7 +208,7 @@ def _bd_rates(
 
 def _slim(points: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
     """The columns that curves are made of: dozens of others would be copied for every line."""
-    needed = ["dataset", "codec", "settings", "images", "exact_images", "reason", *rd_curves.MARKED, *measures]
+    needed = ["dataset", "codec", "settings", "images", "exact_images", "reason", *ANNOTATIONS, *measures]
     needed += [f"{begin}bits_per_{unit}" for begin in rd_curves.RATES.values() for unit in ("image", "pixel")]
     return points[[name for name in dict.fromkeys(needed) if name in points]]
 

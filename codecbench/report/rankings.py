@@ -11,6 +11,7 @@ import pandas as pd
 
 from codecbench.analysis import per_image
 from codecbench.analysis.points import constant_settings, restored
+from codecbench.columns import MEANINGS
 from codecbench.report import markup, ranked
 from codecbench.report.context import Context, Section
 from codecbench.report.tables import Column, Row, Table, number, with_best, with_short_settings, word
@@ -43,9 +44,7 @@ def section(context: Context) -> Section | None:
         return None
     found = [ranking(context, label) for label in context.datasets]
     sets = sets_table(context)
-    html = context.render(
-        "rankings.html.j2", datasets=found, sets=sets, meaning=markup.column_meanings(), anchor=context.anchor
-    )
+    html = context.render("rankings.html.j2", datasets=found, sets=sets, meaning=MEANINGS, anchor=context.anchor)
     text = _markdown(found, sets)
     return Section("rankings", "Rankings", html, text, data={}, scripts=("rankings.js",), style="words.css")
 

@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 
 from codecbench import figures
-from codecbench.analysis import pareto, rd_curves, times
+from codecbench.analysis import pareto, rd_curves, summary
 from codecbench.analysis.points import HARNESS, TARGET_DB, nearest_quality, restored, short_settings, telling_settings
+from codecbench.columns import MEANINGS
 from codecbench.report import markup
 from codecbench.report.context import Context, Section, safe_name
 from codecbench.report.tables import with_short_settings
@@ -33,9 +34,7 @@ def section(context: Context) -> Section | None:
             drawings, lacking = _drawings(context, label, points)
             datasets.append({"label": label, "drawings": drawings, "lacking": lacking, "speed": _table(points)})
     data = plot_data(context)
-    html = context.render(
-        "speed.html.j2", datasets=datasets, meaning=markup.column_meanings(), drawable=bool(data["datasets"])
-    )
+    html = context.render("speed.html.j2", datasets=datasets, meaning=MEANINGS, drawable=bool(data["datasets"]))
     return Section("speed", "Speed", html, data=data, scripts=("speed.js",), style="speed.css")
 
 
@@ -64,7 +63,7 @@ def _table(points: pd.DataFrame) -> dict[str, Any] | None:
     rows = with_short_settings(table, points)
     best = {}
     for way in ("encode", "decode"):
-        column, steady = f"{way}_images_per_s", rows[~rows["harness"] & ~times.unsteady(rows, (way,))]
+        column, steady = f"{way}_images_per_s", rows[~rows["harness"] & ~summary.unsteady(rows, (way,))]
         if steady[column].notna().any():
             best[column] = set(steady.groupby("timed_on")[column].idxmax().dropna())
     records = [
@@ -236,7 +235,7 @@ def speeds(points: pd.DataFrame) -> pd.DataFrame:
 
 def headings(table: pd.DataFrame) -> list[Heading]:
     """The headings under which a table of :func:`speeds` has at least one number, each with its meaning."""
-    meaning = markup.column_meanings()
+    meaning = MEANINGS
     return [
         Heading(head.title, head.columns, head.filter, head.text or meaning[head.columns[0]])
         for head in HEADINGS

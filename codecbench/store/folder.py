@@ -27,9 +27,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from codecbench.columns import ROWS
 from codecbench.errors import StoreError, UsageError
 from codecbench.fingerprint import digest
-from codecbench.measure.rows import COLUMNS, row_table
+from codecbench.measure.rows import row_table
 from codecbench.measure.task import Measurement
 from codecbench.measure.timing import Timing
 from codecbench.plan.tasks import Task
@@ -251,7 +252,7 @@ class RunFolder:
 
         tables = [table for _, table in self.tables()]
         if not tables:
-            return pd.DataFrame(columns=[*COLUMNS, *self.manifest["metrics"]])
+            return pd.DataFrame(columns=[*ROWS, *self.manifest["metrics"]])
         frame: pd.DataFrame = pa.concat_tables(tables, promote_options="default").to_pandas()
         return frame
 

@@ -3,7 +3,7 @@
     RUN/timings/ID.json    times of one codec point on one dataset, on one machine, with one number of threads
 
 How times are taken is told in ``codecbench.execution.timings``, the columns made of them in
-``codecbench.analysis.times``.
+``codecbench.analysis.summary``.
 """
 
 from __future__ import annotations

@@ -19,8 +19,7 @@ from codecbench.analysis import bd_rate
 from codecbench.analysis import sizes as savings
 from codecbench.analysis.bootstrap import Resampled, resample
 from codecbench.analysis.points import mark_points
-from codecbench.analysis.published import read_summary
-from codecbench.analysis.summary import summarise
+from codecbench.analysis.summary import read_summary, summarise
 from codecbench.cli.main import main
 from codecbench.errors import UnknownNameError
 

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codecbench.analysis.bd_rate import bd_rate, matched
-from codecbench.analysis.bjontegaard import LEAST_OVERLAP, METHODS
+from codecbench.analysis.bd_rate import LEAST_OVERLAP, METHODS, bd_rate, matched
 from codecbench.errors import UsageError
 
 # The example of the package's own page: x265 at two speeds, kbit/s and dB.

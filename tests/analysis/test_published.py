@@ -12,8 +12,7 @@ import pytest
 from runs import MadeUpRun, usual_run
 
 import codecbench as cb
-from codecbench.analysis.published import read_summary
-from codecbench.analysis.summary import columns, summarise
+from codecbench.analysis.summary import columns, read_summary, summarise
 from codecbench.errors import StoreError
 
 

@@ -204,13 +204,6 @@ def test_safe_names_stay_apart() -> None:
     assert all(re.fullmatch(r"[A-Za-z0-9._=-]{1,80}", name) for name in names)
 
 
-def test_every_column_has_its_meaning_for_the_headings() -> None:
-    meanings = markup.column_meanings()
-    assert set(summary.COLUMNS) <= set(meanings)
-    assert meanings["psnr_db"].startswith("mean of the images' PSNR")
-    assert meanings["mse_float"] == meanings["mse"]
-
-
 def test_notes_say_what_is_missing_and_why(tmp_path: Path) -> None:
     skip = {"dataset": "a", "codec": "net", "images": 8, "reason": "takes 28×28×1 only"}
     run = MadeUpRun(

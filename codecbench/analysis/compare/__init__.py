@@ -27,11 +27,9 @@ import pandas as pd
 
 from codecbench.analysis.compare import manifests, statistics, thresholds
 from codecbench.analysis.compare import points as contrasts
-from codecbench.analysis.compare.points import BETTER, COLUMNS, WORSE, Point, Row
-from codecbench.analysis.compare.sides import Side
-from codecbench.analysis.points import short_settings, telling_settings
-from codecbench.analysis.selection import select
-from codecbench.analysis.times import UNSTEADY_SPREAD
+from codecbench.analysis.compare.points import BETTER, COLUMNS, WORSE, Point, Row, Side
+from codecbench.analysis.points import select, short_settings, telling_settings
+from codecbench.analysis.summary import UNSTEADY_SPREAD
 from codecbench.errors import UnknownNameError, UsageError
 from codecbench.plan.specs import split_specs
 from codecbench.store.folder import RunFolder

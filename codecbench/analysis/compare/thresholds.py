@@ -21,7 +21,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from codecbench.analysis.compare.points import HIGHER_IS_BETTER, RATES, RELATIVE, TIMES, UNCLEAR, WORSE
+from codecbench.analysis.compare.points import RATES, RELATIVE, TIMES, UNCLEAR, WORSE
+from codecbench.columns import HIGHER_IS_BETTER
 from codecbench.errors import UnknownNameError, UsageError
 from codecbench.text import count
 
