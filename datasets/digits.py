@@ -1,13 +1,13 @@
 """Drawn digits: 28×28 gray, in the manner of MNIST, from Matplotlib's fonts; nothing to download.
 
-Every digit is a function of the seed and its number alone: which digit, which font, how thick, slanted,
-rotated and bent are drawn from a generator of its own, so that reading image 7 draws no other image. As in
-MNIST the digit is scaled to fit a box of about 20×20 pixels, anti-aliased, and placed in the 28×28 field by
-its centre of mass; unlike MNIST it is then moved by up to a pixel. White on black, 0 to 255.
+Every digit is a function of the seed and its number alone: the digit, its font, thickness, slant, rotation and bend
+come from a generator of its own, so that reading image 7 draws no other image. As in MNIST the digit is scaled to fit a
+box of about 20×20 pixels, anti-aliased, and placed in the 28×28 field by its centre of mass; unlike MNIST it is then
+moved by up to a pixel. White on black, 0 to 255.
 
-These are printed digits bent to look written: a stand-in for MNIST where MNIST is not there, and never called
-by its name. The same Matplotlib, Pillow and FreeType give the same pixels everywhere; another FreeType may
-move an edge by a gray level, which the fingerprint of a run shows.
+These are printed digits bent to look written: a stand-in for MNIST, and never called by its name. The same Matplotlib,
+Pillow and FreeType give the same pixels everywhere; another FreeType may move an edge by a gray level, which the
+fingerprint of a run shows.
 """
 
 from __future__ import annotations
@@ -24,11 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from codecbench.errors import DatasetError
-from codecbench.plugins.codec import Images, Shape
-from codecbench.plugins.dataset import Dataset, DatasetStatus, ImageSet
-from codecbench.plugins.registry import register_dataset
-from codecbench.plugins.settings import setting
+import codecbench as cb
 
 FACES = (  # font file, thinnest and thickest outline added (pixels at GLYPH size), how often
     ("DejaVuSans", 0, 1, 3),
@@ -49,40 +45,31 @@ CANVAS = 192
 GRID = 4  # cells a side of the grid whose moved nodes bend the digit
 
 
-@register_dataset
+@cb.register_dataset
 @dataclass(frozen=True)
-class Digits(Dataset):
+class Digits(cb.Dataset):
     """28×28 gray digits drawn from a seed, images (N, 28, 28, 1) uint8."""
 
-    seed: int = setting(0, low=0, high=2**32 - 1, help="another seed, other digits")
-    count: int = setting(10_000, low=1, high=1_000_000, help="how many digits there are")
+    seed: int = cb.setting(0, low=0, high=2**32 - 1, help="another seed gives other digits")
+    count: int = cb.setting(10_000, low=1, high=1_000_000, help="number of digits")
 
-    def status(self, data_dir: Path) -> DatasetStatus:
-        """The digits are there wherever Matplotlib's fonts are."""
+    def status(self, data_dir: Path) -> cb.DatasetStatus:
+        """The digits are available wherever Matplotlib's fonts are."""
         note = "drawn with Matplotlib's fonts"
         try:
             font_folder()
-        except DatasetError as error:
-            return DatasetStatus(False, self.count, (SIDE, SIDE, 1), str(error))
-        return DatasetStatus(True, self.count, (SIDE, SIDE, 1), note)
+        except cb.DatasetError as error:
+            return cb.DatasetStatus(False, self.count, (SIDE, SIDE, 1), str(error))
+        return cb.DatasetStatus(True, self.count, (SIDE, SIDE, 1), note)
 
-    def load(self, data_dir: Path) -> ImageSet:
-        """Opens the digits; each is drawn when it is read.
-
-        Raises:
-            DatasetError: Matplotlib's fonts are not there.
-        """
+    def load(self, data_dir: Path) -> cb.ImageSet:
+        """Opens the digits; each is drawn when it is read."""
         font_folder()
         return DrawnDigits(self.seed, self.count)
 
 
-class DrawnDigits(ImageSet):
-    """Digits drawn on demand and kept for the next time (784 bytes each).
-
-    Args:
-        seed: which digits.
-        count: how many.
-    """
+class DrawnDigits(cb.ImageSet):
+    """Digits drawn on demand and kept for the next time (784 bytes each)."""
 
     def __init__(self, seed: int, count: int):
         self.seed, self.count = seed, count
@@ -90,11 +77,11 @@ class DrawnDigits(ImageSet):
     def __len__(self) -> int:
         return self.count
 
-    def shape(self, index: int) -> Shape:
+    def shape(self, index: int) -> cb.Shape:
         """28×28, one channel."""
         return SIDE, SIDE, 1
 
-    def read(self, indices: Sequence[int]) -> Images:
+    def read(self, indices: Sequence[int]) -> cb.Images:
         """Draws digits by number, (len(indices), 28, 28, 1)."""
         images = np.empty((len(indices), SIDE, SIDE, 1), np.uint8)
         for position, index in enumerate(indices):
@@ -111,21 +98,17 @@ class DrawnDigits(ImageSet):
 
 @functools.cache
 def font_folder() -> Path:
-    """The folder of Matplotlib's TrueType fonts, found without importing Matplotlib where that is possible.
-
-    Raises:
-        DatasetError: Matplotlib or one of the fonts is missing.
-    """
+    """The folder of Matplotlib's TrueType fonts, found without importing Matplotlib if possible."""
     spec = importlib.util.find_spec("matplotlib")
     if spec is None or spec.origin is None:
-        raise DatasetError("digits: Matplotlib is not installed, whose fonts the digits are drawn with")
+        raise cb.DatasetError("digits: Matplotlib is not installed; the digits are drawn with its fonts")
     folder = Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf"
     if not folder.is_dir():  # distributions move Matplotlib's data elsewhere
         import matplotlib
 
         folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     if missing := [face for face, *_ in FACES if not (folder / f"{face}.ttf").is_file()]:
-        raise DatasetError(f"digits: Matplotlib's fonts {', '.join(missing)} are missing from {folder}")
+        raise cb.DatasetError(f"digits: Matplotlib's fonts {', '.join(missing)} are missing from {folder}")
     return folder
 
 

@@ -1,9 +1,9 @@
 """STL-10: colour photographs, 64×64 crops of 96×96 (Coates, Lee, Ng, AISTATS 2011), from its own files.
 
-``stl10_binary`` under the data root holds ``test_X.bin`` (8,000 images), ``train_X.bin`` (5,000) and
-``unlabeled_X.bin`` (100,000), each image stored plane by plane and column by column; ``codecbench data get
-stl10`` puts them there. Each split needs its own file alone, and a file may hold fewer images than the
-official one. Files are memory-mapped: only the images that are read leave the disk.
+``codecbench data get stl10`` puts ``test_X.bin`` (8,000 images), ``train_X.bin`` (5,000) and ``unlabeled_X.bin``
+(100,000) into ``stl10_binary`` under the data root; each image is stored plane by plane and column by column. A split
+needs only its own file, which may hold fewer images than the official one. Files are memory-mapped, so only the images
+that are used are read from the disk.
 """
 
 from __future__ import annotations
@@ -17,12 +17,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from codecbench import data
-from codecbench.errors import DatasetError
-from codecbench.plugins.codec import Images, Shape
-from codecbench.plugins.dataset import ArrayImages, Dataset, DatasetStatus, ImageSet
-from codecbench.plugins.registry import register_dataset
-from codecbench.plugins.settings import setting
+import codecbench as cb
 
 FULL = 96
 SIDE = 64
@@ -32,68 +27,60 @@ URL = "http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz"
 NEEDED_BYTES = 5_900_000_000  # the archive and what it unpacks to
 
 
-@register_dataset
+@cb.register_dataset
 @dataclass(frozen=True)
-class Stl10(Dataset):
+class Stl10(cb.Dataset):
     """STL-10 cut to 64×64, images (N, 64, 64, 3) uint8."""
 
     downloads: ClassVar[str] = "2.6 GB (5.8 GB of disk while it unpacks, 3.1 GB afterwards)"
     ask_first: ClassVar[bool] = True
 
-    split: str = setting("test", choices=("test", "train", "unlabeled"), help="which part of STL-10")
-    crop: str = setting(
+    split: str = cb.setting("test", choices=("test", "train", "unlabeled"), help="part of STL-10")
+    crop: str = cb.setting(
         "center",
         choices=("center", "random", "none"),
-        help="where the 64×64 pixels are cut from the 96×96; none keeps all of them",
+        help="place of the 64×64 pixels in the 96×96; none keeps all of them",
     )
-    seed: int = setting(0, low=0, high=2**32 - 1, help="places of the random crops")
+    seed: int = cb.setting(0, low=0, high=2**32 - 1, help="seed for the places of random crops")
 
     @property
     def is_training_data(self) -> bool:
         """All but the test split."""
         return self.split != "test"
 
-    def status(self, data_dir: Path) -> DatasetStatus:
+    def status(self, data_dir: Path) -> cb.DatasetStatus:
         """Counts the images from the size of their file."""
         try:
             path, count = self._find(data_dir)
-        except DatasetError as error:
-            return DatasetStatus(False, None, self._shape, str(error))
-        return DatasetStatus(True, count, self._shape, str(path))
+        except cb.DatasetError as error:
+            return cb.DatasetStatus(False, None, self._shape, str(error))
+        return cb.DatasetStatus(True, count, self._shape, str(path))
 
-    def load(self, data_dir: Path) -> ImageSet:
-        """Opens the images, and the labels where their file is there.
-
-        Raises:
-            DatasetError: the split's file is missing, or is no whole number of images; too few or bad labels.
-        """
+    def load(self, data_dir: Path) -> cb.ImageSet:
+        """Opens the images, and the labels if their file is there."""
         path, count = self._find(data_dir)
         planes = np.memmap(path, np.uint8, mode="r", shape=(count, 3, FULL, FULL))
         images = planes.transpose(0, 3, 2, 1)  # image, channel, column, row -> image, row, column, channel
         labels = self._labels(path, count)
         if self.crop == "none":
-            return ArrayImages(images, labels)
+            return cb.ArrayImages(images, labels)
         if self.crop == "random":
             return RandomCrops(images, self.seed, labels)
         edge = (FULL - SIDE) // 2
-        return ArrayImages(images[:, edge : edge + SIDE, edge : edge + SIDE], labels)
+        return cb.ArrayImages(images[:, edge : edge + SIDE, edge : edge + SIDE], labels)
 
     def download(self, data_dir: Path, say: Callable[[str], None]) -> None:
-        """Fetches and unpacks the whole of STL-10 with torchvision, which checks the archive and every file.
-
-        Raises:
-            DatasetError: no room on the disk, the download failed, or what arrived is not STL-10.
-        """
+        """Fetches and unpacks the whole of STL-10 with torchvision, which checks the archive and every file."""
         folder = data_dir / FOLDER
-        by_hand = f"by hand: unpack {URL} in {data_dir}, so that its .bin files lie in {folder}"
-        stl10 = data.torchvision_class("STL10", by_hand)
+        by_hand = f"by hand: unpack {URL} in {data_dir}, so that its .bin files are in {folder}"
+        stl10 = cb.data.torchvision_class("STL10", by_hand)
         expected = [(folder / name, md5) for name, md5 in stl10.train_list + stl10.test_list]
-        if all(data.has_md5(path, md5) for path, md5 in expected):
+        if all(cb.data.has_md5(path, md5) for path, md5 in expected):
             say(f"stl10 is already in {folder}; its checksums are right")
             return
-        data.need_space(data_dir, NEEDED_BYTES, "stl10")
+        cb.data.need_space(data_dir, NEEDED_BYTES, "stl10")
         say(f"stl10: downloading 2.6 GB into {data_dir}; unpacked it takes 3.1 GB")
-        with data.reported("STL-10", by_hand):
+        with cb.data.reported("STL-10", by_hand):
             from torchvision.datasets.utils import download_and_extract_archive
 
             # Not STL10(download=True): it would read all 3.1 GB into memory when it is done.
@@ -101,12 +88,14 @@ class Stl10(Dataset):
                 stl10.url, str(data_dir), filename=stl10.filename, md5=stl10.tgz_md5, remove_finished=True
             )
         say("stl10: checking the files")
-        if bad := [path.name for path, md5 in expected if not data.has_md5(path, md5)]:
-            raise DatasetError(f"stl10: {', '.join(bad)} in {folder} have wrong checksums after unpacking; {by_hand}")
+        if bad := [path.name for path, md5 in expected if not cb.data.has_md5(path, md5)]:
+            raise cb.DatasetError(
+                f"stl10: {', '.join(bad)} in {folder} have wrong checksums after unpacking; {by_hand}"
+            )
         say(f"stl10: complete in {folder}; checksums are right")
 
     @property
-    def _shape(self) -> Shape:
+    def _shape(self) -> cb.Shape:
         side = FULL if self.crop == "none" else SIDE
         return side, side, 3
 
@@ -114,11 +103,13 @@ class Stl10(Dataset):
         folder = data_dir / FOLDER
         path = folder / f"{self.split}_X.bin"
         if not path.is_file():
-            raise DatasetError(f"stl10: no {path.name} in {folder}; `codecbench data get stl10` downloads it (2.6 GB)")
+            raise cb.DatasetError(
+                f"stl10: no {path.name} in {folder}; `codecbench data get stl10` downloads it (2.6 GB)"
+            )
         count, rest = divmod(path.stat().st_size, IMAGE_BYTES)
         if rest or not count:
             size = path.stat().st_size
-            raise DatasetError(
+            raise cb.DatasetError(
                 f"stl10: {path} has {size} bytes, expected a multiple of {IMAGE_BYTES} (one image): "
                 "it is damaged, cut short or another file"
             )
@@ -131,28 +122,22 @@ class Stl10(Dataset):
             return None
         labels = np.fromfile(path, np.uint8, count)
         if len(labels) < count:
-            raise DatasetError(f"stl10: {path} holds {len(labels)} labels for {count} images")
+            raise cb.DatasetError(f"stl10: {path} holds {len(labels)} labels for {count} images")
         if labels.min() < 1 or labels.max() > 10:
-            raise DatasetError(f"stl10: {path} holds labels outside 1 to 10: it is damaged or another file")
+            raise cb.DatasetError(f"stl10: {path} holds labels outside 1 to 10: it is damaged or another file")
         return labels - np.uint8(1)
 
 
-class RandomCrops(ImageSet):
-    """64×64 crops, each from a place that the seed and the image's number alone decide.
+class RandomCrops(cb.ImageSet):
+    """64×64 crops of images (N, 96, 96, 3), each from a place that the seed and the image's number alone decide."""
 
-    Args:
-        images: uint8, (N, 96, 96, 3).
-        seed: another seed, other places.
-        labels: class numbers, (N,), or None.
-    """
-
-    def __init__(self, images: Images, seed: int, labels: npt.NDArray[np.uint8] | None = None):
+    def __init__(self, images: cb.Images, seed: int, labels: npt.NDArray[np.uint8] | None = None):
         self.images, self.seed, self.labels = images, seed, labels
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def shape(self, index: int) -> Shape:
+    def shape(self, index: int) -> cb.Shape:
         """64×64, three channels."""
         return SIDE, SIDE, 3
 
@@ -163,7 +148,7 @@ class RandomCrops(ImageSet):
         places = FULL - SIDE + 1
         return int.from_bytes(sha[:8]) % places, int.from_bytes(sha[8:16]) % places
 
-    def read(self, indices: Sequence[int]) -> Images:
+    def read(self, indices: Sequence[int]) -> cb.Images:
         """Cuts crops by number, (len(indices), 64, 64, 3)."""
         crops = np.empty((len(indices), SIDE, SIDE, 3), np.uint8)
         for position, index in enumerate(indices):

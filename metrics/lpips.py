@@ -17,10 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 import codecbench as cb
-from codecbench.plugins.codec import Images, Shape
 
 SMALLEST = 64
-"""Pixels of the shorter side: the judgements that LPIPS was fitted to are of patches of 64×64."""
+"""Pixels of the shorter side: LPIPS was fitted to judgements of patches of 64×64."""
 WEIGHTS = "alexnet-owt-7be5be79.pth"
 """The file that torchvision keeps AlexNet's weights in (``AlexNet_Weights.IMAGENET1K_V1``)."""
 BLOCK_PIXELS = 1 << 20
@@ -28,7 +27,7 @@ BLOCK_PIXELS = 1 << 20
 
 
 def missing() -> str:
-    """What it lacks here: the package, or the weights, which are never downloaded unasked."""
+    """What is missing here: the package, or the weights, which are never downloaded unasked."""
     if importlib.util.find_spec("lpips") is None:
         return "it needs the package lpips: pip install 'codecbench[lpips]'"
     if not weights_file().is_file():
@@ -46,7 +45,7 @@ def weights_file() -> Path:
     return Path(home).expanduser() / "hub" / "checkpoints" / WEIGHTS
 
 
-def variant(shape: Shape) -> str:
+def variant(shape: cb.Shape) -> str:
     """What is computed on images of a shape, in words."""
     if min(shape[:2]) < SMALLEST:
         return f"no LPIPS: smaller than {SMALLEST}×{SMALLEST}"
@@ -63,7 +62,7 @@ def variant(shape: Shape) -> str:
     missing=missing,
     packages=("lpips", "torch", "torchvision"),
 )
-def lpips(original: Images, decoded: Images) -> npt.NDArray[np.float64]:
+def lpips(original: cb.Images, decoded: cb.Images) -> npt.NDArray[np.float64]:
     """Learned perceptual image patch similarity.
 
     Args:
@@ -80,8 +79,8 @@ def lpips(original: Images, decoded: Images) -> npt.NDArray[np.float64]:
     found = np.full(count, np.nan)
     if min(height, width) < SMALLEST:
         return found
-    if lacks := missing():
-        raise cb.CodecbenchError(f"LPIPS cannot be computed: {lacks}")
+    if reason := missing():
+        raise cb.CodecbenchError(f"LPIPS cannot be computed: {reason}")
     import torch
 
     network, step = _network(), max(1, BLOCK_PIXELS // (height * width))
@@ -100,7 +99,7 @@ def _network() -> Any:
         return package.LPIPS(net="alex", version="0.1", verbose=False).eval()
 
 
-def _tensor(images: Images) -> Any:
+def _tensor(images: cb.Images) -> Any:
     """Images as the network takes them: float32 (N, 3, H, W) from -1 to 1."""
     import torch
 

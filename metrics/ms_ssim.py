@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 import codecbench as cb
 from codecbench.measure.ssim import SSIM_WINDOW, channel_means
-from codecbench.plugins.codec import Images, Shape
 
 EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Weights of the five scales of the paper, finest first; they sum to 1."""
@@ -21,20 +20,16 @@ BLOCK_VALUES = 1 << 20
 """Samples of images whose scales are made at once."""
 
 
-def scales(shape: Shape) -> int:
+def scales(shape: cb.Shape) -> int:
     """How many scales images of a shape have: each halves the sides, and the window must fit in the last.
 
-    Args:
-        shape: height, width and channels.
-
-    Returns:
-        From 5, where the shorter side has 176 pixels or more, to 1 below 22 and 0 below 11.
+    That is 5 if the shorter side has 176 pixels or more, 1 below 22 and 0 below 11.
     """
     shortest = min(shape[:2])
     return sum(shortest >> scale >= SSIM_WINDOW for scale in range(len(EXPONENTS)))
 
 
-def variant(shape: Shape) -> str:
+def variant(shape: cb.Shape) -> str:
     """What is computed on images of a shape, in words."""
     count = scales(shape)
     if not count:
@@ -49,7 +44,7 @@ def variant(shape: Shape) -> str:
     "on 64x64, two on 28x28), exponents scaled to sum 1; none for images smaller than the window (Wang et al. 2003)",
     variant=variant,
 )
-def ms_ssim(original: Images, decoded: Images) -> npt.NDArray[np.float64]:
+def ms_ssim(original: cb.Images, decoded: cb.Images) -> npt.NDArray[np.float64]:
     """Multi-scale structural similarity.
 
     Per scale, with the window and constants of SSIM (11×11, sigma 1.5, K1 = 0.01, K2 = 0.03, data range 255, valid

@@ -6,8 +6,6 @@ import numpy as np
 import numpy.typing as npt
 
 import codecbench as cb
-from codecbench.measure.distortion import PEAK, psnr_db
-from codecbench.plugins.codec import Images
 
 LUMA = (299, 587, 114)
 """Thousandths of red, green and blue in luma: BT.601 in full range, as JFIF has it, not rounded to levels."""
@@ -21,7 +19,7 @@ BLOCK_IMAGES = 64
     description="peak signal-to-noise ratio of luma, 0.299 R + 0.587 G + 0.114 B (BT.601, full range, not rounded); "
     "equals PSNR on gray images; mean over the images whose luma is not restored exactly",
 )
-def psnr_y_db(original: Images, decoded: Images) -> npt.NDArray[np.float64]:
+def psnr_y_db(original: cb.Images, decoded: cb.Images) -> npt.NDArray[np.float64]:
     """Peak signal-to-noise ratio of luma.
 
     Luma is Y = 0.299 R + 0.587 G + 0.114 B, of ITU-R BT.601 and without an offset or another range, as in JFIF (ITU-T
@@ -45,5 +43,5 @@ def psnr_y_db(original: Images, decoded: Images) -> npt.NDArray[np.float64]:
         error -= decoded[part]
         luma = (error @ weights).astype(np.float64).reshape(-1, height * width)  # thousandths of levels, whole numbers
         squares[part] = np.einsum("ij,ij->i", luma, luma)
-    mse = squares / ((1000 * PEAK) ** 2 * height * width)
-    return psnr_db(np.where(mse > 0.0, mse, np.nan))
+    mse = squares / ((1000 * cb.PEAK) ** 2 * height * width)
+    return cb.psnr_db(np.where(mse > 0.0, mse, np.nan))

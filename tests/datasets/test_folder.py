@@ -85,8 +85,8 @@ def test_whole_images_of_different_shapes(tmp_path: Path) -> None:
     assert np.array_equal(images.read([0])[0, ..., 0], noise(7, 5, 1))
     assert np.array_equal(images.read([2, 1]), np.stack([noise(20, 30, seed=1), noise(20, 30)]))
     assert images.notes == [
-        "files that are no images were left alone: 1 × .txt, 1 × no suffix",
-        "1 subfolders were not entered; recursive=true does",
+        "files that are not images were ignored: 1 × .txt, 1 × no suffix",
+        "1 subfolders were not read; recursive=true reads them",
     ]
     with pytest.raises(ValueError, match="images of one shape"):
         images.read([0, 1])

@@ -91,10 +91,10 @@ GOOD = idx(images())
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "no IDX file of images"),
-        (GOOD[:10], "no IDX file of images"),
-        (b"\x89PNG" + GOOD[4:], "no IDX file of images .it begins with 89504e47"),
-        (idx(np.arange(5, dtype=np.uint8)), "no IDX file of images"),
+        (b"", "not an IDX file of images"),
+        (GOOD[:10], "not an IDX file of images"),
+        (b"\x89PNG" + GOOD[4:], "not an IDX file of images .it begins with 89504e47"),
+        (idx(np.arange(5, dtype=np.uint8)), "not an IDX file of images"),
         (GOOD[:-1], "3935 bytes, expected 3936"),
         (GOOD + b"x", "3937 bytes, expected 3936"),
         (idx(np.zeros((3, 32, 32), np.uint8)), "32×32 pixels, expected 28×28"),

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 import codecbench as cb
-from codecbench.plugins.codec import Images
-from codecbench.plugins.varint import pack_numbers, unpack_numbers
 
 
 @cb.register_codec  # the file's stem becomes the codec's name
@@ -26,22 +24,22 @@ class NewCodec(cb.PerImageCodec):
         """A step of 1 restores every pixel; a run checks that it does."""
         return self.step == 1
 
-    def encode_image(self, image: Images) -> bytes:
+    def encode_image(self, image: cb.Images) -> bytes:
         """Compresses one uint8 image (H, W, C) with C = 1 or 3."""
         height, width, channels = image.shape
         self.check_shape((height, width, channels))
         numbers = (image.astype(np.int32) + self.step // 2) // self.step
         differences = np.diff(numbers, axis=1, prepend=0)
         packed = zlib.compress(differences.astype(np.uint8).tobytes(), self.effort)  # modulo 256
-        return pack_numbers((height, width, channels)) + packed
+        return cb.pack_numbers((height, width, channels)) + packed
 
-    def decode_image(self, bitstream: bytes) -> Images:
+    def decode_image(self, bitstream: bytes) -> cb.Images:
         """Restores one uint8 image (H, W, C) from its bytes and this codec's settings: nothing else is known here.
 
         Raises:
             BitstreamError: the bytes are empty, cut short, altered or foreign.
         """
-        (height, width, channels), start = unpack_numbers(bitstream, 3, self.name)
+        (height, width, channels), start = cb.unpack_numbers(bitstream, 3, self.name)
         size = height * width * channels
         inflater = zlib.decompressobj()
         try:
@@ -57,4 +55,4 @@ class NewCodec(cb.PerImageCodec):
 
     def container_bytes(self, bitstream: bytes) -> int:
         """The header, and the 6 bytes of zlib's own header and checksum."""
-        return unpack_numbers(bitstream, 3, self.name)[1] + 6
+        return cb.unpack_numbers(bitstream, 3, self.name)[1] + 6

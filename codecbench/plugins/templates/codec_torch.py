@@ -12,9 +12,6 @@ import numpy.typing as npt
 import torch
 
 import codecbench as cb
-from codecbench.plugins.codec import FloatImages, Images, Shape
-from codecbench.plugins.varint import pack_numbers, unpack_numbers
-from codecbench.text import format_shape
 
 SIDE = 8  # of a block, in pixels
 
@@ -42,7 +39,7 @@ class NewCodec(cb.FloatCodec):
     # The fields are the codec's settings; ``sweep`` are the values measured when nobody says otherwise.
     step: int = cb.setting(16, low=1, high=1024, sweep=(4, 8, 16, 32, 64), help="between two values of a coefficient")
 
-    def encode(self, images: Images) -> list[bytes]:
+    def encode(self, images: cb.Images) -> list[bytes]:
         """Compresses uint8 images (N, H, W, C)."""
         count, height, width, channels = images.shape
         self.check_shape((height, width, channels))
@@ -54,10 +51,10 @@ class NewCodec(cb.FloatCodec):
         y = torch.einsum("ij,kl,njlcdw->nikcdw", matrix, matrix, blocks)
         unit = self.step * SIDE  # the transform multiplies by 8 what an orthonormal one gives
         y_hat = torch.div(y.long() + unit // 2, unit, rounding_mode="floor").cpu().numpy()
-        header = pack_numbers((height, width, channels))
+        header = cb.pack_numbers((height, width, channels))
         return [header + zlib.compress(image.astype("<i2").tobytes(), 9) for image in y_hat]
 
-    def decode_float(self, bitstreams: Sequence[bytes]) -> FloatImages:
+    def decode_float(self, bitstreams: Sequence[bytes]) -> cb.FloatImages:
         """Restores images as float64 (N, H, W, C) in [0, 1], which the base class clips and rounds.
 
         Raises:
@@ -72,12 +69,12 @@ class NewCodec(cb.FloatCodec):
         blocks = torch.einsum("ij,kl,njlcdw->ndiwkc", matrix, matrix, y_hat) / SIDE**2
         down, across = y_hat.shape[-2:]
         samples = blocks.reshape(len(numbers), down * SIDE, across * SIDE, channels)[:, :height, :width] + 128
-        images: FloatImages = samples.cpu().numpy() / 255
+        images: cb.FloatImages = samples.cpu().numpy() / 255
         return images
 
-    def _read(self, bitstream: bytes) -> tuple[Shape, npt.NDArray[np.int16]]:
+    def _read(self, bitstream: bytes) -> tuple[cb.Shape, npt.NDArray[np.int16]]:
         """Shape and coefficients, (8, 8, C, H/8, W/8), of one stream."""
-        (height, width, channels), start = unpack_numbers(bitstream, 3, self.name)
+        (height, width, channels), start = cb.unpack_numbers(bitstream, 3, self.name)
         down, across = -(-height // SIDE), -(-width // SIDE)
         size = 2 * SIDE * SIDE * channels * down * across
         inflater = zlib.decompressobj()
@@ -87,12 +84,12 @@ class NewCodec(cb.FloatCodec):
         except (cb.UnsupportedImageError, zlib.error) as error:
             raise cb.BitstreamError(f"{self.name}: {error}") from error
         if len(data) != size or not inflater.eof or inflater.unused_data:
-            raise cb.BitstreamError(f"{self.name}: no coefficients of {format_shape((height, width, channels))}")
+            raise cb.BitstreamError(f"{self.name}: no coefficients of {cb.format_shape((height, width, channels))}")
         return (height, width, channels), np.frombuffer(data, "<i2").reshape(SIDE, SIDE, channels, down, across)
 
     def container_bytes(self, bitstream: bytes) -> int:
         """The header, and the 6 bytes of zlib's own header and checksum."""
-        return unpack_numbers(bitstream, 3, self.name)[1] + 6
+        return cb.unpack_numbers(bitstream, 3, self.name)[1] + 6
 
     @classmethod
     def versions(cls) -> dict[str, str]:
