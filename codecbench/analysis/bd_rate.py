@@ -15,21 +15,21 @@ import numpy as np
 import pandas as pd
 
 from codecbench.analysis import pchip
-from codecbench.analysis.bootstrap import Resampled, interval, resample
-from codecbench.analysis.points import mark_points
+from codecbench.analysis.bootstrap import BootstrapMeans, interval, resample
+from codecbench.analysis.points import annotate
 from codecbench.analysis.rd_curves import (
     LEAST_STEP,
     NOT_AVAILABLE,
     RATES,
-    Line,
+    RDCurve,
     Values,
     check_choice,
     falls_with_quality,
+    format_quality,
     from_scale,
-    lines,
-    rising,
+    read_curves,
     to_scale,
-    worded,
+    upper_envelope,
 )
 from codecbench.errors import UnknownNameError, UsageError
 from codecbench.store.folder import RunFolder
@@ -65,7 +65,7 @@ def default_anchor(points: pd.DataFrame) -> str:
     """
     counts: dict[str, int] = {}
     longest: dict[str, int] = {}
-    for line in lines(points):
+    for line in read_curves(points):
         counts[line.codec] = counts.get(line.codec, 0) + len(line.rate)
         longest[line.codec] = max(longest.get(line.codec, 0), len(line.rate))
     if longest.get("jpeg", 0) > 1:
@@ -89,14 +89,14 @@ def table(
     rate: str = "whole",
     method: str = "pchip",
     anchor_curve: str | None = None,
-    resampled: Resampled | None = None,
+    resampled: BootstrapMeans | None = None,
 ) -> pd.DataFrame:
     """The BD-rates of all codecs of a run against one of them.
 
     Args:
         points: marked points.
         anchor: the codec that the others are compared with.
-        quality: the measure held equal, one of ``ratelines.known_qualities``.
+        quality: the measure held equal, one of ``rd_curves.known_qualities``.
         rate: ``"whole"`` for whole files, ``"payload"`` for files less their container's bytes.
         method: one of ``METHODS``.
         anchor_curve: which of the anchor's lines; None for its best, see :func:`anchor_line`.
@@ -120,8 +120,8 @@ def table(
     """
     check_choice("method", method, METHODS)
     check_choice("anchor", anchor, list(dict.fromkeys(points["codec"].astype(str))))
-    by_dataset: dict[str, list[Line]] = {}
-    for line in lines(points, quality, rate):
+    by_dataset: dict[str, list[RDCurve]] = {}
+    for line in read_curves(points, quality, rate):
         by_dataset.setdefault(line.dataset, []).append(line)
     check_curve(by_dataset, anchor, anchor_curve)
     asked = Asked(anchor, quality, rate, method, falls_with_quality(points, quality))
@@ -170,7 +170,7 @@ def anchored(
     Raises:
         UsageError: a dataset that is not known, or no codec that could be the anchor.
     """
-    points = mark_points(summary, manifest)
+    points = annotate(summary, manifest)
     if dataset is not None:
         check_choice("dataset of this run", dataset, list(manifest["datasets"]))
         points = points[points["dataset"] == dataset]
@@ -198,7 +198,7 @@ def table_with_intervals(
     return table(points, anchor, **asked, resampled=resample(store, points, replicates))
 
 
-def anchor_line(own: Sequence[Line], method: str = "pchip", curve: str | None = None) -> Line | None:
+def anchor_line(own: Sequence[RDCurve], method: str = "pchip", curve: str | None = None) -> RDCurve | None:
     """The line of the anchor that others are compared with, on one dataset.
 
     Args:
@@ -225,7 +225,7 @@ def anchor_line(own: Sequence[Line], method: str = "pchip", curve: str | None = 
     return usable[min(known, key=lambda place: known[place])] if known else base
 
 
-def check_curve(by_dataset: Mapping[str, Sequence[Line]], anchor: str, curve: str | None) -> None:
+def check_curve(by_dataset: Mapping[str, Sequence[RDCurve]], anchor: str, curve: str | None) -> None:
     """Makes sure that the anchor has a curve somewhere.
 
     Raises:
@@ -236,7 +236,7 @@ def check_curve(by_dataset: Mapping[str, Sequence[Line]], anchor: str, curve: st
         raise UnknownNameError(f"curve of {anchor}", curve, [name or "'' (it has one)" for name in dict.fromkeys(own)])
 
 
-def _row(line: Line, base: Line | None, asked: Asked, resampled: Resampled | None) -> dict[str, Any]:
+def _row(line: RDCurve, base: RDCurve | None, asked: Asked, resampled: BootstrapMeans | None) -> dict[str, Any]:
     """One row of the table."""
     row = line.key | {
         "anchor": asked.anchor,
@@ -253,7 +253,7 @@ def _row(line: Line, base: Line | None, asked: Asked, resampled: Resampled | Non
         return row | {"status": f"{NOT_AVAILABLE}{asked.anchor}: {why}"}
     ends, status = (math.nan, math.nan), ""
     if line is base:
-        dropped = len(line.rate) - len(rising(line.rate, line.quality))
+        dropped = len(line.rate) - len(upper_envelope(line.rate, line.quality))
         found, single = BdRate(0.0, line.quality.min(), line.quality.max(), 1.0, ANCHOR, dropped), ""
         ends = (math.nan, math.nan) if resampled is None else (0.0, 0.0)
     else:
@@ -262,7 +262,7 @@ def _row(line: Line, base: Line | None, asked: Asked, resampled: Resampled | Non
             ends = interval(_replicates(base, line, asked, resampled, single), CONFIDENCE)
     low, high = (from_scale(value, asked.quality, asked.falls) for value in (found.low_quality, found.high_quality))
     if single and not found.status:
-        status = f"{'the anchor has ' * (single == 'anchor')}one point: matched at {worded(low, asked.quality)}"
+        status = f"{'the anchor has ' * (single == 'anchor')}one point: matched at {format_quality(low, asked.quality)}"
     return row | {
         "bd_rate_percent": found.percent,
         "low_percent": ends[0],
@@ -277,7 +277,7 @@ def _row(line: Line, base: Line | None, asked: Asked, resampled: Resampled | Non
     }
 
 
-def _note(line: Line, base: Line, dropped: int) -> str:
+def _note(line: RDCurve, base: RDCurve, dropped: int) -> str:
     """What to know about a row."""
     images = {int(count) for one in (line, base) for count in one.members["images"]}
     notes = [f"{dropped} of {len(line.rate)} points left out, beaten by others"] * (dropped > 0)
@@ -288,12 +288,12 @@ def _note(line: Line, base: Line, dropped: int) -> str:
 # ---- replicates -----------------------------------------------------------------------------------------------------
 
 
-def _replicates(base: Line, line: Line, asked: Asked, resampled: Resampled, single: str) -> Values:
+def _replicates(base: RDCurve, line: RDCurve, asked: Asked, resampled: BootstrapMeans, single: str) -> Values:
     """The comparison for every replicate of the images, (replicates,); NaN where a replicate has none."""
     base, line = (_near(own, other, asked.method) for own, other in ((base, line), (line, base)))
     base_rates, base_qualities = _replicated(base, asked, resampled)
     rates, qualities = _replicated(line, asked, resampled)
-    kept, base_kept = rising(line.rate, line.quality), rising(base.rate, base.quality)
+    kept, base_kept = upper_envelope(line.rate, line.quality), upper_envelope(base.rate, base.quality)
     found = np.full(resampled.replicates, np.nan)
     todo = np.logical_and.reduce([np.isfinite(v).all(axis=0) for v in (base_rates, base_qualities, rates, qualities)])
     if asked.method == "pchip" or (single and asked.method == "cubic"):
@@ -312,7 +312,7 @@ def _replicates(base: Line, line: Line, asked: Asked, resampled: Resampled, sing
     return found
 
 
-def _near(own: Line, other: Line, method: str) -> Line:
+def _near(own: RDCurve, other: RDCurve, method: str) -> RDCurve:
     """A line without the points that are too far from the other's qualities to matter.
 
     These may be nearly lossless, with hardly an image left whose PSNR could be replicated. Slopes of piecewise cubics
@@ -320,14 +320,14 @@ def _near(own: Line, other: Line, method: str) -> Line:
     """
     if method == "cubic":
         return own
-    kept = rising(own.rate, own.quality)
+    kept = upper_envelope(own.rate, own.quality)
     quality = own.quality[kept]
     first, last = np.searchsorted(quality, [other.quality.min(), other.quality.max()])
     near = kept[max(first - REACH, 0) : last + REACH]
     return replace(own, members=own.members.iloc[near], rate=own.rate[near], quality=own.quality[near])
 
 
-def _replicated(line: Line, asked: Asked, resampled: Resampled) -> tuple[Values, Values]:
+def _replicated(line: RDCurve, asked: Asked, resampled: BootstrapMeans) -> tuple[Values, Values]:
     """Rates and qualities of a line's points, (points, replicates) each."""
     names = (f"{RATES[asked.rate]}bits_per_pixel", asked.quality)
     keys = [(line.dataset, line.codec, str(settings)) for settings in line.members["settings"]]
@@ -447,7 +447,7 @@ def _kept(rate: Sequence[float] | Values, quality: Sequence[float] | Values) -> 
         raise UsageError(f"rates and qualities of one line must be two lists of one length; got shapes {got}")
     usable = np.isfinite(rates) & np.isfinite(qualities) & (rates > 0)
     rates, qualities = rates[usable], qualities[usable]
-    places = rising(rates, qualities)
+    places = upper_envelope(rates, qualities)
     return rates[places], qualities[places], len(rates) - len(places)
 
 
@@ -502,7 +502,7 @@ def matched(anchor_rate: Values, anchor_quality: Values, rate: float, quality: f
     return BdRate(percent, quality, quality, math.nan, anchor_dropped=dropped)
 
 
-def compare(base: Line, line: Line, method: str = "pchip") -> tuple[BdRate, str]:
+def compare(base: RDCurve, line: RDCurve, method: str = "pchip") -> tuple[BdRate, str]:
     """A line against the anchor's: as curves where both are, else at the one point's quality.
 
     Args:
@@ -513,7 +513,7 @@ def compare(base: Line, line: Line, method: str = "pchip") -> tuple[BdRate, str]
     Returns:
         The comparison, and whose single point was matched: ``"codec"``, ``"anchor"`` or, of curves, nobody's.
     """
-    kept, base_kept = rising(line.rate, line.quality), rising(base.rate, base.quality)
+    kept, base_kept = upper_envelope(line.rate, line.quality), upper_envelope(base.rate, base.quality)
     counts: dict[str, Any] = {"dropped": len(line.rate) - len(kept), "anchor_dropped": len(base.rate) - len(base_kept)}
     if len(kept) == 1:
         point = (float(line.rate[kept[0]]), float(line.quality[kept[0]]))

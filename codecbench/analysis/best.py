@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from codecbench.analysis.bootstrap import Resampled
-from codecbench.analysis.points import HARNESS, restored
-from codecbench.analysis.rd_curves import RATES, crossing, lines, read_log
+from codecbench.analysis.bootstrap import BootstrapMeans
+from codecbench.analysis.points import HARNESS, is_exact
+from codecbench.analysis.rd_curves import RATES, crossing, read_curves, read_log
 
 Values = npt.NDArray[np.float64]
 
@@ -30,7 +30,7 @@ LOW_ENOUGH_DB = 1.0
 
 
 @dataclass(frozen=True)
-class Offer:
+class BestRate:
     """The fewest bytes with which a codec reaches a quality.
 
     Attributes:
@@ -72,9 +72,9 @@ def incomplete(points: pd.DataFrame) -> pd.Series[bool]:
     return (points["images"] > 0) & (points["images"] < points["total_images"])
 
 
-def offers(
-    points: pd.DataFrame, quality_db: float, resampled: Resampled | None = None, rate: str = "whole"
-) -> list[Offer]:
+def best_rates(
+    points: pd.DataFrame, quality_db: float, resampled: BootstrapMeans | None = None, rate: str = "whole"
+) -> list[BestRate]:
     """What each codec offers at a quality.
 
     Args:
@@ -87,27 +87,27 @@ def offers(
         At most one offer a codec, the smallest first.
     """
     column = f"{RATES[rate]}bits_per_image"
-    found: list[Offer] = []
+    found: list[BestRate] = []
     may = eligible(points)
-    exact = restored(may)
+    exact = is_exact(may)
     for (_, point), whole in zip(may.iterrows(), exact, strict=True):
         if whole or point["psnr_db"] >= quality_db:
-            found.append(measured(point, column, resampled, bool(whole)))
+            found.append(rate_at_point(point, column, resampled, bool(whole)))
     if math.isfinite(quality_db) and len(may):
-        for line in lines(may, "psnr_db", rate):
+        for line in read_curves(may, "psnr_db", rate):
             place = crossing(line.quality, quality_db)
             if place is not None and place[1] > 0:
                 found.append(_between(line.members, place, quality_db, column, resampled, line.curve))
-    best: dict[str, Offer] = {}
+    best: dict[str, BestRate] = {}
     for offer in sorted((offer for offer in found if offer.bits > 0), key=lambda offer: (offer.bits, offer.codec)):
         best.setdefault(offer.codec, offer)
     return list(best.values())
 
 
-def measured(point: pd.Series, column: str, resampled: Resampled | None, exact: bool) -> Offer:
+def rate_at_point(point: pd.Series, column: str, resampled: BootstrapMeans | None, exact: bool) -> BestRate:
     """What a measured point offers; ``exact`` where it restores every pixel."""
     key = (str(point["dataset"]), str(point["codec"]), str(point["settings"]))
-    return Offer(
+    return BestRate(
         key[1],
         float(point[column]),
         resampled.values(key, column) if resampled is not None else np.empty(0),
@@ -124,9 +124,9 @@ def _between(
     place: tuple[int, float],
     quality_db: float,
     column: str,
-    resampled: Resampled | None,
+    resampled: BootstrapMeans | None,
     curve: str,
-) -> Offer:
+) -> BestRate:
     nearer = members.iloc[place[0] + round(place[1])]
     bits = read_log(members[column].to_numpy(float), place)
     payload = read_log(members["payload_bits_per_image"].to_numpy(float), place)
@@ -134,8 +134,8 @@ def _between(
     if resampled is not None:
         keys = list(zip(members["dataset"], members["codec"], members["settings"], strict=True))
         rates, qualities = (np.stack([resampled.values(key, name) for key in keys]) for name in (column, "psnr_db"))
-        replicates = read_replicates(rates, qualities, quality_db)
-    return Offer(
+        replicates = rates_at(rates, qualities, quality_db)
+    return BestRate(
         str(nearer["codec"]),
         bits,
         replicates,
@@ -148,7 +148,7 @@ def _between(
     )
 
 
-def read_replicates(rates: Values, qualities: Values, quality_db: float) -> Values:
+def rates_at(rates: Values, qualities: Values, quality_db: float) -> Values:
     """A line of every replicate at a quality, as :func:`codecbench.analysis.rd_curves.crossing` reads one.
 
     Args:
@@ -170,7 +170,7 @@ def read_replicates(rates: Values, qualities: Values, quality_db: float) -> Valu
     return np.where(meets.any(axis=0) & np.isfinite(found), found, np.nan)
 
 
-def within(points: pd.DataFrame, levels: Sequence[float] = LEVELS_DB) -> list[float]:
+def comparable_levels(points: pd.DataFrame, levels: Sequence[float] = LEVELS_DB) -> list[float]:
     """The qualities at which codecs can be compared.
 
     Args:
@@ -183,11 +183,11 @@ def within(points: pd.DataFrame, levels: Sequence[float] = LEVELS_DB) -> list[fl
         here. What they would take at the quality asked for is not known, and the smallest of a minority would not be
         the smallest.
     """
-    lossy = points[points["psnr_db"].notna() & ~restored(points)]
+    lossy = points[points["psnr_db"].notna() & ~is_exact(points)]
     spans = lossy.groupby("codec")["psnr_db"].agg(["min", "max"])
     found = []
     for level in (level for level in levels if spans["min"].min() <= level <= spans["max"].max()):
-        smallest = next(iter(offers(points, level)), None)
+        smallest = next(iter(best_rates(points, level)), None)
         if smallest is not None:
             above = set(spans.index[spans["min"] > level + LOW_ENOUGH_DB]) - {smallest.codec}
             found += [level] if 3 * len(above) <= len(spans) else []

@@ -52,7 +52,7 @@ RATES = ("bits_per_image", "bits_per_pixel", "payload_bits_per_image", "payload_
 
 
 @dataclass(frozen=True)
-class Resampled:
+class BootstrapMeans:
     """Replicated means of a run's points.
 
     Attributes:
@@ -187,7 +187,7 @@ class _Sums:
         return found
 
 
-def resample(store: RunFolder, points: pd.DataFrame, replicates: int = 200, seed: int = 0) -> Resampled:
+def resample(store: RunFolder, points: pd.DataFrame, replicates: int = 200, seed: int = 0) -> BootstrapMeans:
     """Replicates the means of a run's points over images; one pass over the parts.
 
     Args:
@@ -215,7 +215,7 @@ def resample(store: RunFolder, points: pd.DataFrame, replicates: int = 200, seed
         images = table.column("image").to_numpy().astype(np.int64, copy=False)
         found.add(columns, *weights.of(key[0], images))
     means = {key: found.means() for key, found in sums.items()}
-    return Resampled(replicates, seed, means, {key: found.images for key, found in sums.items()})
+    return BootstrapMeans(replicates, seed, means, {key: found.images for key, found in sums.items()})
 
 
 def _columns(table: pa.Table, pixels: int, metrics: Sequence[str]) -> dict[str, Values]:

@@ -15,8 +15,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from codecbench.analysis.best import LEVELS_DB, OTHER_LEVELS_DB, Offer, eligible, measured, offers, within
-from codecbench.analysis.bootstrap import LEAST_IMAGES, Resampled, interval
+from codecbench.analysis.best import (
+    LEVELS_DB,
+    OTHER_LEVELS_DB,
+    BestRate,
+    best_rates,
+    comparable_levels,
+    eligible,
+    rate_at_point,
+)
+from codecbench.analysis.bootstrap import LEAST_IMAGES, BootstrapMeans, interval
 from codecbench.analysis.points import TARGET_DB
 
 Values = npt.NDArray[np.float64]
@@ -30,7 +38,7 @@ NOTABLE_SHARE = 0.2
 
 
 @dataclass(frozen=True)
-class Difference:
+class Saving:
     """How many per cent fewer bytes one offer is than another.
 
     Attributes:
@@ -75,17 +83,17 @@ class Claim:
     kind: str
     winners: tuple[str, ...]
     loser: str
-    difference: Difference
+    difference: Saving
     quality_db: float
-    offers: dict[str, Offer]
+    rates: dict[str, BestRate]
     anchor: str = ""
-    against_anchor: Difference | None = None
+    against_anchor: Saving | None = None
     images: int = 0
 
     @property
-    def first(self) -> Offer:
+    def first(self) -> BestRate:
         """The smallest offer."""
-        return self.offers[self.winners[0]]
+        return self.rates[self.winners[0]]
 
     @property
     def certain(self) -> bool:
@@ -93,17 +101,17 @@ class Claim:
         return not few(self.images) and (not self.loser or self.difference.clear)
 
 
-def difference(first: Offer, other: Offer) -> Difference:
+def saving(first: BestRate, other: BestRate) -> Saving:
     """How many per cent fewer bytes the first offer is."""
     low, high = math.nan, math.nan
     if len(first.replicates) and len(other.replicates):
         with np.errstate(invalid="ignore", divide="ignore"):
             low, high = interval(100.0 * (1.0 - first.replicates / other.replicates))
-    return Difference(100.0 * (1.0 - first.bits / other.bits), low, high)
+    return Saving(100.0 * (1.0 - first.bits / other.bits), low, high)
 
 
-def judged(
-    dataset: str, kind: str, quality_db: float, ranked: Sequence[Offer], anchor: str = "", images: int = 0
+def judge(
+    dataset: str, kind: str, quality_db: float, ranked: Sequence[BestRate], anchor: str = "", images: int = 0
 ) -> Claim | None:
     """The claim that a ranking allows; None where there is no offer.
 
@@ -120,7 +128,7 @@ def judged(
     first, others = ranked[0], list(ranked[1:])
     winners = [first.codec]
     while others:
-        gap = difference(first, others[0])
+        gap = saving(first, others[0])
         # Of too few images there is never an interval. Elsewhere there is none where replicates lack the quality.
         if gap.clear or (not gap.known and few(images) and gap.percent >= LEAST_PERCENT):
             break
@@ -130,10 +138,10 @@ def judged(
     base = next((offer for offer in ranked if offer.codec == anchor), None)
     if base is not None and base.codec not in named:
         named[base.codec] = base
-        against: Difference | None = difference(first, base)
+        against: Saving | None = saving(first, base)
     else:
         base, against = None, None
-    gap = difference(first, loser) if loser else Difference(math.nan, math.nan, math.nan)
+    gap = saving(first, loser) if loser else Saving(math.nan, math.nan, math.nan)
     return Claim(
         dataset,
         kind,
@@ -148,7 +156,7 @@ def judged(
     )
 
 
-def by_quality(dataset: str, points: pd.DataFrame, anchor: str, resampled: Resampled | None) -> list[Claim]:
+def by_quality(dataset: str, points: pd.DataFrame, anchor: str, resampled: BootstrapMeans | None) -> list[Claim]:
     """Which of the codecs that need no training is smallest at each quality.
 
     Args:
@@ -164,8 +172,10 @@ def by_quality(dataset: str, points: pd.DataFrame, anchor: str, resampled: Resam
     plain = untrained(points)
     images = int(plain["images"].max()) if len(plain) else 0
     for levels in (LEVELS_DB, OTHER_LEVELS_DB):
-        asked = within(plain, levels)
-        found = [judged(dataset, "quality", level, offers(plain, level, resampled), anchor, images) for level in asked]
+        asked = comparable_levels(plain, levels)
+        found = [
+            judge(dataset, "quality", level, best_rates(plain, level, resampled), anchor, images) for level in asked
+        ]
         if claims := [claim for claim in found if claim is not None]:
             return claims
     return []
@@ -177,14 +187,14 @@ def untrained(points: pd.DataFrame) -> pd.DataFrame:
     return may[may["trained_on"] == ""]
 
 
-def lossless(dataset: str, points: pd.DataFrame, anchor: str, resampled: Resampled | None) -> Claim | None:
+def lossless(dataset: str, points: pd.DataFrame, anchor: str, resampled: BootstrapMeans | None) -> Claim | None:
     """Which codec restores every pixel with the fewest bytes; None where none does."""
     may = eligible(points)
     images = int(may["images"].max()) if len(may) else 0
-    return judged(dataset, "lossless", math.nan, offers(may, math.inf, resampled), anchor, images)
+    return judge(dataset, "lossless", math.nan, best_rates(may, math.inf, resampled), anchor, images)
 
 
-def learned(dataset: str, points: pd.DataFrame, resampled: Resampled | None) -> list[Claim]:
+def learned(dataset: str, points: pd.DataFrame, resampled: BootstrapMeans | None) -> list[Claim]:
     """For each learned codec at home on this data: one of its points against the best untrained codec at its quality.
 
     The point is the one that saves most of those whose PSNR is nearest to ``TARGET_DB``, to within ``NEAR_DB``.
@@ -200,27 +210,27 @@ def learned(dataset: str, points: pd.DataFrame, resampled: Resampled | None) -> 
         away = (lossy["psnr_db"] - TARGET_DB).abs()
         tried = []
         for _, point in lossy[away <= away.min() + NEAR_DB].iterrows():
-            own = measured(point, "bits_per_image", resampled, False)
-            others = offers(plain, float(point["psnr_db"]), resampled)
+            own = rate_at_point(point, "bits_per_image", resampled, False)
+            others = best_rates(plain, float(point["psnr_db"]), resampled)
             if others and own.bits > 0:
-                tried.append((difference(own, others[0]).percent, own, others[0], point))
+                tried.append((saving(own, others[0]).percent, own, others[0], point))
         if tried:
             _, own, other, point = max(tried, key=lambda entry: entry[0])
             ranked = sorted((own, other), key=lambda offer: offer.bits)
-            claim = judged(dataset, "learned", float(point["psnr_db"]), ranked, "", int(point["images"]))
+            claim = judge(dataset, "learned", float(point["psnr_db"]), ranked, "", int(point["images"]))
             assert claim is not None
             named = {offer.codec: offer for offer in (own, other)}
-            found.append(replace(claim, anchor=str(codec), offers=named))
+            found.append(replace(claim, anchor=str(codec), rates=named))
     return sorted(found, key=saved_by_learned, reverse=True)
 
 
 def saved_by_learned(claim: Claim) -> float:
     """How many per cent fewer bytes the learned codec of a claim of :func:`learned` needs; negative where more."""
-    own, other = claim.offers.values()
-    return difference(own, other).percent
+    own, other = claim.rates.values()
+    return saving(own, other).percent
 
 
-def pays_from(own: Offer, other: Offer, weight_bytes: float) -> int | None:
+def pays_from(own: BestRate, other: BestRate, weight_bytes: float) -> int | None:
     """From how many images on a learned codec is smaller when its weights have to be sent once as well.
 
     Args:
@@ -237,7 +247,7 @@ def pays_from(own: Offer, other: Offer, weight_bytes: float) -> int | None:
 
 
 def payload(
-    dataset: str, points: pd.DataFrame, resampled: Resampled | None, quality_db: float = TARGET_DB
+    dataset: str, points: pd.DataFrame, resampled: BootstrapMeans | None, quality_db: float = TARGET_DB
 ) -> tuple[Claim, Claim] | None:
     """Who is smallest over whole files and over payload alone, among untrained codecs that tell their headers.
 
@@ -247,14 +257,14 @@ def payload(
     plain = untrained(points)
     plain = plain[plain["payload_bits_per_image"].notna() & (plain["payload_bits_per_image"] > 0)]
     images = int(plain["images"].max()) if len(plain) else 0
-    sides = [offers(plain, quality_db, resampled, rate) for rate in ("whole", "payload")]
+    sides = [best_rates(plain, quality_db, resampled, rate) for rate in ("whole", "payload")]
     if len(sides[0]) < 2 or len(sides[1]) < 2:
         return None
-    whole, inner = (judged(dataset, "payload", quality_db, ranked, "", images) for ranked in sides)
+    whole, inner = (judge(dataset, "payload", quality_db, ranked, "", images) for ranked in sides)
     assert whole is not None
     assert inner is not None
     every = {offer.codec: offer for offer in sides[0]}
-    return replace(whole, offers=every), replace(inner, offers={offer.codec: offer for offer in sides[1]})
+    return replace(whole, rates=every), replace(inner, rates={offer.codec: offer for offer in sides[1]})
 
 
 def few(images: int) -> bool:

@@ -35,7 +35,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from codecbench.analysis.points import mark_points, one_spec, read_settings, restored, select, varying
+from codecbench.analysis.points import annotate, is_exact, one_spec, read_settings, select, varying
 from codecbench.columns import HIGHER_IS_BETTER
 from codecbench.errors import UnknownNameError, UsageError
 from codecbench.plan.specs import RawSpec
@@ -109,7 +109,7 @@ def match(
     chosen = labels if dataset is None else [dataset]
     for spec, found in ((ours, points), (theirs, others)):
         _require_values(table, spec, found[found["dataset"].isin(chosen)], by, chosen, measures)
-    points, others = mark_points(points, manifest), mark_points(others, manifest)
+    points, others = annotate(points, manifest), annotate(others, manifest)
     records: list[dict[str, Any]] = []
     for label in chosen:
         here, there = points[points["dataset"] == label], others[others["dataset"] == label]
@@ -157,7 +157,7 @@ def _require_values(
     if points.empty:
         why = "; ".join(f"{label}: {_why_none(table, spec.name, label)}" for label in labels)
         raise UsageError(f"{spec.text} has no results to match ({why})")
-    lossy = points[~restored(points)]
+    lossy = points[~is_exact(points)]
     with_values = [name for name in measures if lossy[name].notna().any()]
     if len(lossy) and by not in with_values:
         where = "" if len(labels) > 1 else f" on {labels[0]}"
@@ -180,7 +180,7 @@ def _matches(point: pd.Series, others: pd.DataFrame, at: str, by: str, up: bool)
     """
     base, name = _point(point, at, by), str(others["codec"].iloc[0])
     base["note"] = _join(base["note"], _marks(others))
-    exact = others[restored(others)]
+    exact = others[is_exact(others)]
     if at == "error" and _restores(point):
         return [base | _both_restore(point, exact, base["note"])]
     if len(exact) == len(others):
@@ -189,7 +189,7 @@ def _matches(point: pd.Series, others: pd.DataFrame, at: str, by: str, up: bool)
     target = RATE if at == "bytes" else by
     if math.isnan(_usable(point[target], target)):
         return [base | {"status": NO_VALUE, "note": _join(f"{point['codec']} has no {word(target)}", base["note"])}]
-    lossy = others[~restored(others)]
+    lossy = others[~is_exact(others)]
     swept = str(lossy["swept"].iloc[0])
     if not swept and len(lossy) > 1:
         keys = ", ".join(varying(list(lossy["settings"])))
@@ -251,7 +251,7 @@ def _whole_curve(members: pd.DataFrame, others: pd.DataFrame, swept: str) -> pd.
 def _on_curve(point: pd.Series, line: pd.DataFrame, swept: str, at: str, by: str, up: bool) -> dict[str, Any]:
     """Where a curve has a point's error (or rate), and what it costs (or gives) there."""
     target, name = RATE if at == "bytes" else by, str(line["codec"].iloc[0])
-    there = ~restored(line).to_numpy(bool)
+    there = ~is_exact(line).to_numpy(bool)
     for needed in (RATE, by):
         there &= [not math.isnan(_usable(value, needed)) for value in line[needed]]
     if not there.any():
@@ -341,7 +341,7 @@ def _why_not(line: pd.DataFrame, values: Values, wanted: float, target: str, swe
     setting = f"{swept} {line['value'].iloc[end]:g}"
     note = f"{name}'s {which} {word(target)}: {number(values[end], target)}, at {setting}"
     good_end = target != RATE and (end == high) == up
-    exact = line.loc[restored(line), "value"]
+    exact = line.loc[is_exact(line), "value"]
     if good_end and len(exact):
         nearest = exact.loc[(exact - line["value"].iloc[end]).abs().idxmin()]
         note += f"; at {nearest:g} it restores every pixel"

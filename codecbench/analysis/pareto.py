@@ -19,16 +19,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from codecbench.analysis.points import TARGET_DB, restored
+from codecbench.analysis.points import TARGET_DB, is_exact
 from codecbench.analysis.rd_curves import (
     NOT_AVAILABLE,
     RATES,
-    Line,
+    RDCurve,
     check_choice,
     crossing,
     falls_with_quality,
     known_qualities,
-    lines,
+    read_curves,
     read_log,
     to_scale,
     why_no_crossing,
@@ -50,7 +50,7 @@ def table(
     rate: str = "whole",
     quality: str = "psnr_db",
     lossless: bool = False,
-    known: Sequence[Line] | None = None,
+    known: Sequence[RDCurve] | None = None,
 ) -> pd.DataFrame:
     """Rate and time at one quality, with the front.
 
@@ -59,7 +59,7 @@ def table(
         quality_db: the quality, in the measure's own unit.
         cost: ``"encode_s"`` or ``"decode_s"``.
         rate: ``"whole"`` or ``"payload"``.
-        quality: the measure held equal, one of ``ratelines.known_qualities``.
+        quality: the measure held equal, one of ``rd_curves.known_qualities``.
         lossless: take the codecs that restore every pixel instead, at their smallest such point.
         known: the lines of these points on this measure and rate, where they were made for another table already.
 
@@ -87,7 +87,7 @@ def table(
     else:
         falls = falls_with_quality(points, quality)
         target = float(to_scale(quality_db, quality, falls))
-        found = lines(points, quality, rate) if known is None else known
+        found = read_curves(points, quality, rate) if known is None else known
         rows = [line.key | _read(line, target, cost, quality, falls) for line in found]
     _find_fronts(rows)
     table = pd.DataFrame(rows, columns=COLUMNS)
@@ -103,7 +103,7 @@ EMPTY: dict[str, Any] = {
 }
 
 
-def _read(line: Line, target: float, cost: str, quality: str, falls: bool) -> dict[str, Any]:
+def _read(line: RDCurve, target: float, cost: str, quality: str, falls: bool) -> dict[str, Any]:
     """Rate and time of a line at a quality."""
     place = crossing(line.quality, target) if len(line.quality) else None
     if place is None:
@@ -117,7 +117,7 @@ def _exact(points: pd.DataFrame, cost: str, column: str) -> list[dict[str, Any]]
     """Every codec's smallest point that restores every pixel."""
     rows = []
     for (dataset, codec), members in points.groupby(["dataset", "codec"], sort=False):
-        exact = members[restored(members)]
+        exact = members[is_exact(members)]
         if exact.empty:
             continue
         key = {"dataset": dataset, "codec": codec, "curve": ""}

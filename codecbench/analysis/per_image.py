@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from codecbench.analysis.points import TARGET_DB, nearest_quality
-from codecbench.analysis.rd_curves import NOT_AVAILABLE, Line, check_choice, crossing, lines, read_log
+from codecbench.analysis.rd_curves import NOT_AVAILABLE, RDCurve, check_choice, crossing, read_curves, read_log
 from codecbench.store.folder import RunFolder
 
 Values = npt.NDArray[np.float64]
@@ -189,8 +189,8 @@ def contrasts(
     check_choice("dataset of this run", dataset, list(dict.fromkeys(points["dataset"].astype(str))))
     check_choice("anchor", anchor, list(dict.fromkeys(points["codec"].astype(str))))
     here = points[points["dataset"] == dataset]
-    by_codec: dict[str, list[Line]] = {}
-    for line in lines(here, "psnr_db", rate):
+    by_codec: dict[str, list[RDCurve]] = {}
+    for line in read_curves(here, "psnr_db", rate):
         by_codec.setdefault(line.codec, []).append(line)
     parts = _parts(store, dataset)
     chosen = {codec: _line_at(found, quality_db) for codec, found in by_codec.items()}
@@ -210,19 +210,19 @@ def contrasts(
     return found
 
 
-def _why_no_anchor(base: Line | None, anchor: str) -> str:
+def _why_no_anchor(base: RDCurve | None, anchor: str) -> str:
     why = "no results" if base is None else base.status.removeprefix(NOT_AVAILABLE)
     return f"{NOT_AVAILABLE}{anchor}: {why}" if why else ""
 
 
-def _line_at(own: list[Line], quality_db: float) -> Line:
+def _line_at(own: list[RDCurve], quality_db: float) -> RDCurve:
     """The line of fewest bits at the quality; where none gets there on average, that of most points."""
     places = [crossing(line.quality, quality_db) if len(line.quality) else None for line in own]
     rates = [read_log(line.rate, place) if place else math.inf for line, place in zip(own, places, strict=True)]
     return own[int(np.argmin(rates))] if min(rates) < math.inf else max(own, key=lambda line: len(line.rate))
 
 
-def _bits(store: RunFolder, parts: Sidecars, line: Line, quality_db: float, rate: str) -> dict[str, Values]:
+def _bits(store: RunFolder, parts: Sidecars, line: RDCurve, quality_db: float, rate: str) -> dict[str, Values]:
     """Bits at the quality of every image of a line, and the images' indices, (images,) each, NaN where there is none.
 
     An image that lacks one of the line's points is left out of the segments on both sides of it.

@@ -1,7 +1,7 @@
 """From the summary to curves: which points belong to one line, and which points of different codecs are comparable.
 
 Everything here takes and returns tidy tables: the summary of ``codecbench.analysis.summary`` with a few columns added
-by :func:`mark_points`.
+by :func:`annotate`.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ TARGET_DB = 30.0
 
 
 ANNOTATIONS = ("trained_on", "mark", "label", "total_images", "curve", "swept")
-"""The columns that :func:`mark_points` adds to a summary."""
+"""The columns that :func:`annotate` adds to a summary."""
 
 
-def mark_points(summary: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame:
+def annotate(summary: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame:
     """Adds to a summary what plots and tables need.
 
     Args:
@@ -192,7 +192,7 @@ def nearest_rate(points: pd.DataFrame, bits_per_pixel: float) -> pd.DataFrame:
     """
     chosen = []
     for _, members in points[points["images"] > 0].groupby("codec", sort=False):
-        lossy = members[~restored(members)]
+        lossy = members[~is_exact(members)]
         if lossy.empty:
             chosen.append(members["bits_per_pixel"].idxmin())
             continue
@@ -201,7 +201,7 @@ def nearest_rate(points: pd.DataFrame, bits_per_pixel: float) -> pd.DataFrame:
     return points.loc[chosen].sort_values(["bits_per_pixel", "codec"], kind="stable")
 
 
-def restored(points: pd.DataFrame) -> pd.Series[bool]:
+def is_exact(points: pd.DataFrame) -> pd.Series[bool]:
     """Which points restored every pixel of every image, whether the codec promises it or not."""
     return (points["images"] > 0) & (points["exact_images"] == points["images"])
 
@@ -227,7 +227,7 @@ def overview(points: pd.DataFrame) -> pd.DataFrame:
                 "rate_at_target": rate_at(members),
                 "lowest_psnr_db": members["psnr_db"].min(),
                 "highest_psnr_db": members["psnr_db"].max(),
-                "rate_lossless": members.loc[restored(members), "bits_per_pixel"].min(),
+                "rate_lossless": members.loc[is_exact(members), "bits_per_pixel"].min(),
             }
         )
     columns = ["points", "rate_at_target", "lowest_psnr_db", "highest_psnr_db", "rate_lossless"]

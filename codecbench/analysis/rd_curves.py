@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from codecbench.analysis.points import restored
+from codecbench.analysis.points import is_exact
 from codecbench.columns import RESERVED
 from codecbench.errors import UnknownNameError
 
@@ -36,7 +36,7 @@ LEAST_STEP = 1e-9
 
 
 @dataclass(frozen=True)
-class Line:
+class RDCurve:
     """The points of a codec on one curve, by rate.
 
     Attributes:
@@ -71,7 +71,7 @@ class Line:
         """The codec, and the curve where it has several."""
         return f"{self.codec} ({self.curve})" if self.curve else self.codec
 
-    def emptied(self, curve: str, status: str) -> Line:
+    def emptied(self, curve: str, status: str) -> RDCurve:
         """A line of the same codec without points: of another curve, which has none for this reason."""
         nothing = np.empty(0)
         return replace(self, curve=curve, members=self.members.iloc[:0], rate=nothing, quality=nothing, status=status)
@@ -140,7 +140,7 @@ def from_scale(value: float, quality: str, falls: bool = False) -> float:
     return -value if falls else value
 
 
-def worded(value: float, quality: str) -> str:
+def format_quality(value: float, quality: str) -> str:
     """A measure's value with its unit: ``29.3 dB``, ``SSIM 0.95``."""
     if math.isnan(value):
         return "–"
@@ -149,7 +149,7 @@ def worded(value: float, quality: str) -> str:
     return f"{'SSIM' if quality == 'ssim' else quality} {value:.4g}"
 
 
-def lines(points: pd.DataFrame, quality: str = "psnr_db", rate: str = "whole") -> Iterator[Line]:
+def read_curves(points: pd.DataFrame, quality: str = "psnr_db", rate: str = "whole") -> Iterator[RDCurve]:
     """The lines of every codec on every dataset, in the order of the points.
 
     Args:
@@ -171,10 +171,10 @@ def lines(points: pd.DataFrame, quality: str = "psnr_db", rate: str = "whole") -
         names = (str(dataset), str(codec), str(members["label"].iloc[0]))
         mark, nothing = str(members["mark"].iloc[0]), members.iloc[:0]
         measured = members[members["images"] > 0]
-        lossy = measured[~restored(measured)]
+        lossy = measured[~is_exact(measured)]
         if lossy.empty:
             why = RESTORES if len(measured) else NOT_AVAILABLE + _reason(members)
-            yield Line(*names, "", mark, nothing, np.empty(0), np.empty(0), why)
+            yield RDCurve(*names, "", mark, nothing, np.empty(0), np.empty(0), why)
             continue
         for curve, found in lossy.groupby("curve", sort=False):
             rates = found[name].to_numpy(float) if name in found else np.full(len(found), np.nan)
@@ -186,7 +186,7 @@ def lines(points: pd.DataFrame, quality: str = "psnr_db", rate: str = "whole") -
             if not len(order):
                 missing = rate if rate != "whole" and not with_rate.any() else quality if with_rate.any() else "bits"
                 why = f"{NOT_AVAILABLE}no {missing} known"
-            yield Line(*names, str(curve), mark, found.iloc[order], rates[order], values[order], why)
+            yield RDCurve(*names, str(curve), mark, found.iloc[order], rates[order], values[order], why)
 
 
 def _reason(members: pd.DataFrame) -> str:
@@ -194,7 +194,7 @@ def _reason(members: pd.DataFrame) -> str:
     return reasons[0] if reasons else "no results"
 
 
-def rising(rate: Values, quality: Values) -> npt.NDArray[np.intp]:
+def upper_envelope(rate: Values, quality: Values) -> npt.NDArray[np.intp]:
     """The points that no other point beats: whose quality exceeds that of every cheaper one.
 
     Args:
@@ -241,15 +241,15 @@ def read_log(values: Values, place: tuple[int, float]) -> float:
     return float(np.exp((1.0 - share) * np.log(values[low]) + share * np.log(values[low + 1])))
 
 
-def why_no_crossing(line: Line, target: float, quality: str, falls: bool = False) -> str:
+def why_no_crossing(line: RDCurve, target: float, quality: str, falls: bool = False) -> str:
     """Why a line does not meet a quality."""
     if line.status:
         return line.status
     lowest, highest = float(line.quality.min()), float(line.quality.max())
     if len(line.quality) == 1:
-        return f"{NOT_AVAILABLE}one point, at {worded(from_scale(lowest, quality, falls), quality)}"
+        return f"{NOT_AVAILABLE}one point, at {format_quality(from_scale(lowest, quality, falls), quality)}"
     if target > highest:
-        return f"{NOT_AVAILABLE}its best is {worded(from_scale(highest, quality, falls), quality)}"
+        return f"{NOT_AVAILABLE}its best is {format_quality(from_scale(highest, quality, falls), quality)}"
     if target < lowest:
-        return f"{NOT_AVAILABLE}its worst is {worded(from_scale(lowest, quality, falls), quality)}"
+        return f"{NOT_AVAILABLE}its worst is {format_quality(from_scale(lowest, quality, falls), quality)}"
     return f"{NOT_AVAILABLE}quality falls there while the rate rises"

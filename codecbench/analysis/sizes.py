@@ -14,21 +14,21 @@ from typing import Any
 import pandas as pd
 
 from codecbench.analysis.bd_rate import anchor_line, check_curve
-from codecbench.analysis.points import restored
+from codecbench.analysis.points import is_exact
 from codecbench.analysis.rd_curves import (
     NOT_AVAILABLE,
     RATES,
     RESTORES,
-    Line,
+    RDCurve,
     check_choice,
     crossing,
     falls_with_quality,
+    format_quality,
     is_similarity,
-    lines,
+    read_curves,
     read_log,
     to_scale,
     why_no_crossing,
-    worded,
 )
 from codecbench.errors import UsageError
 
@@ -57,7 +57,7 @@ def table(
         anchor: the codec that the others are compared with.
         qualities_db: the levels, in the measure's own unit; None for ``LEVELS_DB``, or ``LEVELS_SSIM`` for SSIM and
             its kin.
-        quality: the measure held equal, one of ``ratelines.known_qualities``.
+        quality: the measure held equal, one of ``rd_curves.known_qualities``.
         rate: ``"whole"`` or ``"payload"``.
         anchor_curve: which of the anchor's lines; None for its best, as in ``codecbench.analysis.bd_rate``.
 
@@ -78,8 +78,8 @@ def table(
         UsageError: a level that the measure cannot have, such as 1 of SSIM, where nothing differs.
     """
     check_choice("anchor", anchor, list(dict.fromkeys(points["codec"].astype(str))))
-    by_dataset: dict[str, list[Line]] = {}
-    for line in lines(points, quality, rate):
+    by_dataset: dict[str, list[RDCurve]] = {}
+    for line in read_curves(points, quality, rate):
         by_dataset.setdefault(line.dataset, []).append(line)
     check_curve(by_dataset, anchor, anchor_curve)
     falls = falls_with_quality(points, quality)
@@ -110,7 +110,7 @@ def table(
 
 def _smallest_exact(points: pd.DataFrame, column: str) -> dict[str, str]:
     """By codec, how small it is where it restores every pixel."""
-    exact = points[restored(points)]
+    exact = points[is_exact(points)]
     sizes = exact.groupby("codec", sort=False)[column].min() / 8.0 if column in exact else pd.Series(dtype=float)
     return {str(codec): f"{size:,.0f} bytes an image" for codec, size in sizes.items() if size > 0}
 
@@ -123,7 +123,7 @@ def levels_of(quality: str) -> tuple[float, ...]:
 
 
 def _at(
-    line: Line, base: Line | None, anchor: str, level: float, quality: str, rate: str, falls: bool
+    line: RDCurve, base: RDCurve | None, anchor: str, level: float, quality: str, rate: str, falls: bool
 ) -> dict[str, Any]:
     """What a line takes at a level, and against the anchor."""
     target = float(to_scale(level, quality, falls))
@@ -138,6 +138,6 @@ def _at(
         return row | {"against_anchor_percent": 0.0, "status": "anchor"}
     there = crossing(base.quality, target) if base is not None and len(base.quality) else None
     if base is None or there is None:
-        why = f"{NOT_AVAILABLE}{anchor} has nothing at {worded(level, quality)}"
+        why = f"{NOT_AVAILABLE}{anchor} has nothing at {format_quality(level, quality)}"
         return row | {"against_anchor_percent": math.nan, "status": why}
     return row | {"against_anchor_percent": 100.0 * (pixels / read_log(base.rate, there) - 1.0), "status": ""}

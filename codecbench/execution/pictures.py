@@ -130,9 +130,9 @@ class WorstImages:
     def _points(self) -> pd.DataFrame:
         """The points of the plan alone, so that nobody else's point stands for a codec."""
         from codecbench.analysis import aggregate, summary
-        from codecbench.analysis.points import mark_points
+        from codecbench.analysis.points import annotate
 
-        points = mark_points(summary.summarise(self.store, aggregate.aggregate(self.store)), self.store.manifest)
+        points = annotate(summary.summarise(self.store, aggregate.aggregate(self.store)), self.store.manifest)
         planned = {(task.dataset, str(task.codec)) for tasks in self._tasks.values() for task in tasks}
         specs = [
             f"{name}:{text}" if text else name for name, text in zip(points["codec"], points["settings"], strict=True)

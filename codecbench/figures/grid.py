@@ -102,7 +102,7 @@ def image_grid(
 
     Args:
         store: the run folder.
-        points: marked points, see ``codecbench.analysis.points.mark_points``.
+        points: marked points, see ``codecbench.analysis.points.annotate``.
         rows: rows of the images shown, with the columns ``codecbench.analysis.aggregate.SHOWN`` or more.
         dataset: the dataset's label.
         tasks: identities of tasks by point, where they are known; see ``RunFolder.reconstructions``.

@@ -1,4 +1,4 @@
-"""Curves of rate against distortion, and speed against rate, from marked points (``analysis.points.mark_points``)."""
+"""Curves of rate against distortion, and speed against rate, from marked points (``analysis.points.annotate``)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from codecbench.analysis.points import TARGET_DB, nearest_quality, restored
+from codecbench.analysis.points import TARGET_DB, is_exact, nearest_quality
 from codecbench.figures.style import GREY, CodecStyle, codec_styles, styled
 
 TOP_DB, BOTTOM_DB, MOST_RAW = 60.0, 10.0, 3.0
@@ -49,7 +49,7 @@ def rate_distortion(
     it go on there.
 
     Args:
-        points: marked points, see ``codecbench.analysis.points.mark_points``.
+        points: marked points, see ``codecbench.analysis.points.annotate``.
         datasets: the datasets to draw, in this order; all of them if None.
         quality: ``psnr_db`` or ``ssim``.
         styles: by codec; by default :func:`codec_styles` of all codecs in ``points``.
@@ -83,12 +83,12 @@ def rate_distortion(
 
 def can_draw(points: pd.DataFrame, quality: str = "psnr_db") -> bool:
     """Whether some points make a curve or a mark below the strip: they lose something, and a log scale has them."""
-    return bool((_drawable(points, quality) & ~restored(points)).any())
+    return bool((_drawable(points, quality) & ~is_exact(points)).any())
 
 
 def _drawable(points: pd.DataFrame, quality: str) -> pd.Series[bool]:
     has_rate = (points["images"] > 0) & (points["bits_per_pixel"] > 0)
-    known = points["ssim"].notna() if quality == "ssim" else restored(points) | points["psnr_db"].notna()
+    known = points["ssim"].notna() if quality == "ssim" else is_exact(points) | points["psnr_db"].notna()
     return has_rate & known
 
 
@@ -100,7 +100,7 @@ def raw_rate(points: pd.DataFrame) -> float:
 
 def outside(points: pd.DataFrame) -> pd.Series[bool]:
     """Which drawable points of one dataset lie outside the plots; of every codec some point is inside."""
-    usual = restored(points) | (points["psnr_db"].between(BOTTOM_DB, TOP_DB))
+    usual = is_exact(points) | (points["psnr_db"].between(BOTTOM_DB, TOP_DB))
     usual &= ~(points["bits_per_pixel"] > MOST_RAW * raw_rate(points))
     for _, members in points[_drawable(points, "psnr_db")].groupby("codec", sort=False):
         if not usual[members.index].any():
@@ -110,7 +110,7 @@ def outside(points: pd.DataFrame) -> pd.Series[bool]:
 
 def beyond_ssim(points: pd.DataFrame) -> pd.Series[bool]:
     """Which lossy points of one dataset the plot of SSIM leaves out; none where all would be."""
-    lossy = _drawable(points, "ssim") & ~restored(points)
+    lossy = _drawable(points, "ssim") & ~is_exact(points)
     far = lossy & (points["ssim"] > SSIM_TOP)
     return far if (lossy & ~far).any() else far & False
 
@@ -135,7 +135,7 @@ def _draw_curves(
     styles: Mapping[str, CodecStyle],
     legend: dict[tuple[str, str], Line2D],
 ) -> None:
-    lossy = members[members[quality].notna() & ~restored(members)]
+    lossy = members[members[quality].notna() & ~is_exact(members)]
     solid = ["-", ":", "-.", (0, (1, 2.5)), (0, (4, 1, 1, 1, 1, 1))]
     dashed = ["--", (0, (7, 2)), (0, (2, 2)), (0, (7, 5)), (0, (4, 7))]
     for label, points in lossy.groupby("label", sort=True):
@@ -173,7 +173,7 @@ def _draw_strip(
 ) -> None:
     strip.set_ylim(-1, 1)
     strip.yaxis.set_major_locator(NullLocator())
-    exact = members[restored(members)]
+    exact = members[is_exact(members)]
     known = {label for label, _ in legend}
     for label, points in exact.groupby("label", sort=True):
         style = styles[str(points["codec"].iloc[0])]
@@ -249,7 +249,7 @@ def _raw_pixels(strip: Axes, axes: Axes, raw: float) -> None:
 
 def _quality_axis(axes: Axes, members: pd.DataFrame, quality: str) -> None:
     axes.set_ylabel(QUALITY_NAMES[quality])
-    values = members.loc[~restored(members), quality].dropna().to_numpy(float)
+    values = members.loc[~is_exact(members), quality].dropna().to_numpy(float)
     if quality == "ssim":
         ticks = [tick for tick in SSIM_TICKS if not len(values) or tick > max(0.0, values.min()) - 0.2]
         axes.yaxis.set_major_locator(FixedLocator(list(_stretch(ticks))))

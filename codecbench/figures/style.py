@@ -16,7 +16,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from codecbench.analysis.points import restored
+from codecbench.analysis.points import is_exact
 
 INK, FAINT, GREY = "#26282b", "#d9dbde", "#6a6d72"
 DPI = 120
@@ -237,7 +237,7 @@ def script_styles(
         Kinds are ``learned``, ``lossless`` (each of its points restored every pixel) and ``classical``.
     """
     measured = points[points["images"] > 0]
-    exact = restored(measured).groupby(measured["codec"]).all().to_dict()
+    exact = is_exact(measured).groupby(measured["codec"]).all().to_dict()
     found = {}
     for codec, style in styles.items():
         learned = bool(manifest["codecs"][codec].get("trained_on"))

@@ -115,7 +115,7 @@ def lead(groups: Sequence[Sequence[Claim]], lossless: Claim | None, measured: pd
         some = "this one image" if first.images == 1 else f"these {first.images:,} images"
         little = "So few images say" if claims.few(first.images) else "These numbers say"
         return f"On {some}, smallest {whom}: **{', '.join(parts)}**. {little} nothing certain about others."
-    if all(len(claim.offers) == 1 for claim in every):
+    if all(len(claim.rates) == 1 for claim in every):
         return f"{names(sorted({claim.first.codec for claim in every}))} alone reaches {_levels(every)}, {whom}."
     always = set(every[0].winners).intersection(*(claim.winners for claim in every))
     if len(always) == 1 and all(len(claim.winners) == 1 for claim in every):
@@ -140,7 +140,7 @@ def _without_quality(lossless: Claim | None, candidates: set[str], trained: set[
     if lossless is not None:
         if lossless.images and claims.few(lossless.images):
             return f"On these few images {names(lossless.winners)} has the smallest lossless files."
-        if len(lossless.offers) == 1 and len(candidates | trained) == 1:
+        if len(lossless.rates) == 1 and len(candidates | trained) == 1:
             return f"Only {names(lossless.winners)} can be told of here, lossless: {size_of(lossless.first)}."
         take = names(lossless.winners, "or") + (" (level)" if len(lossless.winners) > 1 else "")
         return f"**Take {take}**, lossless: no lossy codec was measured over a range of quality here."

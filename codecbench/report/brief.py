@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from codecbench.analysis.points import HARNESS, TARGET_DB, mark_points, overview
+from codecbench.analysis.points import HARNESS, TARGET_DB, annotate, overview
 from codecbench.errors import UnknownNameError
 from codecbench.report import markup
 from codecbench.report.notes import Note, all_notes
@@ -122,7 +122,7 @@ def content(store: RunFolder, summary: pd.DataFrame, dataset: str | None = None)
         labels = [dataset]
         manifest = {**manifest, "planned": {key: value for key, value in manifest["planned"].items() if key == dataset}}
         summary = summary[summary["dataset"] == dataset].reset_index(drop=True)
-    points = mark_points(summary[(summary["images"] > 0) | (summary["failed"] > 0)].reset_index(drop=True), manifest)
+    points = annotate(summary[(summary["images"] > 0) | (summary["failed"] > 0)].reset_index(drop=True), manifest)
     found = all_notes(manifest, points, _failures(summary), store.damaged(), [], store.metric_failures())
     members = getattr(store, "members", None)
     whole = sets.table(store)
@@ -144,7 +144,7 @@ def best(points: pd.DataFrame, dataset: str) -> list[dict[str, Any]]:
     """The codec with the fewest bits on a dataset, for at least each quality.
 
     Args:
-        points: marked points of the dataset, see ``codecbench.analysis.points.mark_points``.
+        points: marked points of the dataset, see ``codecbench.analysis.points.annotate``.
         dataset: its label.
 
     Returns:
@@ -154,12 +154,12 @@ def best(points: pd.DataFrame, dataset: str) -> list[dict[str, Any]]:
         (codecs that reach the quality), and of the best one's measured point nearest to there ``settings``,
         ``encode_s``, ``decode_s``, ``unsteady`` and ``timed_on``.
     """
-    from codecbench.analysis.best import OTHER_LEVELS_DB, offers, within
+    from codecbench.analysis.best import OTHER_LEVELS_DB, best_rates, comparable_levels
 
     members = points[_compare(points)]
     records = []
-    for quality_db in [*(within(members) or within(members, OTHER_LEVELS_DB)), math.inf]:
-        ranked = offers(members, quality_db)
+    for quality_db in [*(comparable_levels(members) or comparable_levels(members, OTHER_LEVELS_DB)), math.inf]:
+        ranked = best_rates(members, quality_db)
         if not ranked:
             continue
         first, follower = ranked[0], ranked[1] if len(ranked) > 1 else None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from codecbench.analysis.points import overview, restored, short_settings, telling_settings
+from codecbench.analysis.points import is_exact, overview, short_settings, telling_settings
 from codecbench.figures import grid
 from codecbench.measure.distortion import psnr_db
 from codecbench.plugins.codec import Images
@@ -109,7 +109,7 @@ def gather(context: Context, label: str) -> Gathered:
     originals = {index: originals[index] for index in [*order, *originals] if index in originals}
     found: dict[str, list[sprites.Pictured]] = {}
     for name, members in points.groupby("codec", sort=True):
-        exact = dict(zip(members["settings"], restored(members), strict=True))
+        exact = dict(zip(members["settings"], is_exact(members), strict=True))
         for settings in sprites.nearest_points(members, targets):
             kept = context.store.reconstructions(label, str(name), settings, context.read.tasks)
             kept = {

@@ -17,8 +17,8 @@ from markupsafe import Markup
 from codecbench.analysis import aggregate, summary
 from codecbench.analysis.aggregate import Aggregate
 from codecbench.analysis.bd_rate import default_anchor
-from codecbench.analysis.bootstrap import Resampled, resample
-from codecbench.analysis.points import TARGET_DB, mark_points, restored
+from codecbench.analysis.bootstrap import BootstrapMeans, resample
+from codecbench.analysis.points import TARGET_DB, annotate, is_exact
 from codecbench.analysis.summary import LEAST_CPU_SHARE, UNSTEADY_SPREAD
 from codecbench.errors import UsageError
 from codecbench.figures import grid, style
@@ -64,7 +64,7 @@ class Context:
         self.read: Aggregate = aggregate.aggregate(store)  # what one pass over the run's rows gave
         self.summary = summary.summarise(store, self.read)
         tried = (self.summary["images"] > 0) | (self.summary["failed"] > 0)
-        self.points = mark_points(self.summary[tried].reset_index(drop=True), store.manifest)
+        self.points = annotate(self.summary[tried].reset_index(drop=True), store.manifest)
         self.styles = style.codec_styles(store.manifest["codecs"])
         self.failures = store.failures()
         self.written: set[str] = set()  # names of the files in figures/
@@ -105,7 +105,7 @@ class Context:
         return str(default_anchor(self.points))
 
     @functools.cached_property
-    def resampled(self) -> Resampled | None:
+    def resampled(self) -> BootstrapMeans | None:
         """The bootstrap over images; None where no point has two."""
         return resample(self.store, self.points) if (self.points["images"] > 1).any() else None
 
@@ -116,7 +116,7 @@ class Context:
         Each has ``name`` (a column of the points), ``title``, ``unit``, ``better`` (``higher`` or ``lower``) and
         ``stretch``: whether its values are close to a maximum of 1, so that plots stretch its axis towards 1.
         """
-        lossy = self.points[(self.points["images"] > 0) & ~restored(self.points)]
+        lossy = self.points[(self.points["images"] > 0) & ~is_exact(self.points)]
         found: list[dict[str, Any]] = []
         core: dict[str, dict[str, Any]] = {
             "psnr_db": {"title": "PSNR", "unit": "dB"},

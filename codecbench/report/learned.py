@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from codecbench import figures
 from codecbench.analysis import claims
-from codecbench.analysis.best import Offer
+from codecbench.analysis.best import BestRate
 from codecbench.plugins.codec import Images
 from codecbench.report import markup
 from codecbench.report.context import Context, Section, safe_name
@@ -120,7 +120,7 @@ def shared_table(context: Context, dataset: str) -> Table | None:
     """Bits an image with the weights shared among images, beside the best untrained codec of the same quality."""
     rows = []
     for claim in claims.learned(dataset, context.of(dataset), None):
-        own, other = claim.offers.values()
+        own, other = claim.rates.values()
         size = weights.weight_bytes(context.manifest["codecs"][own.codec], own.settings)
         if math.isnan(size):
             continue
@@ -157,7 +157,7 @@ def shared_table(context: Context, dataset: str) -> Table | None:
     return Table(f"With the weights counted: {dataset}", columns, tuple(rows), about)
 
 
-def _pays(own: Offer, other: Offer, weight_bytes: float) -> Cell:
+def _pays(own: BestRate, other: BestRate, weight_bytes: float) -> Cell:
     """From how many images on the learned codec is smaller, weights included."""
     images = claims.pays_from(own, other, weight_bytes)
     if images is None:

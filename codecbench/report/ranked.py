@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 
 from codecbench.analysis import bd_rate, pareto, rd_curves, sizes
-from codecbench.analysis.bootstrap import Resampled
+from codecbench.analysis.bootstrap import BootstrapMeans
 from codecbench.analysis.per_image import QUANTILES, Contrast
-from codecbench.analysis.points import ANNOTATIONS, TARGET_DB, overview, restored
+from codecbench.analysis.points import ANNOTATIONS, TARGET_DB, is_exact, overview
 from codecbench.columns import MEANINGS
 from codecbench.errors import UnknownNameError
 from codecbench.report.tables import Cell, Column, Row, Table, number, with_best, with_short_settings, word
@@ -52,7 +52,7 @@ def keys(rows: Sequence[Row]) -> tuple[str, ...]:
 def overview_table(points: pd.DataFrame) -> Table:
     """One row per codec: its rate at 30 dB, its smallest lossless rate, and the measured point that represents it."""
     meaning = MEANINGS
-    table = with_short_settings(overview(points), points).assign(restored=lambda frame: restored(frame))
+    table = with_short_settings(overview(points), points).assign(restored=lambda frame: is_exact(frame))
     timed = bool(table["encode_s"].notna().any())
     rows = []
     for _, row in table.iterrows():
@@ -157,7 +157,7 @@ def absent_lines(reasons: dict[str, str]) -> tuple[str, ...]:
 # ---- over a range ---------------------------------------------------------------------------------------------------
 
 
-def bd_tables(points: pd.DataFrame, anchor: str, resampled: Resampled | None) -> list[Table]:
+def bd_tables(points: pd.DataFrame, anchor: str, resampled: BootstrapMeans | None) -> list[Table]:
     """BD-rates against the anchor, over whole files and payload, on the points of one dataset.
 
     One table is of PSNR and SSIM, one of the run's other measures of quality, one of codecs with a single point.
@@ -193,7 +193,7 @@ def _bd_rates(
     anchor: str,
     quality: str,
     rate: str,
-    resampled: Resampled | None,
+    resampled: BootstrapMeans | None,
     first: pd.DataFrame | None,
 ) -> pd.DataFrame:
     """BD-rates against the anchor's line of the first table, so that all columns of a row have one base."""
@@ -230,8 +230,8 @@ def _bd_ranking(title: str, anchor: str, tables: dict[tuple[str, str], pd.DataFr
         span = members[0]
         widths.append(0.0 if math.isnan(span["from_quality"]) else abs(span["to_quality"] - span["from_quality"]))
         reach = (
-            f"{rd_curves.worded(span['from_quality'], span['quality'])} to "
-            f"{rd_curves.worded(span['to_quality'], span['quality'])}"
+            f"{rd_curves.format_quality(span['from_quality'], span['quality'])} to "
+            f"{rd_curves.format_quality(span['to_quality'], span['quality'])}"
         )
         rows.append(
             marked_row(record, [*cells, word(reach if not math.isnan(span["from_quality"]) else "–")], record["curve"])
@@ -307,7 +307,7 @@ def _matched_table(anchor: str, tables: dict[tuple[str, str], pd.DataFrame]) -> 
 def pareto_tables(points: pd.DataFrame) -> list[Table]:
     """Rate at 30 dB against encoding and decoding time: who is dominated, and by whom; and the same without loss."""
     found = []
-    known = list(rd_curves.lines(points))
+    known = list(rd_curves.read_curves(points))
     for lossless in (False, True):
         tables = [pareto.table(points, cost=cost, lossless=lossless, known=known) for cost in pareto.COSTS]
         rows = []

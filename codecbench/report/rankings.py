@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from codecbench.analysis import per_image
-from codecbench.analysis.points import constant_settings, restored
+from codecbench.analysis.points import constant_settings, is_exact
 from codecbench.columns import MEANINGS
 from codecbench.report import markup, ranked
 from codecbench.report.context import Context, Section
@@ -74,7 +74,7 @@ def ranking(context: Context, dataset: str) -> Ranking:
     if len(set(measured["codec"])) == 1:
         found.lacking.append("Only one codec was measured here: there is nothing to compare it with.")
         return found
-    lossy = measured[~restored(measured)]
+    lossy = measured[~is_exact(measured)]
     if lossy.empty:
         found.lacking.append("Every codec here restores every pixel: there is no quality to hold equal.")
     elif anchor not in set(lossy["codec"]):
@@ -162,8 +162,8 @@ def _codec(members: pd.DataFrame) -> dict[str, Any]:
     low, high = members["psnr_db"].min(), members["psnr_db"].max()
     if not math.isnan(low):
         parts.append(format_span(low, high, "{:.1f}".format, "dB"))
-    if restored(members).any():
-        parts.append("every pixel restored" + ("" if restored(members).all() else " at some"))
+    if is_exact(members).any():
+        parts.append("every pixel restored" + ("" if is_exact(members).all() else " at some"))
     if members["failed"].sum():
         parts.append(f"{count(int(members['failed'].sum()), 'image')} failed")
     return {
@@ -172,5 +172,5 @@ def _codec(members: pd.DataFrame) -> dict[str, Any]:
         "mark": members["mark"].iloc[0],
         "said": ", ".join(parts),
         "shared": constant_settings(list(members["settings"])),
-        "rows": with_short_settings(members, members).assign(restored=restored(members)).to_dict("records"),
+        "rows": with_short_settings(members, members).assign(restored=is_exact(members)).to_dict("records"),
     }

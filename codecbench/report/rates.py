@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from codecbench import figures
-from codecbench.analysis.points import restored, short_settings, telling_settings, varying
+from codecbench.analysis.points import is_exact, short_settings, telling_settings, varying
 from codecbench.figures.style import DASHES, FOREIGN_DASHES
 from codecbench.report.context import Context, Section, safe_name
 from codecbench.text import count
@@ -41,7 +41,7 @@ def section(context: Context) -> Section | None:
 
 
 def _drawings(context: Context, label: str, points: pd.DataFrame) -> list[dict[str, str]]:
-    if restored(points)[points["images"] > 0].all():
+    if is_exact(points)[points["images"] > 0].all():
         return []
     return [
         context.drawing(
@@ -64,7 +64,7 @@ def lacking(points: pd.DataFrame) -> list[str]:
     if measured.empty:
         return ["No codec has a result on this data yet: there is nothing to draw or to compare."]
     found = []
-    if restored(measured).all():
+    if is_exact(measured).all():
         return ["Every codec here restores every pixel: there is no PSNR or SSIM to draw, only rates."]
     if not figures.can_draw(points):
         found.append("No curve is shown: every lossy stream measured is empty, and a log scale has no zero.")
@@ -116,7 +116,7 @@ def plot_data(context: Context) -> dict[str, Any]:
 def _lines(context: Context, points: pd.DataFrame, far: pd.Series[int]) -> list[dict[str, Any]]:
     """The lines of one dataset, by name; points that restore every pixel are lines of their own, without a line."""
     found = []
-    exact = restored(points)
+    exact = is_exact(points)
     keys = {codec: telling_settings(list(members["settings"])) for codec, members in points.groupby("codec")}
     for label, members in points.groupby("label", sort=True):
         codec = str(members["codec"].iloc[0])

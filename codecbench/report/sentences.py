@@ -8,10 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from codecbench.analysis import best as offers
 from codecbench.analysis import claims
-from codecbench.analysis.best import Offer
-from codecbench.analysis.claims import Claim, Difference
+from codecbench.analysis.best import BestRate, eligible
+from codecbench.analysis.claims import Claim, Saving
 from codecbench.analysis.points import TARGET_DB, short_settings, varying
 from codecbench.store import weights as weightfiles
 from codecbench.text import format_file_size, format_seconds, format_significant, format_span
@@ -32,7 +31,7 @@ def group_by_winners(found: Sequence[Claim]) -> list[list[Claim]]:
 
 def winners_of(claim: Claim) -> tuple[frozenset[str], bool, bool]:
     """What claims must share to be told together: the winners, whether these are lossless, whether they are alone."""
-    return frozenset(claim.winners), claim.first.exact, len(claim.offers) == 1
+    return frozenset(claim.winners), claim.first.exact, len(claim.rates) == 1
 
 
 def shown(group: Sequence[Claim]) -> Claim:
@@ -58,11 +57,11 @@ def at_quality(group: Sequence[Claim], points: pd.DataFrame) -> str:
     claim = shown(group)
     first = claim.first
     at = _capital(_quality(claim))
-    if len(claim.offers) == 1:
+    if len(claim.rates) == 1:
         alone = "no other codec gets there without training"
         return f"{at} `{first.codec}`{_variant(first, points)} needs {size_of(first)}; {alone}."
     if len(claim.winners) > 1:
-        sizes = [claim.offers[codec].num_bytes for codec in claim.winners]
+        sizes = [claim.rates[codec].num_bytes for codec in claim.winners]
         span = format_span(min(sizes), max(sizes), format_significant, "bytes")
         start = f"{at} {names(claim.winners)} are level at {span} an image"
         start += f"; `{first.codec}` needs" if claim.loser or claim.anchor else ""
@@ -70,7 +69,7 @@ def at_quality(group: Sequence[Claim], points: pd.DataFrame) -> str:
         start = f"{at} `{first.codec}`{_variant(first, points)} needs {size_of(first)}"
     ahead = []
     if claim.loser:
-        loser = claim.offers[claim.loser]
+        loser = claim.rates[claim.loser]
         word = "" if claim.loser == claim.anchor else "the runner-up " if len(claim.winners) == 1 else "the next best "
         ahead.append(_fewer(claim.difference) + f" fewer than {word}`{loser.codec}`{_exactly(first, loser)}")
     if claim.anchor and claim.against_anchor is not None:
@@ -82,7 +81,7 @@ def at_quality(group: Sequence[Claim], points: pd.DataFrame) -> str:
 def lossless_instead(groups: Sequence[Sequence[Claim]]) -> list[str]:
     """That from some quality on nothing lossy is worth its loss."""
     exact = [group for group in groups if group[0].first.exact and len(group[0].winners) == 1]
-    if not exact or not exact[0][0].certain or len(exact[0][0].offers) == 1:
+    if not exact or not exact[0][0].certain or len(exact[0][0].rates) == 1:
         return []
     first = exact[0][0].first
     return [
@@ -102,14 +101,14 @@ def speed(points: pd.DataFrame, claim: Claim) -> list[str]:
         f"{_time(first['decode_s'])}"
     )
     rough = bool(first["unsteady"])
-    other = _times(points, claim.offers[other_name]) if other_name and other_name != claim.first.codec else None
+    other = _times(points, claim.rates[other_name]) if other_name and other_name != claim.first.codec else None
     if other is not None and other["timed_on"] == first["timed_on"] and other["threads"] == first["threads"]:
         rough |= bool(other["unsteady"])
         text += f"; `{other_name}` takes {_time(other['encode_s'])} and {_time(other['decode_s'])}"
     return [text + (" (rough: the machine was not quiet)." if rough else ".")]
 
 
-def _times(points: pd.DataFrame, offer: Offer) -> pd.Series | None:
+def _times(points: pd.DataFrame, offer: BestRate) -> pd.Series | None:
     row = points[(points["codec"] == offer.codec) & (points["settings"] == offer.settings)]
     if row.empty or not (row["encode_s"].iloc[0] > 0 and row["decode_s"].iloc[0] > 0):
         return None
@@ -121,10 +120,10 @@ def lossless(claim: Claim | None, points: pd.DataFrame) -> list[str]:
     if claim is None:
         return []
     first = claim.first
-    if len(claim.offers) == 1:
+    if len(claim.rates) == 1:
         return [f"**Lossless:** `{first.codec}` alone restores every pixel, with {size_of(first)}."]
     if len(claim.winners) > 1:
-        sizes = [claim.offers[codec].num_bytes for codec in claim.winners]
+        sizes = [claim.rates[codec].num_bytes for codec in claim.winners]
         span = format_span(min(sizes), max(sizes), format_significant, "bytes")
         return [f"**Lossless:** {names(claim.winners)} are level at {span} an image."]
     text = f"**Lossless:** `{first.codec}` is smallest with {size_of(first)}"
@@ -149,8 +148,8 @@ def learned(codecs: Mapping[str, Any], found: Sequence[Claim], points: pd.DataFr
     if not found:
         return []
     claim = found[0]
-    own, other = claim.offers.values()
-    ahead = claims.difference(own, other)
+    own, other = claim.rates.values()
+    ahead = claims.saving(own, other)
     verdict = f"{_fewer(ahead)} fewer" if ahead.percent > 0 else f"{_percent(100 * (own.bits / other.bits - 1))} more"
     weights = weightfiles.weight_bytes(codecs[own.codec], own.settings)
     known = math.isfinite(weights)
@@ -168,7 +167,7 @@ def learned(codecs: Mapping[str, Any], found: Sequence[Claim], points: pd.DataFr
     parts = [f"{names(better)} {_are(better)} smaller than the untrained as well"] if better else []
     parts += [f"{names(worse)} {_are(worse)} larger than these"] if worse else []
     text += f" Of the other learned codecs {', '.join(parts)}." if parts else ""
-    may = offers.eligible(points)
+    may = eligible(points)
     best = may.loc[(may["trained_on"] != "") & may["psnr_db"].notna(), "psnr_db"].max()
     if best < TARGET_DB:
         text += f" No learned codec here reaches {TARGET_DB:g}{SPACE}dB."
@@ -179,7 +178,7 @@ def headers(whole: Claim, inner: Claim) -> list[str]:
     """What headers do to the ranking at this size."""
     shares = {
         codec: offer.header_bits / offer.bits
-        for codec, offer in whole.offers.items()
+        for codec, offer in whole.rates.items()
         if math.isfinite(offer.header_bits) and offer.bits > 0
     }
     if not shares:
@@ -194,13 +193,13 @@ def headers(whole: Claim, inner: Claim) -> list[str]:
             f"**Headers** are at most {_percent(100 * shares[heaviest])} of a file {_quality(whole)} and decide "
             "nothing."
         ]
-    offer = whole.offers[told]
+    offer = whole.rates[told]
     start = (
         f"of the {format_significant(offer.num_bytes)} bytes with which `{told}` reaches {whole.quality_db:g}{SPACE}"
         f"dB, {format_significant(offer.header_bits / 8)} are headers and tables ({_percent(100 * shares[told])})"
     )
     if changed:
-        by = claims.difference(inner.first, inner.offers[whole.winners[0]])
+        by = claims.saving(inner.first, inner.rates[whole.winners[0]])
         return [
             f"**Headers** decide at this size: {start}. Over payload alone `{inner.winners[0]}` would be first, with "
             f"{_fewer(by)} less of it than `{whole.winners[0]}`."
@@ -228,7 +227,7 @@ def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def size_of(offer: Offer) -> str:
+def size_of(offer: BestRate) -> str:
     """What an offer costs, in words."""
     return f"{format_significant(offer.num_bytes)} bytes an image"
 
@@ -237,7 +236,7 @@ def _quality(claim: Claim) -> str:
     return f"at {claim.quality_db:g}{SPACE}dB"
 
 
-def _variant(offer: Offer, points: pd.DataFrame) -> str:
+def _variant(offer: BestRate, points: pd.DataFrame) -> str:
     """Which of a codec's points an offer is, or is near to, in brackets; empty for a codec with one."""
     own = [str(settings) for settings in points.loc[points["codec"] == offer.codec, "settings"]]
     short = short_settings(offer.settings, varying(own))
@@ -246,7 +245,7 @@ def _variant(offer: Offer, points: pd.DataFrame) -> str:
     return f" ({near}{', '.join(words)})" if words else ""
 
 
-def _exactly(first: Offer, other: Offer) -> str:
+def _exactly(first: BestRate, other: BestRate) -> str:
     return " (lossless)" if other.exact and not first.exact else ""
 
 
@@ -255,7 +254,7 @@ def _percent(value: float) -> str:
     return f"{value:.1f}{SPACE}%" if value < 9.95 or near_all else f"{value:,.0f}{SPACE}%"
 
 
-def _fewer(difference: Difference) -> str:
+def _fewer(difference: Saving) -> str:
     """A difference, with its interval where that is wide enough to change what one thinks of it."""
     if difference.known and difference.high - difference.low > difference.percent / 5:
         return f"{_percent(difference.percent)} ({difference.low:.1f} to {difference.high:.1f}{SPACE}%)"

@@ -10,7 +10,7 @@ import pandas as pd
 
 from codecbench import figures
 from codecbench.analysis import pareto, rd_curves, summary
-from codecbench.analysis.points import HARNESS, TARGET_DB, nearest_quality, restored, short_settings, telling_settings
+from codecbench.analysis.points import HARNESS, TARGET_DB, is_exact, nearest_quality, short_settings, telling_settings
 from codecbench.columns import MEANINGS
 from codecbench.report import markup
 from codecbench.report.context import Context, Section, safe_name
@@ -111,8 +111,8 @@ def _by_level(codecs: pd.DataFrame, machines: list[str]) -> dict[str, dict[str, 
     found: dict[str, dict[str, dict[str, list[dict[str, Any]]]]] = {}
     spans = codecs.groupby(["dataset", "codec", "curve"])["psnr_db"].agg(["min", "max"])
     within = [level for level in LEVELS_DB if ((spans["min"] <= level) & (spans["max"] >= level)).sum() > 1]
-    lines = list(rd_curves.lines(codecs))
-    for key in (*(f"{level:g}" for level in within), *([LOSSLESS] if restored(codecs).any() else [])):
+    lines = list(rd_curves.read_curves(codecs))
+    for key in (*(f"{level:g}" for level in within), *([LOSSLESS] if is_exact(codecs).any() else [])):
         for _, time, _ in KINDS:
             if key == LOSSLESS:
                 table = pareto.table(codecs, cost=time, lossless=True)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
-from codecbench.analysis.points import restored
+from codecbench.analysis.points import is_exact
 from codecbench.plugins.codec import Images
 
 POINTS = 4
@@ -83,7 +83,7 @@ def targets(points: pd.DataFrame, count: int = POINTS) -> Targets:
     They are the middles of ``count`` equal parts (of log rate, and of PSNR) of the range that at least half of the
     lossy codecs with several points reach; of the range of all lossy points if no codec has several.
     """
-    lossy = points[(points["images"] > 0) & (points["bits_per_pixel"] > 0) & ~restored(points)]
+    lossy = points[(points["images"] > 0) & (points["bits_per_pixel"] > 0) & ~is_exact(points)]
     codecs = lossy["codec"].to_numpy()
     rates = _common(np.log(lossy["bits_per_pixel"].to_numpy(float)), codecs, count)
     qualities = _common(lossy["psnr_db"].to_numpy(float), codecs, count)
@@ -108,7 +108,7 @@ def nearest_points(points: pd.DataFrame, wanted: Targets) -> list[str]:
     to the wanted qualities as well, up to as many points as there are rates; and the smallest lossless point.
     """
     measured = points[points["images"] > 0]
-    exact = restored(measured)
+    exact = is_exact(measured)
     lossy = measured[~exact]
     names = [str(settings) for settings in lossy["settings"]]
     rates = np.log(lossy["bits_per_pixel"].to_numpy(float).clip(1e-9))

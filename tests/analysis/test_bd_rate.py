@@ -17,8 +17,8 @@ from runs import MadeUpRun, usual_run
 import codecbench as cb
 from codecbench.analysis import bd_rate
 from codecbench.analysis import sizes as savings
-from codecbench.analysis.bootstrap import Resampled, resample
-from codecbench.analysis.points import mark_points
+from codecbench.analysis.bootstrap import BootstrapMeans, resample
+from codecbench.analysis.points import annotate
 from codecbench.analysis.summary import read_summary, summarise
 from codecbench.cli.main import main
 from codecbench.errors import UnknownNameError
@@ -38,7 +38,7 @@ def marked(points: list[Point], dataset: str = "d", **more: Any) -> pd.DataFrame
     table["bits_per_image"] = 64 * table["bits_per_pixel"]
     table["ssim"] = np.where(exact, 1.0, 1 - 10 ** (-table["psnr_db"] / 20))
     manifest = {"datasets": {dataset: {"images": 8}}, "codecs": {}}
-    return mark_points(table.assign(**more), manifest)
+    return annotate(table.assign(**more), manifest)
 
 
 def line(codec: str, factor: float, low: int = 30, high: int = 40, curve: str = "") -> list[Point]:
@@ -190,7 +190,7 @@ def test_unknown_names_tell_the_known_ones() -> None:
 # ---- intervals ------------------------------------------------------------------------------------------------------
 
 
-def replicated(points: pd.DataFrame, noise: float = 0.0) -> Resampled:
+def replicated(points: pd.DataFrame, noise: float = 0.0) -> BootstrapMeans:
     """Replicates whose rates differ from the means by a factor that all points of a replicate share."""
     factor = np.exp(noise * np.random.default_rng(0).normal(size=100))
     keys = list(zip(points["dataset"], points["codec"], points["settings"], strict=True))
@@ -201,7 +201,7 @@ def replicated(points: pd.DataFrame, noise: float = 0.0) -> Resampled:
         }
         for key, (_, row) in zip(keys, points.iterrows(), strict=True)
     }
-    return Resampled(100, 0, means, dict.fromkeys(keys, 100))
+    return BootstrapMeans(100, 0, means, dict.fromkeys(keys, 100))
 
 
 @pytest.mark.parametrize("method", bd_rate.METHODS)
@@ -303,7 +303,7 @@ def test_runs_with_little_in_them(tmp_path: Path, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize("quality", ["psnr_db", "ssim"])
 def test_the_published_reference_run_beside_the_package(quality: str) -> None:
     manifest = json.loads((REFERENCE / "run.json").read_text(encoding="utf-8"))
-    points = mark_points(read_summary(REFERENCE / "summary.csv"), manifest)
+    points = annotate(read_summary(REFERENCE / "summary.csv"), manifest)
     table = bd_rate.table(points, "jpeg", quality=quality)
     compared = 0
     for _, row in table[(table["status"] == "") & (table["points"] >= 4)].iterrows():
@@ -326,7 +326,7 @@ def test_intervals_need_some_images(tmp_path: Path) -> None:
     run = MadeUpRun(tmp_path, {"mnist": (28, 28, 1)}, ["jpeg"])
     for quality in (10, 50):
         run.point("mnist", "jpeg", {"quality": quality}, num_bytes=quality, mse=0.1 / quality, indices=range(3))
-    points = mark_points(summarise(run.store), run.store.manifest)
+    points = annotate(summarise(run.store), run.store.manifest)
     resampled = resample(run.store, points)
     assert np.isnan(resampled.values(("mnist", "jpeg", "quality=10"), "psnr_db")).all()
 

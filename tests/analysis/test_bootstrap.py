@@ -10,8 +10,8 @@ import pytest
 from runs import MadeUpRun
 
 from codecbench.analysis.bd_rate import table
-from codecbench.analysis.bootstrap import BLOCK, Resampled, Weights, _Sums, interval, resample
-from codecbench.analysis.points import mark_points
+from codecbench.analysis.bootstrap import BLOCK, BootstrapMeans, Weights, _Sums, interval, resample
+from codecbench.analysis.points import annotate
 from codecbench.analysis.summary import summarise
 
 
@@ -32,7 +32,7 @@ def made_up(path: Path, chunks: list[range], twin: bool = False) -> MadeUpRun:
     return run
 
 
-def resampled(run: MadeUpRun, **options: int) -> Resampled:
+def resampled(run: MadeUpRun, **options: int) -> BootstrapMeans:
     return resample(run.store, summarise(run.store), **options)
 
 
@@ -92,7 +92,7 @@ def test_weights_are_those_of_the_image_whoever_asks() -> None:
 
 def test_equal_codecs_differ_by_nothing_in_every_replicate(tmp_path: Path) -> None:
     run = made_up(tmp_path, [range(40)], twin=True)
-    points = mark_points(summarise(run.store), run.store.manifest)
+    points = annotate(summarise(run.store), run.store.manifest)
     row = table(points, "jpeg", resampled=resample(run.store, points)).set_index("codec").loc["other"]
     assert row["bd_rate_percent"] == pytest.approx(0.0, abs=1e-9)
     assert (row["low_percent"], row["high_percent"]) == (pytest.approx(0.0, abs=1e-9), pytest.approx(0.0, abs=1e-9))

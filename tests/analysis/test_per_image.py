@@ -9,7 +9,7 @@ import pytest
 from runs import MadeUpRun, usual_run
 
 from codecbench.analysis.per_image import BIN_EDGES, QUANTILES, Worst, bits_at, contrasts, worst
-from codecbench.analysis.points import mark_points
+from codecbench.analysis.points import annotate
 from codecbench.analysis.summary import summarise
 from codecbench.errors import UnknownNameError
 
@@ -45,7 +45,7 @@ def contrasted(path: Path) -> MadeUpRun:
 
 def test_contrasts(tmp_path: Path) -> None:
     run = contrasted(tmp_path)
-    points = mark_points(summarise(run.store), run.store.manifest)
+    points = annotate(summarise(run.store), run.store.manifest)
     found = {contrast.codec: contrast for contrast in contrasts(run.store, points, "mnist", "jpeg", 30.0, count=2)}
     assert list(found) == ["exact", "low", "other"]
     other = found["other"]
@@ -80,7 +80,7 @@ def test_what_a_ratio_beyond_the_bins_does(tmp_path: Path) -> None:
     for quality, db in ((10, 28.0), (50, 32.0)):
         for codec, size in (("jpeg", 100), ("huge", 10_000), ("tiny", 1)):
             run.point("mnist", codec, {"quality": quality}, num_bytes=size * quality, mse=10 ** (-db / 10))
-    points = mark_points(summarise(run.store), run.store.manifest)
+    points = annotate(summarise(run.store), run.store.manifest)
     huge, tiny = contrasts(run.store, points, "mnist", "jpeg")
     assert (huge.histogram[-1], tiny.histogram[0]) == (8, 8)
     assert (huge.wins, huge.best, tiny.losses, tiny.worst) == (0.0, (), 0.0, ())

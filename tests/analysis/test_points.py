@@ -10,12 +10,12 @@ import pytest
 from runs import MadeUpRun, usual_run
 
 from codecbench.analysis import points as curves
-from codecbench.analysis.points import mark_points
+from codecbench.analysis.points import annotate
 from codecbench.analysis.summary import summarise
 
 
 def points_of(run: MadeUpRun) -> pd.DataFrame:
-    return mark_points(summarise(run.store), run.store.manifest)
+    return annotate(summarise(run.store), run.store.manifest)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from PIL import Image
 from runs import MadeUpRun, usual_run
 
 from codecbench import figures
-from codecbench.analysis.points import mark_points
+from codecbench.analysis.points import annotate
 from codecbench.analysis.summary import summarise
 from codecbench.figures import grid as pictures
 from codecbench.figures import style as looks
@@ -20,7 +20,7 @@ CODEC_FOLDER = Path(__file__).parents[2] / "codecs"
 
 
 def points_of(run: MadeUpRun) -> pd.DataFrame:
-    return mark_points(summarise(run.store), run.store.manifest)
+    return annotate(summarise(run.store), run.store.manifest)
 
 
 @pytest.fixture(scope="module")

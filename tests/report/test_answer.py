@@ -10,7 +10,7 @@ import pytest
 from runs import MadeUpRun
 
 from codecbench.analysis import best, claims
-from codecbench.analysis.best import Offer
+from codecbench.analysis.best import BestRate
 from codecbench.analysis.claims import Claim
 from codecbench.report import answer, sentences
 from codecbench.report.answer import Answer
@@ -140,13 +140,13 @@ def test_a_quality_that_most_codecs_were_not_measured_low_enough_for_is_not_aske
     run = made(tmp_path, ["lossy", "fine", "finer"])
     lossy(run, "lossy", 100)
     points = context(run).of("data")
-    assert 25.0 in best.within(points)
+    assert 25.0 in best.comparable_levels(points)
     for codec in ("fine", "finer"):
         for quality, db, size in ((1, 34.0, 600), (2, 44.0, 900)):
             run.point("data", codec, {"quality": quality}, num_bytes=size, mse=10 ** (-db / 10))
     points = context(run).of("data")
-    assert 25.0 not in best.within(points)
-    assert 35.0 in best.within(points)
+    assert 25.0 not in best.comparable_levels(points)
+    assert 35.0 in best.comparable_levels(points)
 
 
 def test_headers_that_decide_are_told(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_codecs_off_their_ground_never_win(
     lossy(run, "lossy", 100)
     lossy(run, "net", 10)
     found, text = answered(run)
-    assert all("net" not in claim.offers for claim in found.claims)
+    assert all("net" not in claim.rates for claim in found.claims)
     assert f"Left out of these answers: `net`{mark}" in text
 
 
@@ -208,7 +208,7 @@ def test_results_for_fewer_images_never_win(tmp_path: Path) -> None:
     lossy(run, "lossy", 100)
     run.point("data", "partial", {"quality": 1}, num_bytes=10, mse=1e-4, indices=range(3))
     found, text = answered(run)
-    assert all("partial" not in claim.offers for claim in found.claims)
+    assert all("partial" not in claim.rates for claim in found.claims)
     assert "`partial`, with results for fewer images than the others" in text
 
 
@@ -315,7 +315,7 @@ def test_every_claim_is_what_the_summary_says(tmp_path: Path) -> None:
         sizes = {codec: _size_at(drawn, codec, claim.quality_db) for codec in ("jpeg", "a", "b", "exact")}
         ranked = sorted(sizes, key=lambda codec: sizes[codec])
         assert claim.winners == tuple(ranked[: len(claim.winners)])
-        for codec, offer in claim.offers.items():
+        for codec, offer in claim.rates.items():
             assert offer.num_bytes == pytest.approx(sizes[codec])
             assert (codec, offer.settings) in table.index
         if claim.loser:
@@ -341,14 +341,14 @@ def _size_at(drawn: Context, codec: str, quality_db: float) -> float:
 def test_replicates_are_read_as_the_whole_is() -> None:
     rates = np.array([[100.0, 100.0], [200.0, 400.0], [400.0, 400.0]])
     qualities = np.array([[20.0, 31.0], [30.0, 33.0], [40.0, 34.0]])
-    found = best.read_replicates(rates, qualities, 25.0)
+    found = best.rates_at(rates, qualities, 25.0)
     assert found[0] == pytest.approx(math.sqrt(100 * 200))
     assert math.isnan(found[1])
 
 
 def test_without_an_interval_nobody_wins_but_of_few_images() -> None:
     """Replicates that lack the quality leave no interval: what was not tested is not called won."""
-    sides = [Offer(name, bits, np.full(200, np.nan), "") for name, bits in (("small", 90.0), ("large", 100.0))]
-    judged = {images: claims.judged("data", "quality", 30.0, sides, "", images) for images in (7, 100)}
+    sides = [BestRate(name, bits, np.full(200, np.nan), "") for name, bits in (("small", 90.0), ("large", 100.0))]
+    judged = {images: claims.judge("data", "quality", 30.0, sides, "", images) for images in (7, 100)}
     assert judged[7].winners == ("small",)
     assert judged[100].winners == ("small", "large")

@@ -14,7 +14,7 @@ from plugins import write_codec
 
 import codecbench as cb
 from codecbench.analysis.pca import principal_plane
-from codecbench.analysis.points import mark_points
+from codecbench.analysis.points import annotate
 from codecbench.analysis.summary import summarise
 from codecbench.execution import rates, workers
 from codecbench.execution.sandbox import HostError
@@ -119,7 +119,7 @@ def page(out: Path) -> str:
 
 def views(out: Path) -> list[section.LatentView]:
     store = RunFolder.existing(out)
-    return section.views(store, mark_points(summarise(store), store.manifest))
+    return section.views(store, annotate(summarise(store), store.manifest))
 
 
 def warnings(out: Path) -> list[str]:
