@@ -1,7 +1,7 @@
-"""Makes the README's tables from results/reference/summary.csv and sets.csv, so that no number in it is typed by hand.
+"""Makes the tables of docs/results.md from results/reference/summary.csv and sets.csv, so that no number is typed.
 
-python docs/readme_table.py            prints the tables
-python docs/readme_table.py --write    puts them between the marks in README.md
+python docs/results_tables.py            prints the tables
+python docs/results_tables.py --write    puts them between the marks in docs/results.md
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SUMMARY = ROOT / "results" / "reference" / "summary.csv"
 SETS = SUMMARY.with_name("sets.csv")
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "results.md"
 BEGIN, END = "<!-- reference-numbers -->", "<!-- /reference-numbers -->"
 TARGET_DB = 30.0
 LOSSY = ("rd_ae", "jpeg", "webp", "avif", "jxl", "jpeg2000")
@@ -27,13 +27,13 @@ Row = dict[str, str]
 
 
 def chosen(rows: list[Row]) -> dict[str, list[tuple[Row, str]]]:
-    """The points that the README shows.
+    """The points that the page shows.
 
     Args:
         rows: of ``summary.csv``.
 
     Returns:
-        By dataset: rows, and why each stands there.
+        By dataset: rows, and why each was chosen.
     """
     mnist = [row for row in rows if row["dataset"] == "mnist"]
     stl10 = [row for row in rows if row["dataset"] == "stl10"]
@@ -64,7 +64,7 @@ def chosen(rows: list[Row]) -> dict[str, list[tuple[Row, str]]]:
 
 
 def table(rows: list[Row], sets: list[Row]) -> str:
-    """The README's tables as Markdown, one a dataset, and what stands below them.
+    """The page's tables as Markdown: one per dataset, then those below them.
 
     Args:
         rows: of ``summary.csv``.
@@ -83,7 +83,7 @@ def table(rows: list[Row], sets: list[Row]) -> str:
         ]
         parts.append("\n".join([*lines, *(_line(_cells(row, why)) for row, why in points)]))
     parts.append(
-        "A `~` marks times whose rounds spread by more than a quarter of the median: the machine was not quiet."
+        "A `~` marks a time whose interquartile range over the rounds exceeds a quarter of its median."
     )
     return "\n\n".join([*parts, whole_sets(sets), two_means(rows), nearly_lossless(rows), labels(rows)])
 
@@ -102,8 +102,8 @@ def whole_sets(sets: list[Row]) -> str:
     images = {int(row["images"]) for row in smallest.values()}
     lines = [
         _wrapped(
-            f"All {images.pop():,} digits as one stream, which is how papers quote such compressors; it compares "
-            "with no figure of single images:"
+            f"All {images.pop():,} digits as one stream, the way papers often quote these compressors. Do not compare "
+            "these sizes with those of single images:"
         ),
         "",
         _line(["Point", "Bytes", "Bits per pixel"]),
@@ -130,13 +130,13 @@ def two_means(rows: list[Row]) -> str:
     sentence = (
         f"`psnr_db` and `psnr_of_mean_mse_db` differ most at `{row['codec']}:{row['settings']}` on `{row['dataset']}`: "
         f"{float(row['psnr_db']):.2f} dB and {float(row['psnr_of_mean_mse_db']):.2f} dB. There {exact:,} of {images:,} "
-        f"images are restored exactly, and the other {images - exact:,} alone enter the first."
+        f"images are restored exactly, and the first is the mean over the other {images - exact:,} alone."
     )
     return _wrapped(sentence)
 
 
 def nearly_lossless(rows: list[Row]) -> str:
-    """A sentence about how much of the images ``lossless_ae`` restores exactly.
+    """A sentence about how much ``lossless_ae`` restores exactly.
 
     Args:
         rows: of ``summary.csv``.
@@ -159,14 +159,14 @@ def labels(rows: list[Row]) -> str:
     """
     mnist = [row for row in rows if row["dataset"] == "mnist"]
     lines = [
-        "Does it help to tell the decoder the digit's label? `cond_ae`, the same training with the label and without:",
+        "Does it help to send the digit's label? `cond_ae` with the label and without, trained in the same way:",
         "",
         _line(["Numbers", "Label", "Bits as float32", "MSE", "Bits as int8", "MSE"]),
         _line(["--:", ":--", *["--:"] * 4]),
     ]
     for size in ("8", "32"):
         for told in ("true", "false"):
-            cells = [size, "written" if told == "true" else "none"]
+            cells = [size, "sent" if told == "true" else "none"]
             for latent in ("float32", "int8"):
                 row = _point(mnist, "cond_ae", f"size={size},labels={told},latent={latent}")
                 cells += [_number(row["bits_per_image"], ",.1f"), _number(row["mse_float"], ".5f")]
@@ -178,9 +178,9 @@ def _wrapped(sentence: str) -> str:
     return textwrap.fill(sentence, 120, break_long_words=False, break_on_hyphens=False)
 
 
-def with_table(readme: str, content: str) -> str:
-    """The README's text with something new between its marks."""
-    before, _, rest = readme.partition(BEGIN)
+def with_table(page: str, content: str) -> str:
+    """The page with new content between its marks."""
+    before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n\n{content}\n\n{END}{after}"
 
@@ -257,7 +257,7 @@ def _smallest_lossless(rows: list[Row], codec: str) -> tuple[Row, str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Prints the tables, or writes them into the README."""
+    """Prints the tables, or writes them into the page."""
     if arguments not in ([], ["--write"]):
         print(__doc__)
         return 2
@@ -266,7 +266,7 @@ def main(arguments: list[str]) -> int:
         return 1
     content = table(read_table(), read_table(SETS))
     if arguments:
-        README.write_text(with_table(README.read_text(encoding="utf-8"), content), encoding="utf-8")
+        PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8"), content), encoding="utf-8")
     else:
         print(content)
     return 0
