@@ -82,9 +82,7 @@ def table(rows: list[Row], sets: list[Row]) -> str:
             _line([":--", ":--", *["--:"] * 10]),
         ]
         parts.append("\n".join([*lines, *(_line(_cells(row, why)) for row, why in points)]))
-    parts.append(
-        "A `~` marks a time whose interquartile range over the rounds exceeds a quarter of its median."
-    )
+    parts.append("A `~` marks a time whose interquartile range over the rounds exceeds a quarter of its median.")
     return "\n\n".join([*parts, whole_sets(sets), two_means(rows), nearly_lossless(rows), labels(rows)])
 
 
