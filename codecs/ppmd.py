@@ -45,12 +45,12 @@ class Ppmd(GeneralCodec):
         encoder = pyppmd.Ppmd8Encoder(self.order, self.memory_mb << 20, pyppmd.PPMD8_RESTORE_METHOD_RESTART)
         pieces = [encoder.encode(data[at : at + _PIECE_BYTES]) for at in range(0, len(data), _PIECE_BYTES)]
         stream: bytes = (b"".join(pieces) + encoder.flush(endmark=False)).rstrip(b"\0")
-        return _checksum(stream, len(data)) + stream
+        return checksum(stream, len(data)) + stream
 
     def decompress(self, packed: bytes, size: int) -> bytes:
         """Reads what :meth:`compress` wrote."""
         stream = packed[_CHECKSUM_BYTES:]
-        if packed[:_CHECKSUM_BYTES] != _checksum(stream, size) or stream.startswith(b"\xff\xff\xff\xff"):
+        if packed[:_CHECKSUM_BYTES] != checksum(stream, size) or stream.startswith(b"\xff\xff\xff\xff"):
             raise ValueError("the stream does not match its checksum")
         # Where it runs out of input, pyppmd 1.3 goes on in a thread and writes where it must not: zeros keep it fed.
         fed = stream + bytes(_PADDING_BYTES + size // 8)
@@ -63,7 +63,7 @@ class Ppmd(GeneralCodec):
         return _CHECKSUM_BYTES
 
 
-def _checksum(stream: bytes, size: int) -> bytes:
+def checksum(stream: bytes, size: int) -> bytes:
     """CRC-16 (CCITT) of the stream and the number of bytes that it stands for."""
     value = binascii.crc_hqx(size.to_bytes(8, "little"), 0xFFFF)
     return binascii.crc_hqx(stream, value).to_bytes(_CHECKSUM_BYTES, "little")

@@ -14,7 +14,7 @@ import codecbench as cb
 from ._shape import unpack_shape
 
 _EVERY_RANK = 96  # a photograph has hundreds, and no curve needs them all
-_SLICE_SAMPLES = 1 << 24  # at most this many samples are decomposed at once: 64 MiB of float32
+SLICE_SAMPLES = 1 << 24  # at most this many samples are decomposed at once: 64 MiB of float32
 
 
 def _decompose(images: cb.Images, device: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -74,7 +74,7 @@ class Svd(cb.FloatCodec):
         shape = (height, width, channels)
         for codec in codecs:
             codec.check_shape(shape)
-        header, step = cb.pack_numbers(shape), max(1, _SLICE_SAMPLES // (height * width * channels))
+        header, step = cb.pack_numbers(shape), max(1, SLICE_SAMPLES // (height * width * channels))
         slices = [images[start : start + step] for start in range(0, len(images), step)]
         decomposed = [_decompose(part, device) for part in slices] if any(codec.rank for codec in codecs) else []
         for codec in codecs:
@@ -106,7 +106,7 @@ class Svd(cb.FloatCodec):
                     f"{self.name}: {4 * floats} bytes of factors expected, {len(bitstream) - start} found"
                 )
         images = np.zeros((len(bitstreams), height, width, channels), np.float32)
-        step = max(1, _SLICE_SAMPLES // (height * width * channels))
+        step = max(1, SLICE_SAMPLES // (height * width * channels))
         for first in range(0, len(bitstreams) if self.rank else 0, step):
             payload = b"".join(bitstream[start:] for bitstream in bitstreams[first : first + step])
             factors = np.frombuffer(payload, "<f4").reshape(-1, channels, self.rank * (height + width + 1))
