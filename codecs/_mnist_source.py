@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from codecbench.learned.training.augment import RandomAffine
-from codecbench.learned.training.recipe import Recipe
+from codecbench import learned
 
-SOURCE = Recipe(
+SOURCE = learned.Recipe(
     dataset="mnist:split=train",
     test="mnist",
     held_out=5_000,
@@ -16,7 +15,7 @@ SOURCE = Recipe(
     schedule="exponential",
     gamma=0.98,
     weight_decay=1e-9,
-    augment=RandomAffine(share=0.8),
+    augment=learned.RandomAffine(share=0.8),
 )
 """The source's own: five times as many images, four of five moved by a random affine map.
 

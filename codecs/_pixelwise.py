@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from codecbench.errors import TrainingError
+import codecbench as cb
 
 Layers = list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
 """Weight (in, out), bias (out,) and PReLU slope (out,) of each layer of a small network."""
@@ -52,7 +52,7 @@ class PixelwiseStart:
         slopes = [module for module in network.modules() if isinstance(module, nn.PReLU)]
         pixels = images[0].numel()
         if len(slopes) != 4 or [(layer.in_features, layer.out_features) for layer in linears] != [(pixels, pixels)] * 4:
-            raise TrainingError(f"a pixelwise start takes four layers of {pixels} units with PReLU")
+            raise cb.TrainingError(f"a pixelwise start takes four layers of {pixels} units with PReLU")
         levels = level_counts(images)
         share = torch.from_numpy(levels / len(images))
         one, two = (fit_levels(units, share.mean(0), self.starts, self.steps, self.seed) for units in (1, 2))

@@ -13,16 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from codecbench.errors import UnsupportedImageError
-from codecbench.learned.coding.interleaved import TOTAL, InterleavedDecoder, States, encode
-from codecbench.learned.coding.softmax import Softmax
-from codecbench.learned.coding.wavefront import neighbours, window
-from codecbench.learned.layers.exact import ACTIVATION_BITS, ROWS, ExactLinear, IntegerNetwork, on_grid
-from codecbench.learned.training.recipe import Network, Recipe, called
-from codecbench.learned.weights import shipped_network, weights_path, with_cards
-from codecbench.plugins.codec import Codec, Images, Shape
-from codecbench.plugins.registry import register_codec
-from codecbench.text import format_shape
+import codecbench as cb
+from codecbench import learned
+from codecbench.learned import InterleavedDecoder, interleaved, neighbours, window
 
 SIDE, VALUES = 28, 256
 ABOVE, ASIDE = 8, 8
@@ -42,11 +35,11 @@ class CausalNetwork(nn.Module):
 
     def __init__(self, width: int = 256, blocks: int = 2):
         super().__init__()
-        self.first = ExactLinear(FEATURES * len(window(ABOVE, ASIDE)), width)
+        self.first = learned.ExactLinear(FEATURES * len(window(ABOVE, ASIDE)), width)
         self.rows = nn.Parameter(torch.zeros(SIDE * width))
         self.columns = nn.Parameter(torch.zeros(SIDE * width))
-        self.inner = nn.ModuleList(ExactLinear(width, width) for _ in range(2 * blocks))
-        self.last = ExactLinear(width, VALUES)
+        self.inner = nn.ModuleList(learned.ExactLinear(width, width) for _ in range(2 * blocks))
+        self.last = learned.ExactLinear(width, VALUES)
         for layer in self.inner[1::2]:
             nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
         self.register_buffer("blank", torch.zeros(SIDE * SIDE, VALUES))
@@ -105,12 +98,12 @@ def count_blanks(network: nn.Module, images: torch.Tensor) -> None:
     network.blank.copy_(-torch.log2(counts / counts.sum(1, keepdim=True)))
 
 
-def bits_per_pixel(network: Network, images: torch.Tensor) -> torch.Tensor:
+def bits_per_pixel(network: learned.Network, images: torch.Tensor) -> torch.Tensor:
     """The loss: mean bits of a pixel."""
     return network(images).mean() / (SIDE * SIDE)
 
 
-@called("bits per pixel")
+@learned.called("bits per pixel")
 def each_bits_per_pixel(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """The score: bits a pixel of each image, (N,)."""
     parts = images.split(50)  # type: ignore[no-untyped-call]
@@ -118,7 +111,7 @@ def each_bits_per_pixel(network: nn.Module, images: torch.Tensor) -> torch.Tenso
 
 
 RECIPES = {
-    "fast": Recipe(
+    "fast": learned.Recipe(
         dataset="mnist:split=train",
         test="mnist",
         held_out=2_000,
@@ -137,6 +130,8 @@ RECIPES = {
 
 IMAGES = 2_000
 """Images decoded at once; bounds the memory."""
+PIXELS_AT_ONCE = 512
+"""Pixels that go through the network at once on a CPU."""
 ENCODED = 16
 """Images whose pixels are gathered at once while encoding; bounds the memory likewise."""
 
@@ -158,28 +153,28 @@ class ExactModel:
     def __init__(self, network: CausalNetwork):
         weight = network.first.weight.detach()
         known, width = len(window(ABOVE, ASIDE)), len(weight)
-        first = ExactLinear(FEATURES * HIGH * WIDE, width, device=weight.device)
+        first = learned.ExactLinear(FEATURES * HIGH * WIDE, width, device=weight.device)
         first.weight.copy_(F.pad(weight.view(width, FEATURES, known), (0, HIGH * WIDE - known)).flatten(1))
         first.bias.copy_(network.first.bias.detach())
-        self._network = IntegerNetwork(first, list(network.inner), network.last)
-        rows, columns = (on_grid(p.detach()).view(SIDE, 1, -1) for p in (network.rows, network.columns))
+        self._network = learned.IntegerNetwork(first, list(network.inner), network.last)
+        rows, columns = (learned.on_grid(p.detach()).view(SIDE, 1, -1) for p in (network.rows, network.columns))
         self._places = ((rows + columns.swapaxes(0, 1)) * _UNIT).flatten(0, 1)  # (SIDE², width)
         # Bits to natural logarithms on the grid, by one product that every machine rounds alike.
-        blank = on_grid(network.blank.double() * -0.6931471805599453) * _UNIT
-        self.blank_starts = Softmax(blank).starts().cpu().numpy()
-        self.blank_counts = np.diff(self.blank_starts, append=TOTAL)
+        blank = learned.on_grid(network.blank.double() * -0.6931471805599453) * _UNIT
+        self.blank_starts = learned.Softmax(blank).starts().cpu().numpy()
+        self.blank_counts = np.diff(self.blank_starts, append=interleaved.TOTAL)
 
-    def chances(self, blocks: torch.Tensor, places: torch.Tensor | int) -> Softmax:
+    def distributions(self, blocks: torch.Tensor, places: torch.Tensor | int) -> learned.Softmax:
         """Distributions of the values of P pixels.
 
         Args:
             blocks: of :func:`planes`, about the pixels: (P, FEATURES, HIGH, WIDE).
             places: numbers of the pixels, int64 (P,), or of them all.
         """
-        return Softmax(self._network(blocks.flatten(1), self._places[places]))
+        return learned.Softmax(self._network(blocks.flatten(1), self._places[places]))
 
 
-_UNIT = 2.0**ACTIVATION_BITS
+_UNIT = 2.0**learned.ACTIVATION_BITS
 _models: weakref.WeakKeyDictionary[nn.Module, ExactModel] = weakref.WeakKeyDictionary()
 
 
@@ -193,9 +188,9 @@ def planes(values: torch.Tensor) -> torch.Tensor:
     return (found * _UNIT).movedim(3, 1).contiguous()
 
 
-@register_codec
+@cb.register_codec
 @dataclass(frozen=True)
-class ArLossless(Codec):
+class ArLossless(learned.LearnedCodec):
     """Lossless 28×28 gray digits: every pixel coded by a network's distribution, given the pixels before it.
 
     The network is told the values of 144 neighbours above and to the left, and computes in whole numbers, so that each
@@ -205,9 +200,8 @@ class ArLossless(Codec):
     Pixel Recurrent Neural Networks, ICML 2016, code images pixel by pixel with a network.)
     """
 
-    uses_device: ClassVar[bool] = True
     trained_on: ClassVar[tuple[str, ...]] = ("mnist",)
-    image_shape: ClassVar[Shape] = (SIDE, SIDE, 1)
+    image_shape: ClassVar[cb.Shape] = (SIDE, SIDE, 1)
     made_of: ClassVar[tuple[str, ...]] = (
         "codecbench.learned.coding.wavefront",
         "codecbench.learned.coding.softmax",
@@ -215,12 +209,7 @@ class ArLossless(Codec):
         "codecbench.learned.coding.interleaved",
     )
     network: ClassVar[type[CausalNetwork]] = CausalNetwork
-    recipes: ClassVar[dict[str, Recipe]] = RECIPES
-
-    @classmethod
-    def weight_files(cls) -> tuple[str, ...]:
-        """The weights and their model card."""
-        return with_cards(cls)
+    recipes: ClassVar[dict[str, learned.Recipe]] = RECIPES
 
     @classmethod
     def versions(cls) -> dict[str, str]:
@@ -232,27 +221,27 @@ class ArLossless(Codec):
         """Always."""
         return True
 
-    def check_shape(self, shape: Shape) -> None:
+    def check_shape(self, shape: cb.Shape) -> None:
         """Takes images of the network's shape.
 
         Raises:
             UnsupportedImageError: any other shape.
         """
         if shape != self.image_shape:
-            raise UnsupportedImageError(
-                f"{self.name} takes {format_shape(self.image_shape)} images, not {format_shape(shape)}"
+            raise cb.UnsupportedImageError(
+                f"{self.name} takes {cb.format_shape(self.image_shape)} images, not {cb.format_shape(shape)}"
             )
 
-    def encode(self, images: Images) -> list[bytes]:
+    def encode(self, images: cb.Images) -> list[bytes]:
         """Encodes uint8 images (N, 28, 28, 1).
 
         Raises:
             UnsupportedImageError: images of another shape.
             WeightsError: the weights are missing or damaged.
         """
-        return encode(*self._bounds(images))
+        return interleaved.encode(*self._bounds(images))
 
-    def decode(self, bitstreams: Sequence[bytes]) -> Images:
+    def decode(self, bitstreams: Sequence[bytes]) -> cb.Images:
         """Decodes to uint8 images (N, 28, 28, 1).
 
         Raises:
@@ -266,13 +255,13 @@ class ArLossless(Codec):
         """0: a stream has no header."""
         return 0
 
-    def estimate_bits(self, images: Images) -> npt.NDArray[np.float64]:
+    def estimate_bits(self, images: cb.Images) -> npt.NDArray[np.float64]:
         """The information of the pixels under their distributions, (N,)."""
-        bits: npt.NDArray[np.float64] = -np.log2(self._bounds(images)[1] / TOTAL).sum(0)
+        bits: npt.NDArray[np.float64] = -np.log2(self._bounds(images)[1] / interleaved.TOTAL).sum(0)
         return bits
 
     def _model(self) -> ExactModel:
-        network = shipped_network(type(self).network, weights_path(type(self)), self.device)
+        network = self.shipped_network()
         assert isinstance(network, CausalNetwork)
         if network not in _models:
             with torch.inference_mode(False):
@@ -280,7 +269,7 @@ class ArLossless(Codec):
         return _models[network]
 
     @torch.inference_mode()
-    def _bounds(self, images: Images) -> npt.NDArray[np.int32]:
+    def _bounds(self, images: cb.Images) -> npt.NDArray[np.int32]:
         """Starts and counts of the pixels, in the order of the stream: (2, 28², N)."""
         self.check_shape((images.shape[1], images.shape[2], images.shape[3]))
         model = self._model()
@@ -293,47 +282,47 @@ class ArLossless(Codec):
             image, place = seen.nonzero(as_tuple=True)
             blocks = planes(part).unfold(2, HIGH, 1).unfold(3, WIDE, 1).permute(0, 2, 3, 1, 4, 5)
             actual = part.flatten(1)[seen].long()
-            rows = self._rows(len(actual))
-            for first in range(0, len(actual), rows):
-                some = slice(first, first + rows)
+            for some in learned.batches(len(actual), self._batch_size):
                 of, at = image[some], place[some]
-                chances = model.chances(blocks[of, at // SIDE, at % SIDE], at)
-                bounds = torch.stack(chances.bounds(actual[some]))
+                softmax = model.distributions(blocks[of, at // SIDE, at % SIDE], at)
+                bounds = torch.stack(softmax.bounds(actual[some]))
                 found[:, at.cpu().numpy(), of.cpu().numpy() + begin] = bounds.cpu().numpy()
         return found
 
     @torch.inference_mode()
-    def _decode(self, bitstreams: Sequence[bytes]) -> Images:
+    def _decode(self, bitstreams: Sequence[bytes]) -> cb.Images:
         """Decodes some images together, pixel by pixel."""
-        model, reader = self._model(), InterleavedDecoder(bitstreams, self.name)
+        model, decoder = self._model(), InterleavedDecoder(bitstreams, self.name)
         known = planes(torch.zeros(len(bitstreams), SIDE, SIDE, dtype=torch.uint8, device=self.device))
         images = np.zeros((len(bitstreams), SIDE * SIDE), np.uint8)
         for place in range(SIDE * SIDE):
             row, column = divmod(place, SIDE)
-            values = self._step(model, reader, known[:, :, row : row + HIGH, column : column + WIDE], place)
+            values = self._step(model, decoder, known[:, :, row : row + HIGH, column : column + WIDE], place)
             images[:, place] = values
             (lit,) = values.nonzero()
             if len(lit):
                 told = features(torch.from_numpy(values[lit]).to(self.device).double()[:, None]) * _UNIT
                 known[torch.from_numpy(lit).to(self.device), :, row + ABOVE, column + ASIDE] = told
-        reader.finish()
+        decoder.finish()
         return images.reshape(-1, *self.image_shape)
 
-    def _step(self, model: ExactModel, reader: InterleavedDecoder, blocks: torch.Tensor, place: int) -> States:
+    def _step(
+        self, model: ExactModel, decoder: InterleavedDecoder, blocks: torch.Tensor, place: int
+    ) -> interleaved.States:
         """Reads one pixel of all images, (N,), given what is known about it: (N, FEATURES, HIGH, WIDE)."""
-        slots = reader.slots()
+        slots = decoder.slots()
         values = np.searchsorted(model.blank_starts[place], slots, "right") - 1
         starts, counts = model.blank_starts[place][values], model.blank_counts[place][values]
         seen = blocks[:, 0].amax((1, 2)).nonzero().squeeze(1)
         wanted = torch.from_numpy(slots).to(self.device)[seen]
-        lane, rows = seen.cpu().numpy(), self._rows(len(seen))
-        for first in range(0, len(lane), rows):
-            some = slice(first, first + rows)
-            found = model.chances(blocks[seen[some]], place).search(wanted[some])
-            values[lane[some]], starts[lane[some]], counts[lane[some]] = torch.stack(found).cpu().numpy()
-        reader.advance(starts, counts)
+        stream = seen.cpu().numpy()
+        for some in learned.batches(len(stream), self._batch_size):
+            found = model.distributions(blocks[seen[some]], place).search(wanted[some])
+            values[stream[some]], starts[stream[some]], counts[stream[some]] = torch.stack(found).cpu().numpy()
+        decoder.advance(starts, counts)
         return values
 
-    def _rows(self, count: int) -> int:
-        """How many of so many pixels go through the network at once."""
-        return ROWS if self.device == "cpu" else max(count, 1)
+    @property
+    def _batch_size(self) -> int:
+        """Pixels that go through the network at once."""
+        return learned.batch_size(self.device, PIXELS_AT_ONCE)

@@ -10,10 +10,8 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from codecbench import register_codec, setting
-from codecbench.learned.autoencoder import Autoencoder, LatentCodec
-from codecbench.learned.training.recipe import Recipe
-from codecbench.plugins.codec import Shape
+import codecbench as cb
+from codecbench import learned
 
 from .lossy_ae import LossyAutoencoder
 
@@ -75,7 +73,7 @@ NETWORKS = {
     for labels in (True, False)
 }
 RECIPES = {
-    name: Recipe(
+    name: learned.Recipe(
         dataset="mnist:split=train",
         test="mnist",
         held_out=5_000,
@@ -96,9 +94,9 @@ RECIPES = {
 """One recipe for all four, shorter than that of ``lossy_ae``: they are to be compared with one another."""
 
 
-@register_codec
+@cb.register_codec
 @dataclass(frozen=True)
-class CondAe(LatentCodec):
+class CondAe(learned.LatentCodec):
     """Autoencoder for 28×28 gray digits whose decoder is told the label, which the stream pays for.
 
     The codec sees images alone: the encoder tries all ten labels and writes the one that restores an image best. With
@@ -106,14 +104,14 @@ class CondAe(LatentCodec):
     """
 
     trained_on: ClassVar[tuple[str, ...]] = ("mnist",)
-    image_shape: ClassVar[Shape] = (28, 28, 1)
-    networks: ClassVar[Mapping[str, Callable[[], Autoencoder]]] = NETWORKS
-    recipes: ClassVar[dict[str, Recipe]] = RECIPES
-    made_of: ClassVar[tuple[str, ...]] = (*LatentCodec.made_of, "codecbench.codecs.lossy_ae")
+    image_shape: ClassVar[cb.Shape] = (28, 28, 1)
+    networks: ClassVar[Mapping[str, Callable[[], learned.Autoencoder]]] = NETWORKS
+    recipes: ClassVar[dict[str, learned.Recipe]] = RECIPES
+    made_of: ClassVar[tuple[str, ...]] = (*learned.LatentCodec.made_of, "codecbench.codecs.lossy_ae")
 
-    size: int = setting(32, choices=(8, 32), sweep=(8, 32), help="numbers in a latent")
-    labels: bool = setting(True, sweep=(True, False), help="the decoder is told the digit's label")
-    latent: str = setting(
+    size: int = cb.setting(32, choices=(8, 32), sweep=(8, 32), help="numbers in a latent")
+    labels: bool = cb.setting(True, sweep=(True, False), help="the decoder is told the digit's label")
+    latent: str = cb.setting(
         "float32",
         choices=("float32", "int8"),
         sweep=("float32", "int8"),

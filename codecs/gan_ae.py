@@ -13,26 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from codecbench import register_codec, setting
-from codecbench.errors import UnsupportedImageError, WeightsError
-from codecbench.learned.coding.scales import ScaleTables
-from codecbench.learned.layers.ratedistortion import RateDistortionNetwork
-from codecbench.learned.ratedistortion import ANY, RateDistortionCodec
-from codecbench.learned.training.augment import Chain, RandomColour, RandomCropFlip
-from codecbench.learned.training.losses import (
-    FeatureNetwork,
-    PatchDiscriminator,
-    adversarial_losses,
-    feature_distance,
-)
-from codecbench.learned.training.recipe import Network, Recipe, called
-from codecbench.learned.weights import shipped_network, shipped_tables, weights_path, with_cards
-from codecbench.plugins.codec import Shape
-from codecbench.text import format_shape
+import codecbench as cb
+from codecbench import learned
 
 from .rd_ae import ColourNetwork, RdAe
 
-FIXED: dict[str, Shape] = {"64x64x3": (64, 64, 3)}
+FIXED: dict[str, cb.Shape] = {"64x64x3": (64, 64, 3)}
 HIGHEST = 3.0
 """The highest quality: above it the images of ``rd_ae`` are hardly smoothed."""
 CLASSES = 10
@@ -42,19 +28,19 @@ BASE = "base"
 """The table that names the entropy model for whose latents a synthesis was trained."""
 
 
-def rd_ae_network(device: str) -> RateDistortionNetwork:
+def rd_ae_network(device: str) -> learned.RateDistortionNetwork:
     """The network of ``rd_ae`` for colour images, as it is shipped.
 
     Raises:
         WeightsError: its weights are missing or damaged.
     """
-    path = weights_path(RdAe, "colour")
-    network = shipped_network(RdAe.networks["colour"], path, device)
-    assert isinstance(network, RateDistortionNetwork)
+    path = learned.weights_path(RdAe, "colour")
+    network = learned.shipped_network(RdAe.networks["colour"], path, device)
+    assert isinstance(network, learned.RateDistortionNetwork)
     return network
 
 
-def fingerprint(network: RateDistortionNetwork) -> bytes:
+def fingerprint(network: learned.RateDistortionNetwork) -> bytes:
     """SHA-256 of those parameters of a network's entropy model that decoders need: they decide what latents mean."""
     found = hashlib.sha256()
     told = {name: value for name, value in network.contexts.state_dict().items() if "analysis" not in name}
@@ -63,14 +49,14 @@ def fingerprint(network: RateDistortionNetwork) -> bytes:
     return found.digest()
 
 
-class PerceptualNetwork(RateDistortionNetwork):
+class PerceptualNetwork(learned.RateDistortionNetwork):
     """A synthesis of its own, and in training its discriminator; all else is that of ``rd_ae``, and is not changed."""
 
-    def __init__(self, build: Callable[[], RateDistortionNetwork] = ColourNetwork, width: int = 64) -> None:
+    def __init__(self, build: Callable[[], learned.RateDistortionNetwork] = ColourNetwork, width: int = 64) -> None:
         super().__init__()
         network = build()
         self.synthesis, self.back = network.synthesis, network.back
-        self.discriminator = PatchDiscriminator(network.channels, network.contexts.layout.channels, width)
+        self.discriminator = learned.PatchDiscriminator(network.channels, network.contexts.layout.channels, width)
 
     def forward(self, images: torch.Tensor, quality: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Reconstructions (N, 3, H, W) and the latents that they were restored from."""
@@ -80,25 +66,25 @@ class PerceptualNetwork(RateDistortionNetwork):
         return self.synthesise(latents, quality), latents
 
 
-class _Joined(RateDistortionNetwork):
+class _Joined(learned.RateDistortionNetwork):
     """Analysis and entropy model of one network, synthesis of another."""
 
     channels = ColourNetwork.channels
     stride = ColourNetwork.stride
     unit = ColourNetwork.unit
 
-    def __init__(self, base: RateDistortionNetwork, tuned: PerceptualNetwork):
+    def __init__(self, base: learned.RateDistortionNetwork, tuned: PerceptualNetwork):
         super().__init__()
         self.analysis, self.forth, self.contexts = base.analysis, base.forth, base.contexts
         self.synthesis, self.back = tuned.synthesis, tuned.back
 
 
 @functools.lru_cache(maxsize=4)
-def _joined(base: RateDistortionNetwork, tuned: PerceptualNetwork, path: Path) -> RateDistortionNetwork:
-    trained_for = shipped_tables(path).get(BASE)
+def _joined(base: learned.RateDistortionNetwork, tuned: PerceptualNetwork, path: Path) -> learned.RateDistortionNetwork:
+    trained_for = learned.shipped_tables(path).get(BASE)
     if trained_for is None or bytes(trained_for.to(torch.uint8).tolist()) != fingerprint(base):
         other = "the weights of rd_ae are not those that these were trained for"
-        raise WeightsError(f"{path}: {other}; `codecbench train gan_ae` makes new ones")
+        raise cb.WeightsError(f"{path}: {other}; `codecbench train gan_ae` makes new ones")
     return _Joined(base, tuned).eval()
 
 
@@ -112,10 +98,10 @@ def from_rd_ae(network: nn.Module, images: torch.Tensor) -> None:
 
 def _compare(images: torch.Tensor, restored: torch.Tensor) -> torch.Tensor:
     """Distances (N,) between the features of images and of what became of them."""
-    path = weights_path(GanAe, "features")
-    network = shipped_network(GanAe.networks["features"], path, images.device.type)
-    assert isinstance(network, FeatureNetwork)
-    return feature_distance(network, images, restored)
+    path = learned.weights_path(GanAe, "features")
+    network = learned.shipped_network(GanAe.networks["features"], path, images.device.type)
+    assert isinstance(network, learned.FeatureNetwork)
+    return learned.feature_distance(network, images, restored)
 
 
 def _moved(*pairs: torch.Tensor) -> list[torch.Tensor]:
@@ -141,20 +127,20 @@ class Perceptual:
     features: float
     doubt: float
 
-    def __call__(self, network: Network, images: torch.Tensor) -> torch.Tensor:
+    def __call__(self, network: learned.Network, images: torch.Tensor) -> torch.Tensor:
         """The loss of synthesis and discriminator together; each has its part alone."""
         quality = 1 + (HIGHEST - 1) * torch.rand(len(images)).to(images.device)
         restored, latents = network(images, quality)
         restored = restored.float()
         error = (restored - images).square().mean() * 255**2
         discriminator: nn.Module = network.discriminator  # type: ignore[attr-defined]
-        fooling, telling = adversarial_losses(discriminator, images, restored, latents)
+        fooling, telling = learned.adversarial_losses(discriminator, images, restored, latents)
         apart = _compare(*_moved(images, restored)).mean()
         loss: torch.Tensor = self.error * error + self.features * apart + self.doubt * fooling + telling
         return loss
 
 
-@called("distance of features")
+@learned.called("distance of features")
 def across_qualities(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """Distances (N,) between the features of images and of those restored, at three qualities in turn."""
     quality = 1.0 + torch.arange(len(images), device=images.device) % int(HIGHEST)
@@ -162,22 +148,22 @@ def across_qualities(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
     return _compare(images, restored.float().clamp(0, 1))
 
 
-def classes_told(network: Network, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def classes_told(network: learned.Network, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Cross-entropy of classes, in nats, against labels smoothed by a tenth."""
     loss: torch.Tensor = F.cross_entropy(network(images).float(), labels, label_smoothing=0.1)
     return loss
 
 
-@called("share of wrong classes")
+@learned.called("share of wrong classes")
 def wrong_classes(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """1 for an image whose class is not told right, else 0: (N,)."""
     told: torch.Tensor = network(images).argmax(1)
     return (told != labels).double()
 
 
-AUGMENT = Chain((RandomCropFlip(64, 64), RandomColour()))
+AUGMENT = learned.Chain((learned.RandomCropFlip(64, 64), learned.RandomColour()))
 
-TUNE = Recipe(
+TUNE = learned.Recipe(
     dataset="stl10:split=train,crop=none",
     test="stl10",
     held_out=400,
@@ -195,9 +181,9 @@ TUNE = Recipe(
 )
 
 
-def _classifier(variant: str, seed: int) -> Recipe:
+def _classifier(variant: str, seed: int) -> learned.Recipe:
     """The recipe of one of the two classifiers, which differ in their seed alone: start, hold-out, order and crops."""
-    return Recipe(
+    return learned.Recipe(
         dataset="stl10:split=train,crop=none",
         test="stl10:split=train",  # the test labels are not needed for anything else, and need not be there
         held_out=500,
@@ -220,9 +206,9 @@ def _classifier(variant: str, seed: int) -> Recipe:
     )
 
 
-@register_codec
+@cb.register_codec
 @dataclass(frozen=True)
-class GanAe(RateDistortionCodec):
+class GanAe(learned.RateDistortionCodec):
     """The streams of ``rd_ae`` for colour images, restored by a synthesis that a discriminator trained with.
 
     Needs the weights of ``rd_ae`` beside its own.
@@ -230,24 +216,24 @@ class GanAe(RateDistortionCodec):
 
     on_request: ClassVar[bool] = True  # docs/learned-codecs.md tells why
     trained_on: ClassVar[tuple[str, ...]] = ("stl10",)
-    fixed: ClassVar[Mapping[str, Shape]] = FIXED
+    fixed: ClassVar[Mapping[str, cb.Shape]] = FIXED
     network: ClassVar[Callable[[], PerceptualNetwork]] = PerceptualNetwork
     networks: ClassVar[Mapping[str, Callable[[], nn.Module]]] = {  # type: ignore[assignment]
-        "features": functools.partial(FeatureNetwork, CLASSES),
-        "judge": functools.partial(FeatureNetwork, CLASSES),
+        "features": functools.partial(learned.FeatureNetwork, CLASSES),
+        "judge": functools.partial(learned.FeatureNetwork, CLASSES),
     }
-    recipes: ClassVar[dict[str, Recipe]] = {
+    recipes: ClassVar[dict[str, learned.Recipe]] = {
         "tune": TUNE,
         "features": _classifier("features", 0),
         "judge": _classifier("judge", 1),
     }
-    made_of: ClassVar[tuple[str, ...]] = (*RateDistortionCodec.made_of, "codecbench.codecs.rd_ae")
+    made_of: ClassVar[tuple[str, ...]] = (*learned.RateDistortionCodec.made_of, "codecbench.codecs.rd_ae")
 
-    quality: float = setting(
+    quality: float = cb.setting(
         2.0, low=1.0, high=HIGHEST, sweep=(1.0, 2.0, 3.0), help="that of rd_ae, whose streams these are"
     )
-    shape: str = setting(ANY, choices=(ANY, *FIXED), help="a fixed one needs no header")
-    checksum: bool = setting(False, help="two bytes by which a decoder knows that its latents are the encoder's")
+    shape: str = cb.setting(learned.ANY_SHAPE, choices=(learned.ANY_SHAPE, *FIXED), help="a fixed one needs no header")
+    checksum: bool = cb.setting(False, help="two bytes by which a decoder knows that its latents are the encoder's")
 
     @property
     def variant(self) -> str:  # type: ignore[override]
@@ -257,10 +243,10 @@ class GanAe(RateDistortionCodec):
     @classmethod
     def weight_files(cls) -> tuple[str, ...]:
         """The weights of the synthesis and those of ``rd_ae``, with their model cards."""
-        return (*with_cards(cls), *with_cards(RdAe, ("colour",)))
+        return (*learned.with_cards(cls), *learned.with_cards(RdAe, ("colour",)))
 
     @classmethod
-    def loss_weight(cls, network: RateDistortionNetwork, quality: float) -> float:
+    def loss_weight(cls, network: learned.RateDistortionNetwork, quality: float) -> float:
         """λ of the network of ``rd_ae`` at a quality."""
         return RdAe.loss_weight(network, quality)
 
@@ -278,7 +264,7 @@ class GanAe(RateDistortionCodec):
         """Nothing: the streams are those of ``rd_ae``, whose card says how long they are."""
         return {}
 
-    def check_shape(self, shape: Shape) -> None:
+    def check_shape(self, shape: cb.Shape) -> None:
         """Takes any colour image, or the one shape that ``shape`` names.
 
         Raises:
@@ -286,13 +272,13 @@ class GanAe(RateDistortionCodec):
         """
         super().check_shape(shape)
         if shape[2] != ColourNetwork.channels:
-            raise UnsupportedImageError(f"{self.name} takes colour images, not {format_shape(shape)}")
+            raise cb.UnsupportedImageError(f"{self.name} takes colour images, not {cb.format_shape(shape)}")
 
-    def _network(self) -> RateDistortionNetwork:
-        path = weights_path(type(self))
-        tuned = shipped_network(type(self).network, path, self.device)
+    def _network(self) -> learned.RateDistortionNetwork:
+        path = learned.weights_path(type(self))
+        tuned = learned.shipped_network(type(self).network, path, self.device)
         assert isinstance(tuned, PerceptualNetwork)
         return _joined(rd_ae_network(self.device), tuned, path)
 
-    def _tables(self) -> ScaleTables:
+    def _tables(self) -> learned.ScaleTables:
         return RdAe(shape=self.shape).on(self.device)._tables()

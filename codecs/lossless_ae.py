@@ -7,10 +7,8 @@ from typing import ClassVar
 
 from torch import nn
 
-from codecbench import register_codec
-from codecbench.learned.autoencoder import Autoencoder, LatentCodec
-from codecbench.learned.training.recipe import Recipe
-from codecbench.plugins.codec import Shape
+import codecbench as cb
+from codecbench import learned
 
 from ._mnist_source import SOURCE
 from ._pixelwise import PixelwiseStart
@@ -18,7 +16,7 @@ from ._pixelwise import PixelwiseStart
 PIXELS = 28 * 28
 
 
-class LosslessAutoencoder(Autoencoder):
+class LosslessAutoencoder(learned.Autoencoder):
     """Four linear layers of 784, 2,464,896 parameters, as in the source experiment (A. Nazmiev, 2024)."""
 
     def __init__(self) -> None:
@@ -40,7 +38,7 @@ class LosslessAutoencoder(Autoencoder):
         )
 
 
-FAST = Recipe(
+FAST = learned.Recipe(
     dataset="mnist:split=train",
     test="mnist",
     held_out=5_000,
@@ -51,16 +49,16 @@ FAST = Recipe(
 )
 
 
-@register_codec
+@cb.register_codec
 @dataclass(frozen=True)
-class LosslessAe(LatentCodec):
+class LosslessAe(learned.LatentCodec):
     """Nearly lossless autoencoder for 28×28 gray digits: 3,136 bytes an image, more than the raw pixels.
 
     It does not restore every pixel, so it does not claim ``lossless``.
     """
 
     trained_on: ClassVar[tuple[str, ...]] = ("mnist",)
-    network: ClassVar[type[Autoencoder]] = LosslessAutoencoder
-    image_shape: ClassVar[Shape] = (28, 28, 1)
+    network: ClassVar[type[learned.Autoencoder]] = LosslessAutoencoder
+    image_shape: ClassVar[cb.Shape] = (28, 28, 1)
     latent_shape: ClassVar[tuple[int, ...]] = (PIXELS,)
-    recipes: ClassVar[dict[str, Recipe]] = {"fast": FAST, "source": SOURCE}
+    recipes: ClassVar[dict[str, learned.Recipe]] = {"fast": FAST, "source": SOURCE}

@@ -7,15 +7,13 @@ from typing import ClassVar
 
 from torch import nn
 
-from codecbench import register_codec, setting
-from codecbench.learned.autoencoder import Autoencoder, LatentCodec
-from codecbench.learned.training.recipe import Recipe
-from codecbench.plugins.codec import Shape
+import codecbench as cb
+from codecbench import learned
 
 from ._mnist_source import SOURCE
 
 
-class LossyAutoencoder(Autoencoder):
+class LossyAutoencoder(learned.Autoencoder):
     """239,641 parameters; layers and parameter counts as in the source experiment (A. Nazmiev, 2024).
 
     The source does not give its pool sizes. Ours are 2, then 3 with a padding of 1, then 2, so that the sides run
@@ -69,7 +67,7 @@ class LossyAutoencoder(Autoencoder):
         nn.init.constant_(last.bias, -2.0)
 
 
-FAST = Recipe(
+FAST = learned.Recipe(
     dataset="mnist:split=train",
     test="mnist",
     held_out=5_000,
@@ -85,23 +83,23 @@ FAST = Recipe(
 )
 
 
-@register_codec
+@cb.register_codec
 @dataclass(frozen=True)
-class LossyAe(LatentCodec):
+class LossyAe(learned.LatentCodec):
     """Convolutional autoencoder for 28×28 gray digits: 32 numbers an image, as float32 always 128 bytes."""
 
     trained_on: ClassVar[tuple[str, ...]] = ("mnist",)
-    network: ClassVar[type[Autoencoder]] = LossyAutoencoder
-    image_shape: ClassVar[Shape] = (28, 28, 1)
+    network: ClassVar[type[learned.Autoencoder]] = LossyAutoencoder
+    image_shape: ClassVar[cb.Shape] = (28, 28, 1)
     latent_shape: ClassVar[tuple[int, ...]] = (32, 1, 1)
-    recipes: ClassVar[dict[str, Recipe]] = {"fast": FAST, "source": SOURCE}
+    recipes: ClassVar[dict[str, learned.Recipe]] = {"fast": FAST, "source": SOURCE}
 
-    latent: str = setting(
+    latent: str = cb.setting(
         "float32",
         choices=("float32", "int8"),
         sweep=("float32", "int8"),
         help="type of a latent number in the stream; int8 is entropy-coded",
     )
-    tiles: bool = setting(
+    tiles: bool = cb.setting(
         False, help="cut images of any size into blocks of 28×28; height and width go into the stream"
     )

@@ -11,17 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from codecbench import register_codec, setting
-from codecbench.learned.layers.contexts import ContextModel, Layout
-from codecbench.learned.layers.levels import LEVELS, Levels
-from codecbench.learned.layers.ratedistortion import SCALE, RateDistortionNetwork
-from codecbench.learned.ratedistortion import ANY, RateDistortionCodec
-from codecbench.learned.training.augment import Chain, RandomAffine, RandomColour, RandomCropFlip
-from codecbench.learned.training.recipe import Network, Recipe
-from codecbench.plugins.codec import Shape
+import codecbench as cb
+from codecbench import learned
 
-COLOUR = Layout(slices=(16, 16, 32, 64), hyper=32, hidden=128, spread=(2.8, 0.3))
-DIGITS = Layout(slices=(8, 8, 8, 8, 8, 8, 8, 8), checkerboard=False, hidden=64, kernel=1, spread=(8.0, 0.8))
+COLOUR = learned.Layout(slices=(16, 16, 32, 64), hyper=32, hidden=128, spread=(2.8, 0.3))
+DIGITS = learned.Layout(slices=(8, 8, 8, 8, 8, 8, 8, 8), checkerboard=False, hidden=64, kernel=1, spread=(8.0, 0.8))
 SIDE = 28
 
 
@@ -50,7 +44,7 @@ class Stage(nn.Module):
     def __init__(self, layer: nn.Module, channels: int, blocks: int):
         super().__init__()
         self.layer = layer
-        self.factor = Levels(channels)
+        self.factor = learned.Levels(channels)
         self.blocks = nn.Sequential(*(Residual(channels) for _ in range(blocks)))
 
     def forward(self, x: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
@@ -94,21 +88,21 @@ def cosine_basis(channels: int) -> torch.Tensor:
     return basis[order[:channels]].float()
 
 
-class ColourNetwork(RateDistortionNetwork):
+class ColourNetwork(learned.RateDistortionNetwork):
     """For colour images of any size that is a multiple of 32: latents an eighth as high and wide."""
 
     channels: ClassVar[int] = 3
     stride: ClassVar[int] = 8
     unit: ClassVar[int] = 32
 
-    def __init__(self, layout: Layout = COLOUR, narrow: int = 128, wide: int = 160, thin: int = 48) -> None:
+    def __init__(self, layout: learned.Layout = COLOUR, narrow: int = 128, wide: int = 160, thin: int = 48) -> None:
         super().__init__()
-        self.contexts = ContextModel(layout)
+        self.contexts = learned.ContextModel(layout)
         self.forth = nn.Conv2d(3, layout.channels, BLOCK, stride=BLOCK, bias=False)
         self.back = nn.ConvTranspose2d(layout.channels, 3, BLOCK, stride=BLOCK, bias=False)
         basis = cosine_basis(layout.channels)
-        self.forth.weight.data.copy_(SCALE * basis)
-        self.back.weight.data.copy_(SCALE * basis)
+        self.forth.weight.data.copy_(learned.LATENT_SCALE * basis)
+        self.back.weight.data.copy_(learned.LATENT_SCALE * basis)
         self.analysis = nn.ModuleList(
             [
                 Stage(nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(12, 64, 3, padding=1), nn.LeakyReLU(0.1)), 64, 0),
@@ -160,7 +154,7 @@ class DenseResidual(nn.Module):
         return x + inner[:, :, None, None]
 
 
-class DigitsNetwork(RateDistortionNetwork):
+class DigitsNetwork(learned.RateDistortionNetwork):
     """For gray images of 28×28 pixels: one vector of latents."""
 
     channels: ClassVar[int] = 1
@@ -169,10 +163,10 @@ class DigitsNetwork(RateDistortionNetwork):
     forth: Dense
     back: Dense
 
-    def __init__(self, layout: Layout = DIGITS, thin: int = 32, narrow: int = 64, wide: int = 384) -> None:
+    def __init__(self, layout: learned.Layout = DIGITS, thin: int = 32, narrow: int = 64, wide: int = 384) -> None:
         super().__init__()
         pixels, channels, side = SIDE * SIDE, layout.channels, SIDE // 4
-        self.contexts = ContextModel(layout)
+        self.contexts = learned.ContextModel(layout)
         self.forth = Dense(pixels, (channels, 1, 1))
         self.back = Dense(channels, (1, SIDE, SIDE))
         self.analysis = nn.ModuleList(
@@ -210,9 +204,9 @@ def principal_components(network: nn.Module, images: torch.Tensor) -> None:
     size = network.contexts.layout.channels
     basis = torch.linalg.eigh(covariance).eigenvectors.flip(1).T[:size].contiguous()
     forth, back = network.forth.linear, network.back.linear
-    forth.weight.data.copy_(SCALE * basis)
-    forth.bias.data.copy_(-SCALE * basis @ mean)
-    back.weight.data.copy_(SCALE * basis.T)
+    forth.weight.data.copy_(learned.LATENT_SCALE * basis)
+    forth.bias.data.copy_(-learned.LATENT_SCALE * basis @ mean)
+    back.weight.data.copy_(learned.LATENT_SCALE * basis.T)
     back.bias.data.copy_(mean.clamp(-0.45, 0.45))
 
 
@@ -228,17 +222,17 @@ class RateDistortion:
     low: float
     high: float
 
-    def __call__(self, network: Network, images: torch.Tensor) -> torch.Tensor:
+    def __call__(self, network: learned.Network, images: torch.Tensor) -> torch.Tensor:
         """The loss at qualities drawn at random, one an image."""
-        quality = 1 + (LEVELS - 1) * torch.rand(len(images)).to(images.device)
+        quality = 1 + (learned.LEVELS - 1) * torch.rand(len(images)).to(images.device)
         return self.of(network, images, quality).mean()
 
-    def of(self, network: Network, images: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
+    def of(self, network: learned.Network, images: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
         """The loss of each image (N,)."""
         result: tuple[torch.Tensor, torch.Tensor] = network(images, quality)  # type: ignore[assignment]
         restored, bits = result
         error = (restored.float() - images).square().flatten(1).mean(1) * 255**2
-        weight = torch.exp(math.log(self.low) + (quality - 1) / (LEVELS - 1) * math.log(self.high / self.low))
+        weight = torch.exp(math.log(self.low) + (quality - 1) / (learned.LEVELS - 1) * math.log(self.high / self.low))
         return bits / images[0, 0].numel() + weight * error
 
 
@@ -251,13 +245,13 @@ class AcrossQualities:
 
     def __call__(self, network: nn.Module, images: torch.Tensor) -> torch.Tensor:
         """The loss of each image (N,)."""
-        quality = 1.0 + torch.arange(len(images), device=images.device) % LEVELS
+        quality = 1.0 + torch.arange(len(images), device=images.device) % learned.LEVELS
         return self.loss.of(network, images, quality)
 
 
 COLOUR_LOSS = RateDistortion(0.0006, 0.12)
 
-COLOUR_RECIPE = Recipe(
+COLOUR_RECIPE = learned.Recipe(
     dataset="stl10:split=train,crop=none",
     test="stl10",
     held_out=400,
@@ -267,7 +261,7 @@ COLOUR_RECIPE = Recipe(
     optimizer="muon",
     learning_rate=0.006,
     vector_learning_rate_scale=0.25,
-    augment=Chain((RandomCropFlip(64, 64), RandomColour())),
+    augment=learned.Chain((learned.RandomCropFlip(64, 64), learned.RandomColour())),
     crop=(64, 64),
     loss=COLOUR_LOSS,
     score=AcrossQualities(COLOUR_LOSS),
@@ -279,7 +273,7 @@ COLOUR_RECIPE = Recipe(
 
 DIGITS_LOSS = RateDistortion(3e-5, 4e-3)
 
-DIGITS_RECIPE = Recipe(
+DIGITS_RECIPE = learned.Recipe(
     dataset="mnist:split=train",
     test="mnist",
     held_out=2_000,
@@ -288,7 +282,7 @@ DIGITS_RECIPE = Recipe(
     optimizer="muon",
     learning_rate=0.008,
     vector_learning_rate_scale=0.2,
-    augment=RandomAffine(degrees=8, translate=0.04, scale=(0.92, 1.08), shear=6, share=0.3),
+    augment=learned.RandomAffine(degrees=8, translate=0.04, scale=(0.92, 1.08), shear=6, share=0.3),
     loss=DIGITS_LOSS,
     score=AcrossQualities(DIGITS_LOSS),
     start=principal_components,
@@ -301,26 +295,32 @@ DIGITS_RECIPE = Recipe(
 NETWORKS = {"colour": ColourNetwork, "digits": DigitsNetwork}
 RECIPES = {"colour": COLOUR_RECIPE, "digits": DIGITS_RECIPE}
 
-FIXED: dict[str, Shape] = {"64x64x3": (64, 64, 3), "28x28x1": (SIDE, SIDE, 1)}
+FIXED: dict[str, cb.Shape] = {"64x64x3": (64, 64, 3), "28x28x1": (SIDE, SIDE, 1)}
 
 
-@register_codec
+@cb.register_codec
 @dataclass(frozen=True)
-class RdAe(RateDistortionCodec):
+class RdAe(learned.RateDistortionCodec):
     """A learned codec trained for rate and distortion together; one network for digits, one for colour."""
 
     trained_on: ClassVar[tuple[str, ...]] = ("mnist", "stl10")
-    fixed: ClassVar[Mapping[str, Shape]] = FIXED
-    networks: ClassVar[Mapping[str, Callable[[], RateDistortionNetwork]]] = NETWORKS
-    recipes: ClassVar[dict[str, Recipe]] = RECIPES
+    fixed: ClassVar[Mapping[str, cb.Shape]] = FIXED
+    networks: ClassVar[Mapping[str, Callable[[], learned.RateDistortionNetwork]]] = NETWORKS
+    recipes: ClassVar[dict[str, learned.Recipe]] = RECIPES
 
-    quality: float = setting(
-        4.0, low=1.0, high=float(LEVELS), sweep=tuple(map(float, range(1, LEVELS + 1))), help="rounded to 1/64"
+    quality: float = cb.setting(
+        4.0,
+        low=1.0,
+        high=float(learned.LEVELS),
+        sweep=tuple(map(float, range(1, learned.LEVELS + 1))),
+        help="rounded to 1/64",
     )
-    shape: str = setting(
-        ANY, choices=(ANY, *FIXED), help="a fixed one needs no header, and 28x28x1 has a network of its own"
+    shape: str = cb.setting(
+        learned.ANY_SHAPE,
+        choices=(learned.ANY_SHAPE, *FIXED),
+        help="a fixed one needs no header, and 28x28x1 has a network of its own",
     )
-    checksum: bool = setting(False, help="two bytes by which a decoder knows that its latents are the encoder's")
+    checksum: bool = cb.setting(False, help="two bytes by which a decoder knows that its latents are the encoder's")
 
     @property
     def variant(self) -> str:  # type: ignore[override]
@@ -328,10 +328,10 @@ class RdAe(RateDistortionCodec):
         return "digits" if self.shape == "28x28x1" else "colour"
 
     @classmethod
-    def loss_weight(cls, network: RateDistortionNetwork, quality: float) -> float:
+    def loss_weight(cls, network: learned.RateDistortionNetwork, quality: float) -> float:
         """λ of the network's loss at a quality."""
         variant = "digits" if isinstance(network, DigitsNetwork) else "colour"
         (loss,) = {recipe.loss for recipe in cls.recipes.values() if recipe.variant == variant}
         assert isinstance(loss, RateDistortion)
-        weight: float = loss.low * (loss.high / loss.low) ** ((quality - 1) / (LEVELS - 1))
+        weight: float = loss.low * (loss.high / loss.low) ** ((quality - 1) / (learned.LEVELS - 1))
         return weight

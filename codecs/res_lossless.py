@@ -17,19 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from codecbench import Codec, register_codec
-from codecbench.errors import BitstreamError, UnsupportedImageError
-from codecbench.learned.coding import wavefront
-from codecbench.learned.coding.interleaved import PRECISION, split
-from codecbench.learned.coding.mixtures import Mixtures
-from codecbench.learned.coding.wavefront import Canvas
-from codecbench.learned.layers.exact import ACTIVATION_BITS, ExactResidual, IntegerNetwork
-from codecbench.learned.training.augment import Chain, RandomColour, RandomCropFlip, RandomFlat, RandomZoom
-from codecbench.learned.training.recipe import Network, Recipe, called
-from codecbench.learned.weights import shipped_network, weights_path, with_cards
-from codecbench.plugins.codec import MAX_PIXELS, Images, Shape
-from codecbench.plugins.varint import pack_numbers, unpack_numbers
-from codecbench.text import format_shape
+import codecbench as cb
+from codecbench import learned
+from codecbench.learned import interleaved, wavefront
 
 WINDOW = (
     *((-5, column) for column in range(-3, 4)),
@@ -52,7 +42,7 @@ MIXTURE = 5
 MIDDLE = 128
 TRAINING_SHARE = 8
 """One of so many pixels of a crop, drawn at random, is looked at in a training step."""
-FINE = 2.0**ACTIVATION_BITS
+FINE = 2.0**learned.ACTIVATION_BITS
 """Numbers are told in units of its inverse."""
 SYMBOLS_AT_ONCE = 1 << 24
 """About so many are encoded together; one image at least."""
@@ -72,9 +62,10 @@ class ResidualNetwork(nn.Module):
 
     def __init__(self, width: int = 128, blocks: int = 2):
         super().__init__()
-        self.gray = ExactResidual(len(WINDOW) + 1 + MARKS, width, blocks, 3 * MIXTURE)
+        self.gray = learned.ExactResidual(len(WINDOW) + 1 + MARKS, width, blocks, 3 * MIXTURE)
         self.colour = nn.ModuleList(
-            ExactResidual(3 * (len(WINDOW) + 1) + known + MARKS, width, blocks, 3 * MIXTURE) for known in range(3)
+            learned.ExactResidual(3 * (len(WINDOW) + 1) + known + MARKS, width, blocks, 3 * MIXTURE)
+            for known in range(3)
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -151,7 +142,7 @@ def mixture_bits(parameters: torch.Tensor, values: torch.Tensor, base: torch.Ten
     return -torch.log2(chance + 1e-5)
 
 
-def bits_per_pixel(network: Network, images: torch.Tensor) -> torch.Tensor:
+def bits_per_pixel(network: learned.Network, images: torch.Tensor) -> torch.Tensor:
     """The loss: mean bits of a pixel, of images in colour and, a fifth as heavy, of the same in gray."""
     images = (images * 255).round() / 255
     mix = torch.rand(3).to(images.device) + 0.2
@@ -159,7 +150,7 @@ def bits_per_pixel(network: Network, images: torch.Tensor) -> torch.Tensor:
     return (network(images).mean() + 0.2 * network(gray).mean()) / images[0, 0].numel()
 
 
-@called("bits per pixel")
+@learned.called("bits per pixel")
 def each_bits_per_pixel(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """The score: bits a pixel of each image, (N,)."""
     return torch.cat([network(part) for part in torch.split(images, 20)]) / images[0, 0].numel()
@@ -169,7 +160,7 @@ def wide_mixtures(network: nn.Module, images: torch.Tensor) -> None:
     """Starts the mixtures apart from one another, a few gray levels wide."""
     assert isinstance(network, ResidualNetwork)
     for part in (network.gray, *network.colour):
-        assert isinstance(part, ExactResidual)
+        assert isinstance(part, learned.ExactResidual)
         last = part.last
         last.weight.data[MIXTURE:] *= 0.1
         last.bias.data[MIXTURE : 2 * MIXTURE] = torch.linspace(-4, 4, MIXTURE) / UNIT
@@ -177,7 +168,7 @@ def wide_mixtures(network: nn.Module, images: torch.Tensor) -> None:
 
 
 RECIPES = {
-    "fast": Recipe(
+    "fast": learned.Recipe(
         dataset="stl10:split=train,crop=none",
         test="stl10",
         held_out=200,
@@ -187,7 +178,14 @@ RECIPES = {
         optimizer="muon",
         learning_rate=0.015,
         vector_learning_rate_scale=0.1,
-        augment=Chain((RandomZoom(share=0.2), RandomCropFlip(64, 64), RandomColour(share=0.2), RandomFlat())),
+        augment=learned.Chain(
+            (
+                learned.RandomZoom(share=0.2),
+                learned.RandomCropFlip(64, 64),
+                learned.RandomColour(share=0.2),
+                learned.RandomFlat(),
+            )
+        ),
         crop=(64, 64),
         loss=bits_per_pixel,
         score=each_bits_per_pixel,
@@ -198,7 +196,7 @@ RECIPES = {
 
 
 def told_exactly(
-    canvas: Canvas, images: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
+    canvas: wavefront.Canvas, images: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """:func:`surroundings` of pixels of any images, in units of 1/``FINE``, with room for the channels before.
 
@@ -214,7 +212,7 @@ def told_exactly(
     channels, near = canvas.channels, len(WINDOW) * canvas.channels
     told = torch.empty(len(rows), near + 2 * channels + MARKS - 1, dtype=torch.float64, device=rows.device)
     base = torch.empty(len(rows), channels, dtype=torch.float64, device=rows.device)
-    for block in wavefront.blocks(len(rows), wavefront.block_size(rows.device.type)):
+    for block in learned.batches(len(rows), learned.batch_size(rows.device.type)):
         seen = canvas.seen(images[block], rows[block], columns[block]).double()
         left, above, diagonal = (seen[:, WINDOW.index(place)] for place in ((0, -1), (-1, 0), (-1, -1)))
         middle = base[block] = median(left, above, diagonal)
@@ -248,18 +246,18 @@ class PixelCoder:
     """
 
     def __init__(self, networks: Sequence[nn.Module], device: str):
-        self._networks = [IntegerNetwork.of(network) for network in networks]  # type: ignore[arg-type]
+        self._networks = [learned.IntegerNetwork.of(network) for network in networks]  # type: ignore[arg-type]
         self._device = device
 
     @torch.inference_mode()
-    def bounds(self, images: Images) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    def bounds(self, images: cb.Images) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
         """Start and count of every symbol: both (N, H, W, C), given images with green in front."""
         number, height, width, channels = images.shape
-        canvas = Canvas(images.shape, WINDOW, MIDDLE, self._device)
+        canvas = wavefront.Canvas(images.shape, WINDOW, MIDDLE, self._device)
         canvas.fill(images)
         starts, counts = (np.empty((number * height * width, channels), np.int32) for _ in range(2))
         actual = images.reshape(-1, channels)
-        for block in wavefront.blocks(len(actual), wavefront.block_size(self._device)):
+        for block in learned.batches(len(actual), learned.batch_size(self._device)):
             place = torch.arange(block.start, block.stop, device=self._device)
             image, place = place.div(height * width, rounding_mode="floor"), place % (height * width)
             told, base = told_exactly(canvas, image, place.div(width, rounding_mode="floor"), place % width)
@@ -271,10 +269,10 @@ class PixelCoder:
         return starts.reshape(images.shape), counts.reshape(images.shape)
 
     @torch.inference_mode()
-    def read(self, reader: wavefront.WavefrontDecoder, size: tuple[int, int, int, int]) -> Images:
+    def read(self, reader: wavefront.WavefrontDecoder, size: tuple[int, int, int, int]) -> cb.Images:
         """Images with green in front, (N, H, W, C)."""
         number, height, width, channels = size
-        canvas = Canvas(size, WINDOW, MIDDLE, self._device)
+        canvas = wavefront.Canvas(size, WINDOW, MIDDLE, self._device)
         every = torch.arange(number, device=self._device)
         for rows, line in wavefront.lines(height, width, SLANT):
             row = torch.arange(rows.start, rows.stop, device=self._device).repeat_interleave(number)
@@ -288,55 +286,54 @@ class PixelCoder:
         reader.finish()
         return wavefront.to_numpy(canvas.inside())
 
-    def _mixtures(self, channel: int, told: torch.Tensor, base: torch.Tensor) -> Mixtures:
+    def _mixtures(self, channel: int, told: torch.Tensor, base: torch.Tensor) -> learned.Mixtures:
         network = self._networks[channel]
         parameters = network(told[:, : told.shape[1] - len(self._networks) + 1 + channel]).div_(FINE)
-        return Mixtures(wavefront.to_numpy(parameters), wavefront.to_numpy(base[:, channel]), UNIT)
+        return learned.Mixtures(wavefront.to_numpy(parameters), wavefront.to_numpy(base[:, channel]), UNIT)
 
 
-def pack_header(shape: Shape) -> bytes:
+def pack_header(shape: cb.Shape) -> bytes:
     """1 byte for small squares: the side, and 127 more where they are gray; else 0, height, and 2·width + gray."""
     height, width, channels = shape
     gray = channels == 1
     if height == width <= SMALL:
         return bytes([height + SMALL * gray])
-    return bytes([0]) + pack_numbers((height, 2 * width + gray))
+    return bytes([0]) + cb.pack_numbers((height, 2 * width + gray))
 
 
-def unpack_header(bitstream: bytes, owner: str) -> tuple[Shape, int]:
+def unpack_header(bitstream: bytes, owner: str) -> tuple[cb.Shape, int]:
     """Height, width and channels, and how many bytes tell them.
 
     Raises:
         BitstreamError: the header is cut short, or tells a shape that :func:`pack_header` writes otherwise.
     """
     if not bitstream:
-        raise BitstreamError(f"{owner}: the stream is empty")
+        raise cb.BitstreamError(f"{owner}: the stream is empty")
     if bitstream[0]:
         gray, side = divmod(bitstream[0] - 1, SMALL)
         shape, size = (side + 1, side + 1, 1 if gray else 3), 1
     else:
-        (height, width), size = unpack_numbers(bitstream[1:], 2, owner)
+        (height, width), size = cb.unpack_numbers(bitstream[1:], 2, owner)
         shape, size = (height, width // 2, 1 if width % 2 else 3), size + 1
-    possible = 1 <= shape[0] * shape[1] <= MAX_PIXELS and _lines(shape) <= MOST_LINES
+    possible = 1 <= shape[0] * shape[1] <= cb.MAX_PIXELS and _lines(shape) <= MOST_LINES
     if not possible or pack_header(shape) != bitstream[:size]:
-        raise BitstreamError(f"{owner}: the header tells of no image ({format_shape(shape)})")
+        raise cb.BitstreamError(f"{owner}: the header tells of no image ({cb.format_shape(shape)})")
     return shape, size
 
 
-def _lines(shape: Shape) -> int:
+def _lines(shape: cb.Shape) -> int:
     """In how many lines an image is decoded."""
     return shape[1] + SLANT * shape[0]
 
 
-@register_codec
+@cb.register_codec
 @dataclass(frozen=True)
-class ResLossless(Codec):
+class ResLossless(learned.LearnedCodec):
     """Lossless for gray and RGB images of any size: a network tells what each pixel may be, from its neighbours.
 
     A stream is a header (1 byte for square images of up to 127 pixels a side), and range-coded residuals.
     """
 
-    uses_device: ClassVar[bool] = True
     trained_on: ClassVar[tuple[str, ...]] = ("stl10",)
     made_of: ClassVar[tuple[str, ...]] = (
         "codecbench.learned.layers.exact",
@@ -353,7 +350,7 @@ class ResLossless(Codec):
         """Every pixel comes back."""
         return True
 
-    def check_shape(self, shape: Shape) -> None:
+    def check_shape(self, shape: cb.Shape) -> None:
         """Takes gray and RGB images.
 
         Raises:
@@ -362,57 +359,52 @@ class ResLossless(Codec):
         super().check_shape(shape)
         if _lines(shape) > MOST_LINES:
             limit = f"width + {SLANT}·height may be {MOST_LINES:,} at most"
-            raise UnsupportedImageError(f"{self.name}: {format_shape(shape)} is too long an image; {limit}")
+            raise cb.UnsupportedImageError(f"{self.name}: {cb.format_shape(shape)} is too long an image; {limit}")
 
-    def encode(self, images: Images) -> list[bytes]:
+    def encode(self, images: cb.Images) -> list[bytes]:
         """Compresses a batch; images do not depend on one another."""
         height, width, channels = shape = images.shape[1:]
         self.check_shape(shape)
         header = pack_header(shape)
         coder, order = self._coder(channels), channel_order(channels)
         streams: list[bytes] = []
-        for part in wavefront.blocks(len(images), SYMBOLS_AT_ONCE // (height * width * channels)):
+        for part in learned.batches(len(images), SYMBOLS_AT_ONCE // (height * width * channels)):
             bounds = coder.bounds(images[part][..., order])
             streams += [header + stream for stream in wavefront.encode(*bounds, SLANT)]
         return streams
 
-    def decode(self, bitstreams: Sequence[bytes]) -> Images:
+    def decode(self, bitstreams: Sequence[bytes]) -> cb.Images:
         """Restores a batch, line by line of all its images."""
         headers = [unpack_header(stream, self.name) for stream in bitstreams]
         (shape, start), *others = headers
         if any(other != shape for other, _ in others):
-            raise BitstreamError(f"{self.name}: streams of one batch decode to images of different shapes")
+            raise cb.BitstreamError(f"{self.name}: streams of one batch decode to images of different shapes")
         height, width, channels = shape
         coder, order = self._coder(channels), channel_order(channels)
         longest, found = min(height, -(-width // SLANT)), []
-        for part in wavefront.blocks(len(bitstreams), wavefront.block_size(self.device, PIXELS_AT_ONCE) // longest):
+        for part in learned.batches(len(bitstreams), learned.batch_size(self.device, PIXELS_AT_ONCE) // longest):
             reader = wavefront.WavefrontDecoder([stream[start:] for stream in bitstreams[part]], shape, self.name)
             found.append(coder.read(reader, (part.stop - part.start, *shape))[..., np.argsort(order)])
         return np.ascontiguousarray(np.concatenate(found))
 
     def container_bytes(self, bitstream: bytes) -> int | None:
-        """The header, and the lengths of lanes."""
+        """The header, and the lengths of the interleaved streams."""
         (height, width, _), start = unpack_header(bitstream, self.name)
-        lanes = split(bitstream[start:], wavefront.stream_count(height, width), self.name)
-        return len(bitstream) - sum(map(len, lanes))
+        streams = interleaved.split(bitstream[start:], wavefront.stream_count(height, width), self.name)
+        return len(bitstream) - sum(map(len, streams))
 
-    def estimate_bits(self, images: Images) -> npt.NDArray[np.float64] | None:
+    def estimate_bits(self, images: cb.Images) -> npt.NDArray[np.float64] | None:
         """What the counts say that the images cost, without header and the coder's end."""
         height, width, channels = shape = images.shape[1:]
         self.check_shape(shape)
         coder, order = self._coder(channels), channel_order(channels)
         bits = []
-        for part in wavefront.blocks(len(images), SYMBOLS_AT_ONCE // (height * width * channels)):
+        for part in learned.batches(len(images), SYMBOLS_AT_ONCE // (height * width * channels)):
             _, counts = coder.bounds(images[part][..., order])
-            bits.append((PRECISION - np.log2(counts)).sum((1, 2, 3), dtype=np.float64))
+            bits.append((interleaved.PRECISION - np.log2(counts)).sum((1, 2, 3), dtype=np.float64))
         return np.concatenate(bits)
 
-    @classmethod
-    def weight_files(cls) -> tuple[str, ...]:
-        """The weights and their model card."""
-        return with_cards(cls)
-
     def _coder(self, channels: int) -> PixelCoder:
-        network = shipped_network(self.network, weights_path(type(self)), self.device)
+        network = self.shipped_network()
         assert isinstance(network, ResidualNetwork)
         return PixelCoder([network.gray] if channels == 1 else list(network.colour), self.device)

@@ -7,14 +7,11 @@ from typing import ClassVar
 
 from torch import nn
 
-from codecbench import register_codec, setting
-from codecbench.learned.autoencoder import Autoencoder, LatentCodec
-from codecbench.learned.training.augment import RandomCropFlip
-from codecbench.learned.training.recipe import Recipe
-from codecbench.plugins.codec import Shape
+import codecbench as cb
+from codecbench import learned
 
 
-class Stl10Autoencoder(Autoencoder):
+class Stl10Autoencoder(learned.Autoencoder):
     """Four 4×4 convolutions of stride 2 down to 24×4×4, four transposed ones back; 84,291 parameters."""
 
     def __init__(self) -> None:
@@ -41,7 +38,7 @@ class Stl10Autoencoder(Autoencoder):
         )
 
 
-FAST = Recipe(
+FAST = learned.Recipe(
     dataset="stl10:split=train,crop=none",
     test="stl10",
     held_out=500,
@@ -50,14 +47,14 @@ FAST = Recipe(
     optimizer="muon",
     learning_rate=0.02,
     vector_learning_rate_scale=0.1,
-    augment=RandomCropFlip(64, 64),
+    augment=learned.RandomCropFlip(64, 64),
     crop=(64, 64),
     bfloat16=True,
     full_precision_epochs=10,
     channels_last=True,
 )
 
-SOURCE = Recipe(
+SOURCE = learned.Recipe(
     dataset="stl10:split=unlabeled",
     otherwise="stl10:split=train",
     most_images=10_000,
@@ -71,23 +68,23 @@ SOURCE = Recipe(
 """The source's own; it does not tell its batch size, its learning rate (Adam's default here) or where it crops."""
 
 
-@register_codec
+@cb.register_codec
 @dataclass(frozen=True)
-class Stl10Ae(LatentCodec):
+class Stl10Ae(learned.LatentCodec):
     """Convolutional autoencoder for 64×64 RGB crops: 384 numbers an image, as wide as ``latent`` says."""
 
     trained_on: ClassVar[tuple[str, ...]] = ("stl10",)
-    network: ClassVar[type[Autoencoder]] = Stl10Autoencoder
-    image_shape: ClassVar[Shape] = (64, 64, 3)
+    network: ClassVar[type[learned.Autoencoder]] = Stl10Autoencoder
+    image_shape: ClassVar[cb.Shape] = (64, 64, 3)
     latent_shape: ClassVar[tuple[int, ...]] = (24, 4, 4)
-    recipes: ClassVar[dict[str, Recipe]] = {"fast": FAST, "source": SOURCE}
+    recipes: ClassVar[dict[str, learned.Recipe]] = {"fast": FAST, "source": SOURCE}
 
-    latent: str = setting(
+    latent: str = cb.setting(
         "float32",
         choices=("float64", "float32", "float16", "int8"),
         sweep=("float64", "float32", "float16", "int8"),
         help="type of a latent number in the stream; float64 is the source's accounting, int8 is entropy-coded",
     )
-    tiles: bool = setting(
+    tiles: bool = cb.setting(
         False, help="cut images of any size into blocks of 64×64; height and width go into the stream"
     )

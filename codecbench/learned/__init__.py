@@ -1,44 +1,51 @@
-"""The toolbox that learned codecs are written with; everything here may load torch.
+"""The toolbox of learned codecs; all of it may load torch.
 
-Training, and what it leaves:
-
-recipe           what a training run does, as data
-jobs             what a training run is asked to do
-samples          images on a device, and how well a network restores them
-augment          random changes of training images, in batches on the device
-optimizers       the optimisers that a recipe can name
-training         the training loop: exact resuming, a log and a model card
-checkpoint       the folder of a training run
-outcome          the best weights with their tables, the model card, and where they go
-tables           what a weight file holds beside parameters, made at the end of training
-weights          safetensors files with a model card and a checksum
-adversarial      losses by a discriminator and by a feature network
-
-Codecs whose stream is a latent:
-
-autoencoder      their base class
-latents          quantised and entropy-coded latents
-fitting          the tables that this takes, fitted to training images
-tiling           images of any size as blocks of a network's size
-
-Codecs that are trained for their rate, with entropy models that give the same integers on every machine
-(docs/learned-codecs.md):
-
-exact            layers whose results are the same everywhere
-levels           vectors that depend on a quality; exact exponentials
-contexts         the entropy model of a lossy codec: slices, checkerboard, hyper-latent
-scales           tables of counts, one for each scale of a symbol's distribution
-symbols          writing and reading symbols of many scales
-counting         tables counted at the end of training, and how far encoders trade error for bits
-ratedistortion   base class of lossy codecs with such a model
-blocks           large images as blocks of a convolutional network
-causal           what is known of a pixel that is coded after others
-chances          distributions of integer counts from logits
-mixtures         the same from mixtures of logistic distributions
-wavefront        decoding pixels along slanted lines
-
-Entropy coders:
-
-entropy          range coding with tables, one stream after the other
-lanes            many range-coded streams side by side
+A codec's file needs ``import codecbench as cb`` and ``from codecbench import learned``. The base classes are in
+``codec``, ``autoencoder`` and ``ratedistortion``; ``layers`` has networks that compute exactly, ``coding`` entropy
+coders and their distributions, ``training`` all that makes weights.
 """
+
+from codecbench.learned.autoencoder import Autoencoder as Autoencoder
+from codecbench.learned.autoencoder import LatentCodec as LatentCodec
+from codecbench.learned.codec import LearnedCodec as LearnedCodec
+from codecbench.learned.coding import interleaved as interleaved
+from codecbench.learned.coding import wavefront as wavefront
+from codecbench.learned.coding.interleaved import InterleavedDecoder as InterleavedDecoder
+from codecbench.learned.coding.mixtures import Mixtures as Mixtures
+from codecbench.learned.coding.scales import ScaleTables as ScaleTables
+from codecbench.learned.coding.softmax import Softmax as Softmax
+from codecbench.learned.coding.wavefront import neighbours as neighbours
+from codecbench.learned.coding.wavefront import window as window
+from codecbench.learned.layers.contexts import ContextModel as ContextModel
+from codecbench.learned.layers.contexts import Layout as Layout
+from codecbench.learned.layers.exact import ACTIVATION_BITS as ACTIVATION_BITS
+from codecbench.learned.layers.exact import ExactConv2d as ExactConv2d
+from codecbench.learned.layers.exact import ExactLinear as ExactLinear
+from codecbench.learned.layers.exact import ExactResidual as ExactResidual
+from codecbench.learned.layers.exact import IntegerNetwork as IntegerNetwork
+from codecbench.learned.layers.exact import on_grid as on_grid
+from codecbench.learned.layers.levels import LEVELS as LEVELS
+from codecbench.learned.layers.levels import Levels as Levels
+from codecbench.learned.layers.ratedistortion import LATENT_SCALE as LATENT_SCALE
+from codecbench.learned.layers.ratedistortion import RateDistortionNetwork as RateDistortionNetwork
+from codecbench.learned.ratedistortion import ANY_SHAPE as ANY_SHAPE
+from codecbench.learned.ratedistortion import RateDistortionCodec as RateDistortionCodec
+from codecbench.learned.tiling import batch_size as batch_size
+from codecbench.learned.tiling import batches as batches
+from codecbench.learned.training.augment import Chain as Chain
+from codecbench.learned.training.augment import RandomAffine as RandomAffine
+from codecbench.learned.training.augment import RandomColour as RandomColour
+from codecbench.learned.training.augment import RandomCropFlip as RandomCropFlip
+from codecbench.learned.training.augment import RandomFlat as RandomFlat
+from codecbench.learned.training.augment import RandomZoom as RandomZoom
+from codecbench.learned.training.losses import FeatureNetwork as FeatureNetwork
+from codecbench.learned.training.losses import PatchDiscriminator as PatchDiscriminator
+from codecbench.learned.training.losses import adversarial_losses as adversarial_losses
+from codecbench.learned.training.losses import feature_distance as feature_distance
+from codecbench.learned.training.recipe import Network as Network
+from codecbench.learned.training.recipe import Recipe as Recipe
+from codecbench.learned.training.recipe import called as called
+from codecbench.learned.weights import shipped_network as shipped_network
+from codecbench.learned.weights import shipped_tables as shipped_tables
+from codecbench.learned.weights import weights_path as weights_path
+from codecbench.learned.weights import with_cards as with_cards

@@ -12,17 +12,15 @@ import torch
 
 from codecbench.errors import BitstreamError, UnsupportedImageError, WeightsError
 from codecbench.learned import tiling
+from codecbench.learned.codec import LearnedCodec
 from codecbench.learned.coding import entropy
 from codecbench.learned.coding.entropy import Symbols
 from codecbench.learned.coding.latents import Classes, LatentCoder, Latents
-from codecbench.learned.training.recipe import Recipe
 from codecbench.learned.weights import (
     card_path,
     has_tables,
-    shipped_network,
     shipped_tables,
     weights_path,
-    with_cards,
 )
 from codecbench.plugins.codec import MAX_PIXELS, FloatCodec, FloatImages, Images, Shape
 from codecbench.plugins.settings import Value
@@ -64,7 +62,7 @@ class Autoencoder(torch.nn.Module):
         return reconstruction
 
 
-class LatentCodec(FloatCodec):
+class LatentCodec(LearnedCodec, FloatCodec):
     """An autoencoder of fixed image shape; its stream is the latent.
 
     With a float type for ``latent`` the stream is the latent's numbers, little-endian, with no header. With ``int8`` it
@@ -84,33 +82,23 @@ class LatentCodec(FloatCodec):
         tiles: images are cut into blocks; a setting too, where it is offered.
         network: the autoencoder's class, or what else builds one when called without arguments.
         networks: the same by ``variant``, for codecs with several.
-        variant: which of them the settings ask for; empty for the only one.
         image_shape: of the network: height, width, channels; without ``tiles`` the only shape taken.
         latent_shape: shape of one image's latent, channels first.
-        recipes: how the weights are trained, by name; the first is the default.
     """
 
     exact_bytes: ClassVar[bool] = False
-    uses_device: ClassVar[bool] = True
     latent: str = "float32"
     tiles: bool = False
     network: ClassVar[Callable[[], Autoencoder]]
     networks: ClassVar[Mapping[str, Callable[[], Autoencoder]]] = {}
-    variant: str = ""
     image_shape: ClassVar[Shape]
     latent_shape: ClassVar[tuple[int, ...]]
-    recipes: ClassVar[dict[str, Recipe]]
     made_of: ClassVar[tuple[str, ...]] = (
         "codecbench.learned.coding.entropy",
         "codecbench.learned.coding.latents",
         "codecbench.learned.tiling",
         "codecbench.plugins.varint",
     )
-
-    @classmethod
-    def weight_files(cls) -> tuple[str, ...]:
-        """The weights and their model card."""
-        return with_cards(cls, cls.networks or ("",))
 
     @classmethod
     def versions(cls) -> dict[str, str]:
@@ -161,7 +149,7 @@ class LatentCodec(FloatCodec):
         if images.shape[1:] != self.image_shape:
             shapes = f"{format_shape(self.image_shape)}, not of {format_shape(images.shape[1:])}"
             raise UnsupportedImageError(f"{self.name} has latents of images of {shapes}")
-        return np.concatenate([self._latents_of(images[part]) for part in _parts(len(images))])
+        return np.concatenate([self._latents_of(images[part]) for part in tiling.batches(len(images), BATCH)])
 
     def encode(self, images: Images) -> list[bytes]:
         """Encodes uint8 images (N, H, W, C).
@@ -213,7 +201,7 @@ class LatentCodec(FloatCodec):
         read = self._read_symbols if self.latent == "int8" else self._read_numbers
         latents = read(payloads, blocks)
         images = np.empty((len(bitstreams), height, width, self.image_shape[2]), np.float32)
-        for part in _parts(len(bitstreams) * blocks):
+        for part in tiling.batches(len(bitstreams) * blocks, BATCH):
             restored = self._restore(*latents(part))
             if not np.isfinite(restored).all():
                 raise BitstreamError(f"{self.name}: the latent's numbers overflow the decoder")
@@ -250,13 +238,9 @@ class LatentCodec(FloatCodec):
         return blocks
 
     def _network(self) -> Autoencoder:
-        build = self.networks[self.variant] if self.variant else type(self).network
-        module = shipped_network(build, self._weights(), self.device)
+        module = self.shipped_network()
         assert isinstance(module, Autoencoder)
         return module
-
-    def _weights(self) -> Path:
-        return weights_path(type(self), self.variant)
 
     @torch.inference_mode()
     def _latents_of(self, blocks: Images) -> Latents:
@@ -268,7 +252,7 @@ class LatentCodec(FloatCodec):
     def _blocks(self, images: Images) -> Iterator[Images]:
         """The blocks of all images, in turn, some at a time: (B, H, W, C)."""
         (height, width), block = images.shape[1:3], self.image_shape[:2]
-        for part in _parts(len(images) * tiling.block_count(height, width, block)):
+        for part in tiling.batches(len(images) * tiling.block_count(height, width, block), BATCH):
             whole = (height, width) == block
             yield images[part] if whole else tiling.cut(images, block, np.arange(part.start, part.stop))
 
@@ -281,7 +265,7 @@ class LatentCodec(FloatCodec):
         return np.concatenate([symbols for symbols, _ in chosen]), np.concatenate([classes for _, classes in chosen])
 
     def _coder(self) -> LatentCoder:
-        path = self._weights()
+        path = self.weights_path()
         card = card_path(path)
         key = (path, card.stat().st_mtime_ns if card.is_file() else 0)
         if key not in _coders:
@@ -340,10 +324,6 @@ class LatentCodec(FloatCodec):
 
 
 _coders: dict[tuple[Path, int], LatentCoder] = {}
-
-
-def _parts(count: int) -> list[slice]:
-    return [slice(start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
 
 
 def to_tensor(images: Images, device: str) -> torch.Tensor:

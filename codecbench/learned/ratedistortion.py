@@ -17,21 +17,22 @@ from torch import nn
 
 from codecbench.errors import BitstreamError, UnsupportedImageError, WeightsError
 from codecbench.learned.autoencoder import to_tensor
+from codecbench.learned.codec import LearnedCodec
 from codecbench.learned.coding import entropy
 from codecbench.learned.coding.scales import ScaleTables, logistic_tables
 from codecbench.learned.coding.symbols import SymbolDecoder, SymbolEncoder
 from codecbench.learned.layers.exact import ACTIVATION_BITS
 from codecbench.learned.layers.levels import LEVELS, round_quality
 from codecbench.learned.layers.ratedistortion import RateDistortionNetwork
-from codecbench.learned.tiling import Block, blocks
-from codecbench.learned.training.recipe import Recipe
-from codecbench.learned.weights import shipped_network, shipped_tables, weights_path, with_cards
+from codecbench.learned.tiling import Block, batches, blocks
+from codecbench.learned.training import count_symbols
+from codecbench.learned.weights import shipped_tables
 from codecbench.plugins.codec import MAX_PIXELS, FloatCodec, FloatImages, Images, Shape
 from codecbench.plugins.settings import Value
 from codecbench.plugins.varint import pack_numbers, unpack_numbers
 from codecbench.text import format_shape
 
-ANY = "any"
+ANY_SHAPE = "any"
 """Value of ``shape`` that leaves it to the stream."""
 
 LARGEST_BLOCK = 768
@@ -49,7 +50,7 @@ MOST_FILLED = 2 * MAX_PIXELS
 """Most pixels that an image may have once it is filled, which thin ones are many times over."""
 
 
-class RateDistortionCodec(FloatCodec):
+class RateDistortionCodec(LearnedCodec, FloatCodec):
     """Codes images of any size, or of shapes that its settings fix, by networks of :class:`RateDistortionNetwork`.
 
     A stream is the range-coded symbols of hyper-latents and latents. With ``shape=any`` height, width and gray or
@@ -65,20 +66,14 @@ class RateDistortionCodec(FloatCodec):
         shape: ``any``, or a key of ``fixed``.
         checksum: of the header, and of the latents as decoders know them.
         fixed: shapes that need no header, by the setting's value.
-        networks: by ``variant``.
-        variant: which of them the settings ask for.
-        recipes: how the weights are trained, by name; the first is the default.
     """
 
     exact_bytes: ClassVar[bool] = False
-    uses_device: ClassVar[bool] = True
     quality: float = 1.0
-    shape: str = ANY
+    shape: str = ANY_SHAPE
     checksum: bool = False
     fixed: ClassVar[Mapping[str, Shape]]
     networks: ClassVar[Mapping[str, Callable[[], RateDistortionNetwork]]]
-    variant: str
-    recipes: ClassVar[dict[str, Recipe]]
     made_of: ClassVar[tuple[str, ...]] = (
         "codecbench.learned.tiling",
         "codecbench.learned.layers.contexts",
@@ -91,11 +86,6 @@ class RateDistortionCodec(FloatCodec):
     )
 
     @classmethod
-    def weight_files(cls) -> tuple[str, ...]:
-        """The weights and their model cards."""
-        return with_cards(cls, cls.networks)
-
-    @classmethod
     def versions(cls) -> dict[str, str]:
         """Versions of PyTorch and of the entropy coder."""
         return {"torch": torch.__version__, **entropy.version()}
@@ -103,7 +93,7 @@ class RateDistortionCodec(FloatCodec):
     @classmethod
     def default_points(cls, shape: Shape) -> list[dict[str, Value]]:
         """The sweep of ``quality``, without a header where the shape is one of the fixed ones."""
-        named = next((name for name, fixed in cls.fixed.items() if fixed == shape), ANY)
+        named = next((name for name, fixed in cls.fixed.items() if fixed == shape), ANY_SHAPE)
         return [{**point, "shape": named} for point in super().default_points(shape)]
 
     @classmethod
@@ -114,8 +104,6 @@ class RateDistortionCodec(FloatCodec):
     @classmethod
     def tables_for(cls, network: RateDistortionNetwork, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """Counts the symbols of training images; see :mod:`codecbench.learned.training.count_symbols`."""
-        from codecbench.learned.training import count_symbols
-
         return count_symbols.count_tables(network, images, functools.partial(cls.loss_weight, network)).tensors()
 
     @classmethod
@@ -123,8 +111,6 @@ class RateDistortionCodec(FloatCodec):
         cls, network: RateDistortionNetwork, tables: Mapping[str, torch.Tensor], images: torch.Tensor
     ) -> dict[str, Any]:
         """The mean loss at whole qualities, of what is written with these tables and with logistic ones."""
-        from codecbench.learned.training import count_symbols
-
         told = {}
         for name, used in (("", ScaleTables.of(tables, cls.name)), ("_logistic", logistic_tables())):
             found = []
@@ -143,7 +129,7 @@ class RateDistortionCodec(FloatCodec):
         super().check_shape(shape)
         if _filled(shape) > MOST_FILLED:
             raise UnsupportedImageError(f"{self.name}: {format_shape(shape)} is too thin for so long an image")
-        if self.shape != ANY and shape != self.fixed[self.shape]:
+        if self.shape != ANY_SHAPE and shape != self.fixed[self.shape]:
             taken, got = (format_shape(each) for each in (self.fixed[self.shape], shape))
             hint = "with shape=any it takes any size"
             raise UnsupportedImageError(f"{self.name} with shape={self.shape} takes {taken} images, not {got}; {hint}")
@@ -252,25 +238,24 @@ class RateDistortionCodec(FloatCodec):
         return torch.full((count,), round_quality(self.quality), device=self.device)
 
     def _network(self) -> RateDistortionNetwork:
-        module = shipped_network(self.networks[self.variant], weights_path(type(self), self.variant), self.device)
+        module = self.shipped_network()
         assert isinstance(module, RateDistortionNetwork)
         return module
 
     def _tables(self) -> ScaleTables:
-        path = weights_path(type(self), self.variant)
         network = self._network()  # kept, so that files are read once a process, and again where they change
         if network not in _TABLES:
-            _TABLES[network] = ScaleTables.of(shipped_tables(path), self.name)
+            _TABLES[network] = ScaleTables.of(shipped_tables(self.weights_path()), self.name)
         return _TABLES[network]
 
     def _packed(self, shape: Shape) -> bytes:
         """The header of an image."""
         height, width, channels = shape
-        return pack_numbers((2 * height + (channels == 1), width)) if self.shape == ANY else b""
+        return pack_numbers((2 * height + (channels == 1), width)) if self.shape == ANY_SHAPE else b""
 
     def _header(self, bitstream: bytes) -> tuple[Shape, int]:
         """The shape of the image of a stream, and how many bytes tell it."""
-        if self.shape != ANY:
+        if self.shape != ANY_SHAPE:
             return self.fixed[self.shape], 0
         (doubled, width), start = unpack_numbers(bitstream, 2, self.name)
         height, gray = divmod(doubled, 2)
@@ -283,10 +268,10 @@ class RateDistortionCodec(FloatCodec):
     def _blocks(self, shape: Shape) -> list[Block]:
         return blocks(shape[0], shape[1], LARGEST_BLOCK, self._network().unit)
 
-    def _parts(self, count: int, shape: Shape) -> list[slice]:
+    def _parts(self, count: int, shape: Shape) -> Iterator[slice]:
         """Images that are worked on together."""
-        step = max(1, BATCH_PIXELS // (min(shape[0], LARGEST_BLOCK) * min(shape[1], LARGEST_BLOCK)))
-        return [slice(start, min(start + step, count)) for start in range(0, count, step)]
+        step = BATCH_PIXELS // (min(shape[0], LARGEST_BLOCK) * min(shape[1], LARGEST_BLOCK))
+        return batches(count, step)
 
     def _check_lengths(self, payloads: Sequence[bytes], shape: Shape) -> None:
         """Refuses headers of larger images than the bytes can stand for, before anything of that size is allocated."""

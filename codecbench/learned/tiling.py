@@ -7,6 +7,7 @@ the image is smaller than the filling; so it works from 1×1 on.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,3 +111,15 @@ def blocks(height: int, width: int, side: int, unit: int) -> list[Block]:
         for rows in down
         for columns in across
     ]
+
+
+def batches(count: int, size: int) -> Iterator[slice]:
+    """Cuts ``count`` things into batches of ``size``, at least 1; the last may be smaller."""
+    size = max(1, size)
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+
+
+def batch_size(device: str, on_cpu: int = 1 << 10) -> int:
+    """How many pixels are worked on together: ``on_cpu`` on a CPU, whose caches are small, more on a GPU."""
+    return on_cpu if device == "cpu" else max(on_cpu, 1 << 18)

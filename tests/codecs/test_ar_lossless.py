@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
+import functools
 import time
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
+from small_weights import find_weights_in, store
 
 from codecbench.codecs import ar_lossless
 from codecbench.codecs.ar_lossless import SIDE, ArLossless, CausalNetwork
 from codecbench.errors import BitstreamError, UnsupportedImageError
-from codecbench.learned.coding.wavefront import neighbours
-from codecbench.learned.layers.exact import ExactResidual, on_grid
-from codecbench.learned.weights import weights_path
+from codecbench.learned import ExactResidual, Softmax, neighbours, on_grid, weights_path
 from codecbench.plugins.registry import CODECS
 
 Png = CODECS.get("png")
@@ -53,19 +52,13 @@ def network() -> CausalNetwork:
 
 
 @pytest.fixture(scope="module")
-def codec(network: CausalNetwork) -> Iterator[ArLossless]:
+def codec(network: CausalNetwork, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ArLossless]:
     """The codec over that network."""
-    placed = {"cpu": network}
-
-    def shipped(build, path, device: str) -> CausalNetwork:
-        if device not in placed:
-            other = CausalNetwork(width=16, blocks=1)
-            other.load_state_dict(network.state_dict())
-            placed[device] = other.eval().requires_grad_(False).to(device)
-        return placed[device]
-
+    folder = tmp_path_factory.mktemp("weights")
+    store(folder / "ar_lossless.safetensors", network)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ar_lossless, "shipped_network", shipped)
+        patch.setattr(ArLossless, "network", functools.partial(CausalNetwork, width=16, blocks=1))
+        find_weights_in(folder, patch)
         yield ArLossless()
 
 
@@ -107,7 +100,7 @@ def test_threads_make_no_difference(codec: ArLossless, digits: np.ndarray, strea
 def test_how_many_go_together_makes_no_difference(
     codec: ArLossless, digits: np.ndarray, streams: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in (("ROWS", 50), ("IMAGES", 3), ("ENCODED", 2)):
+    for name, value in (("PIXELS_AT_ONCE", 50), ("IMAGES", 3), ("ENCODED", 2)):
         monkeypatch.setattr(ar_lossless, name, value)
     assert codec.encode(digits[3:8]) == streams[3:8]
     assert np.array_equal(codec.decode(streams[3:8]), digits[3:8])
@@ -137,9 +130,7 @@ def test_the_model_is_the_one_that_was_trained(network: CausalNetwork, codec: Ar
     assert codec.estimate_bits(ordinary).mean() == pytest.approx(bits.mean(), rel=0.002)
 
 
-def test_distributions_come_from_the_exact_network(
-    network: CausalNetwork, codec: ArLossless, digits: np.ndarray
-) -> None:
+def test_distributions_come_from_the_exact_network(network: CausalNetwork, digits: np.ndarray) -> None:
     image = torch.from_numpy(digits[5, :, :, 0].copy())[None]
     place = 14 * SIDE + 14
     known = neighbours(image.double()[:, None], ar_lossless.ABOVE, ar_lossless.ASIDE)[:, place, 0]
@@ -148,9 +139,9 @@ def test_distributions_come_from_the_exact_network(
     slow.load_state_dict({k: v for k, v in network.state_dict().items() if k.startswith(("first", "inner", "last"))})
     rows, columns = (on_grid(p.detach()).view(SIDE, -1) for p in (network.rows, network.columns))
     logits = slow.exact(ar_lossless.features(known), rows[14] + columns[14])
-    expected = ar_lossless.Softmax(logits * 2**10).bounds(torch.tensor([77]))
+    expected = Softmax(logits * 2**10).bounds(torch.tensor([77]))
     block = ar_lossless.planes(image)[:, :, 14 : 14 + ar_lossless.HIGH, 14 : 14 + ar_lossless.WIDE]
-    found = codec._model().chances(block, place).bounds(torch.tensor([77]))
+    found = ar_lossless.ExactModel(network).distributions(block, place).bounds(torch.tensor([77]))
     assert found == expected
 
 
@@ -186,7 +177,6 @@ def test_what_it_says_of_itself() -> None:
     assert codec.trained_on == ("mnist",)
     assert codec.container_bytes(b"any") == 0
     assert [path.rpartition("/")[2] for path in codec.weight_files()] == ["ar_lossless.safetensors", "ar_lossless.json"]
-    assert all(importlib.import_module(name) for name in codec.made_of)
 
 
 @SHIPPED

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,17 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_weights import find_weights_in, store
 
 from codecbench.errors import BitstreamError, SettingError, UnsupportedImageError, WeightsError
-from codecbench.fingerprint import file_sha256
-from codecbench.learned import ratedistortion
 from codecbench.learned.coding.scales import logistic_tables
 from codecbench.learned.layers.contexts import Layout
 from codecbench.learned.training import outcome
 from codecbench.learned.training.job import make_job
 from codecbench.learned.training.loop import train
 from codecbench.learned.training.losses import FeatureNetwork
-from codecbench.learned.weights import card_path, save_weights, shipped_tables, weights_path
+from codecbench.learned.weights import shipped_tables, weights_path
 from codecbench.plugins.codec import Codec
 from codecbench.plugins.registry import CODECS
 from codecbench.testing import (
@@ -57,26 +55,17 @@ def shaken(network: torch.nn.Module, seed: int) -> torch.nn.Module:
     return network
 
 
-def save(path: Path, network: torch.nn.Module, tables: dict[str, torch.Tensor] | None = None) -> None:
-    save_weights(path, network.state_dict(), tables)
-    card_path(path).write_text(json.dumps({"sha256": file_sha256(path)}), encoding="utf-8")
-
-
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, small_weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Small untrained networks in place of the shipped ones, in a folder of each test's own."""
     folder = tmp_path / "weights"
     shutil.copytree(small_weights, folder)
 
-    def place(cls: type, variant: str = "") -> Path:
-        return folder / weights_path(cls, variant).name
-
     monkeypatch.setattr(RdAe, "networks", {**RdAe.networks, "colour": base_network})
     monkeypatch.setattr(GanAe, "network", functools.partial(gan_ae.PerceptualNetwork, base_network, 8))
     classifier = functools.partial(FeatureNetwork, 10, (4, 4, 4, 4))
     monkeypatch.setattr(GanAe, "networks", {"features": classifier, "judge": classifier})
-    for module in (ratedistortion, gan_ae, outcome):
-        monkeypatch.setattr(module, "weights_path", place)
+    find_weights_in(folder, monkeypatch)
     return folder
 
 
@@ -87,14 +76,14 @@ def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     torch.set_num_threads(1)
     torch.manual_seed(5)
     base = shaken(base_network(), 1)
-    save(folder / "rd_ae-colour.safetensors", base, logistic_tables().tensors())
+    store(folder / "rd_ae-colour.safetensors", base, logistic_tables().tensors())
     tuned = gan_ae.PerceptualNetwork(base_network, 8)
     tuned.synthesis.load_state_dict(base.synthesis.state_dict())
     tuned.back.load_state_dict(base.back.state_dict())
     name = torch.tensor(list(gan_ae.fingerprint(base)), dtype=torch.uint8)
-    save(folder / "gan_ae.safetensors", shaken(tuned, 2), {"base": name})
+    store(folder / "gan_ae.safetensors", shaken(tuned, 2), {"base": name})
     for variant in ("features", "judge"):
-        save(folder / f"gan_ae-{variant}.safetensors", FeatureNetwork(10, (4, 4, 4, 4)))
+        store(folder / f"gan_ae-{variant}.safetensors", FeatureNetwork(10, (4, 4, 4, 4)))
     yield folder
     torch.set_num_threads(threads)
 
@@ -160,9 +149,9 @@ def test_a_synthesis_for_another_entropy_model_is_refused(folder: Path, told: st
     codec, images = GanAe(shape="64x64x3"), sample_images((64, 64, 3))[:1]
     codec.encode(images)
     if told == "another":
-        save(folder / "rd_ae-colour.safetensors", shaken(base_network(), 9), logistic_tables().tensors())
+        store(folder / "rd_ae-colour.safetensors", shaken(base_network(), 9), logistic_tables().tensors())
     else:
-        save(folder / "gan_ae.safetensors", gan_ae.PerceptualNetwork(base_network, 8))
+        store(folder / "gan_ae.safetensors", gan_ae.PerceptualNetwork(base_network, 8))
     with pytest.raises(WeightsError, match=r"are not those that these were trained for; `codecbench train gan_ae`"):
         codec.encode(images)
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
+from small_weights import find_weights_in, store
 
 from codecbench.errors import BitstreamError, SettingError, UnsupportedImageError, WeightsError
-from codecbench.fingerprint import file_sha256
 from codecbench.learned import ratedistortion
 from codecbench.learned.coding.scales import logistic_tables
 from codecbench.learned.layers.contexts import Layout
 from codecbench.learned.ratedistortion import BATCH_PIXELS
 from codecbench.learned.training import count_symbols
-from codecbench.learned.weights import card_path, save_weights, weights_path
+from codecbench.learned.weights import weights_path
 from codecbench.plugins.codec import MAX_PIXELS
 from codecbench.plugins.registry import CODECS
 from codecbench.plugins.varint import pack_numbers
@@ -61,12 +60,10 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     torch.set_num_threads(1)
     for variant, network in build.items():
         torch.manual_seed(5)
-        path = folder / f"{variant}.safetensors"
-        save_weights(path, shaken(network()).state_dict())
-        card_path(path).write_text(json.dumps({"sha256": file_sha256(path)}), encoding="utf-8")
+        store(folder / f"rd_ae-{variant}.safetensors", shaken(network()))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RdAe, "networks", build)
-        patch.setattr(ratedistortion, "weights_path", lambda _cls, variant="": folder / f"{variant}.safetensors")
+        find_weights_in(folder, patch)
         yield
     torch.set_num_threads(threads)
 
@@ -288,11 +285,10 @@ def test_sweeps_fix_the_shape() -> None:
 
 
 def test_damaged_tables(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "digits.safetensors"
     tables = logistic_tables().tensors()
-    save_weights(path, RdAe.networks["digits"]().state_dict(), {**tables, "counts": tables["counts"][1:]})
-    card_path(path).write_text(json.dumps({"sha256": file_sha256(path)}), encoding="utf-8")
-    monkeypatch.setattr(ratedistortion, "weights_path", lambda *_: path)
+    network = RdAe.networks["digits"]()
+    monkeypatch.setattr(RdAe, "weights_path", lambda _: tmp_path / "digits.safetensors")
+    store(tmp_path / "digits.safetensors", network, {**tables, "counts": tables["counts"][1:]})
     with pytest.raises(WeightsError, match="rd_ae: the tables of the symbols have the wrong shapes"):
         RdAe(shape="28x28x1").encode(images((28, 28, 1), 1))
     (tmp_path / "digits.json").unlink()
@@ -316,7 +312,7 @@ def test_shipped_weights(shape, monkeypatch: pytest.MonkeyPatch) -> None:
     from codecbench.codecs.rd_ae import NETWORKS
 
     monkeypatch.setattr(RdAe, "networks", NETWORKS)
-    monkeypatch.setattr(ratedistortion, "weights_path", weights_path)
+    monkeypatch.setattr(RdAe, "weights_path", lambda codec: weights_path(RdAe, codec.variant))
     points = RdAe.default_points(shape)
     if not (path := weights_path(RdAe, RdAe(**points[0]).variant)).is_file():
         pytest.skip(f"no weights {path.name}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import copy
+import functools
 import importlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from small_weights import find_weights_in, store
 
 from codecbench.errors import BitstreamError, UnsupportedImageError
 from codecbench.learned.coding import wavefront
@@ -29,14 +31,16 @@ def one_thread():
 
 
 @pytest.fixture
-def network(monkeypatch: pytest.MonkeyPatch) -> torch.nn.Module:
+def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> torch.nn.Module:
     """A small network that no one has trained, in the place of the shipped one."""
     torch.manual_seed(0)
     small = module.ResidualNetwork(width=16, blocks=1).eval().requires_grad_(False)
     module.wide_mixtures(small, torch.zeros(1))
     for parameter in small.parameters():
         parameter += 0.05 * torch.randn_like(parameter)
-    monkeypatch.setattr(module, "shipped_network", lambda build, path, device: copy.deepcopy(small).to(device))
+    store(tmp_path / "res_lossless.safetensors", small)
+    monkeypatch.setattr(ResLossless, "network", functools.partial(module.ResidualNetwork, width=16, blocks=1))
+    find_weights_in(tmp_path, monkeypatch)
     return small
 
 

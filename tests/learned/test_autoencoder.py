@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,15 +10,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_weights import find_weights_in, store
 
 from codecbench.errors import BitstreamError, UnsupportedImageError, WeightsError
-from codecbench.fingerprint import file_sha256
 from codecbench.learned import autoencoder
 from codecbench.learned.autoencoder import to_tensor
 from codecbench.learned.coding.latents import HIGHEST, LOWEST, LatentCoder
-from codecbench.learned.training.recipe import describe
-from codecbench.learned.weights import card_path, read_card, save_weights, shipped_network, weights_path
-from codecbench.plan.planner import open_dataset
 from codecbench.plan.specs import expand, split_specs
 from codecbench.plugins.codec import to_uint8
 from codecbench.plugins.registry import CODECS
@@ -62,10 +58,9 @@ def make(spec: str):
     return cls(**settings)
 
 
-def tables_for(cls) -> dict[str, torch.Tensor]:
+def tables_for(name: str, network: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Tables for untrained weights: each channel's own mean, a step that its small spread spans."""
-    network = shipped_network(cls.network, autoencoder.weights_path(cls), "cpu")
-    height, width, channels = cls.image_shape
+    height, width, channels = CODECS.get(name).image_shape
     noise = torch.randint(0, 256, (64, channels, height, width), generator=torch.Generator().manual_seed(0)).byte()
     with torch.inference_mode():
         z = network.encoder(noise.float() / 255.0).flatten(2).numpy()
@@ -91,16 +86,11 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("weights")
     for name in LAST_MSE:
         torch.manual_seed(5)
-        path = folder / f"{name}.safetensors"
-        save_weights(path, CODECS.get(name).network().state_dict())
-        card_path(path).write_text(json.dumps({"sha256": file_sha256(path)}), encoding="utf-8")
+        network = CODECS.get(name).network().eval()
+        store(folder / f"{name}.safetensors", network, None if name == "lossless_ae" else tables_for(name, network))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(autoencoder, "weights_path", lambda cls, _="": folder / f"{cls.name}.safetensors")
-        for name in ("lossy_ae", "stl10_ae"):
-            cls, path = CODECS.get(name), folder / f"{name}.safetensors"
-            save_weights(path, shipped_network(cls.network, path, "cpu").state_dict(), tables_for(cls))
-            card_path(path).write_text(json.dumps({"sha256": file_sha256(path)}), encoding="utf-8")
-        yield
+        find_weights_in(folder, patch)
+        yield folder
 
 
 @pytest.fixture(params=LENGTHS, ids=str)
@@ -147,7 +137,7 @@ def test_conformance_of_other_sizes(spec: str, size: tuple[int, int]) -> None:
 
 def test_stream_is_the_latent_little_endian(codec) -> None:
     images = images_for(codec)
-    latents = codec._network().encoder(to_tensor(images, "cpu")).flatten(1).numpy()
+    latents = codec.shipped_network().encoder(to_tensor(images, "cpu")).flatten(1).numpy()
     for stream, latent in zip(codec.encode(images), latents, strict=True):
         numbers = np.frombuffer(stream, codec.latent_dtype)
         assert np.dtype(codec.latent_dtype).byteorder in "<="
@@ -157,7 +147,7 @@ def test_stream_is_the_latent_little_endian(codec) -> None:
 def test_decodes_what_the_network_makes_of_the_images(codec) -> None:
     images = images_for(codec)
     with torch.inference_mode():
-        expected = codec._network()(to_tensor(images, "cpu")).permute(0, 2, 3, 1).numpy()
+        expected = codec.shipped_network()(to_tensor(images, "cpu")).permute(0, 2, 3, 1).numpy()
     floats = codec.decode_float(codec.encode(images))
     assert floats.dtype == np.float32
     assert np.abs(floats - expected).max() < (2e-3 if codec.settings.get("latent") == "float16" else 1e-6)
@@ -228,7 +218,7 @@ def test_extreme_numbers_give_an_image_or_are_refused(codec, value: float, place
 def with_encoder_giving(monkeypatch: pytest.MonkeyPatch, codec, value: float):
     latent = torch.full((1, *codec.latent_shape), value)
     latent[0, 0] *= -1
-    decoder = codec._network().decoder
+    decoder = codec.shipped_network().decoder
     network = SimpleNamespace(
         encoder=lambda images: latent, decoder=decoder, classes=1, restore=lambda latents, told: decoder(latents)
     )
@@ -257,7 +247,7 @@ def test_latents_that_are_no_numbers_are_not_written(codec, monkeypatch: pytest.
 
 def test_missing_weights_are_said_when_they_are_needed(codec, monkeypatch, tmp_path: Path) -> None:
     stream = codec.encode(images_for(codec, 1))[0]
-    monkeypatch.setattr(autoencoder, "weights_path", lambda cls, _="": tmp_path / f"{cls.name}.safetensors")
+    find_weights_in(tmp_path, monkeypatch)
     codec.check_shape(codec.image_shape)
     assert len(codec.spec.settings) == len(codec.settings)
     for act in (lambda: codec.encode(images_for(codec, 1)), lambda: codec.decode([stream])):
@@ -337,7 +327,7 @@ def test_coded_streams(spec: str) -> None:
     places = int(np.prod(codec.latent_shape[1:]))
     symbols, classes = coder.quantise(codec.latents(images))
     for number, stream in enumerate(streams):
-        found, _ = coder.read(stream, 1, places, "it")
+        found, _ = coder.decode(stream, 1, places, "it")
         assert (found != symbols[number]).mean() < 0.02  # the batch decides the last bits
     bits = codec.estimate_bits(images)
     lengths = 8 * np.array([len(stream) for stream in streams])
@@ -345,7 +335,7 @@ def test_coded_streams(spec: str) -> None:
     assert bits == pytest.approx(coder.bits(symbols, classes), rel=0.02)
     with torch.inference_mode():
         z = torch.from_numpy(coder.dequantise(symbols)).reshape(-1, *codec.latent_shape)
-        expected = codec._network().decoder(z).permute(0, 2, 3, 1).numpy()
+        expected = codec.shipped_network().decoder(z).permute(0, 2, 3, 1).numpy()
     assert np.abs(codec.decode_float(streams) - expected).max() < 0.02
 
 
@@ -361,7 +351,7 @@ def test_latents_handed_out(codec) -> None:
     assert latents.dtype == np.float32
     assert latents.shape == (len(images), *codec.latent_shape)
     with torch.inference_mode():
-        assert np.allclose(latents, codec._network().encoder(to_tensor(images, "cpu")).numpy(), atol=1e-5)
+        assert np.allclose(latents, codec.shipped_network().encoder(to_tensor(images, "cpu")).numpy(), atol=1e-5)
     with pytest.raises(UnsupportedImageError, match="has latents of images of"):
         codec.latents(images[:, 1:])
 
@@ -369,10 +359,9 @@ def test_latents_handed_out(codec) -> None:
 @pytest.mark.parametrize("spec", [*CODED, "lossy_ae:latent=int8,tiles=true"])
 def test_weights_without_tables(spec: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     codec = make(spec)
-    streams, path = codec.encode(images_for(codec, 1)), tmp_path / f"{codec.name}.safetensors"
-    save_weights(path, codec.network().state_dict())
-    card_path(path).write_text(json.dumps({"sha256": file_sha256(path)}), encoding="utf-8")
-    monkeypatch.setattr(autoencoder, "weights_path", lambda cls, variant="": path)
+    streams = codec.encode(images_for(codec, 1))
+    store(tmp_path / f"{codec.name}.safetensors", codec.network())
+    find_weights_in(tmp_path, monkeypatch)
     for act in (lambda: codec.encode(images_for(codec, 1)), lambda: codec.decode(streams)):
         with pytest.raises(WeightsError, match=rf"{codec.name}: .* holds no tables for latent=int8; train it anew"):
             act()
@@ -382,11 +371,9 @@ def test_weights_without_tables(spec: str, monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_tables_of_another_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     codec = make(CODED[0])
-    tables = tables_for(CODECS.get("stl10_ae"))
-    path = tmp_path / "lossy_ae.safetensors"
-    save_weights(path, codec.network().state_dict(), tables)
-    card_path(path).write_text(json.dumps({"sha256": file_sha256(path)}), encoding="utf-8")
-    monkeypatch.setattr(autoencoder, "weights_path", lambda cls, variant="": path)
+    tables = tables_for("stl10_ae", CODECS.get("stl10_ae").network())
+    store(tmp_path / "lossy_ae.safetensors", codec.network(), tables)
+    find_weights_in(tmp_path, monkeypatch)
     with pytest.raises(WeightsError, match="the tables of the latent are not made for 32 channels"):
         codec.encode(images_for(codec, 1))
 
@@ -412,12 +399,11 @@ class Told(CODECS.get("lossy_ae")):
 @pytest.mark.parametrize("tiles", [False, True])
 def test_classes_stand_in_the_stream(latent: str, tiles: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     told, plain = Told(latent=latent, tiles=tiles), make(f"lossy_ae:latent={latent},tiles={str(tiles).lower()}")
-    tables = {**tables_for(CODECS.get("lossy_ae")), "front": torch.tensor([1, 3], dtype=torch.int32)}
+    network = plain.shipped_network()
+    tables = {**tables_for("lossy_ae", network), "front": torch.tensor([1, 3], dtype=torch.int32)}
     tables["counts"] = tables["counts"].repeat(2, 1, 1)
-    path = tmp_path / "told.safetensors"
-    save_weights(path, plain._network().state_dict(), tables)
-    card_path(path).write_text(json.dumps({"sha256": file_sha256(path)}), encoding="utf-8")
-    monkeypatch.setattr(Told, "_weights", lambda self: path)
+    path = store(tmp_path / "told.safetensors", network, tables)
+    monkeypatch.setattr(Told, "weights_path", lambda self: path)
     images = np.stack([np.full((28, 28, 1), level, np.uint8) for level in (200, 20, 130, 0)])
     bright = np.array([True, False, True, False])[:, None, None, None]
     streams = told.encode(images)
@@ -431,53 +417,9 @@ def test_classes_stand_in_the_stream(latent: str, tiles: bool, monkeypatch: pyte
             told.decode([streams[0][:place] + b"\2" + streams[0][place + 1 :]])
 
 
-def test_tables_of_other_classes(monkeypatch: pytest.MonkeyPatch) -> None:
-    told, path = Told(latent="int8"), autoencoder.weights_path(CODECS.get("lossy_ae"))
-    monkeypatch.setattr(Told, "_weights", lambda self: path)
-    monkeypatch.setattr(autoencoder, "_coders", {})
+def test_tables_of_other_classes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told, network = Told(latent="int8"), ToldNetwork()
+    path = store(tmp_path / "told.safetensors", network, tables_for("lossy_ae", network))
+    monkeypatch.setattr(Told, "weights_path", lambda self: path)
     with pytest.raises(WeightsError, match="holds tables of 1 classes, not 2"):
         told.encode(images_for(told, 1))
-
-
-# --- The shipped weights ------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def shipped_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The shipped weights again."""
-    monkeypatch.setattr(autoencoder, "weights_path", weights_path)
-
-
-@pytest.mark.real_data
-@pytest.mark.parametrize("name", LAST_MSE)
-@pytest.mark.usefixtures("shipped_weights")
-def test_error_of_the_shipped_weights(name: str, data_root: Path) -> None:
-    codec = CODECS.get(name)()
-    (family,) = codec.trained_on
-    test = open_dataset(family, data_root)
-    card = read_card(weights_path(type(codec)))
-    total = 0.0
-    for start in range(0, len(test), 1_000):
-        images = test.read(range(start, min(start + 1_000, len(test))))
-        error = codec.decode_float(codec.encode(images)).astype(np.float64) - images / 255.0
-        total += float((error**2).sum())
-    mse = total / (len(test) * np.prod(codec.image_shape))
-    assert mse <= LAST_MSE[name]
-    assert (card["test"], card["test_images"]) == (family, len(test))
-    assert mse == pytest.approx(card["test_mse"], rel=1e-3)
-
-
-@pytest.mark.real_data
-@pytest.mark.parametrize("name", LAST_MSE)
-def test_cards_of_the_shipped_weights(name: str) -> None:
-    codec = CODECS.get(name)
-    path = weights_path(codec)
-    card = read_card(path)
-    assert card["codec"] == name
-    assert card["sha256"] == file_sha256(path)
-    later = {"score": None, "halved": []}  # fields that recipes did not have when these were trained
-    assert later | card["recipe"] == describe(codec.recipes[card["recipe_name"]])
-    assert card["parameters"] == sum(parameter.numel() for parameter in codec.network().parameters())
-    assert card["command"].startswith(f"codecbench train {name}")
-    assert 1 <= card["best_epoch"] <= card["recipe"]["epochs"]
-    assert "/" not in card["command"]

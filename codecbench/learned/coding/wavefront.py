@@ -212,18 +212,6 @@ class Canvas:
         return found
 
 
-def block_size(device: str, on_cpu: int = 1 << 10) -> int:
-    """How many pixels are worked on together: so many on a processor, whose caches are small, more on a GPU."""
-    return on_cpu if device == "cpu" else max(on_cpu, 1 << 18)
-
-
-def blocks(count: int, size: int) -> Iterator[slice]:
-    """Cuts things into blocks of one size, 1 at least; the last may be smaller."""
-    size = max(1, size)
-    for start in range(0, count, size):
-        yield slice(start, min(start + size, count))
-
-
 def to_numpy(values: torch.Tensor) -> npt.NDArray[Any]:
     """On the CPU, as NumPy has it."""
     array: npt.NDArray[Any] = values.cpu().numpy()

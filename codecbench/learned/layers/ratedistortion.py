@@ -9,7 +9,7 @@ from torch import nn
 
 from codecbench.learned.layers.contexts import ContextModel
 
-SCALE = 8.0
+LATENT_SCALE = 8.0
 """How much latents are larger than coefficients of an orthonormal transform."""
 
 
@@ -53,7 +53,7 @@ class RateDistortionNetwork(nn.Module):
         x = latents
         for stage in self.synthesis:
             x = stage(x, quality)
-        return self.finish(self.back(latents / SCALE**2) + x)
+        return self.finish(self.back(latents / LATENT_SCALE**2) + x)
 
     def finish(self, centred: torch.Tensor) -> torch.Tensor:
         """Images from what the two transforms give together."""

@@ -17,6 +17,7 @@ from codecbench.learned.coding.scales import Histograms, ScaleTables, logistic_t
 from codecbench.learned.coding.symbols import SymbolEncoder
 from codecbench.learned.layers.levels import LEVELS
 from codecbench.learned.layers.ratedistortion import RateDistortionNetwork
+from codecbench.learned.tiling import batches
 
 COUNTED_PIXELS, TRIED_PIXELS = 1 << 21, 1 << 18
 """Of the images whose symbols are counted, and of those over which a slope is chosen."""
@@ -79,9 +80,8 @@ def losses(
         Bits a pixel plus λ times the squared error on the 0–255 scale, clipped to it: the mean of all images.
     """
     totals = np.zeros(len(slopes))
-    step = max(1, _BATCH_PIXELS // images[0, 0].numel())
-    for start in range(0, len(images), step):
-        batch = images[start : start + step].float() / 255
+    for part in batches(len(images), _BATCH_PIXELS // images[0, 0].numel()):
+        batch = images[part].float() / 255
         qualities = torch.full((len(batch),), quality, device=batch.device)
         latents = network.analyse(batch, qualities)
         for number, slope in enumerate(slopes):

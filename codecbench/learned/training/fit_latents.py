@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from codecbench.learned.autoencoder import Autoencoder
 from codecbench.learned.coding.entropy import MAX_TOTAL, Symbols
 from codecbench.learned.coding.latents import HIGHEST, LOWEST, Classes, LatentCoder, Latents
-
-if TYPE_CHECKING:
-    from codecbench.learned.autoencoder import Autoencoder
+from codecbench.learned.tiling import batches
 
 BATCH = 500
 EXCESS = 0.015
@@ -86,7 +85,7 @@ def judge(network: Autoencoder, coder: LatentCoder, images: torch.Tensor) -> dic
 def _seen(network: Autoencoder, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Latents of images, and what the decoder is to be told."""
     found = []
-    for part in _parts(len(images), BATCH):
+    for part in batches(len(images), BATCH):
         x = images[part].float() / 255.0
         latents = network.encoder(x)
         found.append((latents, network.choose(x, latents)))
@@ -154,7 +153,7 @@ def fit_coder(
 def squared_error(images: torch.Tensor, shape: Sequence[int], reconstruct: Reconstruct, latents: Latents) -> float:
     """Mean squared error, on the [0, 1] scale, of images (N, C, H, W) restored from N latents of a shape."""
     total = 0.0
-    for part in _parts(len(images), BATCH):
+    for part in batches(len(images), BATCH):
         chosen = torch.arange(len(images))[part]
         z = torch.from_numpy(latents[chosen.numpy()]).reshape(len(chosen), *shape).to(images.device)
         difference = reconstruct(z, chosen) - images[chosen.to(images.device)].float() / 255.0
@@ -175,7 +174,7 @@ def sensitivity(latents: torch.Tensor, reconstruct: Reconstruct, seed: int = 0) 
     reach = torch.maximum(0.05 * spread, 1e-3 * spread.max() + 1e-6)
     at = torch.randint(places, (count,), generator=torch.Generator().manual_seed(seed))
     total = np.zeros((channels, channels))
-    for part in _parts(count, max(1, BATCH // (2 * channels))):
+    for part in batches(count, BATCH // (2 * channels)):
         numbers = torch.arange(count)[part]
         moved = z[numbers.to(z.device)].repeat(2 * channels, 1, 1, 1)  # (2C, n, C, P)
         signed = torch.cat([torch.diag(reach), -torch.diag(reach)])
@@ -201,10 +200,6 @@ def transform(latents: Latents, metric: Matrix) -> tuple[Latents, Latents, Laten
     root, inverse = (vectors * values**power @ vectors.T for power in (0.5, -0.5))
     rotation = np.linalg.eigh(root @ covariance @ root)[1][:, ::-1]
     return z.mean(0).astype(np.float32), (root @ rotation).astype(np.float32), (rotation.T @ inverse).astype(np.float32)
-
-
-def _parts(count: int, size: int) -> list[slice]:
-    return [slice(start, start + size) for start in range(0, count, size)]
 
 
 def _open(channels: int, classes: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -36,7 +36,7 @@ class NewCodec(cb.FloatCodec):
     exact_bytes: ClassVar[bool] = True
     uses_device: ClassVar[bool] = True  # computes on self.device
 
-    # The fields are the codec's settings; ``sweep`` are the values measured when nobody says otherwise.
+    # The fields are the codec's settings; ``sweep`` are the values measured by default.
     step: int = cb.setting(16, low=1, high=1024, sweep=(4, 8, 16, 32, 64), help="between two values of a coefficient")
 
     def encode(self, images: cb.Images) -> list[bytes]:
