@@ -3,6 +3,7 @@
 from . import data as data
 from .api import Run as Run
 from .api import load_run as load_run
+from .api import run as run
 from .data import data_root as data_root
 from .errors import BitstreamError as BitstreamError
 from .errors import CodecbenchError as CodecbenchError
@@ -14,7 +15,6 @@ from .errors import TrainingError as TrainingError
 from .errors import UnsupportedImageError as UnsupportedImageError
 from .errors import UsageError as UsageError
 from .errors import WeightsError as WeightsError
-from .execution.runner import run as run
 from .measure.distortion import PEAK as PEAK
 from .measure.distortion import psnr_db as psnr_db
 from .plan.planner import open_codec as open_codec

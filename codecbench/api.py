@@ -1,20 +1,27 @@
-"""A run folder as Python and the commands see it: its tables, its comparisons, its report."""
+"""Runs as Python and the commands see them: measuring one, and its tables, comparisons and report."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codecbench.errors import StoreError, UsageError
+from codecbench.execution.events import Watch
+from codecbench.execution.runner import RunRequest, carry_out
+from codecbench.plan.planner import KEPT_IMAGES
 from codecbench.store.folder import RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from codecbench.analysis.compare import Comparison
+
+
+TASK_TIMEOUT_S = 3600.0
+"""How long a codec may take to encode or decode one task by default, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -205,3 +212,94 @@ def load_run(path: str | os.PathLike[str]) -> Run:
     if not str(path):
         raise UsageError("an empty name is no run; allowed: the path of a run folder")
     return Run(RunFolder.existing(Path(path)).path)
+
+
+def run(
+    codecs: str | Iterable[str] = "all",
+    datasets: str | Iterable[str] | None = None,
+    *,
+    images: int | None = 1_000,
+    out: str | os.PathLike[str] | None = None,
+    skip: Iterable[str] = (),
+    metrics: str | Iterable[str] | None = None,
+    workers: int | None = None,
+    timing: bool = True,
+    timing_threads: int = 1,
+    sets: bool = True,
+    device: str = "auto",
+    data_dir: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    keep_images: int = KEPT_IMAGES,
+    fresh: bool = False,
+    task_timeout_s: float | None = TASK_TIMEOUT_S,
+    memory_limit: int | None = None,
+    scheduler: str | None = None,
+    worker_data_dir: str | os.PathLike[str] | None = None,
+    shared_out: bool = False,
+    command: str = "",
+    watch: Watch = lambda event: None,
+) -> Run:
+    """Measures codecs over datasets; goes on where an earlier, interrupted call stopped.
+
+    Args:
+        codecs: codec specs (see ``codecbench.plan.specs``); ``"all"`` for every codec but those on request.
+        datasets: dataset specs; None for MNIST and STL-10, or embedded images where they are not on disk.
+        images: images a dataset, chosen by ``seed``; None for all.
+        out: the run folder; by default ``results/<datasets>-<images>`` below the current directory.
+        skip: codecs to leave out.
+        metrics: names of plugin metrics, measured beside those of every run; ``"none"`` for none, None for those
+            of codecbench's own plugins that are meant for every run and available here.
+        workers: worker processes, each with one that encodes and one that decodes; None for one a core, on a GPU at
+            most two.
+        timing: whether to take timings after the measurements.
+        timing_threads: how many threads a codec may use while it is timed.
+        sets: whether codecs that can also code each dataset as one stream, for tables of its own.
+        device: ``"auto"`` (a GPU where there is one), ``"cpu"`` or ``"cuda"``.
+        data_dir: the data root; by default ``$CODECBENCH_DATA`` or a folder in the user's cache.
+        seed: of the choice of images and the order of the timings.
+        keep_images: of how many images of each dataset every point's reconstructions are kept, to look at; 0 for none.
+            Another number measures nothing again: pictures that are missing are made, none are thrown away.
+        fresh: first throw away what codecbench wrote into the folder.
+        task_timeout_s: how long a codec may take to encode or decode one task; None for any.
+        memory_limit: bytes of resident memory that a codec's process may use; None for any.
+        scheduler: address of a Dask scheduler whose workers measure, or ``"local"`` for one with ``workers`` processes
+            on this machine; None to do without. See ``docs/cluster.md``.
+        worker_data_dir: the data root on the cluster's workers; by default their own ``$CODECBENCH_DATA``, else the
+            same path as here.
+        shared_out: the workers write into the run folder themselves, which they have under the same path.
+        command: recorded in ``run.json``.
+        watch: receives notes, progress and failures.
+
+    Returns:
+        The run; tasks that failed are recorded in it, not raised.
+
+    Raises:
+        UsageError: a request that cannot be carried out as written, also a folder that holds other images, or that
+            another command measures into.
+        StoreError: the folder cannot be written.
+    """
+    request = RunRequest(
+        codecs=codecs,
+        datasets=datasets,
+        images=images,
+        out=out,
+        skip=skip,
+        metrics=metrics,
+        workers=workers,
+        timing=timing,
+        timing_threads=timing_threads,
+        sets=sets,
+        device=device,
+        data_dir=data_dir,
+        seed=seed,
+        keep_images=keep_images,
+        fresh=fresh,
+        task_timeout_s=task_timeout_s,
+        memory_limit=memory_limit,
+        scheduler=scheduler,
+        worker_data_dir=worker_data_dir,
+        shared_out=shared_out,
+        command=command,
+    )
+    outcome = carry_out(request, watch)
+    return Run(outcome.path, outcome.failed_tasks, outcome.changed)

@@ -9,16 +9,20 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from filelock import FileLock
+from in_process import EngineHere, SandboxHere
 from measuring import measure
 from plugins import use_folder
 from runs import usual_run
 
 import codecbench as cb
+from codecbench.execution import runner, workers
 
 
 @pytest.fixture
@@ -89,3 +93,20 @@ def copied(tmp_path: Path) -> Callable[[Path], Path]:
         return Path(shutil.copytree(folder, tmp_path / folder.name))
 
     return copy
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Timings wait until no other process of this machine and user takes some; tests run at once wait for none."""
+    folder = str(tmp_path_factory.mktemp("temporary"))
+    with mock.patch.dict(os.environ, {"TMPDIR": folder}), mock.patch.object(tempfile, "tempdir", folder):
+        yield
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Does in this process what a run does in others, timings apart: for tests of what is stored, not of processes."""
+    monkeypatch.setattr(runner, "LocalEngine", EngineHere)
+    monkeypatch.setattr(workers, "Sandbox", SandboxHere)
+    yield
+    workers.close()

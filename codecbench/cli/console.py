@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     import pandas as pd
 
-    from codecbench.execution.rates import Event
+    from codecbench.execution.events import Event
     from codecbench.learned.training.loop import Progress
     from codecbench.report.brief import Shown
 

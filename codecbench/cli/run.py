@@ -91,12 +91,12 @@ def run(
 
     Goes on where an interrupted run stopped; codecs measured later over the same images join the folder.
     """
+    from codecbench import api
     from codecbench.cli.console import RunProgress
-    from codecbench.execution import runner
 
     show = RunProgress()
     try:
-        done = runner.run(
+        done = api.run(
             codecs,
             datasets or None,
             images=images,

@@ -1,11 +1,17 @@
-"""How a run is carried out, on one machine or on many; ``codecbench.execution.runner`` begins it.
+"""How a run is carried out, on one machine or on many; what happens is reported as events, and nothing is drawn.
 
-passes        the passes of a run: rates and distortions, latents, timings
-engines       where jobs run: lanes of processes, or a cluster's workers; drained job by job
-workers       a job in a worker process: images out, bytes back, compared and stored
-hosts         the processes that run plugin code, one to encode and one to decode; ``serving`` is what happens in
-                  them, and ``messages`` travel between
-timing_pass   interleaved rounds of timings; ``timing`` is what happens in a host
-cluster       Dask's workers as an engine: ``reaching`` finds a scheduler, ``remote`` is what runs on a worker
-stamps        a finished command is known again without importing its codecs
+runner          begins a run, and takes it through its stages
+rates           the stages: rates and distortions,
+sets                whole data sets as one stream,
+latents             latents of learned codecs, for the report,
+pictures            pictures that are missing, and each codec's worst images,
+timings             timings, in interleaved rounds
+context         what every stage is given; ``limits`` is what every job is given
+events          what a run reports
+engines         where jobs run: worker processes, or a cluster's workers; a stage drains its jobs into their slots
+workers         a job in a worker process: images out, bytes back, compared and stored
+metrics         plugin metrics, in a worker process
+sandbox         processes that run plugin code; ``sandbox_child`` is what happens in them
+cluster         Dask's workers as an engine; ``cluster_worker`` is what runs on a worker
+finished        a finished command is known again without importing its codecs
 """

@@ -8,9 +8,11 @@ looked at when it joins. One that dies costs the jobs that it had, which Dask gi
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 import os
 import pickle
+import re
 import threading
 import time
 import uuid
@@ -18,20 +20,27 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, replace
 from functools import partial
+from multiprocessing import resource_tracker
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from codecbench.errors import ClusterError, CodecbenchError
-from codecbench.execution import cluster_worker, rates, reaching
-from codecbench.execution.engines import SharedEngine
-from codecbench.execution.rates import Event, Watch
-from codecbench.execution.reaching import LOCAL, TIMING
-from codecbench.execution.workers import Place
+from codecbench.errors import ClusterError, CodecbenchError, StoreError, UsageError
+from codecbench.execution import cluster_worker, timings
+from codecbench.execution.context import RunContext
+from codecbench.execution.engines import SharedEngine, hidden_main, without_interrupts
+from codecbench.execution.events import Event, Watch
+from codecbench.execution.limits import WorkerLimits
 from codecbench.plan.planner import Plan
 from codecbench.store.folder import RunFolder
 from codecbench.text import one_line
 
+LOCAL = "local"
+ADDRESS = r"(tcp|tls|ws|wss)://[^/\s]+:(?P<port>\d{1,5})/?"
+CONNECT_S = 10.0
+"""How long the scheduler may take to answer, in seconds."""
+TIMING = "timing"
+"""The resource that workers declare on which times may be taken."""
 WORKERS_S = 60.0
 """How long a run waits for a worker where there is none, in seconds."""
 LOOK_S = 1.0
@@ -40,41 +49,31 @@ LOOK_S = 1.0
 
 @dataclass(frozen=True)
 class Worker:
-    """A worker that takes part.
-
-    Attributes:
-        address: where Dask reaches it.
-        threads: jobs that it does at once.
-        times: it declares the resource ``timing``.
-        report: what it found when it looked at itself.
-    """
+    """A worker that takes part."""
 
     address: str
+    """Where Dask reaches it."""
     threads: int
+    """Jobs that it does at once."""
     times: bool
+    """It declares the resource ``timing``."""
     report: cluster_worker.Report
+    """What it found when it looked at itself."""
 
 
 @contextlib.contextmanager
 def reach(
     scheduler: str,
     plan: Plan,
-    place: Place,
+    limits: WorkerLimits,
     watch: Watch,
     workers: int = 1,
     worker_data_dir: str | os.PathLike[str] | None = None,
     shared: Path | None = None,
 ) -> Iterator[Cluster]:
-    """Connects to a cluster, and looks at all its workers; leaves nothing behind at the end.
+    """Connects to a cluster (``local``: ``workers`` processes of this machine), and looks at all its workers.
 
-    Args:
-        scheduler: its address, or ``local`` for worker processes on this machine.
-        plan: what the run measures.
-        place: device, threads and limits, the data root and the folders of plugins here.
-        watch: receives notes.
-        workers: how many processes, for ``local``.
-        worker_data_dir: the data root on the workers; None for their own ``$CODECBENCH_DATA``, else the path here.
-        shared: the run folder, where workers write into it themselves.
+    ``shared`` is the run folder, where workers write into it themselves. Leaves nothing behind at the end.
 
     Raises:
         ClusterError: no scheduler answers there, it has no workers, or one differs.
@@ -82,19 +81,18 @@ def reach(
     """
     run = uuid.uuid4().hex
     with contextlib.ExitStack() as stack:
-        stack.enter_context(reaching.quiet())
-        address = stack.enter_context(reaching.local_cluster(workers)) if scheduler == LOCAL else scheduler.rstrip("/")
-        client = reaching.connect(address)
-        stack.callback(reaching.close, client)
-        token = stack.enter_context(reaching.token_in(shared, run)) if shared else ""
-        data_dir = place.data_dir if scheduler == LOCAL and not worker_data_dir else worker_data_dir
-        request = cluster_worker.Request(
+        stack.enter_context(quiet())
+        address = stack.enter_context(local_cluster(workers)) if scheduler == LOCAL else scheduler.rstrip("/")
+        client = connect(address)
+        stack.callback(close, client)
+        token = stack.enter_context(token_in(shared, run)) if shared else ""
+        data_dir = limits.data_dir if scheduler == LOCAL and not worker_data_dir else worker_data_dir
+        request = cluster_worker.WorkerRequest(
             run,
-            replace(place, folder=None, data_dir=place.data_dir.absolute()),
+            replace(limits, folder=None, data_dir=limits.data_dir.absolute()),
             str(data_dir or ""),
             tuple(plan.codec_fingerprints),
-            cluster_worker.LOADED
-            | cluster_worker.describe(tuple(plan.codec_fingerprints), place.device, cluster_worker.metric_names(place)),
+            cluster_worker.LOADED | cluster_worker.describe(plan.codec_fingerprints, limits.device, plan.metrics),
             _pieces(plan),
             shared,
             token,
@@ -106,15 +104,10 @@ def reach(
 
 
 class Cluster:
-    """Workers that a run was introduced to.
+    """Workers that a run was introduced to."""
 
-    Attributes:
-        place: what the run's jobs are given.
-        run: tells runs on one cluster apart.
-    """
-
-    def __init__(self, scheduler: str, address: str, client: Any, request: cluster_worker.Request, watch: Watch):
-        self.place = request.place
+    def __init__(self, scheduler: str, address: str, client: Any, request: cluster_worker.WorkerRequest, watch: Watch):
+        self.limits = request.limits
         self.run = request.run
         self._scheduler, self._address, self._client = scheduler, address, client
         self._request, self._watch = request, watch
@@ -154,18 +147,18 @@ class Cluster:
         return {
             "scheduler": LOCAL if self._scheduler == LOCAL else self._scheduler.partition("://")[0],
             "workers": len(self._workers),
-            "threads": self.lanes,
+            "threads": self.slots,
             "results": "shared" if self._request.folder else "returned",
             "hosts": hosts,
         }
 
     @property
-    def lanes(self) -> int:
+    def slots(self) -> int:
         """How many jobs the workers do at once."""
         return sum(worker.threads for worker in self._workers.values())
 
     def engine(self) -> ClusterEngine:
-        """Lanes for jobs of any kind: as many as the workers have threads."""
+        """Slots for jobs of any kind: as many as the workers have threads."""
         return ClusterEngine(self, self._client.get_executor(pure=False))
 
     def can_time(self) -> bool:
@@ -176,9 +169,8 @@ class Cluster:
         self._watch(Event("note", f"times are not taken: no worker declares {TIMING}; start one a machine with {how}"))
         return False
 
-    def time_all(self, plan: Plan, store: RunFolder, place: Place, seed: int, watch: Watch) -> int:
-        """Times points, one at a time on each machine that has a worker for it; see ``passes.time_all``."""
-        place = replace(self.place, threads=place.threads)
+    def time_all(self, plan: Plan, store: RunFolder, threads: int, seed: int, watch: Watch) -> int:
+        """Times points, one at a time on each machine that has a worker for it; returns how many failed."""
         by_host = self._timing_workers()
         for workers in by_host.values():
             if len(workers) > 1 and self._scheduler != LOCAL:
@@ -187,7 +179,8 @@ class Cluster:
         executor = self._client.get_executor(pure=False, resources={TIMING: 1})
         host = next(iter(by_host)) if len(by_host) == 1 else ""  # rounds of one machine are gone on with
         with ClusterEngine(self, executor, TIMING) as engine:
-            return rates.time_elsewhere(plan, store, engine, place, seed, watch, host)
+            run = RunContext(plan, store, engine, replace(self.limits, threads=threads), watch)
+            return timings.time_elsewhere(run, seed, host)
 
     def _timing_workers(self) -> dict[str, list[str]]:
         """Addresses of the workers on which times may be taken, by machine."""
@@ -235,7 +228,7 @@ class Cluster:
         """Looks at workers; tells what is wrong with those that cannot take part, by address."""
         ask = partial(self._client.run, cluster_worker.look, self._request, workers=list(workers), on_error="return")
         problems = {}
-        for address, report in reaching.bounded(ask, cluster_worker.CHECK_S, "its workers").items():
+        for address, report in bounded(ask, cluster_worker.CHECK_S, "its workers").items():
             if isinstance(report, OSError):
                 continue  # it went away
             if isinstance(report, BaseException):
@@ -256,18 +249,16 @@ class Cluster:
     # ---- the end ------------------------------------------------------------------------------------------------
 
     def rest(self) -> None:
-        """Ends the hosts of workers that have nothing to do."""
+        """Ends the sandboxes of workers that have nothing to do."""
         with contextlib.suppress(Exception):
-            reaching.bounded(
-                partial(self._client.run, cluster_worker.rest, on_error="ignore"), reaching.CONNECT_S, "its workers"
-            )
+            bounded(partial(self._client.run, cluster_worker.rest, on_error="ignore"), CONNECT_S, "its workers")
 
     def leave(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Lets every worker forget the run; waits for that where the run ended well."""
         if self._client.status == "running":
             end = partial(self._client.run, cluster_worker.end_run, self._request.run, on_error="ignore")
             with contextlib.suppress(Exception):
-                reaching.bounded(end, reaching.CONNECT_S if kind is None else 1.0, "its workers")
+                bounded(end, CONNECT_S if kind is None else 1.0, "its workers")
 
 
 @dataclass
@@ -280,15 +271,10 @@ class _Sent:
 
 
 class ClusterEngine(SharedEngine):
-    """Lanes of a cluster.
+    """Slots of a cluster.
 
     While it is open, a thread looks at the workers: it introduces new ones, and lets all that is queued fail once
-    there has been none for ``WORKERS_S``, or the scheduler is gone.
-
-    Args:
-        cluster: the workers.
-        executor: Dask's.
-        resource: what a worker must declare, for messages; empty for any worker.
+    there has been none for ``WORKERS_S``, or the scheduler is gone. ``resource``, if any, a worker must declare.
     """
 
     def __init__(self, cluster: Cluster, executor: Any, resource: str = ""):
@@ -300,7 +286,7 @@ class ClusterEngine(SharedEngine):
         self._closed = threading.Event()
         self._watcher = threading.Thread(target=self._look, daemon=True)
 
-    def submit(self, lane: int, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    def submit(self, slot: int, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Queues a call on whichever worker."""
         call = pickle.dumps((function, arguments), protocol=pickle.HIGHEST_PROTOCOL)
         promise: Future[Any] = Future()
@@ -336,9 +322,9 @@ class ClusterEngine(SharedEngine):
         last = time.monotonic()
         while not self._closed.wait(LOOK_S):
             try:
-                reaching.bounded(self._cluster.look, cluster_worker.CHECK_S, "its scheduler")
+                bounded(self._cluster.look, cluster_worker.CHECK_S, "its scheduler")
                 usable = self._cluster.usable(self._resource)
-                self.lanes = max(1, sum(usable.values()))
+                self.slots = max(1, sum(usable.values()))
                 if usable:
                     last = time.monotonic()
                     self._send_again(usable)
@@ -381,7 +367,7 @@ class ClusterEngine(SharedEngine):
             self._cluster.rest()
         elif self._cluster._client.status == "running":
             with contextlib.suppress(Exception):
-                reaching.bounded(partial(self.executor.shutdown, wait=False), 1.0, "its scheduler")
+                bounded(partial(self.executor.shutdown, wait=False), 1.0, "its scheduler")
 
 
 def _pieces(plan: Plan) -> tuple[cluster_worker.Piece, ...]:
@@ -392,3 +378,126 @@ def _pieces(plan: Plan) -> tuple[cluster_worker.Piece, ...]:
             task.dataset, cluster_worker.Piece(datasets[task.dataset], task.indices, task.data_fingerprint)
         )
     return tuple(first.values())
+
+
+# ---- reaching a scheduler, or starting one here, each within a bounded time ------------------------------------------
+
+
+def connect(address: str) -> Any:
+    """Connects to a scheduler.
+
+    Returns:
+        A ``distributed.Client``.
+
+    Raises:
+        ClusterError: none answers there.
+    """
+    from distributed import Client
+
+    # In a thread: a port where something else listens can keep Dask waiting for ever.
+    try:
+        return bounded(partial(Client, address, timeout=CONNECT_S, set_as_default=False), 2 * CONNECT_S, "it")
+    except CodecbenchError:
+        raise ClusterError(f"what listens at {address} does not answer as a Dask scheduler") from None
+    except Exception as error:
+        raise ClusterError(
+            f"no Dask scheduler answers at {address} within {CONNECT_S:g} s ({one_line(error)})"
+        ) from None
+
+
+def close(client: Any) -> None:
+    """Disconnects, whatever has become of the scheduler."""
+    with contextlib.suppress(Exception):
+        bounded(partial(client.close, timeout=2), 4.0, "it")
+
+
+def check_options(scheduler: str | None, workers: int | None, worker_data_dir: object, shared_out: bool) -> None:
+    """Makes sure that what was asked for can be carried out here.
+
+    Raises:
+        UsageError: no address, options that do not go together, or Dask is not installed.
+    """
+    if scheduler is None:
+        for name, given in (("worker_data_dir", worker_data_dir), ("shared_out", shared_out)):
+            if given:
+                raise UsageError(f"{name} is for a cluster's workers; name its scheduler (--scheduler) too")
+        return
+    found = re.fullmatch(ADDRESS, scheduler)
+    if scheduler != LOCAL and not (found and int(found["port"]) <= 65_535):
+        raise UsageError(f"scheduler={scheduler} is not allowed; allowed: local, tcp://HOST:PORT, tls://HOST:PORT")
+    if scheduler != LOCAL and workers is not None:
+        raise UsageError(f"workers={workers} counts processes of this machine; {scheduler} has workers of its own")
+    if importlib.util.find_spec("distributed") is None:
+        raise UsageError("a run on a cluster needs Dask: pip install 'codecbench[cluster]'")
+
+
+@contextlib.contextmanager
+def local_cluster(workers: int) -> Iterator[str]:
+    """Worker processes on this machine, one thread each, and their scheduler."""
+    from distributed import LocalCluster
+
+    resource_tracker.ensure_running()  # its start would let Ctrl-C through again
+    with hidden_main():  # also for workers that are started again
+        with without_interrupts():  # Ctrl-C at a terminal goes to all processes; this one ends the others in order
+            cluster = LocalCluster(  # type: ignore[no-untyped-call,unused-ignore]
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL,
+                resources={TIMING: 1},
+            )
+        try:
+            yield str(cluster.scheduler_address)
+        finally:
+            with contextlib.suppress(Exception):
+                cluster.close(timeout=5)
+
+
+@contextlib.contextmanager
+def token_in(folder: Path, run: str) -> Iterator[str]:
+    """A file by which workers see that a folder is the caller's."""
+    file = folder / f"token.{run[:8]}.tmp"
+    try:
+        file.write_text(run, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"cannot write {folder}: {error.strerror or error}") from error
+    try:
+        yield file.name
+    finally:
+        file.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps Dask's own log, which repeats what codecbench says in a line, off the terminal."""
+    logger = logging.getLogger("distributed")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def bounded(call: Callable[[], Any], seconds: float, who: str) -> Any:
+    """What a call returns, if it returns in time.
+
+    Raises:
+        ClusterError: it does not.
+    """
+    answer: Future[Any] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(call())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        return answer.result(timeout=seconds)
+    except TimeoutError:
+        if answer.done():
+            raise
+        raise ClusterError(f"{who} gave no answer for {seconds:g} s") from None

@@ -1,20 +1,19 @@
 """What a cluster's workers do: show that they are what a run needs, do its jobs, time, and forget it.
 
-A worker process may have several threads, each with a pair of hosts of its own (``codecbench.execution.workers``), and
+A worker process may have several threads, each with sandboxes of its own (``codecbench.execution.workers``), and
 may work for several runs at once. It does the jobs of a run only after it was introduced to it: after the caller sent
-it the run's :class:`Request`, and it found the same versions, codecs and images as the caller has.
+it the run's :class:`WorkerRequest`, and it found the same versions, codecs and images as the caller has.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pickle
 import platform
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -22,11 +21,11 @@ from typing import Any
 
 from codecbench import __version__, environment
 from codecbench.data import VARIABLE
-from codecbench.execution import timings, workers
-from codecbench.execution.sandbox import Host, HostError
-from codecbench.execution.workers import Done, Place
+from codecbench.execution import workers
+from codecbench.execution.limits import WorkerLimits
+from codecbench.execution.sandbox import Sandbox, SandboxError
+from codecbench.execution.workers import TaskResult
 from codecbench.fingerprint import digest, file_sha256
-from codecbench.measure.timing import Timing
 from codecbench.plan.tasks import MEASURING, codec_fingerprint
 from codecbench.plugins.dataset import Dataset
 from codecbench.plugins.registry import CODECS, METRICS
@@ -43,13 +42,7 @@ INTRODUCTION_S = 15.0
 
 @dataclass(frozen=True)
 class Piece:
-    """Images by which a worker's data is checked.
-
-    Attributes:
-        dataset: the dataset.
-        indices: which of its images, all of one shape.
-        fingerprint: identifies their pixels.
-    """
+    """Images of a dataset by which a worker's data is checked: which, all of one shape, and their pixels' identity."""
 
     dataset: Dataset
     indices: tuple[int, ...]
@@ -57,43 +50,37 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Request:
-    """What a run needs of a worker.
-
-    Attributes:
-        run: tells runs on one cluster apart.
-        place: device, threads and limits; its data root and folders of plugins are the caller's.
-        data_dir: the data root on the workers; empty for their own ``$CODECBENCH_DATA``, else the caller's path.
-        codecs: names of the planned codecs.
-        expected: what :func:`describe` told of them at the caller, with its ``LOADED``.
-        pieces: the first images of each dataset.
-        folder: the run folder, where workers write into it; None where results travel back.
-        token: name of a file in that folder; its content is ``run``.
-    """
+class WorkerRequest:
+    """What a run needs of a worker."""
 
     run: str
-    place: Place
+    """Tells runs on one cluster apart."""
+    limits: WorkerLimits
+    """Its data root and folders of plugins are the caller's."""
     data_dir: str
+    """The data root on the workers; empty for their own ``$CODECBENCH_DATA``, else the caller's path."""
     codecs: tuple[str, ...]
+    """Names of the planned codecs."""
     expected: dict[str, str]
+    """What :func:`describe` gave of them at the caller, with its ``LOADED``."""
     pieces: tuple[Piece, ...]
+    """The first images of each dataset."""
     folder: Path | None = None
+    """The run folder, where workers write into it; None where results travel back."""
     token: str = ""
+    """Name of a file in that folder; its content is ``run``."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a worker found when it looked at itself.
-
-    Attributes:
-        problems: in one line each, why it cannot take part; empty where it can.
-        host: tells machines apart, see ``provenance.host_id``.
-        machine: see ``provenance.machine``.
-    """
+    """What a worker found when it looked at itself."""
 
     problems: tuple[str, ...]
+    """In one line each, why it cannot take part; empty where it can."""
     host: str
+    """Tells machines apart, see ``environment.host_id``."""
     machine: dict[str, Any]
+    """See ``environment.machine``."""
 
 
 class Refused(Exception):
@@ -104,8 +91,8 @@ class Refused(Exception):
 class _Run:
     """A run that this worker was introduced to."""
 
-    request: Request
-    place: Place
+    request: WorkerRequest
+    limits: WorkerLimits
     fits: bool
     over: threading.Event = field(default_factory=threading.Event)
 
@@ -125,7 +112,7 @@ _busy: dict[int, str] = {}
 _lock = threading.Lock()
 
 
-def describe(codecs: Sequence[str], device: str, metrics: Sequence[str] = ()) -> dict[str, str]:
+def describe(codecs: Iterable[str], device: str, metrics: Iterable[str] = ()) -> dict[str, str]:
     """Everything that decides rows and can differ between machines, by name; one line each.
 
     Raises:
@@ -147,11 +134,6 @@ def describe(codecs: Sequence[str], device: str, metrics: Sequence[str] = ()) ->
     return found
 
 
-def metric_names(place: Place) -> list[str]:
-    """The plugin metrics that a run measures."""
-    return [name for name, _ in place.metrics]
-
-
 def differences(there: dict[str, str], here: dict[str, str]) -> list[str]:
     """What differs, in words; a codec's fingerprint is named only where nothing that it is made of differs."""
     names = [name for name in {**here, **there} if there.get(name) != here.get(name)]
@@ -167,10 +149,10 @@ def differences(there: dict[str, str], here: dict[str, str]) -> list[str]:
 # ---- on the worker, called by the client ----------------------------------------------------------------------------
 
 
-async def look(request: Request) -> Report:
+async def look(request: WorkerRequest) -> Report:
     """Looks whether this worker can take part in a run, and lets it take part if so.
 
-    In a thread, so that the worker answers its scheduler meanwhile, and in a host, since codecs and datasets are
+    In a thread, so that the worker answers its scheduler meanwhile, and in a sandbox, since codecs and datasets are
     plugins.
     """
     import asyncio
@@ -178,24 +160,23 @@ async def look(request: Request) -> Report:
     return await asyncio.to_thread(_look, request)
 
 
-def _look(request: Request) -> Report:
-    place = replace(request.place, data_dir=_data_dir(request))
+def _look(request: WorkerRequest) -> Report:
+    limits = replace(request.limits, data_dir=_data_dir(request))
     problems = list(_folder_problems(request))
-    folders = {CODECS.variable: place.codec_path, METRICS.variable: place.metric_path}
-    host = Host("checking", 1, CHECK_S, None, folders)
+    folders = {CODECS.variable: limits.codec_path, METRICS.variable: limits.metric_path}
+    metrics = [name for name, _ in limits.metrics]
     try:
-        there = LOADED | host.call(describe, request.codecs, place.device, metric_names(place))
-        problems += differences(there, request.expected)
-        for piece in request.pieces:
-            if host.call(fingerprint, piece, place.data_dir) != piece.fingerprint:
-                problems.append(f"other images of {piece.dataset.label} under {place.data_dir}")
-    except HostError as error:
+        with Sandbox("checking", 1, CHECK_S, None, folders) as sandbox:
+            there = LOADED | sandbox.call(describe, request.codecs, limits.device, metrics)
+            problems += differences(there, request.expected)
+            for piece in request.pieces:
+                if sandbox.call(fingerprint, piece, limits.data_dir) != piece.fingerprint:
+                    problems.append(f"other images of {piece.dataset.label} under {limits.data_dir}")
+    except SandboxError as error:
         problems.append(error.reason)
-    finally:
-        host.close()
-    machine = environment.machine(place.device) if not problems else environment.machine()
+    machine = environment.machine(limits.device) if not problems else environment.machine()
     with _lock:
-        _runs[request.run] = _Run(request, place, not problems)
+        _runs[request.run] = _Run(request, limits, not problems)
     return Report(tuple(problems), environment.host_id(machine), machine)
 
 
@@ -208,12 +189,12 @@ def fingerprint(piece: Piece, data_dir: Path) -> str:
     return piece.dataset.load(data_dir).fingerprint(piece.indices)
 
 
-def _data_dir(request: Request) -> Path:
+def _data_dir(request: WorkerRequest) -> Path:
     chosen = request.data_dir or os.environ.get(VARIABLE)
-    return Path(chosen).expanduser() if chosen else request.place.data_dir
+    return Path(chosen).expanduser() if chosen else request.limits.data_dir
 
 
-def _folder_problems(request: Request) -> Iterator[str]:
+def _folder_problems(request: WorkerRequest) -> Iterator[str]:
     """Whether the run folder here is the caller's, and can be written."""
     if request.folder is None:
         return
@@ -231,7 +212,7 @@ def _folder_problems(request: Request) -> Iterator[str]:
 
 
 async def rest() -> None:
-    """Ends the hosts of threads that have nothing to do."""
+    """Ends the sandboxes of threads that have nothing to do."""
     import asyncio
 
     await asyncio.to_thread(_rest)
@@ -239,11 +220,11 @@ async def rest() -> None:
 
 def _rest() -> None:
     with _lock:
-        workers.close_pairs(busy=_busy)
+        workers.close_idle(busy=_busy)
 
 
 async def end_run(run: str) -> None:
-    """Forgets a run: what still works for it stops and is not recorded, and no host is left of it."""
+    """Forgets a run: what still works for it stops and is not recorded, and no sandbox is left of it."""
     import asyncio
 
     await asyncio.to_thread(_end_run, run)
@@ -254,22 +235,17 @@ def _end_run(run: str) -> None:
         known = _runs.pop(run, None)
         if known is not None:
             known.over.set()
-        workers.close_pairs(_busy, [thread for thread, busy_for in _busy.items() if busy_for == run])
+        workers.close_idle(_busy, [thread for thread, busy_for in _busy.items() if busy_for == run])
 
 
 # ---- on the worker, as tasks ----------------------------------------------------------------------------------------
 
 
 def perform(run: str, call: bytes) -> Any:
-    """Does a job of a run.
+    """Does a job of a run: a pickle of a function and its arguments, whose limits get the data root of this worker.
 
-    Args:
-        run: the run.
-        call: a pickle of a function and its arguments, of which a :class:`Place` gets the data root of this worker.
-            Pickled by the caller, so that neither the scheduler nor Dask looks inside.
-
-    Returns:
-        What the function returned; where the run folder is shared, without the files, which are written.
+    Pickled by the caller, so that neither the scheduler nor Dask looks inside. Returns what the function returned;
+    where the run folder is shared, without the files, which are written.
 
     Raises:
         StoreError: the shared folder cannot be written.
@@ -277,7 +253,10 @@ def perform(run: str, call: bytes) -> Any:
     """
     here = _introduced(run)
     function, arguments = pickle.loads(call)
-    arguments = [_here(argument, here) if isinstance(argument, Place) else argument for argument in arguments]
+    arguments = [
+        replace(argument, data_dir=here.limits.data_dir) if isinstance(argument, WorkerLimits) else argument
+        for argument in arguments
+    ]
     thread = threading.get_ident()
     with _lock:
         _busy[thread] = run
@@ -289,7 +268,7 @@ def perform(run: str, call: bytes) -> Any:
     finally:
         workers.stop_when(None)
         if here.over.is_set():
-            workers.close_own_pair()
+            workers.close()
         with _lock:
             _busy.pop(thread, None)
 
@@ -307,46 +286,10 @@ def _introduced(run: str) -> _Run:
         time.sleep(0.05)
 
 
-def _here(place: Place, here: _Run) -> Place:
-    return replace(place, data_dir=here.place.data_dir)
-
-
 def _written(result: Any, folder: Path) -> Any:
     """Writes the files of finished tasks; anything else that a job returns travels back as it is."""
-    if not (isinstance(result, list) and all(isinstance(one, Done) for one in result)):
+    if not (isinstance(result, list) and all(isinstance(one, TaskResult) for one in result)):
         return result
-    for done in result:
-        RunFolder.write_into(folder, done.files)
-    return [replace(done, files={}) for done in result]
-
-
-def time_points(points: list[timings.Point], dataset: Dataset, seed: int, place: Place) -> list[timings.Step]:
-    """Times a group of points on this machine.
-
-    Args:
-        points: the points, all on one dataset; rounds of another machine are thrown away.
-        dataset: the dataset.
-        seed: of the order.
-        place: device, threads and limits.
-
-    Returns:
-        The steps of ``timing_pass.time_group``, whose times carry this machine's ``host``.
-    """
-    machine = environment.machine(place.device)
-    host = environment.host_id(machine)
-    task = points[0].task
-    images = workers.images_of(dataset, place.data_dir, task.indices, task.data_fingerprint)
-    for point in points:
-        if point.found.host != host:
-            device = machine["device"] if point.uses_device else "cpu"
-            point.found = Timing(0, (), (), place.threads, device, shape=point.task.shape, seed=seed, host=host)
-    steps = []
-    pixels = images[: timings.timed_count(task.shape)]
-    with (
-        timings.alone(workers.check_stopped),
-        contextlib.closing(timings.time_group(points, pixels, place, seed)) as found,
-    ):
-        for step in found:
-            workers.check_stopped()
-            steps.append(step)
-    return steps
+    for one in result:
+        RunFolder.write_into(folder, one.files)
+    return [replace(one, files={}) for one in result]

@@ -1,205 +1,298 @@
-"""Where jobs run: processes on this machine, or a cluster's workers; both as ``concurrent.futures`` executors.
+"""Where jobs run: worker processes on this machine, or a cluster's workers.
 
-An engine has lanes, each of which does one job after the other. :func:`drain` keeps them busy, gives a lane jobs of the
-codec that it has loaded already, and survives the death of workers.
+An engine has slots, each of which does one job after the other. :func:`run_stage` keeps them busy, gives a slot jobs of
+the codec that it has loaded already, and survives the death of workers.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import signal
 import sys
+import threading
 import time
 import types
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from multiprocessing import get_context
-from multiprocessing.process import BaseProcess
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
 from codecbench.environment import THREAD_COUNTS
-from codecbench.execution.workers import begin_worker
+from codecbench.execution.sandbox import kill_all
+from codecbench.execution.sandbox_child import describe
 
-MOST_WORKERS = 61 if sys.platform == "win32" else sys.maxsize
-"""Windows cannot wait for more processes at once."""
 GRACE_S = 1.0
 """How long workers may take to end in order when a run is broken off, in seconds."""
 QUEUED = 2
-"""Jobs that a lane has at most: one that it does, and one that it can begin at once."""
+"""Jobs that a slot has at most: one that it does, and one that it can begin at once."""
+WORKER_DIED = "the worker process died (killed, or out of memory), twice"
+"""Why a job failed that was tried again after its worker had died."""
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A job that waits for a lane.
-
-    Attributes:
-        name: what :func:`drain` calls it by.
-        kind: jobs of one kind like to share a lane: the codec.
-        function: of a module, called in the lane.
-        arguments: what it is called with.
-    """
+class QueuedJob:
+    """A job that waits for a slot: a function of a module, and what it is called with there."""
 
     name: Any
+    """What the stage calls it by."""
     kind: str
+    """Jobs of one kind like to share a slot: the codec."""
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
 
 
 class Engine(Protocol):
-    """Something with lanes."""
+    """Something with slots."""
 
-    lanes: int
-
-    def submit(self, lane: int, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Queues a call in a lane; raises or gives a future with ``lost`` errors when the lane's worker died."""
-
-    def renew(self, lane: int) -> None:
-        """Makes a lane usable again whose worker died."""
-
+    slots: int
     lost: tuple[type[BaseException], ...]
+    """What a future gives, or :meth:`submit` raises, when a slot's worker died."""
+
+    def submit(self, slot: int, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Queues a call in a slot."""
+
+    def renew(self, slot: int) -> None:
+        """Makes a slot usable again whose worker died."""
+
+    def alone(self) -> AbstractContextManager[Engine]:
+        """The engine in which a job is tried once more whose worker died: only it is to suffer from another death."""
+
+
+class WorkerDied(Exception):
+    """A worker process ended before it had done its job."""
 
 
 class LocalEngine:
-    """One spawned process a lane, whose libraries use a fixed number of threads.
+    """One spawned process a slot, whose libraries use a fixed number of threads.
 
     The processes do not import the caller's main module, so a script needs no ``if __name__ == "__main__"``.
-
-    Args:
-        lanes: how many processes.
-        threads: how many each of them may use.
     """
 
-    lost: tuple[type[BaseException], ...] = (BrokenProcessPool,)
+    lost: tuple[type[BaseException], ...] = (WorkerDied,)
 
-    def __init__(self, lanes: int, threads: int):
-        self.lanes, self.threads = max(1, min(lanes, MOST_WORKERS)), threads
-        self._pools: list[ProcessPoolExecutor | None] = [None] * self.lanes
+    def __init__(self, slots: int, threads: int):
+        self.slots, self.threads = max(1, slots), threads
+        self._workers: list[_Worker | None] = [None] * self.slots
 
-    def submit(self, lane: int, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    def submit(self, slot: int, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Queues a call; the process starts with the first."""
-        pool = self._pools[lane]
-        if pool is None:
-            pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=begin_worker)
-            self._pools[lane] = pool
-        variables = dict.fromkeys(THREAD_COUNTS, str(self.threads))
-        with _environment(variables), hidden_main(), without_interrupts():
-            return pool.submit(function, *arguments)
+        worker = self._workers[slot]
+        if worker is None:
+            worker = self._workers[slot] = _Worker(self.threads)
+        return worker.submit(function, *arguments)
 
-    def renew(self, lane: int) -> None:
-        """Forgets the dead process; the next call starts another."""
-        pool, self._pools[lane] = self._pools[lane], None
-        if pool is not None:
-            pool.shutdown(wait=False, cancel_futures=True)
+    def renew(self, slot: int) -> None:
+        """Ends what is left of a worker that died; the next call starts another."""
+        worker, self._workers[slot] = self._workers[slot], None
+        if worker is not None:
+            worker.process.kill()
+            worker.close()
+
+    def alone(self) -> LocalEngine:
+        """One process of its own."""
+        return LocalEngine(1, self.threads)
 
     def __enter__(self) -> LocalEngine:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        pools = [pool for pool in self._pools if pool is not None]
-        if kind is None:
-            for pool in pools:
-                pool.shutdown()
-            return
-        processes: list[BaseProcess] = []
-        for pool in pools:  # an error, or Ctrl-C: what has not begun is cancelled, what has is ended
-            processes += (pool._processes or {}).values()
-            pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.terminate()
-        deadline = time.monotonic() + GRACE_S
-        for process in processes:
-            process.join(max(0.0, deadline - time.monotonic()))
-            process.kill()
+        workers = [worker for worker in self._workers if worker is not None]
+        if kind is not None:  # an error, or Ctrl-C: what has not begun is cancelled, what has is ended
+            for worker in workers:
+                worker.terminate()
+            deadline = time.monotonic() + GRACE_S
+            for worker in workers:
+                worker.process.join(max(0.0, deadline - time.monotonic()))
+                worker.process.kill()
+        for worker in workers:
+            worker.close()
+
+
+class _Worker:
+    """A spawned process that does one job after the other, and the thread that hands them to it."""
+
+    def __init__(self, threads: int):
+        spawn = get_context("spawn")
+        self._pipe, theirs = spawn.Pipe()
+        self.process = spawn.Process(target=_work, args=(theirs,))
+        with _environment(dict.fromkeys(THREAD_COUNTS, str(threads))), hidden_main(), without_interrupts():
+            self.process.start()
+        theirs.close()
+        self._thread = ThreadPoolExecutor(1)
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        return self._thread.submit(self._call, function, arguments)
+
+    def _call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        try:
+            self._pipe.send((function, arguments))
+            result, error = self._pipe.recv()
+        except (EOFError, OSError):
+            raise WorkerDied from None
+        if error is not None:
+            raise error
+        return result
+
+    def terminate(self) -> None:
+        """Forgets jobs that have not begun, and has the process end at once; waits for nothing."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        self.process.terminate()
+
+    def close(self) -> None:
+        """Waits for the jobs, and ends the process; no thread of it is left that could still read from the pipe."""
+        self._thread.shutdown()
+        self._pipe.close()
+        self.process.join()
+        self.process.close()
+
+
+def _work(jobs: Connection) -> None:
+    """Does jobs in a worker process until the pipe that they come through is closed."""
+    # Ctrl-C at a terminal goes to all processes; the parent ends its workers in order. Held back until here.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with contextlib.suppress(EOFError, OSError):  # the parent needs no more, or is gone
+        while True:
+            jobs.send(_next_answer(jobs))
+    _end()
+
+
+def _next_answer(jobs: Connection) -> tuple[Any, BaseException | None]:
+    """What the next job gave, or what it raised; raises EOFError where there is none."""
+    content = jobs.recv_bytes()
+    try:
+        function, arguments = pickle.loads(content)
+        return function(*arguments), None
+    except BaseException as error:
+        error.add_note(f"In a worker process:\n{describe(error)}")
+        return None, error
+
+
+def _end(*_: object) -> None:
+    kill_all()  # and wait for nothing: the signal may have come while this thread held a lock
+    os._exit(1)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        _end()
 
 
 class SharedEngine:
-    """Any executor of ``concurrent.futures``, which spreads jobs itself.
+    """Any executor of ``concurrent.futures``, which spreads jobs itself, ``slots`` of them at once.
 
-    Args:
-        executor: where jobs run; what it raises for a worker that died again and again is told of the job alone.
-        lanes: how many jobs it does at once.
-        lost: errors that say so.
+    What it raises for a worker that died again and again, one of ``lost``, is reported of the job alone.
     """
 
-    def __init__(self, executor: Executor, lanes: int, lost: tuple[type[BaseException], ...] = ()):
-        self.executor, self.lanes, self.lost = executor, max(1, lanes), lost
+    def __init__(self, executor: Executor, slots: int, lost: tuple[type[BaseException], ...] = ()):
+        self.executor, self.slots, self.lost = executor, max(1, slots), lost
 
-    def submit(self, lane: int, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    def submit(self, slot: int, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Queues a call, wherever."""
         future: Future[Any] = self.executor.submit(function, *arguments)
         return future
 
-    def renew(self, lane: int) -> None:
+    def renew(self, slot: int) -> None:
         """Nothing to do: the executor has its own ways."""
 
+    def alone(self) -> AbstractContextManager[Engine]:
+        """This engine: its executor starts workers again."""
+        return contextlib.nullcontext(self)
 
-def drain(entries: Sequence[Entry], engine: Engine, finish: Callable[[Any, Any], None]) -> list[Entry]:
-    """Runs jobs in an engine's lanes, also when workers die.
 
-    Args:
-        entries: the jobs; those of one kind in the order in which they are to run.
-        engine: the lanes.
-        finish: receives the name of a job and what its function returned.
+def run_stage(
+    engine: Engine, jobs: Iterable[QueuedJob], finish: Callable[[Any, Any], None], died: Callable[[Any], None]
+) -> None:
+    """Runs the jobs of a stage; retries once, alone, each job whose worker died.
 
-    Returns:
-        The jobs that were in a lane when its worker died; all others are done.
+    ``finish`` gets the name of a job and what its function returned, ``died`` the name of one whose worker died twice.
     """
-    waiting: dict[str, deque[Entry]] = {}
-    for entry in entries:
-        waiting.setdefault(entry.kind, deque()).append(entry)
-    kinds: list[str | None] = [None] * engine.lanes
-    running: dict[Future[Any], tuple[int, Entry]] = {}
-    lost: list[Entry] = []
+    for job in drain(jobs, engine, finish):
+        with engine.alone() as alone:
+            lost = drain([job], alone, finish)
+        if lost:
+            died(job.name)
+
+
+def drain(jobs: Iterable[QueuedJob], engine: Engine, finish: Callable[[Any, Any], None]) -> list[QueuedJob]:
+    """Runs jobs in an engine's slots, those of one kind in their order.
+
+    Returns the jobs that were in a slot when its worker died; all others are done.
+    """
+    waiting: dict[str, deque[QueuedJob]] = {}
+    for job in jobs:
+        waiting.setdefault(job.kind, deque()).append(job)
+    kinds: list[str | None] = [None] * engine.slots
+    running: dict[Future[Any], tuple[int, QueuedJob]] = {}
+    lost: list[QueuedJob] = []
     while waiting or running:
-        kinds += [None] * (engine.lanes - len(kinds))  # a cluster may grow
-        load = Counter(lane for lane, _ in running.values())
-        for lane in sorted(range(engine.lanes), key=lambda lane: load[lane]):
-            while waiting and load[lane] < (QUEUED if _is_next(kinds, lane, waiting) else 1):
-                entry = _next(kinds, lane, waiting)
+        kinds += [None] * (engine.slots - len(kinds))  # a cluster may grow
+        load = Counter(slot for slot, _ in running.values())
+        for slot in sorted(range(engine.slots), key=lambda slot: load[slot]):
+            # A second job is queued behind the first only where a slot can go on with what it has loaded.
+            while waiting and load[slot] < (QUEUED if kinds[slot] in waiting else 1):
+                job = _next(kinds, slot, waiting)
                 try:
-                    running[engine.submit(lane, entry.function, *entry.arguments)] = lane, entry
-                    load[lane] += 1
+                    running[engine.submit(slot, job.function, *job.arguments)] = slot, job
+                    load[slot] += 1
                 except engine.lost:
-                    lost.append(entry)
-                    engine.renew(lane)
+                    lost.append(job)
+                    engine.renew(slot)
         done, _ = wait(running, return_when=FIRST_COMPLETED)
         broken: set[int] = set()
         for future in done:
-            lane, entry = running.pop(future)
+            slot, job = running.pop(future)
             try:
                 result = future.result()
             except engine.lost:
-                lost.append(entry)
-                broken.add(lane)
+                lost.append(job)
+                broken.add(slot)
             else:
-                finish(entry.name, result)
-        for lane in broken:
-            for future in [future for future, (other, _) in running.items() if other == lane]:
+                finish(job.name, result)
+        for slot in broken:
+            for future in [future for future, (other, _) in running.items() if other == slot]:
                 lost.append(running.pop(future)[1])
-            engine.renew(lane)
+            engine.renew(slot)
     return lost
 
 
-def _is_next(kinds: list[str | None], lane: int, waiting: dict[str, deque[Entry]]) -> bool:
-    """Whether a lane can go on with what it has loaded: only then is a second job queued behind the first."""
-    return kinds[lane] in waiting
-
-
-def _next(kinds: list[str | None], lane: int, waiting: dict[str, deque[Entry]]) -> Entry:
-    """The next job for a lane: of its own kind, else of one that nobody works on, else of the one with most left."""
-    kind = kinds[lane]
+def _next(kinds: list[str | None], slot: int, waiting: dict[str, deque[QueuedJob]]) -> QueuedJob:
+    """The next job for a slot: of its own kind, else of one that nobody works on, else of the one with most left."""
+    kind = kinds[slot]
     if kind not in waiting:
         free = [name for name in waiting if name not in kinds]
         kind = free[0] if free else max(waiting, key=lambda name: len(waiting[name]))
-        kinds[lane] = kind
-    entry = waiting[kind].popleft()
+        kinds[slot] = kind
+    job = waiting[kind].popleft()
     if not waiting[kind]:
         del waiting[kind]
-    return entry
+    return job
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Lets SIGTERM break a run off as Ctrl-C does: in order, and with a word on how to go on."""
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if ours:
+        signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -219,9 +312,6 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 @contextlib.contextmanager
 def without_interrupts() -> Iterator[None]:
     """Holds Ctrl-C back; processes that start meanwhile begin so, and are not interrupted while they import."""
-    if sys.platform == "win32":
-        yield
-        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -24,8 +24,7 @@ from codecbench.fingerprint import digest, file_sha256
 from codecbench.plan.planner import Plan, fingerprint_selection, select
 from codecbench.plugins.dataset import Dataset
 from codecbench.plugins.registry import CODECS, DATASETS, METRICS
-from codecbench.store import latents, sets
-from codecbench.store import pictures as keeping
+from codecbench.store import latents, pictures, sets
 from codecbench.store.folder import RunFolder, original_name
 
 FILE = "stamp.json"
@@ -49,7 +48,7 @@ def write(store: RunFolder, request: Mapping[str, Any], plan: Plan, timing_threa
         return  # other people's plugins may be made of anything
     if not all(metrics.is_own(name) for name in plan.metrics):
         return  # likewise
-    if latents.failures(store) or keeping.failures(store):
+    if latents.failures(store) or pictures.failures(store):
         return  # the same command tries again
     weights = {Path(file) for cls in classes for file in cls.weight_files()}
     logs = {file.with_suffix(".csv") for file in weights}
@@ -70,10 +69,10 @@ def remove(store: RunFolder) -> None:
 
 def _files(store: RunFolder, plan: Plan, timing_threads: int | None) -> dict[str, str]:
     """What must be there beside the parts, with checksums: what is kept, whole sets, and times of every point."""
-    folders = ("latents", "training", keeping.FOLDER, sets.FOLDER)
+    folders = ("latents", "training", pictures.FOLDER, sets.FOLDER)
     kept = [file for name in folders for file in (store.path / name).glob("*")]
-    pictures = [original_name(label) for label in plan.selections] + [f"{task.id}.npz" for task in plan.tasks]
-    kept += [file for name in pictures if (file := store.path / "samples" / name).is_file()]
+    samples = [original_name(label) for label in plan.selections] + [f"{task.id}.npz" for task in plan.tasks]
+    kept += [file for name in samples if (file := store.path / "samples" / name).is_file()]
     found = {f"{file.parent.name}/{file.name}": _state(file) for file in kept}
     if timing_threads is not None:
         points = {(task.dataset, task.codec): task.codec_fingerprint for task in plan.tasks}

@@ -13,7 +13,7 @@ import functools
 import numpy as np
 
 from codecbench.errors import PluginError
-from codecbench.execution.sandbox import Host, HostError
+from codecbench.execution.sandbox import Sandbox, SandboxError
 from codecbench.plugins.codec import Images
 from codecbench.plugins.metric import Values, fingerprint
 from codecbench.plugins.registry import METRICS
@@ -23,7 +23,7 @@ Found = tuple[dict[str, Values], dict[str, str]]
 """Values (N,) of every metric by name, and the reasons of those that failed, which are NaN."""
 
 
-class Meter:
+class PluginMetrics:
     """Measures the metrics of a run.
 
     Args:
@@ -37,7 +37,7 @@ class Meter:
         self, metrics: tuple[tuple[str, str], ...], metric_path: str, threads: int, timeout_s: float | None
     ) -> None:
         self.metrics, self.metric_path, self.threads, self.timeout_s = metrics, metric_path, threads, timeout_s
-        self._host: Host | None = None
+        self._sandbox: Sandbox | None = None
 
     def measure(self, original: Images, decoded: Images) -> Found:
         """Measures all of them; never raises for what a metric does.
@@ -54,7 +54,7 @@ class Meter:
                     values[name] = measure_one(name, expected, original, decoded)
                 else:
                     values[name] = self._started().call(measure_one, name, expected, original, decoded)
-            except HostError as error:
+            except SandboxError as error:
                 lacking[name] = error.reason
                 if error.died:
                     self.close()
@@ -64,22 +64,22 @@ class Meter:
                 values[name] = np.full(len(original), np.nan)
         return values, lacking
 
-    def _started(self) -> Host:
-        if self._host is None:
+    def _started(self) -> Sandbox:
+        if self._sandbox is None:
             environment = {METRICS.variable: self.metric_path}
-            self._host = Host("measuring", self.threads, self.timeout_s, None, environment)
-        return self._host
+            self._sandbox = Sandbox("measuring", self.threads, self.timeout_s, None, environment)
+        return self._sandbox
 
     def kill(self) -> None:
         """Ends its process at once; from any thread."""
-        if self._host is not None:
-            self._host.kill()
+        if self._sandbox is not None:
+            self._sandbox.kill()
 
     def close(self) -> None:
         """Ends its process."""
-        host, self._host = self._host, None
-        if host is not None:
-            host.close()
+        sandbox, self._sandbox = self._sandbox, None
+        if sandbox is not None:
+            sandbox.close()
 
 
 @functools.cache

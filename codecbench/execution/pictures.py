@@ -11,19 +11,19 @@ import numpy as np
 
 from codecbench.errors import ContractError
 from codecbench.execution import workers
-from codecbench.execution.engines import Engine, Entry
-from codecbench.execution.rates import WORKER_DIED, Event, Watch, terminable, twice
-from codecbench.execution.sandbox import HostError
-from codecbench.execution.workers import Place
+from codecbench.execution.context import RunContext
+from codecbench.execution.engines import WORKER_DIED
+from codecbench.execution.limits import WorkerLimits
+from codecbench.execution.sandbox import SandboxError
 from codecbench.fingerprint import digest
 from codecbench.measure import task as measure
 from codecbench.plan.planner import Plan, chunks
 from codecbench.plan.tasks import Task
 from codecbench.plugins.codec import Images, to_uint8
 from codecbench.plugins.dataset import Dataset
-from codecbench.store import pictures as keeping
+from codecbench.store import pictures
 from codecbench.store.folder import RunFolder, original_name
-from codecbench.store.io import WINDOW, dump_json, read_json
+from codecbench.store.io import WINDOW, dump_json, middle, read_json
 from codecbench.store.pictures import FOLDER, FORMAT, WORST_IMAGES, ImageRequest, PictureRequest, StoredImage, WorstCase
 from codecbench.text import format_shape, one_line
 
@@ -39,59 +39,60 @@ def is_complete(plan: Plan, store: RunFolder) -> bool:
     for label, selection in plan.selections.items():
         if not set(selection.shown) <= store.sample_indices(original_name(label)):
             return False
-    return not keeping.missing(plan, store) and not WorstImages(plan, store).due
+    return not missing(plan, store) and not WorstImages(plan, store).due
 
 
-@terminable()
-def keep_pictures(plan: Plan, store: RunFolder, engine: Engine, place: Place, watch: Watch) -> None:
+def keep_pictures(run: RunContext) -> None:
     """Keeps the pictures that a plan's finished tasks lack, and its codecs' worst images; a failure is but a note.
 
     Raises:
         StoreError: the run folder cannot be written any more.
     """
-    _carry_out(keeping.missing(plan, store), plan, store, engine, place, watch)
-    worst = WorstImages(plan, store)
+    _carry_out(missing(run.plan, run.store), run)
+    worst = WorstImages(run.plan, run.store)
     if not worst.due:
         return
     for requests in (worst.own, worst.others):
-        for request, reason in _carry_out(requests(), plan, store, engine, place, watch):
+        for request, reason in _carry_out(requests(), run):
             worst.failed(request, reason)
     worst.finish()
 
 
-def _carry_out(
-    requests: Sequence[PictureRequest], plan: Plan, store: RunFolder, engine: Engine, place: Place, watch: Watch
-) -> list[tuple[PictureRequest, str]]:
+def _carry_out(requests: Sequence[PictureRequest], run: RunContext) -> list[tuple[PictureRequest, str]]:
     """Carries requests out in worker processes and stores what they give; those that failed, and why."""
-    datasets = {source.selection.label: source.dataset for source in plan.sources}
     failed: list[tuple[PictureRequest, str]] = []
 
     def finish(request: PictureRequest, outcome: Outcome) -> None:
         reason, images, classes = outcome
         if reason:
             failed.append((request, reason))
-            watch(Event("note", f"no pictures of {request.task.codec} on {request.task.dataset}: {reason}"))
+            run.note(f"no pictures of {request.task.codec} on {request.task.dataset}: {reason}")
         else:
-            keeping.write(store, request, images, classes)
+            pictures.write(run.store, request, images, classes)
 
-    entries = [
-        Entry(request, request.task.codec.name, keep, (request, datasets[request.task.dataset], place))
-        for request in requests
-    ]
-    for entry in twice(entries, engine, place, finish):
-        finish(entry.name, (WORKER_DIED, [], {}))
+    jobs = [(request, request.task) for request in requests]
+    run.run(encode_again, jobs, finish, lambda request: finish(request, (WORKER_DIED, [], {})))
     return failed
+
+
+def missing(plan: Plan, store: RunFolder) -> list[PictureRequest]:
+    """Pictures that finished tasks of a plan lack: measured when fewer were asked for, or damaged since."""
+    finished = store.finished()
+    found = []
+    for task in plan.tasks:
+        if task.id in finished and task.shown:
+            lacking = set(task.shown) - store.sample_indices(f"{task.id}.npz")
+            wanted = tuple(ImageRequest(index, *middle(*task.shape[:2])) for index in sorted(lacking))
+            if wanted:
+                found.append(PictureRequest(task, wanted, task.id, {}))
+    return found
 
 
 class WorstImages:
     """What is to be kept of the worst images of a plan's codecs, in two steps: of each codec itself, and to compare.
 
-    Args:
-        plan: what the run measures; of datasets without images to be shown nothing is kept.
-        store: the run folder.
-
-    Attributes:
-        due: the finished tasks by dataset and codec, where anything is to be made.
+    ``due`` has the finished tasks by dataset and codec where anything is to be made; of datasets without images to be
+    shown nothing is kept.
     """
 
     def __init__(self, plan: Plan, store: RunFolder):
@@ -116,7 +117,7 @@ class WorstImages:
         return (
             set(self._codecs(group[0])) <= set(record["codecs"])
             and isinstance(files, list)
-            and all(keeping.read_case(self.store.path / FOLDER / f"{name}.npz") is not None for name in files)
+            and all(pictures.read_case(self.store.path / FOLDER / f"{name}.npz") is not None for name in files)
         )
 
     def _key(self, group: tuple[str, str]) -> str:
@@ -153,7 +154,7 @@ class WorstImages:
                 if dataset != label or name not in cases:
                     continue
                 key = self._key((label, name))
-                if keeping.read_case(self.store.path / FOLDER / f"{key}.npz") is None:
+                if pictures.read_case(self.store.path / FOLDER / f"{key}.npz") is None:
                     task = next(task for task in tasks if task.codec.settings_text == cases[name][0].settings)
                     wanted = tuple(ImageRequest(case.image) for case in cases[name])
                     found.append(PictureRequest(task, wanted, key, self._about(task, name, key)))
@@ -165,14 +166,14 @@ class WorstImages:
         for label, name in self.due:
             theirs = self._tasks.get((label, self._rival(label, name)), [])
             key = self._key((label, name))
-            held = keeping.read_case(self.store.path / FOLDER / f"{key}.npz")
+            held = pictures.read_case(self.store.path / FOLDER / f"{key}.npz")
             if held is None or not theirs:
                 continue
             wanted = tuple(ImageRequest(kept.image, kept.top, kept.left) for kept in held.images)
             for task in self._nearest(held, theirs):
                 other = digest([key, str(task.codec), task.codec_fingerprint])
                 self._compared.setdefault(key, []).append(other)
-                if keeping.read_case(self.store.path / FOLDER / f"{other}.npz") is None:
+                if pictures.read_case(self.store.path / FOLDER / f"{other}.npz") is None:
                     found.append(PictureRequest(task, wanted, other, self._about(task, name, key)))
         return found
 
@@ -245,26 +246,22 @@ class WorstImages:
 # ---- in a worker ----------------------------------------------------------------------------------------------------
 
 
-def keep(request: PictureRequest, dataset: Dataset, place: Place) -> Outcome:
-    """Encodes a request's images once more and decodes them from the bytes alone; whatever fails is told, not raised.
-
-    Returns:
-        See :data:`Outcome`.
-    """
+def encode_again(request: PictureRequest, dataset: Dataset, limits: WorkerLimits) -> Outcome:
+    """Encodes a request's images once more and decodes them from the bytes alone; raises nothing."""
     try:
-        images = workers.open_images(dataset, place.data_dir)
+        images = workers.open_images(dataset, limits.data_dir)
         wanted = {one.image: one for one in request.wanted}
         labels = getattr(images, "labels", None)
         found: list[StoredImage] = []
         for _, indices in chunks(images, list(wanted)):
             originals = images.read(indices)
-            pictures, sizes = _restored(request.task, originals, place)
+            restored, sizes = _restored(request.task, originals, limits)
             found += [
-                keeping.kept(wanted[index], original, picture, size)
-                for index, original, picture, size in zip(indices, originals, pictures, sizes, strict=True)
+                pictures.kept(wanted[index], original, picture, size)
+                for index, original, picture, size in zip(indices, originals, restored, sizes, strict=True)
             ]
-    except HostError as error:
-        workers.close_own_pair()
+    except SandboxError as error:
+        workers.close()
         return error.reason, [], {}
     except Exception as error:  # a dataset is a plugin too
         return one_line(error), [], {}
@@ -273,16 +270,16 @@ def keep(request: PictureRequest, dataset: Dataset, place: Place) -> Outcome:
     return "", sorted(found, key=lambda one: order.index(one.image)), classes
 
 
-def _restored(task: Task, originals: Images, place: Place) -> tuple[Images, list[int]]:
+def _restored(task: Task, originals: Images, limits: WorkerLimits) -> tuple[Images, list[int]]:
     """What a codec makes of images, and the lengths of its bitstreams.
 
     Raises:
-        HostError: it raised, or its process died.
+        SandboxError: it raised, or its process died.
         ContractError: it gave something else than images of this shape.
     """
-    pair = workers.pair_for(task, place)
-    (encoded,) = pair.encoder.stream(measure.encode, [task.codec], originals, place.device)
-    output = pair.decoder.call(measure.decode, task.codec, encoded.bitstreams, place.device)
+    processes = workers.processes_for(task, limits)
+    (encoded,) = processes.encoder.stream(measure.encode, [task.codec], originals, limits.device)
+    output = processes.decoder.call(measure.decode, task.codec, encoded.bitstreams, limits.device)
     if output.shape != originals.shape:
         raise ContractError(
             f"{task.codec}: decoding gave the shape {format_shape(output.shape)} instead of "
@@ -290,5 +287,5 @@ def _restored(task: Task, originals: Images, place: Place) -> tuple[Images, list
         )
     if encoded.floats and not np.isfinite(output).all():
         raise ContractError(f"{task.codec}: decode_float gives values that are not finite")
-    pictures: Images = to_uint8(output) if encoded.floats else output
-    return pictures, [len(stream) for stream in encoded.bitstreams]
+    restored: Images = to_uint8(output) if encoded.floats else output
+    return restored, [len(stream) for stream in encoded.bitstreams]

@@ -1,4 +1,7 @@
-"""Runs a sweep: rates and distortions in parallel worker processes, then timings one at a time, into a run folder."""
+"""Carries a run out: rates and distortions in parallel worker processes, then timings one at a time, into a folder.
+
+What happens is reported as events; nothing is drawn or printed.
+"""
 
 from __future__ import annotations
 
@@ -7,143 +10,118 @@ import os
 import re
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from codecbench import environment
-from codecbench.api import Run
 from codecbench.data import data_root
 from codecbench.errors import UsageError
-from codecbench.execution import (
-    cluster,
-    rates,
-    reaching,
-)
-from codecbench.execution import (
-    finished as stamps,
-)
-from codecbench.execution import (
-    pictures as keeping_pass,
-)
-from codecbench.execution import (
-    sets as set_pass,
-)
-from codecbench.execution.engines import LocalEngine
-from codecbench.execution.rates import Event, Watch
-from codecbench.execution.workers import Place
+from codecbench.execution import cluster, finished, latents, pictures, rates, sets, timings
+from codecbench.execution.context import RunContext
+from codecbench.execution.engines import LocalEngine, interruptible
+from codecbench.execution.events import Event, Watch
+from codecbench.execution.limits import WorkerLimits
 from codecbench.fingerprint import file_sha256
-from codecbench.plan.planner import KEPT_IMAGES, CodecChoice, Plan, Source, choose_codecs, choose_datasets, make_plan
+from codecbench.plan.planner import CodecChoice, Plan, Source, choose_codecs, choose_datasets, make_plan
 from codecbench.plugins import metric
 from codecbench.plugins.dataset import Dataset
+from codecbench.plugins.metric import Metric
 from codecbench.plugins.registry import CODECS, METRICS
-from codecbench.store import latents, manifest, weights
+from codecbench.store import manifest, weights
 from codecbench.store.folder import RunFolder, check_usable, hold, original_name
 
 GPU_WORKERS = 2
-"""Worker processes when nobody says otherwise and a GPU computes: each holds memory of it."""
-TASK_TIMEOUT_S = 3600.0
-"""How long a codec may take to encode or decode one task when nobody says otherwise, in seconds."""
+"""Worker processes by default where a GPU computes: each holds memory of it."""
 
 
-def run(
-    codecs: str | Iterable[str] = "all",
-    datasets: str | Iterable[str] | None = None,
-    *,
-    images: int | None = 1_000,
-    out: str | os.PathLike[str] | None = None,
-    skip: Iterable[str] = (),
-    metrics: str | Iterable[str] | None = None,
-    workers: int | None = None,
-    timing: bool = True,
-    timing_threads: int = 1,
-    sets: bool = True,
-    device: str = "auto",
-    data_dir: str | os.PathLike[str] | None = None,
-    seed: int = 0,
-    keep_images: int = KEPT_IMAGES,
-    fresh: bool = False,
-    task_timeout_s: float | None = TASK_TIMEOUT_S,
-    memory_limit: int | None = None,
-    scheduler: str | None = None,
-    worker_data_dir: str | os.PathLike[str] | None = None,
-    shared_out: bool = False,
-    command: str = "",
-    watch: Watch = lambda event: None,
-) -> Run:
-    """Measures codecs over datasets; goes on where an earlier, interrupted call stopped.
+@dataclass(frozen=True)
+class RunRequest:
+    """What is asked for: the arguments of ``codecbench.run``, which tells what they mean."""
 
-    Args:
-        codecs: codec specs (see ``codecbench.plan.specs``); ``"all"`` for every codec but those on request.
-        datasets: dataset specs; None for MNIST and STL-10, or embedded images where they are not on disk.
-        images: images a dataset, chosen by ``seed``; None for all.
-        out: the run folder; by default ``results/<datasets>-<images>`` below the current directory.
-        skip: codecs to leave out.
-        metrics: names of plugin metrics, measured beside those of every run; ``"none"`` for none, None for those
-            of codecbench's own plugins that are meant for every run and available here.
-        workers: worker processes, each with one that encodes and one that decodes; None for one a core, on a GPU at
-            most two.
-        timing: whether to take timings after the measurements.
-        timing_threads: how many threads a codec may use while it is timed.
-        sets: whether codecs that can also code each dataset as one stream, for tables of its own.
-        device: ``"auto"`` (a GPU where there is one), ``"cpu"`` or ``"cuda"``.
-        data_dir: the data root; by default ``$CODECBENCH_DATA`` or a folder in the user's cache.
-        seed: of the choice of images and the order of the timings.
-        keep_images: of how many images of each dataset every point's reconstructions are kept, to look at; 0 for none.
-            Another number measures nothing again: pictures that are missing are made, none are thrown away.
-        fresh: first throw away what codecbench wrote into the folder.
-        task_timeout_s: how long a codec may take to encode or decode one task; None for any.
-        memory_limit: bytes of resident memory that a codec's process may use; None for any.
-        scheduler: address of a Dask scheduler whose workers measure, or ``"local"`` for one with ``workers`` processes
-            on this machine; None to do without. See ``docs/cluster.md``.
-        worker_data_dir: the data root on the cluster's workers; by default their own ``$CODECBENCH_DATA``, else the
-            same path as here.
-        shared_out: the workers write into the run folder themselves, which they have under the same path.
-        command: recorded in ``run.json``.
-        watch: receives notes, progress and failures.
+    codecs: str | Iterable[str]
+    datasets: str | Iterable[str] | None
+    images: int | None
+    out: str | os.PathLike[str] | None
+    skip: Iterable[str]
+    metrics: str | Iterable[str] | None
+    workers: int | None
+    timing: bool
+    timing_threads: int
+    sets: bool
+    device: str
+    data_dir: str | os.PathLike[str] | None
+    seed: int
+    keep_images: int
+    fresh: bool
+    task_timeout_s: float | None
+    memory_limit: int | None
+    scheduler: str | None
+    worker_data_dir: str | os.PathLike[str] | None
+    shared_out: bool
+    command: str
 
-    Returns:
-        The run; tasks that failed are recorded in it, not raised.
+    def check(self) -> None:
+        """Raises UsageError for what cannot be carried out, whatever is measured."""
+        for name in ("images", "workers", "timing_threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name}={value} is not allowed; allowed: 1 or more" + ", or all" * (name == "images"))
+        for name in ("task_timeout_s", "memory_limit"):
+            limit = getattr(self, name)
+            if limit is not None and limit <= 0:
+                raise UsageError(f"{name}={limit} is not allowed; allowed: more than 0, or none")
+        if self.keep_images < 0:
+            raise UsageError(f"keep_images={self.keep_images} is not allowed; allowed: 0 or more")
+        cluster.check_options(self.scheduler, self.workers, self.worker_data_dir, self.shared_out)
+        if self.out is not None and not str(self.out):
+            raise UsageError("out='' is not allowed; allowed: the path of a folder")
 
-    Raises:
-        UsageError: a request that cannot be carried out as written, also a folder that holds other images, or that
-            another command measures into.
-        StoreError: the folder cannot be written.
-    """
-    _check_numbers(images, workers, timing_threads, task_timeout_s, memory_limit)
-    if keep_images < 0:
-        raise UsageError(f"keep_images={keep_images} is not allowed; allowed: 0 or more")
-    reaching.check_options(scheduler, workers, worker_data_dir, shared_out)
-    root = data_root(data_dir)
-    codecs, skip = ([codecs] if isinstance(codecs, str) else list(codecs)), sorted(skip)
+
+@dataclass(frozen=True)
+class Outcome:
+    """The run folder, how many tasks this command could not measure, and whether it had anything to measure."""
+
+    path: Path
+    failed_tasks: int = 0
+    changed: bool = True
+
+
+def carry_out(asked: RunRequest, watch: Watch) -> Outcome:
+    """Measures what is asked for and not in the run folder yet; see ``codecbench.run``."""
+    asked.check()
+    root = data_root(asked.data_dir)
+    codecs, skip = ([asked.codecs] if isinstance(asked.codecs, str) else list(asked.codecs)), sorted(asked.skip)
+    metrics = asked.metrics
     if metrics is not None and not isinstance(metrics, str):
-        names = list(metrics)
-        metrics = ",".join(names) if names else metric.NONE
-    chosen_datasets, more = choose_datasets(datasets, root)
-    if out is not None and not str(out):
-        raise UsageError("out='' is not allowed; allowed: the path of a folder")
-    path = Path(out) if out is not None else default_folder(chosen_datasets, images)
+        metrics = ",".join(metrics) or metric.NONE
+    datasets, more = choose_datasets(asked.datasets, root)
+    path = Path(asked.out) if asked.out is not None else default_folder(datasets, asked.images)
     check_usable(path)  # before images are read, which can take a while
-    asked = [codecs, skip, [dataset.label for dataset in chosen_datasets], device, timing_threads if timing else None]
-    request = {"asked": asked, "metrics": metrics, "images": images, "seed": seed, "keep_images": keep_images}
-    request |= {"sets": sets}
-    if not fresh and (count := stamps.holds(path, request, chosen_datasets, root)):
+    threads = asked.timing_threads if asked.timing else None
+    decides = {
+        "asked": [codecs, skip, [dataset.label for dataset in datasets], asked.device, threads],
+        "metrics": metrics,
+        "images": asked.images,
+        "seed": asked.seed,
+        "keep_images": asked.keep_images,
+        "sets": asked.sets,
+    }
+    if not asked.fresh and (count := finished.holds(path, decides, datasets, root)):
         for note in more:
             watch(Event("note", note))
         return _nothing_to_measure(path, count, watch)
     chosen_metrics = metric.choose(metrics)
     choices, notes = choose_codecs(codecs, skip)
-    target = environment.resolve_device(device, any(choice.cls.uses_device for choice in choices))
-    cores = environment.available_cores()
-    count_workers = workers or (cores if target == "cpu" else min(cores, GPU_WORKERS))
+    target = environment.resolve_device(asked.device, any(choice.cls.uses_device for choice in choices))
     plan = make_plan(
         choices,
-        chosen_datasets,
+        datasets,
         root,
-        count=images,
-        seed=seed,
+        count=asked.images,
+        seed=asked.seed,
         device_name=environment.device_name(target),
-        keep_images=keep_images,
+        keep_images=asked.keep_images,
         notes=notes + more,
         metrics={one.name: metric.fingerprint(one) for one in chosen_metrics},
         say=lambda line: watch(Event("note", line)),
@@ -151,102 +129,115 @@ def run(
     skips = [f"skipped: {skip.codec} on {skip.dataset} ({skip.images} images): {skip.reason}" for skip in plan.skips]
     for note in plan.notes + skips:
         watch(Event("note", note))
-    threads = threads_for(count_workers) if scheduler in (None, reaching.LOCAL) else 1
-    described = metric.describe_all(chosen_metrics, plan.shapes)
-    folders = [os.environ.get(registry.variable, "") for registry in (CODECS, METRICS)]
-    measured = tuple(plan.metrics.items())
-    place = Place(root, path, target, threads, task_timeout_s, memory_limit, folders[0], measured, folders[1])
-    quiet = replace(place, threads=timing_threads)
-    whole = set_pass.tasks(choices, plan) if sets else []
-    with hold(path), contextlib.ExitStack() as stack:
-        store = RunFolder.for_writing(path, fresh)
-        beside = weights.to_keep(store, plan.codec_fingerprints)
-        known = manifest.holds(store.manifest, plan.selections, plan.codec_fingerprints, plan.metrics)
-        pictures = keeping_pass.is_complete(plan, store) and not latents.requests(plan, store)
-        left = _waiting(plan, store, quiet if timing else None) or set_pass.waiting(whole, store)
-        if known and pictures and not (left or beside):
-            stamps.write(store, request, plan, timing_threads if timing else None)
+    limits = _limits(asked, plan, root, path, target)
+    whole = sets.tasks(choices, plan) if asked.sets else []
+    with interruptible(), hold(path):
+        store = RunFolder.for_writing(path, asked.fresh)
+        new_weights = weights.to_keep(store, plan.codec_fingerprints)
+        if not new_weights and _is_complete(asked, plan, store, limits, whole):
+            finished.write(store, decides, plan, threads)
             return _nothing_to_measure(path, len(plan.tasks), watch)
-        elsewhere = None
-        if scheduler is not None:
-            shared = path.resolve() if shared_out else None
-            reached = cluster.reach(scheduler, plan, place, watch, count_workers, worker_data_dir, shared)
-            elsewhere = stack.enter_context(reached)
-            place = elsewhere.place
-        times = timing and (elsewhere is None or elsewhere.can_time())
-        machine = environment.machine(target)
-        invocation = {
-            "command": command or "codecbench.run",
-            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "git_commit": environment.git_commit(),
-            "seed": seed,
-            "workers": count_workers,
-            "threads_per_worker": threads,
-            "timing_threads": timing_threads if times else None,
-            "device": target,
-            "host": environment.host_id(machine),
-            "machine": machine,
-            "conditions": environment.conditions(),
-            "versions": environment.versions(),
-            "notes": plan.notes,
-        }
-        if elsewhere is not None:
-            invocation |= {"cluster": elsewhere.record(), "workers": elsewhere.lanes}
-        stamps.remove(store)
-        store.join(_addition(choices, plan, invocation, described))
-        for source in plan.sources:
-            _keep_originals(store, source)
-        weights.keep(store, beside)
-        with elsewhere.engine() if elsewhere else LocalEngine(count_workers, threads) as engine:
-            failed = rates.measure_all(plan, store, engine, place, watch)
-            failed += set_pass.code_sets(whole, plan, store, engine, place, watch)
-            rates.keep_latents(plan, store, engine, place, watch)
-            keeping_pass.keep_pictures(plan, store, engine, place, watch)
-        if times and elsewhere is not None:
-            failed += elsewhere.time_all(plan, store, quiet, seed, watch)
-        elif times:
-            failed += rates.time_all(plan, store, quiet, seed, watch)
-        if not failed and times == timing:
-            stamps.write(store, request, plan, timing_threads if timing else None)
-    return Run(path, failed)
+        with contextlib.ExitStack() as stack:
+            elsewhere = None
+            if asked.scheduler is not None:
+                shared = path.resolve() if asked.shared_out else None
+                workers = _workers(asked, target)
+                reached = cluster.reach(asked.scheduler, plan, limits, watch, workers, asked.worker_data_dir, shared)
+                elsewhere = stack.enter_context(reached)
+            times = asked.timing and (elsewhere is None or elsewhere.can_time())
+            invocation = _invocation(asked, plan, target, limits.threads, times)
+            if elsewhere is not None:
+                invocation |= {"cluster": elsewhere.record(), "workers": elsewhere.slots}
+            finished.remove(store)
+            store.join(_addition(choices, plan, invocation, chosen_metrics))
+            for source in plan.sources:
+                _keep_originals(store, source)
+            weights.keep(store, new_weights)
+            engine = elsewhere.engine() if elsewhere else LocalEngine(_workers(asked, target), limits.threads)
+            with engine:
+                run = RunContext(plan, store, engine, elsewhere.limits if elsewhere else limits, watch)
+                failed = rates.measure_all(run)
+                failed += sets.code_sets(whole, run)
+                latents.keep_latents(run)
+                pictures.keep_pictures(run)
+            if times and elsewhere is not None:
+                failed += elsewhere.time_all(plan, store, asked.timing_threads, asked.seed, watch)
+            elif times:
+                quiet = replace(limits, threads=asked.timing_threads)
+                failed += timings.time_here(plan, store, quiet, asked.seed, watch)
+        if not failed and times == asked.timing:
+            finished.write(store, decides, plan, threads)
+    return Outcome(path, failed)
+
+
+def _workers(asked: RunRequest, device: str) -> int:
+    cores = environment.available_cores()
+    return asked.workers or (cores if device == "cpu" else min(cores, GPU_WORKERS))
+
+
+def _limits(asked: RunRequest, plan: Plan, root: Path, path: Path, device: str) -> WorkerLimits:
+    """What every job is given; several worker processes of this machine together fill its cores."""
+    here = asked.scheduler in (None, cluster.LOCAL)
+    return WorkerLimits(
+        root,
+        path,
+        device,
+        max(1, environment.available_cores() // _workers(asked, device)) if here else 1,
+        asked.task_timeout_s,
+        asked.memory_limit,
+        os.environ.get(CODECS.variable, ""),
+        tuple(plan.metrics.items()),
+        os.environ.get(METRICS.variable, ""),
+    )
+
+
+def _is_complete(
+    asked: RunRequest, plan: Plan, store: RunFolder, limits: WorkerLimits, whole: list[sets.SetTask]
+) -> bool:
+    """Whether nothing of a plan is still to be measured, timed, coded as a set or kept."""
+    stored = store.finished()
+    return (
+        manifest.holds(store.manifest, plan.selections, plan.codec_fingerprints, plan.metrics)
+        and all(task.id in stored for task in plan.tasks)
+        and not (asked.timing and timings.untimed(plan, store, replace(limits, threads=asked.timing_threads)))
+        and not sets.waiting(whole, store)
+        and pictures.is_complete(plan, store)
+        and not latents.requests(plan, store)
+    )
+
+
+def _nothing_to_measure(path: Path, tasks: int, watch: Watch) -> Outcome:
+    watch(Event("note", f"nothing to measure: all {tasks} tasks are there"))
+    return Outcome(path, changed=False)
+
+
+def _invocation(asked: RunRequest, plan: Plan, device: str, threads: int, times: bool) -> dict[str, Any]:
+    """What ``run.json`` keeps of a command."""
+    machine = environment.machine(device)
+    return {
+        "command": asked.command or "codecbench.run",
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "git_commit": environment.git_commit(),
+        "seed": asked.seed,
+        "workers": _workers(asked, device),
+        "threads_per_worker": threads,
+        "timing_threads": asked.timing_threads if times else None,
+        "device": device,
+        "host": environment.host_id(machine),
+        "machine": machine,
+        "conditions": environment.conditions(),
+        "versions": environment.versions(),
+        "notes": plan.notes,
+    }
 
 
 def _keep_originals(store: RunFolder, source: Source) -> None:
     """Keeps the originals of all images that are shown of a dataset, those that earlier commands asked for included."""
     label = source.selection.label
     held = store.originals(label)
-    lacking = [index for index in store.manifest["datasets"][label]["shown"] if index not in held]
-    if lacking:
-        store.write_samples(original_name(label), held | {index: source.images.read([index])[0] for index in lacking})
-
-
-def _check_numbers(
-    images: int | None, workers: int | None, timing_threads: int, task_timeout_s: float | None, memory_limit: int | None
-) -> None:
-    for name, value in (("images", images), ("workers", workers), ("timing_threads", timing_threads)):
-        if value is not None and value < 1:
-            raise UsageError(f"{name}={value} is not allowed; allowed: 1 or more" + ", or all" * (name == "images"))
-    for name, limit in (("task_timeout_s", task_timeout_s), ("memory_limit", memory_limit)):
-        if limit is not None and limit <= 0:
-            raise UsageError(f"{name}={limit} is not allowed; allowed: more than 0, or none")
-
-
-def _nothing_to_measure(path: Path, tasks: int, watch: Watch) -> Run:
-    watch(Event("note", f"nothing to measure: all {tasks} tasks are there"))
-    return Run(path, changed=False)
-
-
-def _waiting(plan: Plan, store: RunFolder, timing: Place | None) -> bool:
-    """Whether anything of a plan is still to be measured, or to be timed."""
-    finished = store.finished()
-    if any(task.id not in finished for task in plan.tasks):
-        return True
-    return timing is not None and rates.untimed(plan, store, timing)
-
-
-def threads_for(workers: int) -> int:
-    """Threads that each of several worker processes may use, so that together they fill the cores."""
-    return max(1, environment.available_cores() // workers)
+    missing = [index for index in store.manifest["datasets"][label]["shown"] if index not in held]
+    if missing:
+        store.write_samples(original_name(label), held | {index: source.images.read([index])[0] for index in missing})
 
 
 def default_folder(datasets: Iterable[Dataset], images: int | None) -> Path:
@@ -256,14 +247,15 @@ def default_folder(datasets: Iterable[Dataset], images: int | None) -> Path:
 
 
 def _addition(
-    choices: Iterable[CodecChoice], plan: Plan, invocation: dict[str, Any], metrics: dict[str, dict[str, Any]]
+    choices: Iterable[CodecChoice], plan: Plan, invocation: dict[str, Any], metrics: Iterable[Metric]
 ) -> manifest.Addition:
+    described_metrics = metric.describe_all(metrics, plan.shapes)
     planned: dict[str, dict[str, list[str]]] = {}
     for task in plan.tasks:
         planned.setdefault(task.dataset, {}).setdefault(task.codec.name, []).append(task.codec.settings_text)
     described = {choice.name: _describe(choice, plan) for choice in choices if choice.name in plan.codec_fingerprints}
     skips = [asdict(skip) for skip in plan.skips]
-    return manifest.Addition(plan.selections, described, planned, skips, invocation, metrics)
+    return manifest.Addition(plan.selections, described, planned, skips, invocation, described_metrics)
 
 
 def _describe(choice: CodecChoice, plan: Plan) -> dict[str, Any]:

@@ -1,54 +1,58 @@
 """Processes of their own for plugin code: what it does there (crash, hang, print, eat memory) stays there.
 
-A host runs functions of codecbench that call a plugin, and sends back what they return. It gets requests through its
-standard input and answers through what was its standard output; what a plugin prints goes to standard error, whose
-tail is kept for the record of a failure. It ends with the process that started it, whatever ends that, and what a
-plugin started there ends with it.
+A sandbox runs functions of codecbench that call a plugin, and sends back what they return. Requests and answers travel
+through two pipes; what a plugin prints goes to standard error, whose tail is kept for the record of a failure. The
+process ends with the one that started it, whatever ends that, and what a plugin started there ends with it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
-import select
+import pickle
 import signal
 import subprocess
 import sys
 import threading
 import time
+from array import array
 from collections.abc import Callable, Iterator
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from codecbench.environment import THREAD_COUNTS
-from codecbench.execution.messages import PlainUnpickler, receive, send
 from codecbench.text import one_line, printable
 
 if TYPE_CHECKING:
     import psutil
 
 TAIL_BYTES = 4_000
-"""How much of a host's standard error is kept."""
+"""How much of a sandbox's standard error is kept."""
 START_S = 30.0
 """How long a process may take to start and to import a plugin, in seconds: no time limit of a task counts that."""
-_LOOK_MS = 250
-"""How often a silent host is looked at, whether it is still there, in milliseconds."""
 WATCH_S = 0.1
-"""How often a host's time and memory are looked at, in seconds."""
+"""How often a sandbox's time and memory are looked at, in seconds."""
+_ALIVE_S = 0.25
+"""How often a silent sandbox is looked at, whether it is still there, in seconds."""
+_PIECE = 1 << 20
+"""Bytes of an array that are sent at once: what a pipe holds."""
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from codecbench.execution.sandbox_child import serve; "
     "serve(int(sys.argv[2]))"
 )
-_live: set[Host] = set()
+_live: set[Sandbox] = set()
 
 
-class HostError(Exception):
-    """A function in a host raised, or the host died.
+class SandboxError(Exception):
+    """A function in a sandbox raised, or the sandbox died.
 
     Attributes:
         reason: why, in one line.
-        details: the traceback there, or the tail of what the host wrote to standard error.
-        died: the host is gone, and another must be started.
+        details: the traceback there, or the tail of what was written to standard error.
+        died: the process is gone, and another must be started.
     """
 
     def __init__(self, reason: str, details: str = "", died: bool = False):
@@ -56,75 +60,83 @@ class HostError(Exception):
         self.reason, self.details, self.died = reason, details, died
 
 
-class Host:
+class Sandbox:
     """A process that runs functions one after the other.
 
     Args:
         role: what it is called in messages, such as ``"encoding"``.
-        threads: how many its libraries may use.
+        threads: how many its libraries may use; None for what this process may.
         timeout_s: seconds that one answer may take, the first one :data:`START_S` more; None for any.
         memory_limit: bytes of resident memory that it and its children may use; None for any. Looked at ten times a
             second, so a quick allocation can go beyond for a moment.
         environment: variables to set beside those of this process.
+        options: what sets these two limits, for messages.
 
     Raises:
-        HostError: the system starts no more processes.
+        SandboxError: the system starts no more processes.
     """
 
     def __init__(
         self,
         role: str,
-        threads: int,
+        threads: int | None,
         timeout_s: float | None = None,
         memory_limit: int | None = None,
         environment: dict[str, str] | None = None,
+        options: tuple[str, str] = ("--task-timeout", "--memory-limit"),
     ):
-        self.role, self.timeout_s, self.memory_limit = role, timeout_s, memory_limit
+        self.role, self.timeout_s, self.memory_limit, self.options = role, timeout_s, memory_limit, options
         self._killed_because = ""
         self._deadline: float | None = None
         self._asked, self._streams = False, False
         self._ended = threading.Event()
         self._tail, self._start_s = b"", START_S
-        path = json.dumps([part for part in sys.path if part])
+        counts = {} if threads is None else dict.fromkeys(THREAD_COUNTS, str(threads))
+        requests, self._requests = Pipe(duplex=False)
+        self._answers, answers = Pipe(duplex=False)
         lifeline, self._lifeline = os.pipe()
-        # A session of its own keeps Ctrl-C at a terminal away, and lets whatever it starts end with it.
-        apart: dict[str, Any] = {"start_new_session": True, "pass_fds": (lifeline,)}
-        if sys.platform == "win32":
-            apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _START, path, str(lifeline)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                [sys.executable, "-P", "-c", _START, json.dumps([part for part in sys.path if part]), str(lifeline)],
+                stdin=requests.fileno(),
+                stdout=answers.fileno(),
                 stderr=subprocess.PIPE,
-                env=os.environ | dict.fromkeys(THREAD_COUNTS, str(threads)) | (environment or {}),
+                env=os.environ | counts | (environment or {}),
                 bufsize=0,
-                **apart,
+                start_new_session=True,  # keeps Ctrl-C at a terminal away; what it starts can be ended with it
+                pass_fds=(lifeline,),
             )
         except OSError as error:
-            os.close(self._lifeline)
-            raise HostError(f"the {role} process cannot be started: {one_line(error)}", died=True) from None
+            self._close_pipes()
+            raise SandboxError(f"the {role} process cannot be started: {one_line(error)}", died=True) from None
         finally:
+            requests.close()
+            answers.close()
             os.close(lifeline)
         _live.add(self)
-        for pipe in (self._process.stdin, self._process.stdout):
+        for pipe in (self._requests, self._answers):
             _widen(pipe)
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
         if timeout_s is not None or memory_limit is not None:
             threading.Thread(target=self._watch, daemon=True).start()
 
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def begin(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Asks for a function of a module to be called; :meth:`answer` waits for what it gives.
 
         Raises:
-            HostError: the host died.
+            SandboxError: the sandbox died.
         """
         self._deadline = None if self.timeout_s is None else time.monotonic() + self.timeout_s + self._start_s
         self._start_s, self._asked, self._streams = 0.0, True, False
         try:
-            assert self._process.stdin is not None
-            send(self._process.stdin, (function, arguments))
+            send(self._requests, (function, arguments))
         except OSError:
             raise self._death() from None
 
@@ -132,7 +144,7 @@ class Host:
         """What the function returned.
 
         Raises:
-            HostError: it raised, or the host died.
+            SandboxError: it raised, or the sandbox died.
         """
         kind, value = self._receive()
         assert kind == "value", f"{kind} in answer to a call"
@@ -147,7 +159,7 @@ class Host:
         """Calls a generator function there, and yields what it yields.
 
         Raises:
-            HostError: it raised, or the host died.
+            SandboxError: it raised, or the sandbox died.
         """
         self.begin(function, *arguments)
         self._streams = True
@@ -165,52 +177,45 @@ class Host:
             return
         _live.discard(self)
         self._ended.set()
-        process = self._process
         self.kill()
-        os.close(self._lifeline)
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
-        process.wait()
+        self._close_pipes()
+        self._process.wait()
         self._listener.join(timeout=5)
-        if process.stderr is not None and not self._listener.is_alive():
-            process.stderr.close()
+        if self._process.stderr is not None and not self._listener.is_alive():
+            self._process.stderr.close()
+
+    def _close_pipes(self) -> None:
+        os.close(self._lifeline)
+        self._requests.close()
+        self._answers.close()
 
     def _receive(self) -> tuple[str, Any]:
         try:
-            kind, *content = receive(self, PlainUnpickler)
+            kind, *content = receive(self._answers, PlainUnpickler, self._await)
         except (EOFError, OSError, ValueError):
             raise self._death() from None
         except Exception as error:  # something that cannot be unpickled here
-            raise HostError(f"the {self.role} process sent no plain result: {one_line(error)}") from None
+            raise SandboxError(f"the {self.role} process sent no plain result: {one_line(error)}") from None
         finally:
             self._deadline = None
         self._asked = kind == "value" and self._streams
         if kind == "error":
-            raise HostError(*content)
+            raise SandboxError(*content)
         return kind, content[0] if content else None
 
-    def readinto(self, rest: memoryview) -> int | None:
-        """Reads what the process sends; its death ends that, also where a copy of it still holds the pipe open."""
-        pipe = self._process.stdout
-        assert pipe is not None
-        if sys.platform != "win32":
-            ready = select.poll()
-            ready.register(pipe, select.POLLIN)
-            while not ready.poll(_LOOK_MS):
-                if self._process.poll() is not None and not ready.poll(_LOOK_MS):
-                    return 0
-        count: int | None = pipe.readinto(rest)  # type: ignore[attr-defined]
-        return count
+    def _await(self) -> None:
+        """Waits for the next message; the process's death ends that, also where a fork of it holds the pipe open."""
+        while not self._answers.poll(_ALIVE_S):
+            if self._process.poll() is not None and not self._answers.poll(_ALIVE_S):
+                raise EOFError
 
-    def _death(self) -> HostError:
+    def _death(self) -> SandboxError:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=5)
         code = self._process.poll()
         self.close()
         why = self._killed_because or _describe_exit(code)
-        return HostError(f"the {self.role} process {why}", self.stderr_tail(), died=True)
+        return SandboxError(f"the {self.role} process {why}", self.stderr_tail(), died=True)
 
     def stderr_tail(self) -> str:
         """The end of what the process wrote to standard error and standard output."""
@@ -226,13 +231,13 @@ class Host:
         while not self._ended.wait(WATCH_S):
             deadline = self._deadline  # once: the other thread may set it to None in between
             if deadline is not None and time.monotonic() > deadline:
-                self._killed_because = f"gave no answer for {self.timeout_s:g} s (--task-timeout) and was killed"
+                self._killed_because = f"gave no answer for {self.timeout_s:g} s ({self.options[0]}) and was killed"
             elif (
                 self._asked
                 and self.memory_limit is not None
                 and (used := _resident_bytes(self._process.pid)) > self.memory_limit
             ):
-                limit = f"{self.memory_limit / 2**20:,.0f} MiB (--memory-limit)"
+                limit = f"{self.memory_limit / 2**20:,.0f} MiB ({self.options[1]})"
                 self._killed_because = f"used {used / 2**20:,.0f} MiB, more than the limit of {limit}, and was killed"
             if self._killed_because:
                 self.kill()
@@ -241,33 +246,70 @@ class Host:
     def kill(self) -> None:
         """Kills the process and all that it started, and waits for nothing.
 
-        From any thread: whoever waits for an answer gets a :class:`HostError`.
+        From any thread: whoever waits for an answer gets a :class:`SandboxError`.
         """
         members = _family(self._process.pid)
-        if sys.platform == "win32":
-            self._process.kill()
-        else:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         for member in members:  # those that left the group
             with contextlib.suppress(Exception):
                 member.kill()
 
 
 def kill_all() -> None:
-    """Kills every host of this process, and waits for nothing: for the end of the process, also by a signal."""
-    for host in tuple(_live):
+    """Kills every sandbox of this process, and waits for nothing: for the end of the process, also by a signal."""
+    for sandbox in tuple(_live):
         with contextlib.suppress(Exception):
-            host.kill()
+            sandbox.kill()
 
 
-def _widen(pipe: Any) -> None:
+# ---- messages -------------------------------------------------------------------------------------------------------
+
+
+def send(pipe: Connection, message: Any) -> None:
+    """Sends whatever can be pickled: a pickle, and behind it the large arrays as they lie in memory."""
+    arrays: list[memoryview] = []
+    body = pickle.dumps(message, protocol=5, buffer_callback=lambda buffer: arrays.append(buffer.raw()))
+    pipe.send_bytes(array("Q", [content.nbytes for content in arrays]))
+    pipe.send_bytes(body)
+    for content in arrays:
+        for start in range(0, len(content), _PIECE):
+            pipe.send_bytes(content[start : start + _PIECE])
+
+
+def receive(pipe: Connection, unpickler: type[pickle.Unpickler], wait: Callable[[], object] = lambda: None) -> Any:
+    """Receives a message, and calls ``wait`` before each of its pieces; raises EOFError where there are no more."""
+    wait()
+    sizes = array("Q", pipe.recv_bytes())
+    wait()
+    body = pipe.recv_bytes()
+    arrays = [bytearray(size) for size in sizes]
+    for content in arrays:
+        for start in range(0, len(content), _PIECE):
+            wait()
+            pipe.recv_bytes_into(content, start)
+    return unpickler(io.BytesIO(body), buffers=arrays).load()
+
+
+class PlainUnpickler(pickle.Unpickler):
+    """Takes plain data only: no plugin's module is imported for what a sandbox sends."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Looks a class or function up, or refuses it."""
+        top = module.partition(".")[0]
+        plugin = module.startswith(("codecbench.codecs.", "codecbench.datasets.", "codecbench.metrics."))
+        if top not in ("builtins", "collections", "numpy", "codecbench", "copyreg", "_codecs") or plugin:
+            raise pickle.UnpicklingError(f"{module}.{name} is no plain data")
+        return super().find_class(module, name)
+
+
+def _widen(pipe: Connection) -> None:
     """Lets more of a large array through a pipe at once, where the system can."""
     if sys.platform == "linux":
         import fcntl
 
         with contextlib.suppress(OSError):
-            fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
+            fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIECE)
 
 
 def _describe_exit(code: int | None) -> str:

@@ -1,4 +1,4 @@
-"""What runs in a host: functions that were asked for, one after the other; see ``codecbench.execution.sandbox``."""
+"""What runs in a sandbox: functions that were asked for, one after the other; see ``codecbench.execution.sandbox``."""
 
 from __future__ import annotations
 
@@ -6,24 +6,22 @@ import contextlib
 import faulthandler
 import io
 import os
+import pickle
 import queue
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from multiprocessing.connection import Connection
+from typing import Any
 
-from codecbench.execution.messages import receive, send
+from codecbench.execution.sandbox import receive, send
 from codecbench.text import one_line, printable
 
 
 def serve(lifeline: int) -> None:
-    """Runs what is asked for until the asking process closes the connection or ends.
-
-    Args:
-        lifeline: a pipe whose other end the asking process holds.
-    """
+    """Runs what is asked for until the asking process closes the connection, or ends with the pipe ``lifeline``."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()  # a crash in a codec's library says where
     with contextlib.suppress(OSError, AttributeError, ImportError):
@@ -50,8 +48,12 @@ def _die_with(lifeline: int) -> None:
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
 
 
+_answers: Connection
+
+
 def _serve() -> None:
-    requests, answers = os.fdopen(os.dup(0), "rb", buffering=0), os.fdopen(os.dup(1), "wb", buffering=0)
+    global _answers
+    requests, _answers = Connection(os.dup(0), writable=False), Connection(os.dup(1), readable=False)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(2, 1)  # what plugins print is no answer
@@ -64,34 +66,39 @@ def _serve() -> None:
         try:
             result = function(*arguments)
             for item in result if isinstance(result, Iterator) else (result,):
-                _answer(answers, ("value", item))
+                emit(item)
             if isinstance(result, Iterator):
-                _answer(answers, ("end",))
+                _answer("end")
         except _OwnerGone:
             os._exit(1)
         except BaseException as error:  # whatever a plugin raises, SystemExit and BrokenPipeError included
             _flush()
-            _answer(answers, ("error", _reason(error), describe(error)))
+            _answer("error", _reason(error), describe(error))
 
 
 class _OwnerGone(BaseException):
     """Nobody waits for answers any more."""
 
 
-def _answer(pipe: BinaryIO, message: Any) -> None:
+def emit(item: Any) -> None:
+    """Sends an item of a stream; the function that runs may call this before it yields the next one."""
+    _answer("value", item)
+
+
+def _answer(*message: Any) -> None:
     try:
-        send(pipe, message)
+        send(_answers, message)
     except BrokenPipeError:
         raise _OwnerGone from None
 
 
-def _read_requests(pipe: BinaryIO, waiting: queue.SimpleQueue[Any]) -> None:
+def _read_requests(pipe: Connection, waiting: queue.SimpleQueue[Any]) -> None:
     """Hands requests to the main thread; ends the process once nobody can ask any more."""
     while True:
         try:
-            waiting.put(receive(pipe))
+            waiting.put(receive(pipe, pickle.Unpickler))
         except (EOFError, OSError):
-            if sys.platform != "win32" and os.getpgrp() == os.getpid():
+            if os.getpgrp() == os.getpid():
                 os.killpg(0, signal.SIGKILL)  # with whatever a plugin started
             os._exit(0)
         except Exception as error:  # a dataset's plugin that cannot be imported here, for example

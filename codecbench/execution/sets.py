@@ -17,10 +17,11 @@ import numpy as np
 from codecbench import environment
 from codecbench.errors import ContractError, DatasetError, UnsupportedImageError
 from codecbench.execution import workers
-from codecbench.execution.engines import Engine, Entry
-from codecbench.execution.rates import WORKER_DIED, Event, Progress, Watch, terminable, twice
-from codecbench.execution.sandbox import HostError
-from codecbench.execution.workers import Place
+from codecbench.execution.context import RunContext
+from codecbench.execution.engines import WORKER_DIED
+from codecbench.execution.events import Event, Progress
+from codecbench.execution.limits import WorkerLimits
+from codecbench.execution.sandbox import SandboxError
 from codecbench.fingerprint import digest, fingerprint_pixels
 from codecbench.plan.planner import CodecChoice, Plan, Source, chunks
 from codecbench.plan.tasks import Task
@@ -35,15 +36,12 @@ from codecbench.text import format_shape, one_line
 
 @dataclass(frozen=True)
 class SetTask:
-    """One dataset × one codec point, as one stream.
-
-    Attributes:
-        task: dataset, codec and images, all of one shape; the data fingerprint is that of the whole choice of images.
-        skipped: why the set is not coded, in one line; empty where it is to be.
-    """
+    """One dataset × one codec point, as one stream."""
 
     task: Task
+    """Dataset, codec and images, all of one shape; the data fingerprint is that of the whole choice of images."""
     skipped: str = ""
+    """Why the set is not coded, in one line; empty where it is to be."""
 
     @functools.cached_property
     def id(self) -> str:
@@ -75,12 +73,7 @@ class SetTask:
 
 
 def tasks(choices: Iterable[CodecChoice], plan: Plan) -> list[SetTask]:
-    """Every set to be coded: each dataset by each codec that can, at the points asked for, or else its own choice.
-
-    Args:
-        choices: the codecs of the run.
-        plan: what the run measures.
-    """
+    """Every set to be coded: each dataset by each codec that can, at the points asked for, or else its own choice."""
     found: list[SetTask] = []
     capable = [choice for choice in choices if choice.name in plan.codec_fingerprints]
     capable = [choice for choice in capable if issubclass(choice.cls, SetCodec)]
@@ -146,47 +139,33 @@ def _is_done(record: dict[str, Any] | None) -> bool:
 # ---- doing it -------------------------------------------------------------------------------------------------------
 
 
-@terminable()
-def code_sets(sets: Sequence[SetTask], plan: Plan, store: RunFolder, engine: Engine, place: Place, watch: Watch) -> int:
-    """Codes every set that the run folder lacks, in worker processes.
-
-    Args:
-        sets: see :func:`tasks`.
-        plan: what the run measures.
-        store: the run folder.
-        engine: where the workers are.
-        place: device, threads and limits.
-        watch: receives progress and failures.
-
-    Returns:
-        How many failed.
+def code_sets(sets: Sequence[SetTask], run: RunContext) -> int:
+    """Codes every set that the run folder lacks, in worker processes; returns how many failed.
 
     Raises:
         StoreError: the run folder cannot be written any more.
     """
-    due = waiting(sets, store)
+    due = waiting(sets, run.store)
     for one in [one for one in due if one.skipped]:
-        _write(store, one, {})
-        watch(Event("note", f"no set of {one.task.dataset} by {one.task.codec}: {one.skipped}"))
+        _write(run.store, one, {})
+        run.note(f"no set of {one.task.dataset} by {one.task.codec}: {one.skipped}")
     todo = [one for one in due if not one.skipped]
     if not todo:
         return 0
     total = sum(not one.skipped for one in sets)
-    progress = Progress("packed", total, total - len(todo), watch)
-    datasets = {source.selection.label: source.dataset for source in plan.sources}
+    progress = Progress("packed", total, total - len(todo), run.watch)
     failed = 0
 
     def finish(one: SetTask, outcome: dict[str, Any]) -> None:
         nonlocal failed
-        _write(store, one, outcome)
+        _write(run.store, one, outcome)
         if outcome.get("failed"):
             failed += 1
-            watch(Event("failed", f"as one set: {outcome['failed']}", one.task.dataset, str(one.task.codec)))
+            run.watch(Event("failed", f"as one set: {outcome['failed']}", one.task.dataset, str(one.task.codec)))
         progress.step(one.task.dataset, str(one.task.codec))
 
-    entries = [Entry(one, str(one.task.codec), pack, (one.task, datasets[one.task.dataset], place)) for one in todo]
-    for entry in twice(entries, engine, place, finish):
-        finish(entry.name, {"failed": WORKER_DIED})
+    jobs = [(one, one.task) for one in todo]
+    run.run(pack, jobs, finish, lambda one: finish(one, {"failed": WORKER_DIED}), kind=lambda task: str(task.codec))
     return failed
 
 
@@ -197,32 +176,29 @@ def _write(store: RunFolder, one: SetTask, outcome: dict[str, Any]) -> None:
 # ---- in a worker ----------------------------------------------------------------------------------------------------
 
 
-def pack(task: Task, dataset: Dataset, place: Place) -> dict[str, Any]:
-    """Codes one set; whatever fails is told, never raised.
-
-    Returns:
-        ``set_bytes``, ``encode_s``, ``decode_s`` and ``host``; or ``failed`` and ``details``.
-    """
-    workers.close_own_pair()  # the decoding process has decoded images of this codec before
+def pack(one: SetTask, dataset: Dataset, limits: WorkerLimits) -> dict[str, Any]:
+    """Codes one set: ``set_bytes``, ``encode_s``, ``decode_s`` and ``host``, or ``failed`` and ``details``."""
+    task = one.task
+    workers.close()  # the decoding process has decoded images of this codec before
     try:
-        images = _read(task, dataset, place)
-        pair = workers.pair_for(task, place)
-        bitstream, encode_s = pair.encoder.call(encode, task.codec, images, place.device)
-        decoded, decode_s = pair.decoder.call(decode, task.codec, bitstream, place.device)
+        images = _read(task, dataset, limits)
+        processes = workers.processes_for(task, limits)
+        bitstream, encode_s = processes.encoder.call(encode, task.codec, images, limits.device)
+        decoded, decode_s = processes.decoder.call(decode, task.codec, bitstream, limits.device)
         _compare(task, images, decoded)
-    except HostError as error:
+    except SandboxError as error:
         return {"failed": error.reason, "details": error.details}
     except Exception as error:  # a dataset is a plugin too
         return {"failed": one_line(error)}
     finally:
-        workers.close_own_pair()
-    host = environment.host_id(environment.machine(place.device))
+        workers.close()
+    host = environment.host_id(environment.machine(limits.device))
     return {"set_bytes": len(bitstream), "encode_s": encode_s, "decode_s": decode_s, "host": host}
 
 
-def _read(task: Task, dataset: Dataset, place: Place) -> Images:
+def _read(task: Task, dataset: Dataset, limits: WorkerLimits) -> Images:
     """All images of a set, made sure to be those that the run was planned with."""
-    source = workers.open_images(dataset, place.data_dir)
+    source = workers.open_images(dataset, limits.data_dir)
     images = source.read(task.indices)
     found, start = [], 0
     for _, piece in chunks(source, task.indices):  # the pieces whose fingerprints make up that of the whole
@@ -246,10 +222,7 @@ def _compare(task: Task, images: Images, decoded: Images) -> None:
 
 
 def encode(spec: CodecSpec, images: Images, device: str) -> tuple[bytes, float]:
-    """Encodes a set.
-
-    Returns:
-        The stream, and the wall seconds of the one call.
+    """Encodes a set: the stream, and the wall seconds of the one call.
 
     Raises:
         ContractError: the codec returned something else.
@@ -265,10 +238,7 @@ def encode(spec: CodecSpec, images: Images, device: str) -> tuple[bytes, float]:
 
 
 def decode(spec: CodecSpec, bitstream: bytes, device: str) -> tuple[Images, float]:
-    """Decodes a set in a new instance of the codec, from the bytes alone.
-
-    Returns:
-        uint8, (N, H, W, C), and the wall seconds of the one call.
+    """Decodes a set in a new instance of the codec, from the bytes alone: uint8 (N, H, W, C), and the wall seconds.
 
     Raises:
         ContractError: it is no array of this type.

@@ -1,9 +1,9 @@
-"""The pass that takes timings: one block at a time, in rounds, each codec in processes of its own.
+"""The stage that takes timings: one block at a time, in rounds, each codec in processes of its own.
 
-The codecs of a dataset are taken in groups of a few, in an order by seed. A group's codecs have two hosts each, one
-that encodes and one that decodes, which live as long as the group. In each of ``records.ROUNDS`` rounds every point of
-the group has its turn, in an order by seed, so that a machine that grows slow or busy does so for all codecs alike.
-What a round gave is stored at once: a run that was stopped goes on with the rounds that are missing.
+The codecs of a dataset are taken in groups of a few, in an order by seed. A group's codecs have two sandboxes each, one
+that encodes and one that decodes, which live as long as the group. In each of ``ROUNDS`` rounds every point of the
+group has its turn, in an order by seed, so that a machine that grows slow or busy does so for all codecs alike. What a
+round gave is stored at once: a run that was stopped goes on with the rounds that are missing.
 """
 
 from __future__ import annotations
@@ -14,15 +14,25 @@ import os
 import random
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from codecbench.execution.sandbox import Host, HostError
-from codecbench.execution.workers import Place
+from codecbench import environment
+from codecbench.execution import workers
+from codecbench.execution.context import RunContext
+from codecbench.execution.engines import WORKER_DIED, QueuedJob, run_stage
+from codecbench.execution.events import Event, Progress, Watch
+from codecbench.execution.limits import WorkerLimits
+from codecbench.execution.sandbox import Sandbox, SandboxError
 from codecbench.measure import timing
 from codecbench.measure.timing import ROUNDS, Timing
+from codecbench.plan.planner import Plan
 from codecbench.plan.tasks import Task
-from codecbench.plugins.codec import Images, Shape
+from codecbench.plugins.codec import CodecSpec, Images, Shape
+from codecbench.plugins.dataset import Dataset
+from codecbench.plugins.registry import CODECS
+from codecbench.store.folder import RunFolder
 
 GROUP = 8
 """Codecs that have processes at the same time."""
@@ -50,40 +60,162 @@ def is_complete(found: Timing) -> bool:
 
 @dataclass
 class Point:
-    """A codec point on a dataset, and its times so far.
-
-    Attributes:
-        task: a finished task of this point.
-        batched: the codec works on batches.
-        uses_device: the codec computes on the device.
-        first: it is the codec's first planned point on this dataset, on which the cold call is taken.
-        found: the times so far.
-        bitstreams: of the timed images, once they are known.
-        failures: how often it failed.
-    """
+    """A codec point on a dataset, and its times so far."""
 
     task: Task
+    """A finished task of this point."""
     batched: bool
     uses_device: bool
     first: bool
+    """It is the codec's first planned point on this dataset, on which the cold call is taken."""
     found: Timing
+    """The times so far."""
     bitstreams: list[bytes] = field(default_factory=list)
+    """Of the timed images, once they are known."""
     failures: int = 0
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a step of the pass gave.
+    """What a step of the stage gave: the times so far of a task's point, and rounds that are over with it.
 
-    Attributes:
-        task: whose point it was.
-        found: its times so far.
-        rounds: rounds that are over with this step: one, or all that were left where the point failed.
+    That is one round, or all that were left where the point failed.
     """
 
     task: Task
     found: Timing
     rounds: int
+
+
+# ---- the stage ------------------------------------------------------------------------------------------------------
+
+
+def time_here(plan: Plan, store: RunFolder, limits: WorkerLimits, seed: int, watch: Watch) -> int:
+    """Times every point of a plan that has rows and is not timed yet, on this machine; returns how many failed."""
+    for name in store.damaged_timings():
+        watch(Event("note", f"damaged and set aside: {store.path / 'timings' / name}"))
+    host = environment.host_id(environment.machine(limits.device))
+    record = _Record(plan, store, limits, seed, watch, host)
+    images = {source.selection.label: source.images for source in plan.sources}
+    noted = False
+
+    def wait() -> None:
+        nonlocal noted
+        if not noted:
+            watch(Event("note", "another process takes times on this machine; waiting for it to end"))
+        noted = True
+
+    for group in groups(record.waiting, seed, limits.device):
+        task = group[0].task
+        pixels = images[task.dataset].read(task.indices[: timed_count(task.shape)])
+        # The processes of a group end with its steps, also where these are left.
+        with alone(wait), closing(time_group(group, pixels, limits, seed)) as steps:
+            for step in steps:
+                record.keep(step)
+    return record.failed
+
+
+def time_elsewhere(run: RunContext, seed: int, host: str) -> int:
+    """Times what :func:`time_here` times, on the machines of a cluster; returns how many points failed.
+
+    The engine has a slot for each machine, which does one group of points at a time. Rounds of the machine ``host``
+    are gone on with.
+    """
+    record = _Record(run.plan, run.store, run.limits, seed, run.watch, host)
+
+    def finish(group: Sequence[Point], steps: list[Step]) -> None:
+        for step in steps:
+            record.keep(step)
+
+    def died(group: Sequence[Point]) -> None:
+        for point in group:
+            found = replace(point.found, failed=WORKER_DIED)
+            record.keep(Step(point.task, found, ROUNDS - len(found.encode_s)))
+
+    datasets = {source.selection.label: source.dataset for source in run.plan.sources}
+    jobs = [
+        QueuedJob(group, f"group {number}", time_points, (group, datasets[group[0].task.dataset], seed, run.limits))
+        for number, group in enumerate(groups(record.waiting, seed, run.limits.device))
+    ]
+    run_stage(run.engine, jobs, finish, died)
+    return record.failed
+
+
+class _Record:
+    """The points of a plan, what is still to be timed of them, and the steps as they come."""
+
+    def __init__(self, plan: Plan, store: RunFolder, limits: WorkerLimits, seed: int, watch: Watch, host: str) -> None:
+        self.store, self.watch, self.failed = store, watch, 0
+        points = timing_points(plan, store, limits, seed, host)
+        self.waiting = [point for point in points if not is_complete(point.found)]
+        total = len(points) * ROUNDS
+        missing = sum(ROUNDS - len(point.found.encode_s) for point in self.waiting)
+        self._progress = Progress("timed", total, total - missing, watch)
+
+    def keep(self, step: Step) -> None:
+        """Stores what a step gave."""
+        task = step.task
+        self.store.write_timing(task.dataset, task.codec, task.codec_fingerprint, step.found)
+        if step.rounds:
+            self._progress.step(task.dataset, str(task.codec), step.rounds)
+        if step.found.failed:
+            self.failed += 1
+            self.watch(Event("failed", f"not timed: {step.found.failed}", task.dataset, str(task.codec)))
+
+
+def timing_points(plan: Plan, store: RunFolder, limits: WorkerLimits, seed: int, host: str) -> list[Point]:
+    """Every codec point of a plan that has rows, with the times that the run folder has of it on a machine.
+
+    Rounds of another machine count only where all are there.
+    """
+    finished = store.finished()
+    points: dict[tuple[str, CodecSpec], Point] = {}
+    begun: set[tuple[str, str]] = set()
+    for task in plan.tasks:
+        if task.id not in finished or (task.dataset, task.codec) in points:
+            continue
+        cls = CODECS.get(task.codec.name)
+        device = environment.device_name(limits.device) if cls.uses_device else "cpu"
+        found = store.timing(task.dataset, task.codec, task.codec_fingerprint, limits.threads)
+        done = found is not None and is_complete(found)
+        if found is None or found.failed or not (done or found.host == host):  # rounds of one machine alone
+            found = Timing(0, (), (), limits.threads, device, shape=task.shape, seed=seed, host=host)
+        first = (task.dataset, cls.name) not in begun
+        points[task.dataset, task.codec] = Point(task, cls.batched, cls.uses_device, first, found)
+        begun.add((task.dataset, cls.name))
+    return list(points.values())
+
+
+def untimed(plan: Plan, store: RunFolder, limits: WorkerLimits) -> bool:
+    """Whether any codec point of a plan lacks times with these threads."""
+    points = {(task.dataset, task.codec): task for task in plan.tasks}
+    for task in points.values():
+        found = store.timing(task.dataset, task.codec, task.codec_fingerprint, limits.threads)
+        if found is None or not is_complete(found):
+            return True
+    return False
+
+
+def time_points(points: list[Point], dataset: Dataset, seed: int, limits: WorkerLimits) -> list[Step]:
+    """Times a group of points, all on one dataset, on a cluster's machine; rounds of another machine are forgotten."""
+    machine = environment.machine(limits.device)
+    host = environment.host_id(machine)
+    task = points[0].task
+    images = workers.images_of(dataset, limits.data_dir, task.indices, task.data_fingerprint)
+    for point in points:
+        if point.found.host != host:
+            device = machine["device"] if point.uses_device else "cpu"
+            point.found = Timing(0, (), (), limits.threads, device, shape=point.task.shape, seed=seed, host=host)
+    steps = []
+    pixels = images[: timed_count(task.shape)]
+    with alone(workers.check_stopped), closing(time_group(points, pixels, limits, seed)) as found:
+        for step in found:
+            workers.check_stopped()
+            steps.append(step)
+    return steps
+
+
+# ---- rounds ---------------------------------------------------------------------------------------------------------
 
 
 def groups(points: Iterable[Point], seed: int, device: str = "cpu") -> Iterator[list[Point]]:
@@ -105,8 +237,7 @@ def groups(points: Iterable[Point], seed: int, device: str = "cpu") -> Iterator[
 def alone(wait: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Keeps two processes of one machine, and of one user, from timing at once.
 
-    Args:
-        wait: called every second while another one does; may raise.
+    ``wait`` is called every second while another one does; it may raise.
     """
     from filelock import FileLock, Timeout
 
@@ -124,19 +255,12 @@ def alone(wait: Callable[[], None] = lambda: None) -> Iterator[None]:
         lock.release()
 
 
-def time_group(group: Sequence[Point], images: Images, place: Place, seed: int) -> Generator[Step, None, None]:
-    """Times a group's points, round by round.
+def time_group(group: Sequence[Point], images: Images, limits: WorkerLimits, seed: int) -> Generator[Step, None, None]:
+    """Times a group's points round by round, on the first images (:func:`timed_count`) of them all, uint8 (N, H, W, C).
 
-    Args:
-        group: the points, all on the same images; their times so far are changed.
-        images: the images to time, uint8 (N, H, W, C), those of :func:`timed_count`.
-        place: device, threads and limits.
-        seed: of the order.
-
-    Yields:
-        A step whenever a point has had its turn.
+    The points' times so far are changed; yields a step whenever a point has had its turn.
     """
-    hosts: dict[tuple[str, str], Host] = {}
+    sandboxes: dict[tuple[str, str], Sandbox] = {}
     try:
         for number in itertools.count():
             waiting = [point for point in group if not (is_complete(point.found) or point.found.failed)]
@@ -148,30 +272,30 @@ def time_group(group: Sequence[Point], images: Images, place: Place, seed: int) 
                 turn.sort(key=lambda point: not point.first)
             for point in turn:
                 had, failures = len(point.found.encode_s), point.failures
-                _take_turn(point, images, place, hosts)
+                _take_turn(point, images, limits, sandboxes)
                 if point.failures > failures:  # what is new in a process comes first there, for each point
                     for other in group:
                         if other is not point and other.task.codec.name == point.task.codec.name:
                             other.bitstreams = []
                 yield Step(point.task, point.found, ROUNDS - had if point.found.failed else 1)
     finally:
-        for host in hosts.values():
-            host.close()
+        for sandbox in sandboxes.values():
+            sandbox.close()
 
 
-def _take_turn(point: Point, images: Images, place: Place, hosts: dict[tuple[str, str], Host]) -> None:
+def _take_turn(point: Point, images: Images, limits: WorkerLimits, sandboxes: dict[tuple[str, str], Sandbox]) -> None:
     """One round of one point; a failure is tried once more, in new processes."""
     name = point.task.codec.name
     while True:
         try:
-            point.found = _timed_once(point, images, place, hosts)
+            point.found = _timed_once(point, images, limits, sandboxes)
             return
-        except HostError as error:
+        except SandboxError as error:
             wrote = []
             for role in ROLES:
-                if (host := hosts.pop((name, role), None)) is not None:
-                    host.close()
-                    wrote += [host.stderr_tail()]
+                if (sandbox := sandboxes.pop((name, role), None)) is not None:
+                    sandbox.close()
+                    wrote += [sandbox.stderr_tail()]
             point.failures += 1
             point.bitstreams = []
             if point.failures >= ATTEMPTS:
@@ -180,16 +304,18 @@ def _take_turn(point: Point, images: Images, place: Place, hosts: dict[tuple[str
                 return
 
 
-def _timed_once(point: Point, images: Images, place: Place, hosts: dict[tuple[str, str], Host]) -> Timing:
-    encoder, decoder = (_host(hosts, point.task.codec.name, role, place) for role in ROLES)
-    found = point.found if point.bitstreams else _begun(point, images, place, encoder, decoder)
+def _timed_once(
+    point: Point, images: Images, limits: WorkerLimits, sandboxes: dict[tuple[str, str], Sandbox]
+) -> Timing:
+    encoder, decoder = (_sandbox(sandboxes, point.task.codec.name, role, limits) for role in ROLES)
+    found = point.found if point.bitstreams else _begun(point, images, limits, encoder, decoder)
     spec, bitstreams, pixels = point.task.codec, point.bitstreams, images[: len(point.bitstreams)]
-    encoding = encoder.call(timing.time_encoding, spec, pixels, found.batch, place.device)
-    decoding = decoder.call(timing.time_decoding, spec, bitstreams, found.batch, place.device)
+    encoding = encoder.call(timing.time_encoding, spec, pixels, found.batch, limits.device)
+    decoding = decoder.call(timing.time_decoding, spec, bitstreams, found.batch, limits.device)
     if point.batched:
         few = LATENCY_IMAGES
-        alone = encoder.call(timing.time_encoding, spec, pixels[:few], 1, place.device)
-        back_alone = decoder.call(timing.time_decoding, spec, bitstreams[:few], 1, place.device)
+        alone = encoder.call(timing.time_encoding, spec, pixels[:few], 1, limits.device)
+        back_alone = decoder.call(timing.time_decoding, spec, bitstreams[:few], 1, limits.device)
         found = replace(
             found,
             encode_latency_s=(*found.encode_latency_s, alone.wall_s),
@@ -208,11 +334,11 @@ def _timed_once(point: Point, images: Images, place: Place, hosts: dict[tuple[st
     )
 
 
-def _begun(point: Point, images: Images, place: Place, encoder: Host, decoder: Host) -> Timing:
+def _begun(point: Point, images: Images, limits: WorkerLimits, encoder: Sandbox, decoder: Sandbox) -> Timing:
     """The first calls at a point in a process: the bitstreams, how many images are timed, and what was cold."""
     found, common = point.found, (point.task.codec, point.task.codec_fingerprint)
-    first = encoder.call(timing.first_encoding, *common, images, place.device, place.threads, MOST_S)
-    back = decoder.call(timing.first_decoding, *common, first.output, place.device, place.threads)
+    first = encoder.call(timing.first_encoding, *common, images, limits.device, limits.threads, MOST_S)
+    back = decoder.call(timing.first_decoding, *common, first.output, limits.device, limits.threads)
     count = min(len(first.output), max(1, int(MOST_S / max(back.image_s, 1e-9))))
     if count != found.images and len(first.output) >= found.images > 0:
         count = found.images  # the rounds of an earlier command are of as many
@@ -221,7 +347,7 @@ def _begun(point: Point, images: Images, place: Place, encoder: Host, decoder: H
         found = Timing(count, (), (), found.threads, found.device, shape=found.shape, seed=found.seed, host=found.host)
     if point.first and found.cold_encode_s is None:
         found = replace(found, cold_encode_s=first.cold_s, cold_decode_s=back.cold_s)
-    if point.uses_device and place.device != "cpu":
+    if point.uses_device and limits.device != "cpu":
         found = replace(found, transfer_s=encoder.call(timing.time_transfer, images[:count]))
     return replace(found, batch=count if point.batched else 1)
 
@@ -231,8 +357,8 @@ def _largest(*values: int | None) -> int | None:
     return max(known) if known else None
 
 
-def _host(hosts: dict[tuple[str, str], Host], name: str, role: str, place: Place) -> Host:
-    if (name, role) not in hosts:
-        environment = {"CODECBENCH_CODEC_PATH": place.codec_path}
-        hosts[name, role] = Host(role, place.threads, place.timeout_s, place.memory_limit, environment)
-    return hosts[name, role]
+def _sandbox(sandboxes: dict[tuple[str, str], Sandbox], name: str, role: str, limits: WorkerLimits) -> Sandbox:
+    if (name, role) not in sandboxes:
+        environment = {CODECS.variable: limits.codec_path}
+        sandboxes[name, role] = Sandbox(role, limits.threads, limits.timeout_s, limits.memory_limit, environment)
+    return sandboxes[name, role]

@@ -31,10 +31,10 @@ from codecbench.plan.tasks import Task
 from codecbench.plugins.codec import Images
 from codecbench.store import manifest
 from codecbench.store.folder import RunFolder
-from codecbench.store.io import TASK_ID, WINDOW, cut_out, middle, read_json
+from codecbench.store.io import TASK_ID, WINDOW, cut_out, read_json
 
 if TYPE_CHECKING:
-    from codecbench.plan.planner import Plan
+    pass
 
 FORMAT = 1
 FOLDER = "kept"
@@ -131,22 +131,6 @@ class WorstCase:
     key: str
     images: tuple[StoredImage, ...]
     classes: Mapping[int, int]
-
-
-# ---- what to make --------------------------------------------------------------------------------------------------
-
-
-def missing(plan: Plan, store: RunFolder) -> list[PictureRequest]:
-    """Pictures that finished tasks of a plan lack: measured when fewer were asked for, or damaged since."""
-    finished = store.finished()
-    found = []
-    for task in plan.tasks:
-        if task.id in finished and task.shown:
-            lacking = set(task.shown) - store.sample_indices(f"{task.id}.npz")
-            wanted = tuple(ImageRequest(index, *middle(*task.shape[:2])) for index in sorted(lacking))
-            if wanted:
-                found.append(PictureRequest(task, wanted, task.id, {}))
-    return found
 
 
 # ---- writing --------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from plugins import write_codec
 
 import codecbench as cb
 from codecbench.errors import ClusterError, UsageError
-from codecbench.execution import cluster, cluster_worker, reaching
+from codecbench.execution import cluster, cluster_worker
 from codecbench.plugins import registry
 from codecbench.plugins.registry import CODECS
 
@@ -243,7 +243,7 @@ def test_workers_write_into_a_shared_folder(tmp_path, nodes):
 
 
 def test_a_folder_that_is_not_the_callers_is_refused(tmp_path):
-    request = cluster_worker.Request("run", None, "", (), {}, (), tmp_path / "out", "run.tmp")
+    request = cluster_worker.WorkerRequest("run", None, "", (), {}, (), tmp_path / "out", "run.tmp")
     assert list(cluster_worker._folder_problems(request)) == [
         f"the run folder {tmp_path / 'out'} is not there (--shared-out)"
     ]
@@ -298,12 +298,12 @@ def test_a_worker_that_joins_later_helps_or_is_refused(tmp_path, codec_folder, m
     monkeypatch.chdir(tmp_path / "one")
     alone = Nodes(tmp_path / "one", ["dask scheduler --host $HOST --port $PORT"])
     join = "dask worker tcp://$HOST:$PORT --nthreads 1"
-    lanes, events, joined = [], [], []
+    slots, events, joined = [], [], []
     real = cluster.ClusterEngine.submit
 
-    def submit(self, lane, function, *arguments):
-        lanes.append(lane)
-        return real(self, lane, function, *arguments)
+    def submit(self, slot, function, *arguments):
+        slots.append(slot)
+        return real(self, slot, function, *arguments)
 
     def watch(event):
         events.append(event)
@@ -325,7 +325,7 @@ def test_a_worker_that_joins_later_helps_or_is_refused(tmp_path, codec_folder, m
         assert any(re.fullmatch(refusal, note) for note in notes(events)), notes(events)
         assert not run.failed_tasks
         assert len(parts(run)) == 15
-        assert set(lanes) == {0, 1}
+        assert set(slots) == {0, 1}
     finally:
         alone.close()
 
@@ -372,7 +372,7 @@ def test_a_scheduler_that_goes_away_ends_the_run_with_a_word(tmp_path, codec_fol
 
 
 def test_no_scheduler_and_something_else_at_its_port(tmp_path, monkeypatch):
-    monkeypatch.setattr(reaching, "CONNECT_S", 1.0)
+    monkeypatch.setattr(cluster, "CONNECT_S", 1.0)
     address = f"tcp://127.0.0.1:{free_port()}"
     with pytest.raises(ClusterError, match=f"no Dask scheduler answers at {address} within 1 s"):
         measure("none", tmp_path / "run", address)
@@ -392,7 +392,7 @@ def test_requests_that_cannot_be_carried_out(tmp_path, monkeypatch):
     for option in ({"shared_out": True}, {"worker_data_dir": "/data"}):
         with pytest.raises(UsageError, match="is for a cluster's workers; name its scheduler"):
             measure("none", tmp_path / "run", **option)
-    monkeypatch.setattr(reaching.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=re.escape("a run on a cluster needs Dask: pip install 'codecbench[cluster]'")):
         measure("none", tmp_path / "run", "local")
     assert not (tmp_path / "run").exists()

@@ -11,6 +11,7 @@ from plugins import forget
 import codecbench as cb
 from codecbench.errors import ContractError
 from codecbench.execution import runner, sets
+from codecbench.execution.context import RunContext
 from codecbench.plan.planner import choose_codecs, choose_datasets, make_plan
 from codecbench.plan.tasks import Task
 from codecbench.plugins.codec import CodecSpec
@@ -142,7 +143,7 @@ def test_datasets_that_make_no_set(tmp_path, two_shapes, monkeypatch):
     store = RunFolder(tmp_path / "run")
     events = []
     assert sets.waiting([skipped], store)
-    assert sets.code_sets([skipped], plan, store, None, None, events.append) == 0
+    assert sets.code_sets([skipped], RunContext(plan, store, None, None, events.append)) == 0
     assert not sets.waiting([skipped], store), "said once"
     assert events[0].text.endswith("by bz2: the images have 2 shapes; a set is of one")
     monkeypatch.setattr(sets, "MAX_SET_BYTES", 1_000)

@@ -1,4 +1,4 @@
-"""The order of the timing pass, and what it makes of what its hosts say; no codec is timed here."""
+"""The order of the timing pass, and what it makes of what its sandboxes say; no codec is timed here."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,63 +7,63 @@ import numpy as np
 import pytest
 
 from codecbench.execution import timings
-from codecbench.execution.sandbox import HostError
+from codecbench.execution.limits import WorkerLimits
+from codecbench.execution.sandbox import SandboxError
 from codecbench.execution.timings import Point, groups, time_group
-from codecbench.execution.workers import Place
 from codecbench.measure import timing
 from codecbench.measure.timing import ROUNDS, Timing
 from codecbench.plan.tasks import Task
 from codecbench.plugins.codec import CodecSpec
 
-PLACE = Place(Path(), None, "cpu", threads=3)
+LIMITS = WorkerLimits(Path(), None, "cpu", threads=3)
 IMAGES = np.zeros((12, 8, 8, 1), np.uint8)
 SLOW, FAILING = 40, 77
 
 
-class Hosts:
-    """Stands for the hosts of a test: keeps what they are asked, and answers with made-up times."""
+class Sandboxes:
+    """Stands for the sandboxes of a test: keeps what they are asked, and answers with made-up times."""
 
     def __init__(self):
         self.asked, self.open, self.started, self.batches = [], 0, [], []
 
     def __call__(self, role, threads, *limits):
-        hosts = self
-        hosts.open += 1
-        hosts.started.append((role, threads))
+        sandboxes = self
+        sandboxes.open += 1
+        sandboxes.started.append((role, threads))
 
-        class Host:
+        class Sandbox:
             cold = True
 
             def call(self, function, *arguments):
                 if function is timing.usage:
                     return 1_000 if role == "encoding" else 2_000, None
                 spec = arguments[0]
-                hosts.asked.append((role, function.__name__, str(spec)))
+                sandboxes.asked.append((role, function.__name__, str(spec)))
                 if spec.settings.get("level") == FAILING:
-                    raise HostError("no luck", died=True)
+                    raise SandboxError("no luck", died=True)
                 if function in (timing.first_encoding, timing.first_decoding):
                     cold, self.cold = (9.0 if self.cold else None), False
                     image_s = 0.3 if spec.settings.get("level") == SLOW and role == "decoding" else 1e-4
                     return timing.First(cold, image_s, [b"x"] * len(arguments[2]))
-                hosts.batches.append((str(spec), arguments[2]))
-                return timing.Block(float(len(hosts.asked)), 0.5, 7)
+                sandboxes.batches.append((str(spec), arguments[2]))
+                return timing.Block(float(len(sandboxes.asked)), 0.5, 7)
 
             def close(self):
-                hosts.open -= 1
+                sandboxes.open -= 1
 
             def stderr_tail(self):
                 return "its last words"
 
-        return Host()
+        return Sandbox()
 
     def order(self):
         return [spec for role, name, spec in self.asked if name == "time_encoding" and role == "encoding"]
 
 
 @pytest.fixture
-def hosts(monkeypatch):
-    found = Hosts()
-    monkeypatch.setattr(timings, "Host", found)
+def sandboxes(monkeypatch):
+    found = Sandboxes()
+    monkeypatch.setattr(timings, "Sandbox", found)
     return found
 
 
@@ -75,26 +75,26 @@ def point(name="jpeg", level=0, batched=False, dataset="digits", rounds=0):
 
 
 def run(points, seed=0):
-    return list(time_group(points, IMAGES, PLACE, seed))
+    return list(time_group(points, IMAGES, LIMITS, seed))
 
 
-def test_rounds_go_through_all_points_in_an_order_by_seed(hosts, monkeypatch):
+def test_rounds_go_through_all_points_in_an_order_by_seed(sandboxes, monkeypatch):
     names = ["jpeg", "png", "webp"]
     run([point(name, level) for name in names for level in range(4)], seed=5)
-    order = hosts.order()
+    order = sandboxes.order()
     rounds = [order[start : start + 12] for start in range(0, len(order), 12)]
     assert len(rounds) == ROUNDS
     assert all(sorted(turn) == sorted(rounds[0]) for turn in rounds)
     assert len({tuple(turn) for turn in rounds}) == ROUNDS, "each round has an order of its own"
-    again = Hosts()
-    monkeypatch.setattr(timings, "Host", again)
+    again = Sandboxes()
+    monkeypatch.setattr(timings, "Sandbox", again)
     run([point(name, level) for name in names for level in range(4)], seed=5)
     assert again.order() == order
-    assert hosts.started.count(("encoding", 3)) == hosts.started.count(("decoding", 3)) == 3
-    assert hosts.open == again.open == 0
+    assert sandboxes.started.count(("encoding", 3)) == sandboxes.started.count(("decoding", 3)) == 3
+    assert sandboxes.open == again.open == 0
 
 
-def test_what_a_point_has_at_the_end(hosts):
+def test_what_a_point_has_at_the_end(sandboxes):
     single, batched = point("jpeg"), point("svd", batched=True)
     steps = run([single, batched])
     assert [step.rounds for step in steps] == [1] * 2 * ROUNDS
@@ -106,31 +106,31 @@ def test_what_a_point_has_at_the_end(hosts):
     assert (batched.found.batch, len(batched.found.decode_latency_s)) == (12, ROUNDS)
 
 
-def test_only_the_first_planned_point_of_a_codec_is_cold(hosts):
+def test_only_the_first_planned_point_of_a_codec_is_cold(sandboxes):
     points = [point(level=level) for level in range(6)]
     run(points, seed=3)
     assert [one.found.cold_encode_s for one in points] == [9.0] + [None] * 5
 
 
-def test_rounds_that_are_there_are_not_taken_again(hosts):
+def test_rounds_that_are_there_are_not_taken_again(sandboxes):
     begun, fresh, done = point(level=0, rounds=2), point(level=2), point(level=3, rounds=ROUNDS)
     begun.found = replace(begun.found, cold_encode_s=5.0)
     run([begun, fresh, done])
     assert begun.found.cold_encode_s == 5.0, "taken once"
     assert begun.found.encode_s[:2] == (0.0, 1.0)
-    assert hosts.order().count("jpeg:level=0") == ROUNDS - 2
-    assert hosts.order().count("jpeg:level=3") == 0
+    assert sandboxes.order().count("jpeg:level=0") == ROUNDS - 2
+    assert sandboxes.order().count("jpeg:level=3") == 0
     assert len(begun.found.encode_s) == len(fresh.found.encode_s) == ROUNDS
 
 
-def test_codecs_that_decode_slowly_are_timed_on_fewer_images_in_both_directions(hosts):
+def test_codecs_that_decode_slowly_are_timed_on_fewer_images_in_both_directions(sandboxes):
     slow = point(level=SLOW)
     run([slow])
     assert slow.found.images == 3
     assert len(slow.bitstreams) == 3
 
 
-def test_rounds_of_another_number_of_images_are_not_mixed(hosts):
+def test_rounds_of_another_number_of_images_are_not_mixed(sandboxes):
     slow = point(level=SLOW, rounds=2)
     slow.found = replace(slow.found, images=2)
     run([slow])
@@ -144,29 +144,29 @@ def test_rounds_of_another_number_of_images_are_not_mixed(hosts):
     assert fewer.found.encode_s[0] != 0.0, "begun anew"
 
 
-def test_codecs_that_work_image_by_image_are_called_so(hosts):
+def test_codecs_that_work_image_by_image_are_called_so(sandboxes):
     run([point("jpeg"), point("svd", batched=True)])
-    assert {batch for spec, batch in hosts.batches if spec.startswith("jpeg")} == {1}
-    assert {batch for spec, batch in hosts.batches if spec.startswith("svd")} == {12, 1}
+    assert {batch for spec, batch in sandboxes.batches if spec.startswith("jpeg")} == {1}
+    assert {batch for spec, batch in sandboxes.batches if spec.startswith("svd")} == {12, 1}
 
 
-def test_a_point_that_fails_is_tried_once_more_and_costs_no_other(hosts):
+def test_a_point_that_fails_is_tried_once_more_and_costs_no_other(sandboxes):
     bad, good = point(level=FAILING), point(level=1)
     steps = run([bad, good])
     assert bad.found.failed == "no luck"
     assert "its last words" in bad.found.details
-    assert hosts.asked.count(("encoding", "first_encoding", f"jpeg:level={FAILING}")) == 2
+    assert sandboxes.asked.count(("encoding", "first_encoding", f"jpeg:level={FAILING}")) == 2
     assert len(good.found.encode_s) == ROUNDS
     assert sum(step.rounds for step in steps) == 2 * ROUNDS
-    assert hosts.open == 0
+    assert sandboxes.open == 0
 
 
-def test_hosts_end_with_a_pass_that_is_left(hosts):
-    steps = time_group([point()], IMAGES, PLACE, 0)
+def test_sandboxes_end_with_a_pass_that_is_left(sandboxes):
+    steps = time_group([point()], IMAGES, LIMITS, 0)
     next(steps)
-    assert hosts.open == 2
+    assert sandboxes.open == 2
     steps.close()
-    assert hosts.open == 0
+    assert sandboxes.open == 0
 
 
 def test_groups_bound_how_many_processes_live_at_once():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from codecbench.errors import ContractError
-from codecbench.execution.sandbox import Host
+from codecbench.execution.sandbox import Sandbox
 from codecbench.measure import timing
 from codecbench.plan.tasks import codec_fingerprint
 from codecbench.plugins.codec import CodecSpec
@@ -129,7 +129,7 @@ def test_cpu_time_counts_what_this_process_computes():
 
 def test_peak_memory_is_of_this_program_and_grows_with_what_is_held():
     held = np.ones(50_000_000)
-    host = Host("encoding", 1)
+    host = Sandbox("encoding", 1)
     try:
         before, device = host.call(timing.usage)
         if before is None:

@@ -1,11 +1,10 @@
 """The contract of metrics, which are chosen, and what a run makes of those that fail."""
 
-import io
 import json
 import os
 import pickle
 import sys
-from pathlib import Path
+from multiprocessing import Pipe
 
 import numpy as np
 import pytest
@@ -16,9 +15,8 @@ from codecbench.analysis.aggregate import Sums
 from codecbench.cli.list import everything
 from codecbench.cli.main import main
 from codecbench.errors import ContractError, PluginError, UnknownNameError, UsageError
-from codecbench.execution import cluster_worker, finished, messages
-from codecbench.execution.metrics import Meter, is_own
-from codecbench.execution.workers import Place
+from codecbench.execution import cluster_worker, finished, sandbox
+from codecbench.execution.metrics import PluginMetrics, is_own
 from codecbench.plugins import metric
 from codecbench.plugins.registry import CODECS, METRICS
 from codecbench.report.context import Context
@@ -38,7 +36,7 @@ def meter():
     made = []
 
     def make(*names):
-        made.append(Meter(tuple(map(described, names)), os.environ[METRICS.variable], 1, 60.0))
+        made.append(PluginMetrics(tuple(map(described, names)), os.environ[METRICS.variable], 1, 60.0))
         return made[-1]
 
     yield make
@@ -232,19 +230,17 @@ def test_a_clusters_worker_must_have_the_same_metrics(put):
     there = cluster_worker.describe([], "cpu", ["mine"])
     (line,) = cluster_worker.differences(there | {"metric mine: numpy": "1"}, here)[:1]
     assert line.startswith("metric mine is ")
-    place = Place(Path(), None, "cpu", 1, metrics=(("mine", "print"),), metric_path="folder")
-    assert cluster_worker.metric_names(place) == ["mine"]
 
 
-def test_no_plugin_is_imported_for_what_a_host_sends(put):
+def test_no_plugin_is_imported_for_what_a_sandbox_sends(put):
     file = put("mine", DIFFERENCE)
     file.write_text(f"{file.read_text()}\n\nclass Thing:\n    pass\n")
     METRICS.get("mine")
-    content = io.BytesIO()
-    messages.send(content, sys.modules["codecbench.metrics.mine"].Thing())
-    content.seek(0)
-    with pytest.raises(pickle.UnpicklingError, match=r"codecbench\.metrics\.mine\.Thing is no plain data"):
-        messages.receive(content, messages.PlainUnpickler)
+    ours, theirs = Pipe(duplex=False)
+    with ours, theirs:
+        sandbox.send(theirs, sys.modules["codecbench.metrics.mine"].Thing())
+        with pytest.raises(pickle.UnpicklingError, match=r"codecbench\.metrics\.mine\.Thing is no plain data"):
+            sandbox.receive(ours, sandbox.PlainUnpickler)
 
 
 def test_an_edited_metric_is_another_surrounding(put, monkeypatch):

@@ -296,7 +296,7 @@ def test_a_run_ends_with_the_table_and_what_failed(tmp_path, monkeypatch, capsys
     run.failure("mnist", "bad", "ValueError: no luck")
     summary.summarise(run.store).to_csv(run.store.path / "summary.csv", index=False)
     done = Run(run.store.path, failed_tasks=1)
-    monkeypatch.setattr("codecbench.execution.runner.run", lambda *arguments, **options: done)
+    monkeypatch.setattr("codecbench.api.run", lambda *arguments, **options: done)
     monkeypatch.setattr(Run, "report", lambda self: self.path / "report.html")
     assert main(["run"]) == 1
     captured = capsys.readouterr()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +15,14 @@ import codecbench as cb
 from codecbench.analysis.pca import principal_plane
 from codecbench.analysis.points import annotate
 from codecbench.analysis.summary import summarise
-from codecbench.execution import rates, workers
-from codecbench.execution.sandbox import HostError
+from codecbench.execution import latents as stage
+from codecbench.execution import workers
 from codecbench.plan.planner import open_dataset
 from codecbench.report import learned as section
 from codecbench.report.context import Context
 from codecbench.store import latents as exhibits
 from codecbench.store import weights as weightfiles
 from codecbench.store.folder import RunFolder
-from codecbench.text import one_line
 
 LATENTS = """
     def latents(self, images):
@@ -39,54 +37,11 @@ WEIGHTS = """
 """
 
 
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Does in this process what a run does in others: a test of what is kept need not wait for them."""
-
-    def drain(entries: list, engine: object, finish: Callable) -> list:
-        for entry in entries:
-            finish(entry.name, entry.function(*entry.arguments))
-        return []
-
-    monkeypatch.setattr(rates, "drain", drain)
-    monkeypatch.setattr(workers, "Host", HostHere)
-    yield
-    workers._close_pair()
-
-
-class HostHere:
-    """A host that is this process."""
-
-    def __init__(self, *limits: object) -> None:
-        self.waiting: tuple = ()
-
-    def begin(self, *request: object) -> None:
-        self.waiting = request
-
-    def answer(self) -> object:
-        return self.call(*self.waiting)
-
-    def call(self, function: Callable, *arguments: object) -> object:
-        try:
-            return function(*arguments)
-        except BaseException as error:
-            raise HostError(one_line(error)) from error
-
-    def stream(self, function: Callable, *arguments: object) -> Iterator:
-        yield from function(*arguments)
-
-    def close(self) -> None:
-        pass
-
-    def stderr_tail(self) -> str:
-        return ""
-
-
 def forget(name: str) -> None:
     """Lets an edited plugin be imported again, as a new process would."""
     from codecbench.plugins import registry
 
-    workers._close_pair()
+    workers.close()
     sys.modules.pop(f"codecbench.codecs.{name}", None)
     registry._registered.pop(f"codecbench.codecs.{name}", None)
 
@@ -130,7 +85,7 @@ def warnings(out: Path) -> list[str]:
 # ---- latents -------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_keeps_latents_their_plane_and_labels(codec_folder: Path, here: None, tmp_path: Path) -> None:
+def test_a_run_keeps_latents_their_plane_and_labels(codec_folder: Path, in_process: None, tmp_path: Path) -> None:
     learned(codec_folder)
     done, _ = run(tmp_path / "run", "seen,png")
     (exhibit,) = found(done.path)
@@ -146,7 +101,7 @@ def test_a_run_keeps_latents_their_plane_and_labels(codec_folder: Path, here: No
     np.testing.assert_array_equal(exhibit.labels, digits.labels[chosen])
     store = RunFolder.existing(done.path)
     shown = store.originals("digits")
-    assert list(exhibit.latents) == store.manifest["datasets"]["digits"]["shown"][: exhibits.MOST_SHOWN]
+    assert list(exhibit.latents) == store.manifest["datasets"]["digits"]["shown"][: stage.MOST_SHOWN]
     for index, latent in exhibit.latents.items():
         np.testing.assert_array_equal(latent, shown[index][::7, ::7, :].astype(np.float32) / 255)
         assert exhibit.shown_labels[index] == digits.labels[index]
@@ -163,14 +118,14 @@ def test_the_report_shows_them_and_the_parent_computes_nothing(codec_folder: Pat
     assert {f"{kind}-digits-seen.{suffix}" for kind in ("triples", "latents") for suffix in ("svg", "png")} <= names
 
 
-def test_codecs_without_latents_leave_nothing(here: None, tmp_path: Path) -> None:
+def test_codecs_without_latents_leave_nothing(in_process: None, tmp_path: Path) -> None:
     done, _ = run(tmp_path / "run", "png", 3)
     assert not (done.path / "latents").exists()
     assert "autoencoders" not in page(done.path)
 
 
 def test_images_that_are_not_of_the_networks_shape_have_no_latent(
-    codec_folder: Path, here: None, tmp_path: Path
+    codec_folder: Path, in_process: None, tmp_path: Path
 ) -> None:
     learned(codec_folder, extra="\n    image_shape = (64, 64, 3)\n")
     done, notes = run(tmp_path / "run", images=3)
@@ -178,7 +133,9 @@ def test_images_that_are_not_of_the_networks_shape_have_no_latent(
     assert not [note for note in notes if "latents" in note]
 
 
-def test_what_is_there_is_not_made_again_and_what_is_gone_is(codec_folder: Path, here: None, tmp_path: Path) -> None:
+def test_what_is_there_is_not_made_again_and_what_is_gone_is(
+    codec_folder: Path, in_process: None, tmp_path: Path
+) -> None:
     learned(codec_folder)
     done, _ = run(tmp_path / "run", images=4)
     (file,) = (done.path / "latents").glob("*.npz")
@@ -195,7 +152,7 @@ def test_what_is_there_is_not_made_again_and_what_is_gone_is(codec_folder: Path,
 
 
 def test_fewer_pictures_make_no_other_latents_and_more_take_their_place(
-    codec_folder: Path, here: None, tmp_path: Path
+    codec_folder: Path, in_process: None, tmp_path: Path
 ) -> None:
     learned(codec_folder)
     done, _ = run(tmp_path / "run", images=6, keep_images=4)
@@ -211,7 +168,7 @@ def test_fewer_pictures_make_no_other_latents_and_more_take_their_place(
         last.rename(last.with_name(f"{'0' if last.name > min(files).name else 'f'}{last.name[1:]}"))
 
 
-def test_an_edited_codec_does_not_show_old_latents(codec_folder: Path, here: None, tmp_path: Path) -> None:
+def test_an_edited_codec_does_not_show_old_latents(codec_folder: Path, in_process: None, tmp_path: Path) -> None:
     learned(codec_folder)
     done, _ = run(tmp_path / "run", images=4)
     (before,) = found(done.path)
@@ -223,7 +180,7 @@ def test_an_edited_codec_does_not_show_old_latents(codec_folder: Path, here: Non
     np.testing.assert_allclose(after.latents[first], 1 - before.latents[first], atol=1e-6)
 
 
-def test_other_images_do_not_show_old_latents(codec_folder: Path, here: None, tmp_path: Path) -> None:
+def test_other_images_do_not_show_old_latents(codec_folder: Path, in_process: None, tmp_path: Path) -> None:
     learned(codec_folder)
     done, _ = run(tmp_path / "run", images=4)
     file = done.path / "run.json"
@@ -233,7 +190,7 @@ def test_other_images_do_not_show_old_latents(codec_folder: Path, here: None, tm
     assert found(done.path) == []
 
 
-def test_fresh_removes_them(codec_folder: Path, here: None, tmp_path: Path) -> None:
+def test_fresh_removes_them(codec_folder: Path, in_process: None, tmp_path: Path) -> None:
     learned(codec_folder)
     done, _ = run(tmp_path / "run", images=4)
     (done.path / "training").mkdir()
@@ -244,7 +201,9 @@ def test_fresh_removes_them(codec_folder: Path, here: None, tmp_path: Path) -> N
     assert (done.path / "mine.txt").exists()
 
 
-def test_of_several_points_the_default_is_kept_or_the_first(codec_folder: Path, here: None, tmp_path: Path) -> None:
+def test_of_several_points_the_default_is_kept_or_the_first(
+    codec_folder: Path, in_process: None, tmp_path: Path
+) -> None:
     learned(codec_folder)
     run(tmp_path / "one", "seen:level=5/0/9", 4)
     assert [exhibit.settings for exhibit in found(tmp_path / "one")] == ["level=0"]
@@ -257,10 +216,10 @@ def test_of_several_points_the_default_is_kept_or_the_first(codec_folder: Path, 
 
 
 def test_a_map_of_many_images_takes_some_evenly(
-    codec_folder: Path, here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    codec_folder: Path, in_process: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exhibits, "MOST_IMAGES", 5)
-    monkeypatch.setattr(exhibits, "MOST_SHOWN", 2)
+    monkeypatch.setattr(stage, "MOST_IMAGES", 5)
+    monkeypatch.setattr(stage, "MOST_SHOWN", 2)
     learned(codec_folder)
     done, _ = run(tmp_path / "run", images=13)
     (exhibit,) = found(done.path)
@@ -286,7 +245,7 @@ def test_a_map_of_many_images_takes_some_evenly(
     ],
 )
 def test_a_failure_is_a_note_and_loses_nothing(
-    codec_folder: Path, here: None, tmp_path: Path, begin: str, reason: str
+    codec_folder: Path, in_process: None, tmp_path: Path, begin: str, reason: str
 ) -> None:
     learned(codec_folder, begin=begin)
     done, notes = run(tmp_path / "run", images=4)
@@ -299,7 +258,7 @@ def test_a_failure_is_a_note_and_loses_nothing(
     assert found(done.path) == []
 
 
-def test_a_failure_is_forgotten_once_it_is_mended(codec_folder: Path, here: None, tmp_path: Path) -> None:
+def test_a_failure_is_forgotten_once_it_is_mended(codec_folder: Path, in_process: None, tmp_path: Path) -> None:
     flag = tmp_path / "broken"
     flag.touch()
     learned(codec_folder, begin=f"assert not os.path.exists({str(flag)!r}), 'still broken'")
@@ -320,7 +279,7 @@ def test_a_worker_that_dies_costs_its_own_latents_only(codec_folder: Path, tmp_p
     forget("deadly")
 
 
-def test_labels_that_come_later_are_taken(codec_folder: Path, here: None, tmp_path: Path) -> None:
+def test_labels_that_come_later_are_taken(codec_folder: Path, in_process: None, tmp_path: Path) -> None:
     learned(codec_folder)
     done, _ = run(tmp_path / "run", images=4)
     store = RunFolder.existing(done.path)
@@ -362,7 +321,7 @@ def log() -> pd.DataFrame:
 
 
 def test_the_log_beside_the_weights_comes_into_the_run_and_its_report(
-    codec_folder: Path, here: None, tmp_path: Path
+    codec_folder: Path, in_process: None, tmp_path: Path
 ) -> None:
     write_weights(codec_folder, log=log())
     (codec_folder / "weights" / "seen.json").write_text('{"best_epoch": 2}', encoding="utf-8")
@@ -385,7 +344,7 @@ def test_the_log_beside_the_weights_comes_into_the_run_and_its_report(
     assert (done.path / "figures" / "training.svg").is_file()
 
 
-def test_a_log_judged_by_a_score_tells_its_unit(codec_folder: Path, here: None, tmp_path: Path) -> None:
+def test_a_log_judged_by_a_score_tells_its_unit(codec_folder: Path, in_process: None, tmp_path: Path) -> None:
     scored = log().rename(columns={"held_out_mse": "held_out_score", "test_mse": "test_score"})
     write_weights(codec_folder, log=scored)
     (codec_folder / "weights" / "seen.json").write_text('{"judged_by": "bits per pixel"}', encoding="utf-8")
@@ -404,7 +363,7 @@ def test_a_log_judged_by_a_score_tells_its_unit(codec_folder: Path, here: None, 
     assert section.training(store, ["seen"]).judged_by == {"seen": "score"}
 
 
-def test_a_log_of_other_weights_does_not_show(codec_folder: Path, here: None, tmp_path: Path) -> None:
+def test_a_log_of_other_weights_does_not_show(codec_folder: Path, in_process: None, tmp_path: Path) -> None:
     write_weights(codec_folder, log=log())
     learned(codec_folder, extra=WEIGHTS)
     done, _ = run(tmp_path / "run", images=4)
@@ -416,7 +375,7 @@ def test_a_log_of_other_weights_does_not_show(codec_folder: Path, here: None, tm
     assert training.logs == {}
 
 
-def test_a_log_that_comes_later_is_taken(codec_folder: Path, here: None, tmp_path: Path) -> None:
+def test_a_log_that_comes_later_is_taken(codec_folder: Path, in_process: None, tmp_path: Path) -> None:
     write_weights(codec_folder)
     learned(codec_folder, extra=WEIGHTS)
     done, _ = run(tmp_path / "run", images=4)
@@ -431,7 +390,7 @@ def test_a_log_that_comes_later_is_taken(codec_folder: Path, here: None, tmp_pat
     "content",
     ["", "epoch,loss\n1,2\n", "epoch,train_loss\n1,2\n", "epoch,train_loss,held_out_mse\na,b,c\n", "\x00\xff" * 9],
 )
-def test_a_log_that_is_no_log_is_said(codec_folder: Path, here: None, tmp_path: Path, content: str) -> None:
+def test_a_log_that_is_no_log_is_said(codec_folder: Path, in_process: None, tmp_path: Path, content: str) -> None:
     write_weights(codec_folder, log=log())
     learned(codec_folder, extra=WEIGHTS)
     done, _ = run(tmp_path / "run", images=4)

@@ -1,0 +1,187 @@
+"""The stage that keeps what a report shows of learned codecs' latents; a failure costs a run nothing but a note."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from codecbench.analysis.pca import principal_plane
+from codecbench.errors import ContractError
+from codecbench.execution import workers
+from codecbench.execution.context import RunContext
+from codecbench.execution.engines import WORKER_DIED
+from codecbench.execution.limits import WorkerLimits
+from codecbench.execution.sandbox import SandboxError
+from codecbench.plan.planner import Plan, Source
+from codecbench.plan.tasks import Task
+from codecbench.plugins.codec import CodecSpec, Images
+from codecbench.plugins.dataset import Dataset
+from codecbench.plugins.registry import CODECS
+from codecbench.store import latents
+from codecbench.store.folder import RunFolder
+from codecbench.store.latents import Exhibit, LatentsRequest, is_made, pack
+from codecbench.text import format_shape
+
+MOST_IMAGES = 2_000
+MOST_SHOWN = 8
+MOST_NUMBERS = 1 << 26
+"""Numbers in all latents of a map at most; large latents are mapped for fewer images."""
+BLOCK_BYTES = 1 << 24
+"""Bytes of images that go through a codec at once."""
+
+
+def keep_latents(run: RunContext) -> None:
+    """Keeps the latents that :func:`requests` names, computed in worker processes."""
+
+    def finish(request: LatentsRequest, found: tuple[str, bytes]) -> None:
+        reason, content = found
+        if reason:
+            latents.write_failure(run.store, request, reason)
+            run.note(f"no latents of {request.task.codec} on {request.task.dataset}: {reason}")
+        else:
+            latents.write(run.store, request, content)
+
+    due = [(request, request.task) for request in requests(run.plan, run.store)]
+    run.run(in_worker, due, finish, lambda request: finish(request, (WORKER_DIED, b"")))
+
+
+# ---- what to make -------------------------------------------------------------------------------------------------
+
+
+def requests(plan: Plan, store: RunFolder) -> list[LatentsRequest]:
+    """What is to be made: for each codec with ``latents``, and each dataset on which it was measured, one point.
+
+    It is the point with the default settings, or else the first. Images of another shape than the network's own, which
+    a codec may take in tiles, have no latent.
+
+    Args:
+        plan: what the run measures.
+        store: the run folder, which knows what is finished and what was made already.
+    """
+    finished = store.finished()
+    sources = {source.selection.label: source for source in plan.sources}
+    groups: dict[tuple[str, str], dict[CodecSpec, list[Task]]] = {}
+    for task in plan.tasks:
+        cls = CODECS.get(task.codec.name)
+        fits = cls.image_shape in (None, task.shape)  # others it takes in tiles, which have no latent of the image
+        if task.id in finished and fits and callable(getattr(cls, "latents", None)):
+            groups.setdefault((task.dataset, task.codec.name), {}).setdefault(task.codec, []).append(task)
+    found = []
+    for (label, name), points in groups.items():
+        cls = CODECS.get(name)
+        tasks = points.get(cls().spec) or next(iter(points.values()))
+        source = sources[label]
+        request = _request(tasks, source, store.manifest["datasets"].get(label, {}).get("shown", ()))
+        if not is_made(store, request, getattr(source.images, "labels", None) is not None):
+            found.append(request)
+    return found
+
+
+def _request(tasks: Sequence[Task], source: Source, held: Sequence[int]) -> LatentsRequest:
+    """What is to be made of a point; ``held`` are the images that the run folder shows of the dataset already.
+
+    A command that asks for fewer pictures than an earlier one shows no fewer, so it has no latents to make anew.
+    """
+    tasks = [task for task in tasks if task.shape == tasks[0].shape]
+    every = sorted(index for task in tasks for index in task.indices)
+    # Evenly from all of them: data sets are often sorted by difficulty, class or source.
+    chosen = np.linspace(0, len(every) - 1, min(len(every), MOST_IMAGES)).round().astype(int)
+    pictured = max(held, source.selection.shown, key=len)
+    members = [set(task.indices) for task in tasks]
+    shown = [index for own in members for index in pictured if index in own][:MOST_SHOWN]
+    indices = tuple(every[at] for at in chosen)
+    return LatentsRequest(tasks[0], indices, tuple(shown), source.selection.fingerprint)
+
+
+# ---- making ---------------------------------------------------------------------------------------------------------
+
+
+def make(
+    request: LatentsRequest,
+    read: Callable[[Sequence[int]], Images],
+    labels: npt.NDArray[np.integer[Any]] | None,
+    device: str,
+) -> bytes:
+    """Computes the latents of some images and their principal plane.
+
+    Args:
+        request: what to make.
+        read: gives images by index, uint8 (N, H, W, C).
+        labels: the class number of every image of the dataset, or None.
+        device: where codecs with device use compute.
+
+    Returns:
+        The content of the file ``latents/KEY.npz``.
+
+    Raises:
+        ContractError: the codec's latents are no finite floats, one an image and all of one shape.
+    """
+    codec: Any = CODECS.get(request.task.codec.name)(**request.task.codec.settings).on(device)
+    height, width, channels = request.task.shape
+    block = max(1, BLOCK_BYTES // (height * width * channels))
+
+    def latents(indices: Sequence[int]) -> npt.NDArray[np.float32]:
+        parts = []
+        for start in range(0, len(indices), block):
+            images = read(indices[start : start + block])
+            images.setflags(write=False)
+            parts.append(_checked(codec.latents(images), len(images), codec))
+        return np.concatenate(parts)
+
+    indices = request.indices
+    shown = latents(request.shown or indices[:1])
+    most = max(1, MOST_NUMBERS // shown[0].size)
+    if len(indices) > most:
+        indices = tuple(indices[at] for at in np.linspace(0, len(indices) - 1, most).round().astype(int))
+    mapped = latents(indices)
+    plane = principal_plane(mapped.reshape(len(mapped), -1))
+    known = None if labels is None else np.asarray(labels)
+    return pack(
+        request.about,
+        Exhibit(
+            request.task.dataset,
+            request.task.codec.name,
+            request.task.codec.settings_text,
+            plane.project(mapped).astype(np.float32),
+            None if known is None else known[list(indices)].astype(np.int64),
+            plane.explained,
+            dict(zip(request.shown, shown, strict=False)),
+            {} if known is None else {index: int(known[index]) for index in request.shown},
+        ),
+    )
+
+
+def _checked(latents: Any, count: int, codec: Any) -> npt.NDArray[np.float32]:
+    if not isinstance(latents, np.ndarray) or not np.issubdtype(latents.dtype, np.floating):
+        got = f"an array of {latents.dtype}" if isinstance(latents, np.ndarray) else type(latents).__name__
+        raise ContractError(f"{codec.spec}: latents must give an array of floats, not {got}")
+    if latents.ndim < 2 or len(latents) != count or not latents.size:
+        raise ContractError(
+            f"{codec.spec}: latents must give {count} latents (N, …), not the shape {format_shape(latents.shape)}"
+        )
+    if not np.isfinite(latents).all():
+        raise ContractError(f"{codec.spec}: latents gives values that are not finite")
+    return latents.astype(np.float32, copy=False)
+
+
+# ---- in a worker ----------------------------------------------------------------------------------------------------
+
+
+def in_worker(request: LatentsRequest, dataset: Dataset, limits: WorkerLimits) -> tuple[str, bytes]:
+    """Why there are no latents, in one line, or empty; and the content of their file. Raises nothing."""
+    try:
+        encoder = workers.processes_for(request.task, limits).encoder
+        content: bytes = encoder.call(in_sandbox, request, dataset, limits)
+    except SandboxError as error:
+        workers.close()
+        return error.reason, b""
+    return "", content
+
+
+def in_sandbox(request: LatentsRequest, dataset: Dataset, limits: WorkerLimits) -> bytes:
+    """The content of the file, see :func:`make`."""
+    images = workers.open_images(dataset, limits.data_dir)
+    return make(request, images.read, getattr(images, "labels", None), limits.device)
