@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
+
+from codecbench.cli.console import print_table
 
 if TYPE_CHECKING:
     from codecbench.analysis.compare import Comparison
     from codecbench.analysis.compare.points import Point, Row
+    from codecbench.report import tables
 
 SHOWN = {"bits": "bits %", "mse": "MSE %", "psnr_db": "PSNR dB", "ssim": "SSIM"}
 """Measures of the printed table, with their heads."""
@@ -114,6 +116,7 @@ def verdict(found: Comparison, limits: dict[str, float], err: bool) -> None:
 def show_rates(found: Comparison) -> None:
     """Prints rates and distortions of the points that differ, and counts those that do not."""
     from codecbench.analysis.compare import points as contrasts
+    from codecbench.report import tables
     from codecbench.text import count
 
     groups: dict[Point, dict[str, Row]] = {}
@@ -128,15 +131,16 @@ def show_rates(found: Comparison) -> None:
     click.echo(f"\nRates and distortions, B less A, intervals of {100 * found.confidence:g} %: {how_many}")
     if not changed:
         return
-    table = new_table(["dataset", "codec", "settings", "images", *SHOWN.values()], right=5)
+    table: list[tables.Row] = []
     told = _told(list(changed))
     notes: dict[str, int] = {}
     for point, rows in changed.items():
         images = max(row["n"] for row in rows.values())
-        table.add_row(*_place(point, told), f"{images:,}", *(rate_cell(rows.get(name)) for name in SHOWN))
+        cells = (rate_cell(rows.get(name)) for name in SHOWN)
+        table.append(tables.words_row(*_place(point, told), f"{images:,}", *cells))
         for note in dict.fromkeys(row["note"] for row in rows.values() if row["note"]):
             notes[note] = notes.get(note, 0) + 1
-    print_table(table)
+    _print_rows(["dataset", "codec", "settings", "images", *SHOWN.values()], table)
     lines = [f"{note} ({count(number, 'point')})" for note, number in notes.items()]
     more = [f"and {len(lines) - NOTES} more notes, see --csv"] if len(lines) > NOTES else []
     tested = any(row["verdict"] != contrasts.UNTESTED for rows in changed.values() for row in rows.values())
@@ -172,29 +176,35 @@ def rate_cell(row: Row | None) -> str:
 def show_times(found: Comparison) -> None:
     """Prints per codec how times changed, then the points whose change is significant."""
     from codecbench.analysis.compare import points as contrasts
+    from codecbench.report import tables
     from codecbench.text import format_seconds
 
     if found.overall.empty:
         return
     click.echo("\nTimes, B over A, geometric mean over the points")
-    table = new_table(["dataset", "codec", "time of", "points", "B/A", "slower *", "faster *"], right=4)
-    for row in found.overall.to_dict("records"):
-        head = (row["dataset"], row["codec"], TIME_HEADS[row["measure"]])
-        table.add_row(*head, str(row["points"]), f"{row['ratio']:.3f}", str(row["slower"]), str(row["faster"]))
-    print_table(table)
+    overall = [
+        tables.words_row(
+            *(row["dataset"], row["codec"], TIME_HEADS[row["measure"]]),
+            *(str(row["points"]), f"{row['ratio']:.3f}", str(row["slower"]), str(row["faster"])),
+        )
+        for row in found.overall.to_dict("records")
+    ]
+    _print_rows(["dataset", "codec", "time of", "points", "B/A", "slower *", "faster *"], overall)
     moved = found.times[found.times["verdict"].isin({contrasts.BETTER, contrasts.WORSE})]
     if len(moved):
         click.echo("")
         points = list(moved[["dataset", "codec", "settings"]].itertuples(index=False, name=None))
         told = _told(points)
-        table = new_table(["dataset", "codec", "settings", "time of", "A", "B", "B/A", "p", ""], right=4, last=1)
-        for point, row in zip(points, moved.to_dict("records"), strict=True):
-            ratio = f"{row['b'] / row['a']:.3f}"
-            medians = [format_seconds(row["a"]), format_seconds(row["b"])]
-            table.add_row(
-                *_place(point, told), TIME_HEADS[row["measure"]], *medians, ratio, f"{row['p_value']:.2g}", row["note"]
+        rows = [
+            tables.words_row(
+                *_place(point, told),
+                TIME_HEADS[row["measure"]],
+                *(format_seconds(row["a"]), format_seconds(row["b"]), f"{row['b'] / row['a']:.3f}"),
+                *(f"{row['p_value']:.2g}", row["note"]),
             )
-        print_table(table)
+            for point, row in zip(points, moved.to_dict("records"), strict=True)
+        ]
+        _print_rows(["dataset", "codec", "settings", "time of", "A", "B", "B/A", "p", ""], rows)
     if found.times["p_value"].notna().any():
         level = 1.0 - found.confidence
         click.echo(
@@ -225,22 +235,8 @@ def _place(point: Point, told: dict[str, list[str]]) -> tuple[str, str, str]:
     return label, codec, short_settings(settings, told[codec])
 
 
-def new_table(heads: list[str], right: int, last: int = 0) -> Any:
-    """A table whose last columns but ``last`` are set to the right."""
-    from rich.table import Table
-    from rich.text import Text
+def _print_rows(titles: list[str], rows: list[tables.Row]) -> None:
+    from codecbench.report import tables
 
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    edge = len(heads) - last
-    for place, head in enumerate(heads):
-        justify: Any = "right" if edge - right <= place < edge else "left"
-        table.add_column(Text(head), justify=justify, overflow="fold")
-    return table
-
-
-def print_table(table: Any) -> None:
-    """Prints a table, indented by two."""
-    from rich.console import Console
-    from rich.padding import Padding
-
-    Console(width=None if sys.stdout.isatty() else 160).print(Padding(table, (0, 0, 0, 2)))
+    columns = tables.columns(titles, ("dataset", "codec", "settings", "time of", ""))
+    print_table(tables.Table("", columns, tuple(rows)), indent=2)

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from codecbench.cli.console import print_table
 from codecbench.cli.options import codec_folders, data_folder, metric_folders
 from codecbench.data import data_root
 from codecbench.errors import PluginError
@@ -16,6 +17,7 @@ from codecbench.measure.distortion import METRICS as ALWAYS
 from codecbench.plugins.codec import Codec
 from codecbench.plugins.registry import CODECS, DATASETS, METRICS
 from codecbench.plugins.settings import Setting, format_settings, format_value, settings_of
+from codecbench.text import format_shape
 
 
 @click.command(name="list")
@@ -33,9 +35,50 @@ def list_(names: bool, as_json: bool, data_dir: str | None) -> None:
     if as_json:
         click.echo(json.dumps(content, indent=2, ensure_ascii=False))
     else:
-        from codecbench.cli.console import print_listing
+        _print(content)
 
-        print_listing(content)
+
+def _print(content: dict[str, Any]) -> None:
+    """Prints codecs, datasets and metrics as three tables."""
+    from codecbench.report.tables import Row, Table, columns, words_row
+
+    def show(title: str, titles: list[str], rows: list[Row]) -> None:
+        print_table(Table(title, columns(titles, titles), tuple(rows)))
+        click.echo()
+
+    codecs = []
+    for codec in content["codecs"]:
+        if not codec["available"]:
+            codecs.append(words_row(codec["name"], f"not available: {codec['reason']}", "", "", ""))
+            continue
+        settings = "; ".join(f"{s['name']}={_plain(s['default'])} ({s['allowed']})" for s in codec["settings"])
+        swept = f"{codec['swept']} ({len(codec['sweep'])} points)" if codec["swept"] else ""
+        codecs.append(words_row(codec["name"], codec["about"], settings, swept, codec["lossless"]))
+    show("Codecs", ["name", "what", "settings: default (allowed)", "swept", "lossless"], codecs)
+    datasets = [
+        words_row(
+            dataset["name"],
+            "yes" if dataset["available"] else "no",
+            str(dataset.get("images") or ""),
+            format_shape(dataset.get("shape") or []),
+            dataset["note"],
+        )
+        for dataset in content["datasets"]
+    ]
+    show(f"Datasets (data root: {content['data_dir']})", ["name", "on disk", "images", "shape", "where"], datasets)
+    metrics = [
+        words_row(
+            *(metric[key] for key in ("name", "unit", "better", "measured")),
+            metric["description"] if metric["available"] else f"not available: {metric['reason']}",
+        )
+        for metric in content["metrics"]
+    ]
+    show("Metrics", ["name", "unit", "better", "measured", "what"], metrics)
+    click.echo("`codecbench list --json` shows every setting and every point of the default sweeps.")
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def everything(data_dir: str | os.PathLike[str] | None = None) -> dict[str, Any]:

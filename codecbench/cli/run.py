@@ -142,9 +142,9 @@ def run(
 def _show(done: Run) -> None:
     """The run in short, from the table that was just written."""
     from codecbench.analysis import summary
-    from codecbench.cli.console import print_shown
+    from codecbench.cli.show import print_brief
     from codecbench.report import brief
     from codecbench.store.folder import RunFolder
 
     table = summary.read_summary(done.path / "summary.csv")
-    print_shown(brief.content(RunFolder.existing(done.path), table), short=True)
+    print_brief(brief.brief(RunFolder.existing(done.path), table), short=True)

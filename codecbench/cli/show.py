@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from codecbench.cli.console import print_table
+
+if TYPE_CHECKING:
+    from codecbench.report.brief import Brief
+    from codecbench.report.tables import Table
 
 
 @click.command()
@@ -32,9 +40,9 @@ def show(folders: tuple[str, ...], form: str, dataset: str | None) -> None:
     stores = [RunFolder.existing(Path(folder)) for folder in folders]
     if len(stores) > 1:
         with opened(stores, beside=["sets"]) as together:
-            found = brief.content(together, together.summary(), dataset)
+            found = brief.brief(together, together.summary(), dataset)
     else:
-        found = brief.content(stores[0], api.Run(stores[0].path).summary(), dataset)
+        found = brief.brief(stores[0], api.Run(stores[0].path).summary(), dataset)
     if form == "csv":
         click.echo(found.summary.to_csv(index=False, lineterminator="\n"), nl=False)
     elif form == "json":
@@ -42,6 +50,41 @@ def show(folders: tuple[str, ...], form: str, dataset: str | None) -> None:
     elif form == "md":
         click.echo(found.markdown(), nl=False)
     else:
-        from codecbench.cli.console import print_shown
+        print_brief(found)
 
-        print_shown(found)
+
+def print_brief(found: Brief, short: bool = False) -> None:
+    """Prints a run in short; if ``short``, only the best codecs and what failed, as at the end of a run."""
+    from codecbench.report.brief import NOTHING, READ
+
+    if found.best:
+        table = found.best_table()
+        labels = ["", *(row.head for row in table.rows)]  # a dataset's name is printed once
+        once = (
+            replace(row, head="" if row.head == before else row.head)
+            for before, row in zip(labels, table.rows, strict=False)
+        )
+        _print(replace(table, rows=tuple(once)))
+        click.echo(READ)
+    else:
+        click.echo(NOTHING)
+    if not short:
+        click.echo()
+        for table in (*found.codec_tables(), *found.set_tables()):
+            if table.rows:
+                _print(table)
+    if any(record["unsteady"] for record in (found.best if short else [*found.best, *found.codecs])):
+        click.echo("~ the machine was not quiet while this was timed")
+    for line in [] if short else found.notes:
+        click.echo(line)
+    for note in found.grave:
+        for line in note.lines:
+            click.echo(f"{note.title.lower()}: {line}")
+    if not short:
+        runs = " ".join(found.runs)
+        click.echo(f"report  {found.report}" if found.report else f"no report yet; draw it: codecbench report {runs}")
+
+
+def _print(table: Table) -> None:
+    print_table(table)
+    click.echo()

@@ -9,56 +9,41 @@ their own training images, and ``none``, which measures the harness.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
+from codecbench.analysis.best import OTHER_LEVELS_DB, best_rates, comparable_levels
 from codecbench.analysis.points import HARNESS, TARGET_DB, annotate, overview
 from codecbench.errors import UnknownNameError
 from codecbench.report import markup
 from codecbench.report.notes import Note, all_notes
+from codecbench.report.tables import Row, Table, columns, words_row
 from codecbench.store import sets
 from codecbench.store.folder import RunFolder
 from codecbench.text import count, format_significant, format_span
-
-if TYPE_CHECKING:
-    pass
 
 LOSSLESS = "lossless"
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What is told about a run or several.
+class Brief:
+    """A run, or several, in short."""
 
-    Attributes:
-        runs: where they lie.
-        best: one record per dataset and quality, see :func:`best`.
-        codecs: one record per dataset and codec, see :func:`codecs`.
-        grave: why results are missing.
-        notes: what does not compare, and what several runs have apart, one line each.
-        summary: the table of the run, see ``codecbench.analysis.summary``.
-        report: path of ``report.html``; empty where there is none.
-        datasets: how many images each dataset has in the run.
-        sets: what whole sets take as one stream, one record a row of ``codecbench.store.sets.table``; such figures and
-        those
-            of single images do not compare.
-    """
-
-    runs: list[str]
-    best: list[dict[str, Any]]
-    codecs: list[dict[str, Any]]
-    grave: list[Note]
-    notes: list[str]
+    runs: list[str]  # their folders
+    best: list[dict[str, Any]]  # one record per dataset and quality, see best()
+    codecs: list[dict[str, Any]]  # one record per dataset and codec, see codecs()
+    grave: list[Note]  # why results are missing
+    notes: list[str]  # what does not compare, and how several runs differ, one line each
     summary: pd.DataFrame
-    report: str = ""
-    datasets: dict[str, int] = field(default_factory=dict)
-    sets: list[dict[str, Any]] = field(default_factory=list)
+    report: str = ""  # path of report.html; empty if there is none
+    datasets: dict[str, int] = field(default_factory=dict)  # number of images by label
+    sets: list[dict[str, Any]] = field(default_factory=list)  # whole sets as one stream; not comparable to the others
 
     def to_json(self) -> dict[str, Any]:
-        """The same as plain JSON values: no NaN, no infinity, null in their place."""
+        """The same as plain JSON values: null for NaN and infinity."""
         return {
             "runs": self.runs,
             "report": self.report or None,
@@ -72,47 +57,106 @@ class Shown:
 
     def markdown(self, level: int = 2) -> str:
         """The same as GitHub's Markdown, with headings from ``level`` on; all names are escaped."""
-        lines = [_heading("Best codec", level), *table(BEST, self.best), READ, ""]
-        for label, images in self.datasets.items():
-            own = [record for record in self.codecs if record["dataset"] == label]
-            lines += [_heading(f"{label}, {count(images, 'image')}", level), *table(CODECS, own)]
-        if self.sets:
-            lines += [_heading("Whole sets as one stream", level), *table(SETS, self.sets)]
-        for note in self.grave:
-            lines += [_heading(note.title, level), *(f"- {markup.markdown(line)}" for line in note.lines), ""]
-        if self.notes:
-            lines += [_heading("Notes", level), *(f"- {markup.markdown(line)}" for line in self.notes), ""]
+        lines = [table.markdown(level) for table in (self.best_table(), *self.codec_tables(), *self.set_tables())]
+        notes = [*self.grave, *([Note("Notes", self.notes)] if self.notes else [])]
+        for note in notes:
+            lines += [f"{'#' * level} {markup.markdown(note.title)}", ""]
+            lines += [*(f"- {markup.markdown(line)}" for line in note.lines), ""]
         return "\n".join(lines)
 
+    def best_table(self) -> Table:
+        """The codecs with the fewest bits."""
+        titles = ("dataset", "at least", "fewest bits", "bits/pixel", "bits/image", "next", "encode", "decode")
+        rows = [
+            words_row(
+                str(record["dataset"]),
+                str(record["at"]),
+                str(record["codec"]) + " (learned)" * record["learned"],
+                _write("rate", record["bits_per_pixel"]),
+                _write("whole", record["bits_per_image"]),
+                _next(record),
+                _time(record, "encode_s"),
+                _time(record, "decode_s"),
+            )
+            for record in self.best
+        ]
+        return _table("Best codec", titles, ("dataset", "at least", "fewest bits", "next"), rows, (READ,))
 
-@dataclass(frozen=True)
-class Column:
-    """A column of a table for people.
+    def codec_tables(self) -> list[Table]:
+        """The codecs of each dataset."""
+        at = f"{TARGET_DB:g}"
+        titles = ("codec", f"bits/pixel at {at} dB", "PSNR", "bits/pixel lossless", "encode", "decode", "points")
+        found = []
+        for label, images in self.datasets.items():
+            rows = [
+                words_row(
+                    f"{record['codec']}{record['mark']}",
+                    _write("rate", record[f"bits_per_pixel_at_{at}_db"]),
+                    "–"
+                    if markup.absent(record["lowest_psnr_db"])
+                    else format_span(record["lowest_psnr_db"], record["highest_psnr_db"], "{:.1f}".format, "dB"),
+                    _write("rate", record["bits_per_pixel_lossless"]),
+                    _time(record, "encode_s"),
+                    _time(record, "decode_s"),
+                    _write("whole", record["points"]),
+                )
+                for record in self.codecs
+                if record["dataset"] == label
+            ]
+            found.append(_table(f"{label}, {count(images, 'image')}", titles, ("codec",), rows))
+        return found
 
-    Attributes:
-        title: its heading.
-        write: what stands in it, of a record.
-        numeric: right-aligned.
-    """
+    def set_tables(self) -> list[Table]:
+        """The table of whole sets as one stream, if there are any."""
+        titles = ("dataset", "codec", "settings", "images", "bytes", "bits/pixel", "status")
+        rows = [
+            words_row(
+                str(record["dataset"]),
+                str(record["codec"]),
+                str(record["settings"]),
+                _write("whole", record["images"]),
+                _write("whole", record["set_bytes"]),
+                _write("rate", record["bits_per_pixel"]),
+                str(record["status"]),
+            )
+            for record in self.sets
+        ]
+        return [_table("Whole sets as one stream", titles, (*titles[:3], "status"), rows)] if rows else []
 
-    title: str
-    write: Callable[[Mapping[str, Any]], str]
-    numeric: bool = True
+
+READ = "Bits are read between measured points; times are an image's, at the measured point nearest to there."
+NOTHING = "Nothing was measured that could be compared."
 
 
-# ---- what is told ---------------------------------------------------------------------------------------------------
+def _table(
+    title: str, titles: Sequence[str], words: Collection[str], rows: Sequence[Row], keys: tuple[str, ...] = ()
+) -> Table:
+    return Table(
+        title, columns(titles, words), tuple(rows), keys=keys if rows else (), lacking=() if rows else (NOTHING,)
+    )
 
 
-def content(store: RunFolder, summary: pd.DataFrame, dataset: str | None = None) -> Shown:
-    """What is told about a run folder, or several read as one.
+def _write(filter_name: str, value: Any) -> str:
+    return markup.FILTERS[filter_name](value)
 
-    Args:
-        store: the run; of a published one only ``run.json`` is read.
-        summary: its table.
-        dataset: one of its datasets; None for all.
 
-    Raises:
-        UnknownNameError: the run has no such dataset.
+def _time(record: Mapping[str, Any], key: str) -> str:
+    tilde = " ~" if record["unsteady"] and not markup.absent(record[key]) else ""
+    return _write("seconds", record[key]) + tilde
+
+
+def _next(record: Mapping[str, Any]) -> str:
+    if not record["next_codec"]:
+        return "– no other"
+    percent = record["next_percent"]
+    more = f"+{percent:.1f} %" if percent < 100 else f"{format_significant(1 + percent / 100)} times"
+    return f"{record['next_codec']} {more}"
+
+
+def brief(store: RunFolder, summary: pd.DataFrame, dataset: str | None = None) -> Brief:
+    """A run folder in short, or several read as one; of a published run only ``run.json`` and its table are read.
+
+    ``dataset`` narrows it to one of its datasets; an UnknownNameError if the run does not have it.
     """
     manifest = store.manifest
     labels = [str(label) for label in manifest["datasets"]]
@@ -127,7 +171,7 @@ def content(store: RunFolder, summary: pd.DataFrame, dataset: str | None = None)
     members = getattr(store, "members", None)
     whole = sets.table(store)
     page = store.path / "report.html"
-    return Shown(
+    return Brief(
         [str(member.store.path) for member in members] if members else [str(store.path)],
         [record for label in labels for record in best(points[points["dataset"] == label], label)],
         [record for label in labels for record in codecs(points[points["dataset"] == label])],
@@ -141,21 +185,11 @@ def content(store: RunFolder, summary: pd.DataFrame, dataset: str | None = None)
 
 
 def best(points: pd.DataFrame, dataset: str) -> list[dict[str, Any]]:
-    """The codec with the fewest bits on a dataset, for at least each quality.
+    """The codec with the fewest bits on a dataset: one record for each quality at which codecs compare, and lossless.
 
-    Args:
-        points: marked points of the dataset, see ``codecbench.analysis.points.annotate``.
-        dataset: its label.
-
-    Returns:
-        One record for each quality at which the codecs can be compared, and one for lossless:
-        ``dataset``, ``at``, ``quality_db`` (None for lossless), ``codec``, ``learned``, ``bits_per_pixel``,
-        ``bits_per_image``, ``next_codec`` and how many per cent more bits it takes (``next_percent``), ``offers``
-        (codecs that reach the quality), and of the best one's measured point nearest to there ``settings``,
-        ``encode_s``, ``decode_s``, ``unsteady`` and ``timed_on``.
+    ``next_percent`` is how many per cent more bits the next codec takes, ``offers`` how many codecs reach the quality;
+    settings and times are those of the measured point of the best one that is nearest to there.
     """
-    from codecbench.analysis.best import OTHER_LEVELS_DB, best_rates, comparable_levels
-
     members = points[_compare(points)]
     records = []
     for quality_db in [*(comparable_levels(members) or comparable_levels(members, OTHER_LEVELS_DB)), math.inf]:
@@ -184,16 +218,7 @@ def best(points: pd.DataFrame, dataset: str) -> list[dict[str, Any]]:
 
 
 def codecs(points: pd.DataFrame) -> list[dict[str, Any]]:
-    """The overview of a dataset's codecs, by their rate at ``TARGET_DB``.
-
-    Args:
-        points: marked points of the dataset.
-
-    Returns:
-        One record a codec: ``dataset``, ``codec``, ``mark``, ``points``, ``images``, ``bits_per_pixel_at_30_db``,
-        ``lowest_psnr_db``, ``highest_psnr_db``, ``bits_per_pixel_lossless``, and of the point nearest to 30 dB
-        ``settings``, ``encode_s``, ``decode_s``, ``device``, ``timed_on`` and ``unsteady``.
-    """
+    """The codecs of a dataset by their rate at ``TARGET_DB``; times are those of the point nearest to it."""
     keep = ("dataset", "codec", "mark", "points", "images", "lowest_psnr_db", "highest_psnr_db")
     times = ("settings", "encode_s", "decode_s", "device", "timed_on", "unsteady")
     rows: list[dict[Any, Any]] = overview(points).to_dict("records") if (points["images"] > 0).any() else []
@@ -239,80 +264,6 @@ def _failures(summary: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-# ---- how it is written ----------------------------------------------------------------------------------------------
-
-
-def _seconds(key: str) -> Callable[[Mapping[str, Any]], str]:
-    def write(record: Mapping[str, Any]) -> str:
-        text = markup.FILTERS["seconds"](record[key])
-        return f"{text} ~" if record["unsteady"] and not markup.absent(record[key]) else text
-
-    return write
-
-
-def _number(key: str, how: str) -> Callable[[Mapping[str, Any]], str]:
-    return lambda record: markup.FILTERS[how](record[key])
-
-
-def _next(record: Mapping[str, Any]) -> str:
-    if not record["next_codec"]:
-        return "– no other"
-    percent = record["next_percent"]
-    more = f"+{percent:.1f} %" if percent < 100 else f"{format_significant(1 + percent / 100)} times"
-    return f"{record['next_codec']} {more}"
-
-
-BEST = (
-    Column("dataset", lambda record: str(record["dataset"]), numeric=False),
-    Column("at least", lambda record: str(record["at"]), numeric=False),
-    Column("fewest bits", lambda record: str(record["codec"]) + " (learned)" * record["learned"], numeric=False),
-    Column("bits/pixel", _number("bits_per_pixel", "rate")),
-    Column("bits/image", _number("bits_per_image", "whole")),
-    Column("next", _next, numeric=False),
-    Column("encode", _seconds("encode_s")),
-    Column("decode", _seconds("decode_s")),
-)
-"""The table of the codecs with the fewest bits."""
-CODECS = (
-    Column("codec", lambda record: f"{record['codec']}{record['mark']}", numeric=False),
-    Column(f"bits/pixel at {TARGET_DB:g} dB", _number(f"bits_per_pixel_at_{TARGET_DB:g}_db", "rate")),
-    Column(
-        "PSNR",
-        lambda record: (
-            "–"
-            if markup.absent(record["lowest_psnr_db"])
-            else format_span(record["lowest_psnr_db"], record["highest_psnr_db"], "{:.1f}".format, "dB")
-        ),
-    ),
-    Column("bits/pixel lossless", _number("bits_per_pixel_lossless", "rate")),
-    Column("encode", _seconds("encode_s")),
-    Column("decode", _seconds("decode_s")),
-    Column("points", _number("points", "whole")),
-)
-"""The table of a dataset's codecs."""
-SETS = (
-    Column("dataset", lambda record: str(record["dataset"]), numeric=False),
-    Column("codec", lambda record: str(record["codec"]), numeric=False),
-    Column("settings", lambda record: str(record["settings"]), numeric=False),
-    Column("images", _number("images", "whole")),
-    Column("bytes", _number("set_bytes", "whole")),
-    Column("bits/pixel", _number("bits_per_pixel", "rate")),
-    Column("status", lambda record: str(record["status"]), numeric=False),
-)
-"""The table of whole sets as one stream."""
-READ = "Bits are read between measured points; times are an image's, at the measured point nearest to there."
-
-
-def table(columns: Sequence[Column], records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A table in GitHub's Markdown, with an empty line behind it; says so where there is nothing in it."""
-    if not records:
-        return ["Nothing was measured that could stand here.", ""]
-    lines = [[markup.markdown(column.title) for column in columns]]
-    lines.append(["--:" if column.numeric else ":--" for column in columns])
-    lines += [[markup.markdown(column.write(record)) for column in columns] for record in records]
-    return [*("| " + " | ".join(line) + " |" for line in lines), ""]
-
-
 def _named(record: Mapping[Any, Any]) -> dict[str, Any]:
     return {str(key): value for key, value in record.items()}
 
@@ -327,7 +278,3 @@ def plain(record: Mapping[Any, Any]) -> dict[str, Any]:
         return None if isinstance(found, float) and not math.isfinite(found) else found
 
     return {str(key): value(given) for key, given in record.items()}
-
-
-def _heading(text: str, level: int) -> str:
-    return f"{'#' * level} {markup.markdown(text)}\n"

@@ -1,9 +1,9 @@
-"""Tables of the page and of ``report.md``: the same cells, written twice."""
+"""Tables for people."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,87 +15,56 @@ from codecbench.report import markup
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table.
-
-    Attributes:
-        title: its heading.
-        hint: what the numbers mean, in a sentence.
-        numeric: right-aligned, and sorted by value.
-        page_only: of no use outside the page.
-    """
+    """A column of a table."""
 
     title: str
-    hint: str = ""
-    numeric: bool = True
-    page_only: bool = False
+    hint: str = ""  # what the numbers mean, in a sentence
+    numeric: bool = True  # right-aligned, and sorted by value
+    page_only: bool = False  # of no use outside the page
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell.
+    """One cell."""
 
-    Attributes:
-        text: what is read; empty for a dash.
-        value: the number behind it, for sorting and copying; NaN where there is none.
-        best: the best of its column among those that compare.
-        hint: what a reader may want to know about it.
-        unsteady: a time of a machine that was not quiet.
-        jump: where a click leads: the detail given to the image browser, or None.
-    """
-
-    text: str = ""
-    value: float = math.nan
-    best: bool = False
+    text: str = ""  # empty for a dash
+    value: float = math.nan  # the number behind the text, for sorting and copying
+    best: bool = False  # the best of its column among those that compare
     hint: str = ""
-    unsteady: bool = False
-    jump: dict[str, Any] | None = None
+    unsteady: bool = False  # a time of a machine that was not quiet
+    jump: dict[str, Any] | None = None  # where a click leads: what the image browser then shows
 
     @property
     def has_value(self) -> bool:
-        """Whether there is a number behind it."""
+        """Whether there is a number behind the text."""
         return math.isfinite(self.value)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row.
-
-    Attributes:
-        head: the first cell: a codec's name, with its mark.
-        cells: the others, one a column but the first.
-        note: the settings of its curve or point, below or beside the name.
-        mark: † or ‡, or empty.
-        hint: what the mark means.
-    """
+    """One row: a head, usually a codec's name, and a cell for each further column."""
 
     head: str
-    cells: tuple[Cell, ...]
-    note: str = ""
-    mark: str = ""
-    hint: str = ""
+    cells: tuple[Cell, ...] = ()
+    note: str = ""  # the settings of its curve or point, beside the head
+    mark: str = ""  # † or ‡
+    hint: str = ""  # what the mark means
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table.
+    """A table for people, written as HTML (``table.html.j2``), as Markdown, and to the terminal (``cli.console``).
 
-    Attributes:
-        title: its heading.
-        columns: the first is that of the rows' heads.
-        rows: in the order in which they stand.
-        about: sentences above it; text between backticks is code.
-        keys: what signs in it mean, below it.
-        lacking: what is not there, and why.
-        open: whether the page shows it unasked.
+    Its sentences (``about``, ``keys``, ``lacking``) may have code between backticks and strong words between ``**``.
     """
 
     title: str
-    columns: tuple[Column, ...]
+    columns: tuple[Column, ...]  # the first is that of the rows' heads
     rows: tuple[Row, ...]
-    about: str = ""
-    keys: tuple[str, ...] = ()
-    lacking: tuple[str, ...] = ()
-    open: bool = True
+    about: str = ""  # above the table
+    keys: tuple[str, ...] = ()  # what its signs mean, below the table
+    lacking: tuple[str, ...] = ()  # what is not in it, and why
+    open: bool = True  # whether the page shows it unasked
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -128,11 +97,21 @@ def _markdown(cell: Cell) -> str:
     return "~ " + text if cell.unsteady else text
 
 
+def columns(titles: Sequence[str], words: Collection[str] = ()) -> tuple[Column, ...]:
+    """Columns of numbers, except for those whose titles are in ``words``."""
+    return tuple(Column(title, numeric=title not in words) for title in titles)
+
+
 def number(value: Any, write: Callable[[float], str], hint: str = "", unsteady: bool = False) -> Cell:
     """A cell of a number; a dash where there is none."""
     if markup.absent(value) or not math.isfinite(float(value)):
         return Cell()
     return Cell(write(float(value)), float(value), hint=hint, unsteady=unsteady)
+
+
+def words_row(head: str, *texts: str) -> Row:
+    """A row of words alone."""
+    return Row(head, tuple(map(Cell, texts)))
 
 
 def word(text: str, hint: str = "") -> Cell:
@@ -143,14 +122,7 @@ def word(text: str, hint: str = "") -> Cell:
 def with_best(
     rows: Sequence[Row], at: int, lowest: bool = True, among: Callable[[Row], bool] = lambda row: True
 ) -> list[Row]:
-    """Marks the best value of a column.
-
-    Args:
-        rows: of one table.
-        at: which of the cells, from 0.
-        lowest: whether less is better.
-        among: which rows compare; those with a mark (trained on other data, or on these very images) never do.
-    """
+    """Marks the best value of the cells ``at`` in some rows; rows with a mark († or ‡) never compete."""
     values = [row.cells[at].value for row in rows if row.cells[at].has_value and not row.mark and among(row)]
     if len(values) < 2:
         return list(rows)
@@ -168,12 +140,7 @@ def with_best(
 
 
 def with_short_settings(table: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
-    """Adds ``short``: the settings that differ among a codec's points, or all of them where none does.
-
-    Args:
-        table: some points.
-        points: all points of the dataset.
-    """
+    """Adds ``short``: the settings that differ among a codec's points of the dataset, or all of them if none does."""
     keys = {codec: telling_settings(list(members["settings"])) for codec, members in points.groupby("codec")}
     pairs = zip(table["settings"], table["codec"], strict=True)
     return table.assign(short=[short_settings(settings, keys[codec]) for settings, codec in pairs])

@@ -11,8 +11,8 @@ from runs import MadeUpRun, usual_run
 
 from codecbench.analysis import summary
 from codecbench.api import Run
-from codecbench.cli import console
 from codecbench.cli.main import main
+from codecbench.cli.show import print_brief
 from codecbench.errors import UnknownNameError
 from codecbench.report import brief
 from codecbench.store import sets
@@ -24,7 +24,7 @@ GRAY = (28, 28, 1)
 
 def content(path, dataset=None):
     store = RunFolder.existing(path)
-    return brief.content(store, Run(path).summary(), dataset)
+    return brief.brief(store, Run(path).summary(), dataset)
 
 
 def keyed(records, *names):
@@ -137,9 +137,9 @@ def test_a_run_with_failures_only_is_shown(tmp_path, capsys):
     run.failure("mnist", "bad", "ValueError: no luck")
     found = content(run.store.path)
     assert (found.best, found.codecs) == ([], [])
-    assert "Nothing was measured that could stand here." in found.markdown()
+    assert "Nothing was measured that could be compared." in found.markdown()
     json.dumps(found.to_json(), allow_nan=False)
-    console.print_shown(found)
+    print_brief(found)
     out = capsys.readouterr().out
     assert "Nothing was measured that could be compared." in out
     assert f"no report yet; draw it: codecbench report {run.store.path}" in out
@@ -174,7 +174,7 @@ def test_whole_sets_stand_in_a_table_of_their_own(tmp_path, capsys):
     run.store.write_file(*set_record(7, failed="ValueError: no luck"))
     found = content(paths[0])
     assert [(record["settings"], record["bits_per_pixel"]) for record in found.sets] == [("level=1", 1), ("level=9", 2)]
-    assert "| mnist | exact | level=1 | 8 | 784 | 1.000 |  |" in found.markdown()
+    assert "| mnist | exact | level=1 | 8 | 784 | 1.000 | – |" in found.markdown()
     assert main(["show", *map(str, paths), "--format", "json"]) == 0
     records = json.loads(capsys.readouterr().out)["sets"]
     assert [record["settings"] for record in records] == ["level=1", "level=2", "level=9", "level=7"]
