@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codecbench.errors import StoreError, UsageError
+from codecbench.errors import UsageError
 from codecbench.execution.events import Watch
 from codecbench.execution.runner import RunRequest, carry_out
 from codecbench.plan.planner import KEPT_IMAGES
@@ -46,14 +46,9 @@ class Run:
         Raises:
             StoreError: the folder is damaged.
         """
-        from codecbench.analysis import summary as analysis
+        from codecbench.analysis.summary import summary_of
 
-        store = RunFolder.existing(self.path)
-        if store.without_parts:
-            return analysis.read_summary(self.path / "summary.csv")
-        if not (self.path / "parts").is_dir():
-            raise StoreError(f"{self.path} holds no results: neither parts/ nor the summary.csv of a published run")
-        return analysis.summarise(store)
+        return summary_of(RunFolder.existing(self.path))
 
     def rows(self) -> pd.DataFrame:
         """One row per image and codec point; the columns are those of ``RunFolder.rows``."""
@@ -157,12 +152,12 @@ class Run:
         return savings.table(points, anchor, qualities_db=levels, quality=by, rate=rate, anchor_curve=curve)
 
     def sets(self) -> pd.DataFrame:
-        """What whole data sets take as one stream; the columns are described in ``codecbench.store.sets.table``.
+        """What whole data sets take as one stream; the columns are described in ``codecbench.analysis.sets.table``.
 
         Raises:
             StoreError: the folder is damaged.
         """
-        from codecbench.store import sets
+        from codecbench.analysis import sets
 
         return sets.table(RunFolder.existing(self.path))
 

@@ -21,15 +21,15 @@ CODECS, SETTINGS, IMAGES = 100, 20, 1_000_000
 
 def figures(run: Path, reference: Path) -> dict[str, float]:
     """Bytes a row and seconds an image, from a run and from the reference run's table."""
-    sidecars = [json.loads(file.read_text(encoding="utf-8")) for file in sorted((run / "parts").glob("*.json"))]
-    done = [sidecar for sidecar in sidecars if not sidecar["failed"]]
+    records = [json.loads(file.read_text(encoding="utf-8")) for file in sorted((run / "parts").glob("*.json"))]
+    done = [record for record in records if not record["failed"]]
     stored = sum(file.stat().st_size for file in (run / "parts").iterdir())
-    none = [sidecar for sidecar in done if sidecar["codec"] == "none"]
+    none = [record for record in done if record["codec"] == "none"]
     with (reference / "summary.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["dataset"] == "stl10" and row["encode_s"]]
     return {
-        "row_bytes": stored / sum(sidecar["images"] for sidecar in done),
-        "harness_s": sum(sidecar["seconds"] for sidecar in none) / sum(sidecar["images"] for sidecar in none),
+        "row_bytes": stored / sum(record["images"] for record in done),
+        "harness_s": sum(record["seconds"] for record in none) / sum(record["images"] for record in none),
         "codec_s": sum(float(row["encode_s"]) + float(row["decode_s"]) for row in rows) / len(rows),
     }
 
@@ -45,7 +45,7 @@ def table(found: dict[str, float]) -> str:
         "| :-- | --: | :-- |",
         f"| rows | {rows:,} | {CODECS} × {SETTINGS} × {IMAGES:,} |",
         f"| tasks | {tasks:,} | {points:,} points × {math.ceil(IMAGES / CHUNK_IMAGES)} chunks of {CHUNK_IMAGES:,} |",
-        f"| stored | {rows * found['row_bytes'] / 1e9:.0f} GB | {found['row_bytes']:.1f} bytes a row, with sidecars |",
+        f"| stored | {rows * found['row_bytes'] / 1e9:.0f} GB | {found['row_bytes']:.1f} bytes a row, with records |",
         f"| seconds an image | {1e3 * (found['codec_s'] + found['harness_s']):.2f} ms | "
         f"{1e3 * found['codec_s']:.2f} ms encoding and decoding, {1e3 * found['harness_s']:.2f} ms the harness |",
         f"| work | {hours:,.0f} core hours | rows × seconds an image |",

@@ -15,6 +15,7 @@ from codecbench.plugins.codec import CodecSpec, Images, Shape
 from codecbench.plugins.settings import Value
 from codecbench.store.folder import RunFolder, original_name
 from codecbench.store.manifest import Addition
+from codecbench.store.tasks import failure_files, task_files
 
 INVOCATION = {
     "command": "codecbench run --codecs all",
@@ -158,7 +159,7 @@ class MadeUpRun:
                 for name, value in (metrics or dict.fromkeys(self.metrics, 0.9)).items()
             },
         )
-        self.store.write_task(task, measurement, 0.5)
+        self.store.write_files(task_files(task, measurement, 0.5))
         if encode_s:
             taken = Timing(
                 count, tuple(encode_s), tuple(decode_s), 1, "cpu", **{"shape": task.shape} | dict(timing or {})
@@ -169,7 +170,7 @@ class MadeUpRun:
     def failure(self, dataset: str, codec: str, reason: str, settings: dict[str, Value] | None = None) -> None:
         """Writes a failed task."""
         task = self.task(dataset, codec, settings or {}, range(8), None)
-        self.store.write_failure(task, reason, "Traceback: /nowhere", 0.1)
+        self.store.write_files(failure_files(task, reason, "Traceback: /nowhere", 0.1))
 
     def usual(self) -> MadeUpRun:
         """A lossy codec, a lossless one and a learned one on every dataset, with times."""

@@ -19,7 +19,7 @@ import pandas as pd
 from codecbench.columns import ROWS
 from codecbench.measure.distortion import psnr_db
 from codecbench.plugins.codec import Shape
-from codecbench.store.folder import RunFolder
+from codecbench.store.folder import StoredRun
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +28,7 @@ POINT = ["dataset", "codec", "settings"]
 MEANS = ("mse", "mse_float", "psnr_db", "ssim", "container_bytes", "estimated_bits")
 """Columns whose mean is taken over the images that have a value; so is that of every plugin metric."""
 READ = [name for name in ROWS if name not in (*POINT, "height", "width", "channels", "lossless")]
-"""Columns of a part that are read, beside plugin metrics; the others are in its sidecar."""
+"""Columns of a part that are read, beside plugin metrics; the others are in the record of the task."""
 SHOWN = [*POINT, "image", "height", "width", "num_bytes", "mse"]
 """What is kept of single images."""
 
@@ -44,7 +44,7 @@ class Aggregate:
         points: one row a point, by name; see :func:`derive`.
         shapes: the distinct shapes of the images, sorted, by dataset.
         shown: the rows of the images that are shown to people, one per point and image, with the columns ``SHOWN``.
-        tasks: identities of the tasks by point, see ``RunFolder.reconstructions``.
+        tasks: identities of the tasks by point, see ``StoredRun.reconstructions``.
     """
 
     points: pd.DataFrame
@@ -136,7 +136,7 @@ class Sums:
         return row | {"payload_bits": row["bits"] - container_bits} | means
 
 
-def aggregate(store: RunFolder) -> Aggregate:
+def aggregate(store: StoredRun) -> Aggregate:
     """Reads all rows of a run folder, one part at a time.
 
     Args:
@@ -150,12 +150,12 @@ def aggregate(store: RunFolder) -> Aggregate:
     shapes: dict[str, set[Shape]] = {}
     shown: list[tuple[Any, ...]] = []
     tasks: dict[Key, list[str]] = {}
-    for sidecar, table in store.tables([*READ, *metrics]):
-        key = (sidecar["dataset"], sidecar["codec"], sidecar["settings"])
-        height, width, channels = sidecar["shape"]
-        sums.setdefault(key, Sums(metrics=metrics)).add(table, (height, width, channels), sidecar["lossless"])
+    for task, table in store.tables([*READ, *metrics]):
+        key = task.point
+        height, width, channels = task.shape
+        sums.setdefault(key, Sums(metrics=metrics)).add(table, task.shape, task.lossless)
         shapes.setdefault(key[0], set()).add((height, width, channels))
-        tasks.setdefault(key, []).append(sidecar["task_id"])
+        tasks.setdefault(key, []).append(task.task_id)
         wanted = store.manifest["datasets"][key[0]].get("shown", ())
         images, sizes, errors = (table.column(name).to_numpy() for name in ("image", "num_bytes", "mse"))
         if wanted and len(images) and images.min() <= max(wanted):  # most parts hold none of them

@@ -32,7 +32,7 @@ from codecbench.analysis.rd_curves import (
     upper_envelope,
 )
 from codecbench.errors import UnknownNameError, UsageError
-from codecbench.store.folder import RunFolder
+from codecbench.store.folder import StoredRun
 
 __all__ = [
     "LEAST_OVERLAP",
@@ -181,7 +181,7 @@ def anchored(
 
 
 def table_with_intervals(
-    store: RunFolder, points: pd.DataFrame, anchor: str, *, replicates: int = 200, **asked: Any
+    store: StoredRun, points: pd.DataFrame, anchor: str, *, replicates: int = 200, **asked: Any
 ) -> pd.DataFrame:
     """The table of :func:`table`, with intervals where the run folder holds its parts.
 

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from codecbench.store.folder import RunFolder
+from codecbench.store.folder import StoredRun
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -187,7 +187,7 @@ class _Sums:
         return found
 
 
-def resample(store: RunFolder, points: pd.DataFrame, replicates: int = 200, seed: int = 0) -> BootstrapMeans:
+def resample(store: StoredRun, points: pd.DataFrame, replicates: int = 200, seed: int = 0) -> BootstrapMeans:
     """Replicates the means of a run's points over images; one pass over the parts.
 
     Args:
@@ -203,11 +203,11 @@ def resample(store: RunFolder, points: pd.DataFrame, replicates: int = 200, seed
     weights = Weights(replicates, seed)
     sums: dict[Key, _Sums] = {}
     metrics = list(store.manifest["metrics"])
-    for sidecar, table in store.tables([*READ, *metrics]):
-        key = (sidecar["dataset"], sidecar["codec"], sidecar["settings"])
+    for task, table in store.tables([*READ, *metrics]):
+        key = task.point
         if key not in wanted or not table.num_rows:
             continue
-        height, width, _ = sidecar["shape"]
+        height, width, _ = task.shape
         found = sums.setdefault(key, _Sums())
         columns = _columns(table, height * width, metrics)
         found.images += table.num_rows

@@ -8,9 +8,8 @@ exactly before, or never that well) is counted, and left out.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +17,12 @@ import pandas as pd
 
 from codecbench.analysis.points import TARGET_DB, nearest_quality
 from codecbench.analysis.rd_curves import NOT_AVAILABLE, RDCurve, check_choice, crossing, read_curves, read_log
-from codecbench.store.folder import RunFolder
+from codecbench.store.folder import StoredRun
+from codecbench.store.io import Point
+from codecbench.store.tasks import TaskRecord
 
 Values = npt.NDArray[np.float64]
-Sidecars = dict[tuple[str, str, str], list[Mapping[str, Any]]]
+Tasks = dict[Point, list[TaskRecord]]
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Worst:
 
 
 def worst(
-    store: RunFolder, points: pd.DataFrame, dataset: str, count: int = 2, quality_db: float = TARGET_DB
+    store: StoredRun, points: pd.DataFrame, dataset: str, count: int = 2, quality_db: float = TARGET_DB
 ) -> list[Worst]:
     """For each codec the images with the lowest PSNR, at its point whose mean PSNR is nearest to a quality.
 
@@ -70,18 +71,18 @@ def worst(
     return found
 
 
-def _parts(store: RunFolder, dataset: str) -> Sidecars:
-    """The sidecars of a dataset's finished tasks by point."""
-    found: Sidecars = {}
-    for sidecar in store.sidecars():
-        if sidecar["dataset"] == dataset and not sidecar["failed"]:
-            found.setdefault((dataset, sidecar["codec"], sidecar["settings"]), []).append(sidecar)
+def _parts(store: StoredRun, dataset: str) -> Tasks:
+    """A dataset's finished tasks by point."""
+    found: Tasks = {}
+    for task in store.tasks():
+        if task.dataset == dataset and not task.failed:
+            found.setdefault(task.point, []).append(task)
     return found
 
 
-def _read(store: RunFolder, sidecars: Iterable[Mapping[str, Any]], columns: list[str]) -> list[Values]:
+def _read(store: StoredRun, tasks: Iterable[TaskRecord], columns: list[str]) -> list[Values]:
     """Columns of some parts, each (images,), NaN where a value is missing."""
-    tables = [table for sidecar in sidecars if (table := store.part(sidecar, columns)) is not None]
+    tables = [table for task in tasks if (table := store.rows_of(task, columns)) is not None]
     return [
         np.concatenate(
             [table.column(name).to_numpy().astype(np.float64, copy=False) for table in tables] or [np.empty(0)]
@@ -158,7 +159,7 @@ class Contrast:
 
 
 def contrasts(
-    store: RunFolder,
+    store: StoredRun,
     points: pd.DataFrame,
     dataset: str,
     anchor: str,
@@ -222,7 +223,7 @@ def _line_at(own: list[RDCurve], quality_db: float) -> RDCurve:
     return own[int(np.argmin(rates))] if min(rates) < math.inf else max(own, key=lambda line: len(line.rate))
 
 
-def _bits(store: RunFolder, parts: Sidecars, line: RDCurve, quality_db: float, rate: str) -> dict[str, Values]:
+def _bits(store: StoredRun, parts: Tasks, line: RDCurve, quality_db: float, rate: str) -> dict[str, Values]:
     """Bits at the quality of every image of a line, and the images' indices, (images,) each, NaN where there is none.
 
     An image that lacks one of the line's points is left out of the segments on both sides of it.

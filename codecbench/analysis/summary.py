@@ -13,8 +13,12 @@ import pandas as pd
 from codecbench.analysis.aggregate import POINT, Aggregate, aggregate
 from codecbench.columns import SUMMARY, TIMES
 from codecbench.errors import StoreError
-from codecbench.store.folder import RunFolder
+from codecbench.store.folder import RunFolder, StoredRun
 from codecbench.store.io import read_json
+from codecbench.store.manifest import outdated_metrics
+from codecbench.store.merged import MergedRuns, choose
+from codecbench.store.tasks import TaskRecord
+from codecbench.store.timings import TimingRecord
 from codecbench.text import one_line
 
 UNSTEADY_SPREAD = 0.25
@@ -31,7 +35,54 @@ def columns(metrics: Sequence[str] = ()) -> list[str]:
     return [*names[:place], *metrics, *names[place:]]
 
 
-def summarise(store: RunFolder, aggregated: Aggregate | None = None) -> pd.DataFrame:
+def summary_of(store: StoredRun) -> pd.DataFrame:
+    """The summary of a run; of a published one without its rows, its ``summary.csv``.
+
+    Raises:
+        StoreError: the run is damaged, or has no results.
+    """
+    if isinstance(store, MergedRuns):
+        return _merged_summary(store)
+    if isinstance(store, RunFolder):
+        if store.without_parts:
+            return read_summary(store.path / "summary.csv")
+        if not (store.path / TaskRecord.FOLDER).is_dir():
+            raise StoreError(f"{store.path} holds no results: neither parts/ nor the summary.csv of a published run")
+    return summarise(store)
+
+
+def _merged_summary(store: MergedRuns) -> pd.DataFrame:
+    """The summaries of several runs as one, each point's of one run."""
+    tables, images = [], []
+    for member in store.members:
+        table = summary_of(member.store)
+        for column, names in (("dataset", member.datasets), ("codec", member.codecs)):
+            table[column] = [names.get(name, name) for name in table[column]]
+        tables.append(table)
+        points = zip(*(table[name] for name in POINT), strict=True)
+        images.append(dict(zip(points, table["images"].astype(int), strict=True)))
+    winners = choose(images)
+    chosen = [
+        table[[winners[point] == number for point in points]]
+        for number, (table, points) in enumerate(zip(tables, images, strict=True))
+    ]
+    merged = pd.concat([table for table in chosen if len(table)] or tables[:1], ignore_index=True)
+    for codec in store.manifest["codecs"]:
+        for metric in outdated_metrics(store.manifest, codec):
+            if metric in merged:
+                merged.loc[merged["codec"] == codec, metric] = np.nan
+    return _sorted(merged, store.manifest)
+
+
+def _sorted(summary: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame:
+    """A summary by dataset (in the run's order), codec and rate, with the columns of every summary."""
+    order = {label: number for number, label in enumerate(manifest["datasets"])}
+    summary = summary.assign(order=summary["dataset"].map(order))
+    summary = summary.sort_values(["order", "codec", "bits_per_image", "settings"], kind="stable")
+    return summary[columns(list(manifest["metrics"]))].reset_index(drop=True)
+
+
+def summarise(store: StoredRun, aggregated: Aggregate | None = None) -> pd.DataFrame:
     """The summary of a run folder, by dataset (in the run's order), codec and rate.
 
     Points that a codec does not take have a row without images and with the reason. The parts are read one by one,
@@ -47,10 +98,7 @@ def summarise(store: RunFolder, aggregated: Aggregate | None = None) -> pd.DataF
     summary["out_of_domain"] = [_domain(manifest, *pair) == "other" for pair in pairs]
     summary["on_training_images"] = [_domain(manifest, *pair) == "training" for pair in pairs]
     summary["unsteady"] = unsteady(summary)
-    order = {label: number for number, label in enumerate(manifest["datasets"])}
-    summary["order"] = summary["dataset"].map(order)
-    summary = summary.sort_values(["order", "codec", "bits_per_image", "settings"], kind="stable")
-    return _typed(summary[columns(list(manifest["metrics"]))].reset_index(drop=True))
+    return _typed(_sorted(summary, manifest))
 
 
 def read_summary(file: Path) -> pd.DataFrame:
@@ -62,7 +110,7 @@ def read_summary(file: Path) -> pd.DataFrame:
         table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8")
         missing = [name for name in SUMMARY if name not in table]
         if missing:
-            raise StoreError(f"{file} is no summary of a run: it has no column {', '.join(missing)}")
+            raise StoreError(f"{file} is no summary of a run: it has no column {missing[0]}")
         manifest = read_json(file.parent / "run.json") or {}
         names = columns([name for name in manifest.get("metrics", {}) if name in table])
         return _typed(pd.DataFrame({name: _parsed(_kind(name), table[name]) for name in names}))
@@ -98,14 +146,11 @@ def _typed(summary: pd.DataFrame) -> pd.DataFrame:
     return summary
 
 
-def _failures(sidecars: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def _failures(failed: Sequence[TaskRecord]) -> pd.DataFrame:
     columns = [*POINT, "failed", "reason"]
-    if not sidecars:
+    if not failed:
         return pd.DataFrame(columns=columns).astype({"failed": float})
-    frame = pd.DataFrame(
-        [[s["dataset"], s["codec"], s["settings"], s["images"], s["failed"]] for s in sidecars],
-        columns=columns,
-    )
+    frame = pd.DataFrame([[*task.point, task.images, task.failed] for task in failed], columns=columns)
     return frame.groupby(POINT, sort=False).agg(failed=("failed", "sum"), reason=("reason", "first")).reset_index()
 
 
@@ -131,9 +176,9 @@ def _domain(manifest: Mapping[str, Any], dataset: str, codec: str) -> str:
 # ---- times ----------------------------------------------------------------------------------------------------------
 
 
-def add_times(points: pd.DataFrame, records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def add_times(points: pd.DataFrame, records: Sequence[TimingRecord]) -> pd.DataFrame:
     """Adds the columns ``TIMES`` to points, from the records of ``RunFolder.timings``."""
-    taken = [_times(record) for record in records if not record["failed"]]
+    taken = [_times(record) for record in records if not record.failed]
     frame = pd.DataFrame(taken, columns=[*POINT, *(name for name in TIMES if name != "unsteady")])
     numbers = [name for name in TIMES if name != "unsteady" and _kind(name) != "text"]
     frame = frame.astype(dict.fromkeys(POINT, object) | dict.fromkeys(numbers, float))
@@ -142,25 +187,29 @@ def add_times(points: pd.DataFrame, records: Sequence[Mapping[str, Any]]) -> pd.
     return table
 
 
-def _times(record: Mapping[str, Any]) -> dict[str, Any]:
+def _times(record: TimingRecord) -> dict[str, Any]:
     """A record of times by column of a summary."""
-    height, width, _ = record["shape"]
-    found = {name: record[name] for name in (*POINT, "batch", "device_peak_bytes", "transfer_s", "threads", "device")}
-    found |= {"timed_images": record["images"], "timed_on": record["host"]}
+    height, width, _ = record.shape
+    found = {
+        name: getattr(record, name)
+        for name in (*POINT, "batch", "device_peak_bytes", "transfer_s", "threads", "device")
+    }
+    found |= {"timed_images": record.images, "timed_on": record.host}
     for way in DIRECTIONS:
-        seconds = _median(record[f"{way}_s"])
+        rounds = getattr(record, f"{way}_s")
+        seconds = _median(rounds)
         per_second = 1.0 / seconds if seconds > 0 else math.nan
-        alone = record["batch"] == 1 and not record[f"{way}_latency_s"]  # each call has one image
+        latency = getattr(record, f"{way}_latency_s") or rounds * (record.batch == 1)  # each call has one image
         found |= {
             f"{way}_s": seconds,
-            f"{way}_iqr_s": float(np.subtract(*np.percentile(record[f"{way}_s"], [75, 25]))),
-            f"{way}_min_s": float(min(record[f"{way}_s"])),
-            f"{way}_cpu_s": _median(record[f"{way}_cpu_s"]),
-            f"{way}_latency_s": seconds if alone else _median(record[f"{way}_latency_s"]),
+            f"{way}_iqr_s": float(np.subtract(*np.percentile(rounds, [75, 25]))),
+            f"{way}_min_s": float(min(rounds)),
+            f"{way}_cpu_s": _median(getattr(record, f"{way}_cpu_s")),
+            f"{way}_latency_s": _median(latency),
             f"{way}_images_per_s": per_second,
             f"{way}_megapixels_per_s": height * width * per_second / 1e6,
-            f"cold_{way}_s": record[f"cold_{way}_s"],
-            f"{way}_peak_bytes": record[f"{way}_peak_bytes"],
+            f"cold_{way}_s": getattr(record, f"cold_{way}_s"),
+            f"{way}_peak_bytes": getattr(record, f"{way}_peak_bytes"),
         }
     return found
 

@@ -18,9 +18,9 @@ def report(folders: tuple[str, ...], out: str | None, anchor: str | None, open_i
     Of several runs one report is drawn. Datasets with the same images stand together, and a codec of another source,
     library or weights is told apart by the run's name.
     """
-    from codecbench.store import merged
+    from codecbench.report import report_of
 
-    page = merged.report([Path(folder) for folder in folders], Path(out) if out else None, anchor)
+    page = report_of([Path(folder) for folder in folders], Path(out) if out else None, anchor)
     click.echo(f"report  {page}")
     if open_it:
         open_page(page)

@@ -32,17 +32,14 @@ def show(folders: tuple[str, ...], form: str, dataset: str | None) -> None:
 
     Several runs are read as one. A published run without its parts will do.
     """
-    from codecbench import api
+    from codecbench.analysis.summary import summary_of
     from codecbench.report import brief
     from codecbench.store.folder import RunFolder
-    from codecbench.store.merged import opened
+    from codecbench.store.merged import MergedRuns
 
     stores = [RunFolder.existing(Path(folder)) for folder in folders]
-    if len(stores) > 1:
-        with opened(stores, beside=["sets"]) as together:
-            found = brief.brief(together, together.summary(), dataset)
-    else:
-        found = brief.brief(stores[0], api.Run(stores[0].path).summary(), dataset)
+    store = stores[0] if len(stores) == 1 else MergedRuns(stores)
+    found = brief.brief(store, summary_of(store), dataset)
     if form == "csv":
         click.echo(found.summary.to_csv(index=False, lineterminator="\n"), nl=False)
     elif form == "json":

@@ -29,7 +29,7 @@ from codecbench.fingerprint import digest, file_sha256
 from codecbench.plan.tasks import MEASURING, codec_fingerprint
 from codecbench.plugins.dataset import Dataset
 from codecbench.plugins.registry import CODECS, METRICS
-from codecbench.store.folder import RunFolder
+from codecbench.store.io import write_files
 from codecbench.text import one_line
 
 LIBRARIES = ("numpy", "scipy", "pyarrow")
@@ -291,5 +291,5 @@ def _written(result: Any, folder: Path) -> Any:
     if not (isinstance(result, list) and all(isinstance(one, TaskResult) for one in result)):
         return result
     for one in result:
-        RunFolder.write_into(folder, one.files)
+        write_files(folder, one.files)
     return [replace(one, files={}) for one in result]

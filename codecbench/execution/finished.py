@@ -24,8 +24,10 @@ from codecbench.fingerprint import digest, file_sha256
 from codecbench.plan.planner import Plan, fingerprint_selection, select
 from codecbench.plugins.dataset import Dataset
 from codecbench.plugins.registry import CODECS, DATASETS, METRICS
-from codecbench.store import latents, pictures, sets
 from codecbench.store.folder import RunFolder, original_name
+from codecbench.store.latents import Latents
+from codecbench.store.pictures import WorstCase
+from codecbench.store.sets import SetRecord
 
 FILE = "stamp.json"
 
@@ -48,7 +50,7 @@ def write(store: RunFolder, request: Mapping[str, Any], plan: Plan, timing_threa
         return  # other people's plugins may be made of anything
     if not all(metrics.is_own(name) for name in plan.metrics):
         return  # likewise
-    if latents.failures(store) or pictures.failures(store):
+    if store.latents_failures() or store.worst_failures():
         return  # the same command tries again
     weights = {Path(file) for cls in classes for file in cls.weight_files()}
     logs = {file.with_suffix(".csv") for file in weights}
@@ -69,7 +71,7 @@ def remove(store: RunFolder) -> None:
 
 def _files(store: RunFolder, plan: Plan, timing_threads: int | None) -> dict[str, str]:
     """What must be there beside the parts, with checksums: what is kept, whole sets, and times of every point."""
-    folders = ("latents", "training", pictures.FOLDER, sets.FOLDER)
+    folders = (Latents.FOLDER, "training", WorstCase.FOLDER, SetRecord.FOLDER)
     kept = [file for name in folders for file in (store.path / name).glob("*")]
     samples = [original_name(label) for label in plan.selections] + [f"{task.id}.npz" for task in plan.tasks]
     kept += [file for name in samples if (file := store.path / "samples" / name).is_file()]

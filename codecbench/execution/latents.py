@@ -1,8 +1,13 @@
-"""The stage that keeps what a report shows of learned codecs' latents; a failure costs a run nothing but a note."""
+"""The stage that keeps what a report shows of learned codecs' latents; see ``codecbench.store.latents``.
+
+A codec takes part by a method ``latents(images)`` from uint8 (N, H, W, C) to float32 (N, …); if that fails, it costs a
+run nothing but a note.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,14 +20,14 @@ from codecbench.execution.context import RunContext
 from codecbench.execution.engines import WORKER_DIED
 from codecbench.execution.limits import WorkerLimits
 from codecbench.execution.sandbox import SandboxError
+from codecbench.fingerprint import digest
 from codecbench.plan.planner import Plan, Source
 from codecbench.plan.tasks import Task
 from codecbench.plugins.codec import CodecSpec, Images
 from codecbench.plugins.dataset import Dataset
 from codecbench.plugins.registry import CODECS
-from codecbench.store import latents
 from codecbench.store.folder import RunFolder
-from codecbench.store.latents import Exhibit, LatentsRequest, is_made, pack
+from codecbench.store.latents import Latents, LatentsRecord
 from codecbench.text import format_shape
 
 MOST_IMAGES = 2_000
@@ -33,19 +38,57 @@ BLOCK_BYTES = 1 << 24
 """Bytes of images that go through a codec at once."""
 
 
+@dataclass(frozen=True)
+class LatentsRequest:
+    """One codec point on one dataset whose latents are to be kept.
+
+    Attributes:
+        task: a finished task of this point.
+        indices: images to map, all of the task's shape.
+        shown: images whose latents are kept whole.
+        data_fingerprint: identifies the pixels of all images of the run's dataset.
+    """
+
+    task: Task
+    indices: tuple[int, ...]
+    shown: tuple[int, ...]
+    data_fingerprint: str
+
+    @property
+    def key(self) -> str:
+        """Identity of the result, 24 hexadecimal digits."""
+        point = [self.task.dataset, str(self.task.codec), self.task.codec_fingerprint, self.data_fingerprint]
+        return digest([Latents.FORMAT, point, self.indices, self.shown])
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Fields of the record, whether the latents can be computed or not."""
+        return {
+            "format": Latents.FORMAT,
+            "dataset": self.task.dataset,
+            "codec": self.task.codec.name,
+            "settings": self.task.codec.settings_text,
+            "codec_fingerprint": self.task.codec_fingerprint,
+            "data_fingerprint": self.data_fingerprint,
+        }
+
+    def failure(self, reason: str) -> LatentsRecord:
+        """The record of why there are no latents."""
+        return LatentsRecord(**self.about, failed=reason)
+
+
 def keep_latents(run: RunContext) -> None:
     """Keeps the latents that :func:`requests` names, computed in worker processes."""
 
-    def finish(request: LatentsRequest, found: tuple[str, bytes]) -> None:
-        reason, content = found
-        if reason:
-            latents.write_failure(run.store, request, reason)
-            run.note(f"no latents of {request.task.codec} on {request.task.dataset}: {reason}")
+    def finish(request: LatentsRequest, found: LatentsRecord) -> None:
+        run.store.write_record(request.key, found)
+        if found.failed:
+            run.note(f"no latents of {request.task.codec} on {request.task.dataset}: {found.failed}")
         else:
-            latents.write(run.store, request, content)
+            run.store.remove_record(LatentsRecord, request.key)  # of an earlier failure
 
     due = [(request, request.task) for request in requests(run.plan, run.store)]
-    run.run(in_worker, due, finish, lambda request: finish(request, (WORKER_DIED, b"")))
+    run.run(in_worker, due, finish, lambda request: finish(request, request.failure(WORKER_DIED)))
 
 
 # ---- what to make -------------------------------------------------------------------------------------------------
@@ -56,10 +99,6 @@ def requests(plan: Plan, store: RunFolder) -> list[LatentsRequest]:
 
     It is the point with the default settings, or else the first. Images of another shape than the network's own, which
     a codec may take in tiles, have no latent.
-
-    Args:
-        plan: what the run measures.
-        store: the run folder, which knows what is finished and what was made already.
     """
     finished = store.finished()
     sources = {source.selection.label: source for source in plan.sources}
@@ -75,7 +114,8 @@ def requests(plan: Plan, store: RunFolder) -> list[LatentsRequest]:
         tasks = points.get(cls().spec) or next(iter(points.values()))
         source = sources[label]
         request = _request(tasks, source, store.manifest["datasets"].get(label, {}).get("shown", ()))
-        if not is_made(store, request, getattr(source.images, "labels", None) is not None):
+        made = store.record(Latents, request.key)
+        if made is None or (made.labels is None and getattr(source.images, "labels", None) is not None):
             found.append(request)
     return found
 
@@ -104,17 +144,10 @@ def make(
     read: Callable[[Sequence[int]], Images],
     labels: npt.NDArray[np.integer[Any]] | None,
     device: str,
-) -> bytes:
+) -> Latents:
     """Computes the latents of some images and their principal plane.
 
-    Args:
-        request: what to make.
-        read: gives images by index, uint8 (N, H, W, C).
-        labels: the class number of every image of the dataset, or None.
-        device: where codecs with device use compute.
-
-    Returns:
-        The content of the file ``latents/KEY.npz``.
+    ``read`` gives images by index, uint8 (N, H, W, C); ``labels`` is the class number of every image of the dataset.
 
     Raises:
         ContractError: the codec's latents are no finite floats, one an image and all of one shape.
@@ -139,18 +172,13 @@ def make(
     mapped = latents(indices)
     plane = principal_plane(mapped.reshape(len(mapped), -1))
     known = None if labels is None else np.asarray(labels)
-    return pack(
-        request.about,
-        Exhibit(
-            request.task.dataset,
-            request.task.codec.name,
-            request.task.codec.settings_text,
-            plane.project(mapped).astype(np.float32),
-            None if known is None else known[list(indices)].astype(np.int64),
-            plane.explained,
-            dict(zip(request.shown, shown, strict=False)),
-            {} if known is None else {index: int(known[index]) for index in request.shown},
-        ),
+    return Latents(
+        **request.about,
+        points=plane.project(mapped).astype(np.float32),
+        labels=None if known is None else known[list(indices)].astype(np.int64),
+        explained=plane.explained,
+        shown=dict(zip(request.shown, shown, strict=False)),
+        shown_labels={} if known is None else {index: int(known[index]) for index in request.shown},
     )
 
 
@@ -170,18 +198,18 @@ def _checked(latents: Any, count: int, codec: Any) -> npt.NDArray[np.float32]:
 # ---- in a worker ----------------------------------------------------------------------------------------------------
 
 
-def in_worker(request: LatentsRequest, dataset: Dataset, limits: WorkerLimits) -> tuple[str, bytes]:
-    """Why there are no latents, in one line, or empty; and the content of their file. Raises nothing."""
+def in_worker(request: LatentsRequest, dataset: Dataset, limits: WorkerLimits) -> LatentsRecord:
+    """The latents, or the record of why there are none. Raises nothing."""
     try:
         encoder = workers.processes_for(request.task, limits).encoder
-        content: bytes = encoder.call(in_sandbox, request, dataset, limits)
+        found: Latents = encoder.call(in_sandbox, request, dataset, limits)
     except SandboxError as error:
         workers.close()
-        return error.reason, b""
-    return "", content
+        return request.failure(error.reason)
+    return found
 
 
-def in_sandbox(request: LatentsRequest, dataset: Dataset, limits: WorkerLimits) -> bytes:
-    """The content of the file, see :func:`make`."""
+def in_sandbox(request: LatentsRequest, dataset: Dataset, limits: WorkerLimits) -> Latents:
+    """The latents, see :func:`make`."""
     images = workers.open_images(dataset, limits.data_dir)
     return make(request, images.read, getattr(images, "labels", None), limits.device)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,14 +22,54 @@ from codecbench.plan.planner import Plan, chunks
 from codecbench.plan.tasks import Task
 from codecbench.plugins.codec import Images, to_uint8
 from codecbench.plugins.dataset import Dataset
-from codecbench.store import pictures
 from codecbench.store.folder import RunFolder, original_name
-from codecbench.store.io import WINDOW, dump_json, middle, read_json
-from codecbench.store.pictures import FOLDER, FORMAT, WORST_IMAGES, ImageRequest, PictureRequest, StoredImage, WorstCase
+from codecbench.store.io import WINDOW, cut_out, middle
+from codecbench.store.pictures import StoredImage, WorstCase, WorstImagesRecord, choose_window
 from codecbench.text import format_shape, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
+
+WORST_IMAGES = 4
+"""How many of its worst images are kept for a codec and dataset."""
+
+
+@dataclass(frozen=True)
+class ImageRequest:
+    """An image whose reconstruction is to be kept.
+
+    Attributes:
+        image: its index in the dataset.
+        top: first row of the window that is kept of a large image; None for where the error is largest.
+        left: its first column.
+    """
+
+    image: int
+    top: int | None = None
+    left: int | None = None
+
+
+@dataclass(frozen=True)
+class PictureRequest:
+    """Images that one codec point is to encode and decode once more.
+
+    Attributes:
+        task: the codec point, with its fingerprint; one of the tasks of the run that it stands for.
+        wanted: the images.
+        key: identity of the result, 24 hexadecimal digits.
+        about: what is recorded with the result; empty where it joins the task's own pictures.
+    """
+
+    task: Task
+    wanted: tuple[ImageRequest, ...]
+    key: str
+    about: Mapping[str, Any]
+
+    @property
+    def of_task(self) -> bool:
+        """Whether the pictures join those that were made while the task was measured."""
+        return not self.about
+
 
 Outcome = tuple[str, list[StoredImage], dict[int, int]]
 """Why there are no pictures, in one line, or empty; the pictures; and class numbers by image index."""
@@ -68,7 +109,7 @@ def _carry_out(requests: Sequence[PictureRequest], run: RunContext) -> list[tupl
             failed.append((request, reason))
             run.note(f"no pictures of {request.task.codec} on {request.task.dataset}: {reason}")
         else:
-            pictures.write(run.store, request, images, classes)
+            _write(run.store, request, images, classes)
 
     jobs = [(request, request.task) for request in requests]
     run.run(encode_again, jobs, finish, lambda request: finish(request, (WORKER_DIED, [], {})))
@@ -86,6 +127,15 @@ def missing(plan: Plan, store: RunFolder) -> list[PictureRequest]:
             if wanted:
                 found.append(PictureRequest(task, wanted, task.id, {}))
     return found
+
+
+def _write(store: RunFolder, request: PictureRequest, images: Sequence[StoredImage], classes: dict[int, int]) -> None:
+    """Stores what a request gave, whole or not at all."""
+    if request.of_task:
+        name = f"{request.task.id}.npz"
+        store.write_samples(name, store.samples(name) | {one.image: one.picture for one in images})
+    else:
+        store.write_record(request.key, WorstCase(**request.about, images=tuple(images), classes=classes))
 
 
 class WorstImages:
@@ -109,20 +159,17 @@ class WorstImages:
 
     def _is_kept(self, group: tuple[str, str]) -> bool:
         """Whether a command with the same codecs, or more, kept this codec's worst images."""
-        key = self._key(group)
-        record = read_json(self.store.path / FOLDER / f"{key}.json")
-        if record is None or record.get("failed") or not isinstance(record.get("codecs"), list):
-            return False
-        files = record.get("files")
+        record = self.store.record(WorstImagesRecord, self._key(group))
         return (
-            set(self._codecs(group[0])) <= set(record["codecs"])
-            and isinstance(files, list)
-            and all(pictures.read_case(self.store.path / FOLDER / f"{name}.npz") is not None for name in files)
+            record is not None
+            and not record.failed
+            and set(self._codecs(group[0])) <= set(record.codecs)
+            and all(self.store.record(WorstCase, name) is not None for name in record.files)
         )
 
     def _key(self, group: tuple[str, str]) -> str:
         """A codec's worst images follow from its rows, and these from its tasks."""
-        return digest([FORMAT, WORST_IMAGES, WINDOW, sorted(task.id for task in self._tasks[group])])
+        return digest([WorstCase.FORMAT, WORST_IMAGES, WINDOW, sorted(task.id for task in self._tasks[group])])
 
     def _codecs(self, label: str) -> list[str]:
         return sorted({name for dataset, name in self._tasks if dataset == label})
@@ -154,7 +201,7 @@ class WorstImages:
                 if dataset != label or name not in cases:
                     continue
                 key = self._key((label, name))
-                if pictures.read_case(self.store.path / FOLDER / f"{key}.npz") is None:
+                if self.store.record(WorstCase, key) is None:
                     task = next(task for task in tasks if task.codec.settings_text == cases[name][0].settings)
                     wanted = tuple(ImageRequest(case.image) for case in cases[name])
                     found.append(PictureRequest(task, wanted, key, self._about(task, name, key)))
@@ -166,14 +213,14 @@ class WorstImages:
         for label, name in self.due:
             theirs = self._tasks.get((label, self._rival(label, name)), [])
             key = self._key((label, name))
-            held = pictures.read_case(self.store.path / FOLDER / f"{key}.npz")
+            held = self.store.record(WorstCase, key)
             if held is None or not theirs:
                 continue
             wanted = tuple(ImageRequest(kept.image, kept.top, kept.left) for kept in held.images)
             for task in self._nearest(held, theirs):
                 other = digest([key, str(task.codec), task.codec_fingerprint])
                 self._compared.setdefault(key, []).append(other)
-                if pictures.read_case(self.store.path / FOLDER / f"{other}.npz") is None:
+                if self.store.record(WorstCase, other) is None:
                     found.append(PictureRequest(task, wanted, other, self._about(task, name, key)))
         return found
 
@@ -207,7 +254,7 @@ class WorstImages:
 
     def _about(self, task: Task, worst_of: str, key: str) -> dict[str, Any]:
         return {
-            "format": FORMAT,
+            "format": WorstCase.FORMAT,
             "dataset": task.dataset,
             "codec": task.codec.name,
             "settings": task.codec.settings_text,
@@ -229,18 +276,18 @@ class WorstImages:
         """
         for (label, name), tasks in self.due.items():
             key = self._key((label, name))
-            own = [key] if (self.store.path / FOLDER / f"{key}.npz").is_file() else []
-            record = {
-                "format": FORMAT,
-                "dataset": label,
-                "codec": name,
-                "codec_fingerprint": tasks[0].codec_fingerprint,
-                "data_fingerprint": self.plan.selections[label].fingerprint,
-                "codecs": self._codecs(label),
-                "files": own + self._compared.get(key, []),
-                "failed": self._failed.get(key, ""),
-            }
-            self.store.write_file(f"{FOLDER}/{key}.json", dump_json(record))
+            own = [key] if self.store.record(WorstCase, key) is not None else []
+            record = WorstImagesRecord(
+                format=WorstImagesRecord.FORMAT,
+                dataset=label,
+                codec=name,
+                codec_fingerprint=tasks[0].codec_fingerprint,
+                data_fingerprint=self.plan.selections[label].fingerprint,
+                codecs=tuple(self._codecs(label)),
+                files=(*own, *self._compared.get(key, ())),
+                failed=self._failed.get(key, ""),
+            )
+            self.store.write_record(key, record)
 
 
 # ---- in a worker ----------------------------------------------------------------------------------------------------
@@ -257,7 +304,7 @@ def encode_again(request: PictureRequest, dataset: Dataset, limits: WorkerLimits
             originals = images.read(indices)
             restored, sizes = _restored(request.task, originals, limits)
             found += [
-                pictures.kept(wanted[index], original, picture, size)
+                stored_image(wanted[index], original, picture, size)
                 for index, original, picture, size in zip(indices, originals, restored, sizes, strict=True)
             ]
     except SandboxError as error:
@@ -289,3 +336,23 @@ def _restored(task: Task, originals: Images, limits: WorkerLimits) -> tuple[Imag
         raise ContractError(f"{task.codec}: decode_float gives values that are not finite")
     restored: Images = to_uint8(output) if encoded.floats else output
     return restored, [len(stream) for stream in encoded.bitstreams]
+
+
+def stored_image(wanted: ImageRequest, original: Images, picture: Images, num_bytes: int) -> StoredImage:
+    """What is kept of an image and its reconstruction, both uint8 (H, W, C)."""
+    height, width, _ = original.shape
+    top, left = wanted.top, wanted.left
+    if top is None or left is None:
+        top, left = choose_window(original, picture)
+    error = original.astype(np.float64) - picture
+    return StoredImage(
+        wanted.image,
+        height,
+        width,
+        top,
+        left,
+        num_bytes,
+        float((error**2).mean()) / 255.0**2,
+        cut_out(original, top, left),
+        cut_out(picture, top, left),
+    )

@@ -12,6 +12,7 @@ from codecbench.execution.workers import TaskResult, measure_tasks
 from codecbench.plan.planner import Plan
 from codecbench.plan.tasks import Task
 from codecbench.plugins.registry import CODECS
+from codecbench.store.tasks import failure_files
 
 
 def measure_all(run: RunContext) -> int:
@@ -32,7 +33,7 @@ def measure_all(run: RunContext) -> int:
     def finish(tasks: tuple[Task, ...], results: list[TaskResult]) -> None:
         nonlocal failed
         for one in results:
-            store.write_into(store.path, one.files)
+            store.write_files(one.files)
             if one.reason:
                 failed += 1
                 watch(Event("failed", one.reason, one.task.dataset, str(one.task.codec)))
@@ -49,7 +50,7 @@ def measure_all(run: RunContext) -> int:
         finished = store.finished()
         lost = [task for task in tasks if task.id not in finished]
         for task in lost:
-            store.write_failure(task, WORKER_DIED, "", 0.0, attempts=2)
+            store.write_files(failure_files(task, WORKER_DIED, "", 0.0, attempts=2))
         finish(tasks, [TaskResult(task, WORKER_DIED) for task in lost])
 
     run.run(measure_tasks, [(tasks, tasks[0]) for tasks in jobs(run.plan, waiting)], finish, died)

@@ -29,8 +29,7 @@ from codecbench.plugins.codec import MAX_SET_BYTES, CodecSpec, Images, SetCodec,
 from codecbench.plugins.dataset import Dataset
 from codecbench.plugins.registry import CODECS
 from codecbench.store.folder import RunFolder
-from codecbench.store.io import dump_json
-from codecbench.store.sets import FOLDER, FORMAT, read_record
+from codecbench.store.sets import SetRecord
 from codecbench.text import format_shape, one_line
 
 
@@ -48,13 +47,13 @@ class SetTask:
         """Identity of the result, 24 hexadecimal digits."""
         task = self.task
         point = [task.dataset, str(task.codec), task.codec_fingerprint, task.data_fingerprint, len(task.indices)]
-        return digest([FORMAT, point, self.skipped])
+        return digest([SetRecord.FORMAT, point, self.skipped])
 
-    def record(self, outcome: dict[str, Any]) -> dict[str, Any]:
+    def record(self, outcome: dict[str, Any]) -> SetRecord:
         """What is stored: ``outcome`` is what :func:`pack` returned."""
         task = self.task
-        about = {
-            "format": FORMAT,
+        about: dict[str, Any] = {
+            "format": SetRecord.FORMAT,
             "id": self.id,
             "dataset": task.dataset,
             "codec": task.codec.name,
@@ -62,11 +61,11 @@ class SetTask:
             "codec_fingerprint": task.codec_fingerprint,
             "data_fingerprint": task.data_fingerprint,
             "images": len(task.indices),
-            "shape": list(task.shape),
+            "shape": task.shape,
             "failed": "",
             "skipped": self.skipped,
         }
-        return about | outcome
+        return SetRecord(**about | outcome)
 
 
 # ---- what to do -----------------------------------------------------------------------------------------------------
@@ -129,11 +128,8 @@ def _refusal(codec: Any, count: int, shape: Shape) -> str:
 
 def waiting(sets: Iterable[SetTask], store: RunFolder) -> list[SetTask]:
     """Those of some sets that the run folder knows nothing of yet, or only a failure."""
-    return [one for one in sets if not _is_done(read_record(store.path / FOLDER / f"{one.id}.json"))]
-
-
-def _is_done(record: dict[str, Any] | None) -> bool:
-    return record is not None and not record["failed"]
+    known = {one.id: store.record(SetRecord, one.id) for one in sets}
+    return [one for one in sets if (record := known[one.id]) is None or record.failed]
 
 
 # ---- doing it -------------------------------------------------------------------------------------------------------
@@ -170,7 +166,7 @@ def code_sets(sets: Sequence[SetTask], run: RunContext) -> int:
 
 
 def _write(store: RunFolder, one: SetTask, outcome: dict[str, Any]) -> None:
-    store.write_file(f"{FOLDER}/{one.id}.json", dump_json(one.record(outcome)))
+    store.write_record(one.id, one.record(outcome))
 
 
 # ---- in a worker ----------------------------------------------------------------------------------------------------

@@ -28,7 +28,8 @@ from codecbench.plan.tasks import Task, codec_fingerprint
 from codecbench.plugins.codec import Images
 from codecbench.plugins.dataset import Dataset, ImageSet
 from codecbench.plugins.registry import CODECS
-from codecbench.store.folder import RunFolder, failure_files, task_files
+from codecbench.store.io import write_files
+from codecbench.store.tasks import failure_files, task_files
 from codecbench.text import one_line
 
 ATTEMPTS = 2
@@ -130,7 +131,7 @@ def _finish(
     metrics_failed: dict[str, str] | None = None,
 ) -> TaskResult:
     if limits.folder is not None:
-        RunFolder.write_into(limits.folder, files)
+        write_files(limits.folder, files)
         files = {}
     return TaskResult(task, reason, first_attempt, files, metrics_failed or {})
 

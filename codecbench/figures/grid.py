@@ -19,7 +19,7 @@ from codecbench.analysis.points import nearest_rate, short_settings, target_rate
 from codecbench.figures.style import DPI, save_svg, styled
 from codecbench.measure.distortion import psnr_db
 from codecbench.plugins.codec import Images
-from codecbench.store.folder import RunFolder
+from codecbench.store.folder import StoredRun
 
 FACTORS = (16, 8, 4, 2, 1)
 """How strongly errors may be amplified; a dataset's grid uses one of them throughout."""
@@ -92,7 +92,7 @@ class ImageGrid:
 
 
 def image_grid(
-    store: RunFolder,
+    store: StoredRun,
     points: pd.DataFrame,
     rows: pd.DataFrame,
     dataset: str,
@@ -105,7 +105,7 @@ def image_grid(
         points: marked points, see ``codecbench.analysis.points.annotate``.
         rows: rows of the images shown, with the columns ``codecbench.analysis.aggregate.SHOWN`` or more.
         dataset: the dataset's label.
-        tasks: identities of tasks by point, where they are known; see ``RunFolder.reconstructions``.
+        tasks: identities of tasks by point, where they are known; see ``StoredRun.reconstructions``.
 
     Returns:
         The grid, or None where no images were kept or nothing was measured.
@@ -145,7 +145,7 @@ def image_grid(
     return ImageGrid(dataset, rate, lossy, factor, columns, originals, cells, cut)
 
 
-def first_originals(store: RunFolder, dataset: str, most: int) -> dict[int, Images]:
+def first_originals(store: StoredRun, dataset: str, most: int) -> dict[int, Images]:
     """The originals of a dataset's images that were chosen first among those shown, by ascending index."""
     originals = store.originals(dataset)
     order = [index for index in store.manifest["datasets"].get(dataset, {}).get("shown", ()) if index in originals]

@@ -15,14 +15,14 @@ from typing import Any
 
 import pandas as pd
 
+from codecbench.analysis import sets
 from codecbench.analysis.best import OTHER_LEVELS_DB, best_rates, comparable_levels
 from codecbench.analysis.points import HARNESS, TARGET_DB, annotate, overview
 from codecbench.errors import UnknownNameError
 from codecbench.report import markup
 from codecbench.report.notes import Note, all_notes
 from codecbench.report.tables import Row, Table, columns, words_row
-from codecbench.store import sets
-from codecbench.store.folder import RunFolder
+from codecbench.store.folder import StoredRun
 from codecbench.text import count, format_significant, format_span
 
 LOSSLESS = "lossless"
@@ -153,7 +153,7 @@ def _next(record: Mapping[str, Any]) -> str:
     return f"{record['next_codec']} {more}"
 
 
-def brief(store: RunFolder, summary: pd.DataFrame, dataset: str | None = None) -> Brief:
+def brief(store: StoredRun, summary: pd.DataFrame, dataset: str | None = None) -> Brief:
     """A run folder in short, or several read as one; of a published run only ``run.json`` and its table are read.
 
     ``dataset`` narrows it to one of its datasets; an UnknownNameError if the run does not have it.
@@ -168,17 +168,16 @@ def brief(store: RunFolder, summary: pd.DataFrame, dataset: str | None = None) -
         summary = summary[summary["dataset"] == dataset].reset_index(drop=True)
     points = annotate(summary[(summary["images"] > 0) | (summary["failed"] > 0)].reset_index(drop=True), manifest)
     found = all_notes(manifest, points, _failures(summary), store.damaged(), [], store.metric_failures())
-    members = getattr(store, "members", None)
     whole = sets.table(store)
-    page = store.path / "report.html"
+    page = store.sources[0] / "report.html"
     return Brief(
-        [str(member.store.path) for member in members] if members else [str(store.path)],
+        [str(path) for path in store.sources],
         [record for label in labels for record in best(points[points["dataset"] == label], label)],
         [record for label in labels for record in codecs(points[points["dataset"] == label])],
         [note for note in found if note.grave],
-        [*getattr(store, "notes", ()), *(line for label in labels for line in _left_out(points, label))],
+        [*store.notes, *(line for label in labels for line in _left_out(points, label))],
         summary,
-        str(page) if page.is_file() else "",
+        str(page) if len(store.sources) == 1 and page.is_file() else "",
         {label: manifest["datasets"][label]["images"] for label in labels},
         [_named(record) for record in whole[whole["dataset"].isin(labels)].to_dict("records")],
     )
@@ -254,14 +253,11 @@ def _left_out(points: pd.DataFrame, dataset: str) -> list[str]:
     return lines
 
 
-def _failures(summary: pd.DataFrame) -> list[dict[str, Any]]:
-    """Failures as the sidecars of a run tell them, from its table alone, which published runs have too."""
-    rows = summary[summary["failed"] > 0].to_dict("records")
-    return [
-        {"codec": row["codec"], "dataset": row["dataset"], "settings": row["settings"]}
-        | {"images": int(row["failed"]), "failed": row["reason"] or "no reason is told"}
-        for row in rows
-    ]
+def _failures(summary: pd.DataFrame) -> list[Any]:
+    """What failed, from the table alone, which published runs have too: one object a point, see ``all_notes``."""
+    rows = summary[summary["failed"] > 0]
+    rows = rows.assign(images=rows["failed"], failed=rows["reason"].replace("", "no reason is told"))
+    return list(rows[["dataset", "codec", "settings", "images", "failed"]].itertuples(index=False))
 
 
 def _named(record: Mapping[Any, Any]) -> dict[str, Any]:

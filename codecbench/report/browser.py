@@ -244,12 +244,12 @@ def _image(index: int, number: Any, image: Images, full: tuple[int, int], place:
 
 def _rows(context: Context, label: str, wanted: Mapping[tuple[str, str], Iterable[int]]) -> Rows:
     """The rows of some images, asked for by codec and settings."""
-    sidecars = {sidecar["task_id"]: sidecar for sidecar in context.store.sidecars() if not sidecar["failed"]}
+    tasks = {task.task_id: task for task in context.store.tasks() if not task.failed}
     names = ["image", "height", "width", "num_bytes", "mse", "ssim"]
     found: Rows = {}
     for (codec, settings), images in wanted.items():
         for task in context.read.tasks.get((label, codec, settings), ()):
-            table = context.store.part(sidecars[task], names) if task in sidecars else None
+            table = context.store.rows_of(tasks[task], names) if task in tasks else None
             if table is None:
                 continue
             columns = {name: table.column(name).to_numpy(zero_copy_only=False) for name in names}
@@ -272,7 +272,7 @@ def newest_cases(context: Context, label: str) -> dict[str, list[WorstCase]]:
     """What is kept of each codec's worst images, its own first; of several points the one that stands for it."""
     points = overview(context.of(label)[context.of(label)["images"] > 0])
     standing = dict(zip(points["codec"], points["settings"], strict=True))
-    every = [case for case in stored_pictures.cases(context.store) if case.dataset == label]
+    every = [case for case in context.store.worst_cases() if case.dataset == label]
     own = [case for case in every if case.codec == case.worst_of and case.images]
     chosen: dict[str, WorstCase] = {}
     for case in own:

@@ -25,8 +25,7 @@ from codecbench.figures import grid, style
 from codecbench.fingerprint import digest
 from codecbench.report import browser, markup
 from codecbench.report.notes import Note, all_notes
-from codecbench.store import latents
-from codecbench.store.folder import RunFolder
+from codecbench.store.folder import StoredRun
 from codecbench.store.io import write_whole
 
 if TYPE_CHECKING:
@@ -57,9 +56,9 @@ class Section:
 class Context:
     """Everything that a section may want to know of a run, and where it leaves its figures."""
 
-    def __init__(self, store: RunFolder, out: Path | None = None, anchor: str | None = None):
+    def __init__(self, store: StoredRun, out: Path | None = None, anchor: str | None = None):
         self.store = store
-        self.out = store.path if out is None else Path(out)
+        self.out = store.sources[0] if out is None else Path(out)
         self.manifest: dict[str, Any] = store.manifest
         self.read: Aggregate = aggregate.aggregate(store)  # what one pass over the run's rows gave
         self.summary = summary.summarise(store, self.read)
@@ -90,7 +89,7 @@ class Context:
             store.damaged(),
             store.timings(),
             store.metric_failures(),
-            latents.failures(store),
+            store.latents_failures(),
         )
 
     @functools.cached_property

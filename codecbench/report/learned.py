@@ -19,9 +19,9 @@ from codecbench.plugins.codec import Images
 from codecbench.report import markup
 from codecbench.report.context import Context, Section, safe_name
 from codecbench.report.tables import Cell, Column, Row, Table, number, word
-from codecbench.store import latents, weights
-from codecbench.store.folder import RunFolder
-from codecbench.store.latents import Exhibit
+from codecbench.store import weights
+from codecbench.store.folder import StoredRun
+from codecbench.store.latents import Latents
 from codecbench.text import count, format_shape, format_significant, join_words
 
 LEAST_POINTS = 3
@@ -51,7 +51,7 @@ def section(context: Context) -> Section | None:
     order = context.datasets
     latent_views = sorted(
         views(context.store, context.points, context.read.tasks),
-        key=lambda view: order.index(view.exhibit.dataset),
+        key=lambda view: order.index(view.latents.dataset),
     )
     codecs = _codecs(context)
     if not codecs and not latent_views:
@@ -214,7 +214,7 @@ def lacking(context: Context) -> list[str]:
 def _drawings(context: Context, label: str, views: list[LatentView]) -> dict[str, Any]:
     """How the autoencoders represent a dataset's images: drawings, and what there is to say."""
     triples, maps, absent = [], [], []
-    for view in (view for view in views if view.exhibit.dataset == label):
+    for view in (view for view in views if view.latents.dataset == label):
         name = f"{safe_name(label)}-{safe_name(view.file_name)}"
         if view.originals:
             triples.append(context.drawing(f"triples-{name}", view.triples(), view.triples_title))
@@ -225,7 +225,7 @@ def _drawings(context: Context, label: str, views: list[LatentView]) -> dict[str
             maps.append(context.drawing(f"latents-{name}", view.map(), view.map_title(total)))
         else:
             absent.append(f"{view.name}: too few images for a map of their latents.")
-    first = next((view.exhibit.dataset for view in views), None)
+    first = next((view.latents.dataset for view in views), None)
     mapped = any(view.has_map for view in views)
     said = {"explain": label == first, "explain_maps": mapped}  # once on a page
     return {"triples": triples, "maps": maps, "lacking": absent} | said
@@ -250,7 +250,7 @@ def _training(context: Context) -> dict[str, Any] | None:
 class LatentView:
     """How one codec point represents a dataset, with the images to show it on."""
 
-    exhibit: Exhibit
+    latents: Latents
     name: str  # the codec for people: what it was trained on where that matters, settings where several are shown
     file_name: str  # the codec, with its settings where several are shown
     originals: dict[int, Images]  # by index: images whose latent and reconstruction are stored too, all of one shape
@@ -259,7 +259,7 @@ class LatentView:
     @property
     def triples_title(self) -> str:
         """The caption of the triples."""
-        latent = next(iter(self.exhibit.latents.values()))
+        latent = next(iter(self.latents.shown.values()))
         sides = [side for side in latent.shape if side > 1]
         shape = f" ({format_shape(sides)})" if len(sides) > 1 else ""
         return f"{self.name}: images, their latents of {count(latent.size, 'number')}{shape}, and the reconstructions"
@@ -267,10 +267,10 @@ class LatentView:
     def triples(self) -> Figure:
         """Original, latent and reconstruction of each image."""
         indices = list(self.originals)
-        classes = self.exhibit.shown_labels
+        classes = self.latents.shown_labels
         return figures.triples(
             np.stack([self.originals[index] for index in indices]),
-            np.stack([self.exhibit.latents[index] for index in indices]),
+            np.stack([self.latents.shown[index] for index in indices]),
             np.stack([self.reconstructions[index] for index in indices]),
             [f"class {classes[index]}" if index in classes else f"image {index}" for index in indices],
         )
@@ -278,43 +278,43 @@ class LatentView:
     @property
     def has_map(self) -> bool:
         """Whether there are enough latents for a map, and not all in one place."""
-        points = self.exhibit.points
+        points = self.latents.points
         return len(points) >= LEAST_POINTS and bool(np.ptp(points, axis=0).max() > 0)
 
     def map_title(self, total: int) -> str:
         """The caption of the map, given the number of images of the dataset in the run."""
-        shown = len(self.exhibit.points)
+        shown = len(self.latents.points)
         which = f"{shown:,} of the {total:,} images" if shown < total else f"the {count(shown, 'image')}"
-        share = sum(self.exhibit.explained)
+        share = sum(self.latents.explained)
         return f"{self.name}: the latents of {which}, in the plane that holds {share:.0%} of their variance"
 
     def map(self) -> Figure:
         """The latents in the plane in which they vary most."""
-        return figures.latent_maps({"": (self.exhibit.points, self.exhibit.labels)}, self.exhibit.explained)
+        return figures.latent_maps({"": (self.latents.points, self.latents.labels)}, self.latents.explained)
 
 
 def views(
-    store: RunFolder, points: pd.DataFrame, tasks: Mapping[tuple[str, str, str], Sequence[str]] | None = None
+    store: StoredRun, points: pd.DataFrame, tasks: Mapping[tuple[str, str, str], Sequence[str]] | None = None
 ) -> list[LatentView]:
     """The stored latents of a run folder, by dataset and codec; ``tasks`` are the identities of tasks by point."""
-    found = latents.exhibits(store)
+    found = store.latents()
     labels = points.drop_duplicates(["dataset", "codec"]).set_index(["dataset", "codec"])["label"].to_dict()
-    several = [(exhibit.dataset, exhibit.codec) for exhibit in found]
+    several = [(latents.dataset, latents.codec) for latents in found]
     result = []
-    for exhibit in found:
-        key = (exhibit.dataset, exhibit.codec)
+    for latents in found:
+        key = (latents.dataset, latents.codec)
         if key not in labels:
             continue
         alone = several.count(key) == 1
-        name = str(labels[key]) + ("" if alone else f", {exhibit.settings}")
-        file_name = exhibit.codec + ("" if alone else f"-{exhibit.settings}")
-        originals = store.originals(exhibit.dataset)
-        kept = store.reconstructions(exhibit.dataset, exhibit.codec, exhibit.settings, tasks)
-        both = [index for index in exhibit.latents if index in originals and index in kept]
+        name = str(labels[key]) + ("" if alone else f", {latents.settings}")
+        file_name = latents.codec + ("" if alone else f"-{latents.settings}")
+        originals = store.originals(latents.dataset)
+        kept = store.reconstructions(latents.dataset, latents.codec, latents.settings, tasks)
+        both = [index for index in latents.shown if index in originals and index in kept]
         shape = originals[both[0]].shape if both else ()
         both = [index for index in both if originals[index].shape == kept[index].shape == shape]
         pairs = ({index: images[index] for index in both} for images in (originals, kept))
-        result.append(LatentView(exhibit, name, file_name, *pairs))
+        result.append(LatentView(latents, name, file_name, *pairs))
     return result
 
 
@@ -348,7 +348,7 @@ class Training:
         return found
 
 
-def training(store: RunFolder, codecs: Sequence[str]) -> Training:
+def training(store: StoredRun, codecs: Sequence[str]) -> Training:
     """The training logs in a run folder, of the weights of some codecs."""
     found = Training()
     for codec in sorted(codecs):

@@ -10,7 +10,6 @@ from dataclasses import replace
 from codecbench.figures import grid, style
 from codecbench.report import sprites
 from codecbench.report.context import Context, Section, safe_name
-from codecbench.store import pictures as stored_pictures
 
 STILL_IMAGES = 2
 """Images of a dataset in the table for readers without scripts."""
@@ -34,7 +33,7 @@ def section(context: Context) -> Section | None:
         views=found,
         lacking=lacking,
         stills=stills,
-        failures=stored_pictures.failures(context.store),
+        failures=context.store.worst_failures(),
     )
     if not found:
         return Section("look", "Look", html, style="look.css")

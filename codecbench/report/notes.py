@@ -9,6 +9,8 @@ from typing import Any
 import pandas as pd
 
 from codecbench.analysis.summary import LEAST_CPU_SHARE, UNSTEADY_SPREAD
+from codecbench.store.latents import LatentsRecord
+from codecbench.store.timings import TimingRecord
 from codecbench.text import count
 
 
@@ -24,15 +26,16 @@ class Note:
 def all_notes(
     manifest: Mapping[str, Any],
     points: pd.DataFrame,
-    failures: Sequence[Mapping[str, Any]],
+    failures: Sequence[Any],
     damaged: Sequence[str],
-    timings: Sequence[Mapping[str, Any]] = (),
+    timings: Sequence[TimingRecord] = (),
     metrics: Sequence[Mapping[str, Any]] = (),
-    latents: Sequence[Mapping[str, Any]] = (),
+    latents: Sequence[LatentsRecord] = (),
 ) -> list[Note]:
     """Everything worth a note about a run with these marked points and failures; the gravest first.
 
-    ``damaged`` are names of parts that were set aside; ``timings`` all records of times, failed or not.
+    ``failures`` have ``dataset``, ``codec``, ``settings``, ``images`` and ``failed``, the reason; ``damaged`` are names
+    of parts that were set aside; ``timings`` all records of times, failed or not.
     """
     notes = [
         Note("Failed", _failed(failures), grave=True),
@@ -62,24 +65,24 @@ def _recorded(manifest: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(str(n) for call in manifest["invocations"] for n in call.get("notes", ())))
 
 
-def _failed(failures: Sequence[Mapping[str, Any]]) -> list[str]:
-    groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+def _failed(failures: Sequence[Any]) -> list[str]:
+    groups: dict[tuple[str, str, str], list[Any]] = {}
     for failure in failures:
-        groups.setdefault((failure["codec"], failure["dataset"], failure["failed"]), []).append(failure)
+        groups.setdefault((failure.codec, failure.dataset, failure.failed), []).append(failure)
     lines = []
     for (codec, dataset, reason), members in groups.items():
-        settings = list(dict.fromkeys(member["settings"] for member in members if member["settings"]))
+        settings = list(dict.fromkeys(member.settings for member in members if member.settings))
         where = f" ({settings[0]})" if len(settings) == 1 else f" ({len(settings)} points)" if settings else ""
-        images = sum(member["images"] for member in members)
+        images = sum(member.images for member in members)
         lines.append(f"{codec}{where} on {dataset}, {count(images, 'image')} without a result: {reason}")
     return sorted(lines)
 
 
-def _not_timed(timings: Sequence[Mapping[str, Any]]) -> list[str]:
+def _not_timed(timings: Sequence[TimingRecord]) -> list[str]:
     groups: dict[tuple[str, str, str], int] = {}
     for record in timings:
-        if record["failed"]:
-            key = record["codec"], record["dataset"], record["failed"]
+        if record.failed:
+            key = record.codec, record.dataset, record.failed
             groups[key] = groups.get(key, 0) + 1
     return sorted(
         f"{codec} on {dataset}, {count(number, 'point')}: {why}" for (codec, dataset, why), number in groups.items()
@@ -165,10 +168,9 @@ def _speed(points: pd.DataFrame) -> list[str]:
     return lines + _machines(timed)
 
 
-def _latents(failures: Sequence[Mapping[str, Any]]) -> list[str]:
+def _latents(failures: Sequence[LatentsRecord]) -> list[str]:
     return [
-        f"{failure['codec']} on {failure['dataset']}: {failure['failed']}. Everything else was measured."
-        for failure in failures
+        f"{failure.codec} on {failure.dataset}: {failure.failed}. Everything else was measured." for failure in failures
     ]
 
 

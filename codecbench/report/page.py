@@ -14,9 +14,9 @@ from typing import Any
 from markupsafe import Markup
 
 from codecbench import __version__
+from codecbench.analysis import sets
 from codecbench.report import answer, learned, look, markup, method, rankings, rates, speed
 from codecbench.report.context import STATIC, Context, Section
-from codecbench.store import sets
 from codecbench.text import count, join_words
 
 SECTIONS = (answer, rates, rankings, look, speed, learned, method)

@@ -10,12 +10,12 @@ from typing import Any
 import pandas as pd
 
 from codecbench.analysis import per_image
+from codecbench.analysis import sets as whole_sets
 from codecbench.analysis.points import constant_settings, is_exact
 from codecbench.columns import MEANINGS
 from codecbench.report import markup, ranked
 from codecbench.report.context import Context, Section
 from codecbench.report.tables import Column, Row, Table, number, with_best, with_short_settings, word
-from codecbench.store import sets as stored_sets
 from codecbench.text import (
     count,
     format_rate,
@@ -108,7 +108,7 @@ def about(context: Context, dataset: str) -> str:
 
 def sets_table(context: Context) -> Table | None:
     """Whole sets as one stream; None where the run has none. Never in one column with figures of single images."""
-    table = stored_sets.table(context.store)
+    table = whole_sets.table(context.store)
     if table.empty:
         return None
     table = with_short_settings(table, table)

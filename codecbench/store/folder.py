@@ -1,21 +1,21 @@
-"""The run folder: what was measured, one part a task, and where it came from.
+"""The run folder: what was measured, one file of rows a task, and where it came from.
 
     RUN/
       run.json              datasets and images chosen, codec fingerprints, and every command that measured into it
-      parts/ID.parquet      one row an image; written whole, then renamed
-      parts/ID.json         the task and how it ended; written last, so a part without it does not count
+      parts/                rows and records of tasks, see ``codecbench.store.tasks``
       samples/ID.npz        reconstructions of the few images shown to people; samples/original-*.npz beside them
-      kept/                 what ``codecbench.store.pictures`` keeps of each codec's worst images
-      timings/ID.json       times of one codec point on one dataset, see ``codecbench.store.timings``
-      latents/, training/   what ``codecbench.store.latents`` keeps of learned codecs
-      sets/ID.json          what whole data sets take as one stream, see ``codecbench.store.sets``
+      kept/                 each codec's worst images, see ``codecbench.store.pictures``
+      timings/              times of codec points, see ``codecbench.store.timings``
+      latents/, training/   of learned codecs, see ``codecbench.store.latents`` and ``codecbench.store.weights``
+      sets/                 what whole datasets take as one stream, see ``codecbench.store.sets``
 
-Rows count only while the codec's fingerprint in the sidecar equals the one in ``run.json``, so rows of an edited codec
-stay on disk but never show. A damaged part is renamed to ``*.damaged``, named, and measured again by the next run.
+Records count only while the codec's fingerprint in them equals the one in ``run.json``, so results of an edited codec
+stay on disk but never show. Damaged rows are renamed to ``*.damaged``, named, and measured again by the next run.
 """
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import hashlib
 import shutil
@@ -30,40 +30,176 @@ import numpy as np
 from codecbench.columns import ROWS
 from codecbench.errors import StoreError, UsageError
 from codecbench.fingerprint import digest
-from codecbench.measure.rows import row_table
-from codecbench.measure.task import Measurement
 from codecbench.measure.timing import Timing
-from codecbench.plan.tasks import Task
 from codecbench.plugins.codec import CodecSpec, Images
-from codecbench.store import manifest, sets, timings
+from codecbench.store import latents, manifest, timings
 from codecbench.store.io import (
     LEFTOVER,
-    TASK_ID,
+    Point,
+    R,
+    Record,
     dump_json,
-    is_sidecar,
     pack_images,
     read_json,
+    read_records,
     set_aside,
+    write_files,
     write_whole,
 )
+from codecbench.store.latents import Latents, LatentsRecord
+from codecbench.store.pictures import WorstCase, WorstImagesRecord
+from codecbench.store.sets import SetRecord
+from codecbench.store.tasks import TaskRecord
+from codecbench.store.timings import TimingRecord
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+LOCK = ".lock"
+FOLDERS = ("samples", "training", *(kind.FOLDER for kind in (TaskRecord, TimingRecord, SetRecord, Latents, WorstCase)))
+"""Folders of what is measured and kept."""
+OWN = (LOCK, "run.json", "stamp.json", "summary.csv", "sets.csv", "report.html", "report.md", "figures", *FOLDERS)
+"""Everything that codecbench writes into a run folder."""
 
-class RunFolder:
-    """A run folder, opened for reading and writing.
 
-    Args:
-        path: the folder; need not exist yet.
+class StoredRun(abc.ABC):
+    """What is read of a run, whether it is one folder or several.
+
+    Attributes:
+        manifest: the content of ``run.json``, see ``codecbench.store.manifest``.
+        sources: the folders that it is read from.
+        notes: what there is to say about reading several folders as one, one line each.
+    """
+
+    manifest: dict[str, Any]
+    sources: Sequence[Path]
+    notes: Sequence[str] = ()
+
+    @property
+    @abc.abstractmethod
+    def without_parts(self) -> bool:
+        """Whether this is a published run: its tables and figures, without the rows that they were made from."""
+
+    @abc.abstractmethod
+    def require_parts(self) -> None:
+        """Raises a ``StoreError`` where the rows are missing, without which nothing can be drawn or measured."""
+
+    @abc.abstractmethod
+    def tasks(self) -> list[TaskRecord]:
+        """All tasks that count."""
+
+    @abc.abstractmethod
+    def rows_of(self, task: TaskRecord, columns: Sequence[str] | None = None) -> pa.Table | None:
+        """The rows of a finished task, of all columns by default; None where they are damaged: they are set aside."""
+
+    @abc.abstractmethod
+    def damaged(self) -> list[str]:
+        """Names of files of rows that were found damaged and set aside, and not measured again since."""
+
+    @abc.abstractmethod
+    def damaged_timings(self) -> list[str]:
+        """Names of timings that were found damaged and set aside, and not taken again since."""
+
+    @abc.abstractmethod
+    def timings(self) -> list[TimingRecord]:
+        """The times that count, one record a codec point."""
+
+    @abc.abstractmethod
+    def sets(self) -> list[SetRecord]:
+        """What whole datasets take as one stream."""
+
+    @abc.abstractmethod
+    def latents(self) -> list[Latents]:
+        """The latents of learned codecs, one a codec point, by dataset, codec and settings."""
+
+    @abc.abstractmethod
+    def latents_failures(self) -> list[LatentsRecord]:
+        """Latents that could not be computed."""
+
+    @abc.abstractmethod
+    def worst_cases(self) -> list[WorstCase]:
+        """Each codec's worst images, and the same images by another codec."""
+
+    @abc.abstractmethod
+    def worst_failures(self) -> list[WorstImagesRecord]:
+        """Worst images that could not be kept."""
+
+    @abc.abstractmethod
+    def originals(self, label: str) -> dict[int, Images]:
+        """The originals of a dataset's shown images, by index."""
+
+    @abc.abstractmethod
+    def reconstructions_of(self, task_id: str) -> dict[int, Images]:
+        """What a task made of the images shown, by index."""
+
+    @abc.abstractmethod
+    def training_file(self, name: str) -> bytes | None:
+        """A training log or model card that was kept, by the name of its file."""
+
+    def failures(self) -> list[TaskRecord]:
+        """The tasks that failed and were not finished since."""
+        return [task for task in self.tasks() if task.failed]
+
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[tuple[TaskRecord, pa.Table]]:
+        """The rows of every finished task, one task at a time, as :meth:`rows_of` reads them."""
+        for task in self.tasks():
+            if not task.failed and (table := self.rows_of(task, columns)) is not None:
+                yield task, table
+
+    def rows(self) -> pd.DataFrame:
+        """One row an image and codec point, of the whole run at once; ``analysis.aggregate`` reads large runs.
+
+        Returns:
+            The columns of ``codecbench.columns.ROWS``, and behind them the plugin metrics that were measured.
+        """
+        import pandas as pd
+        import pyarrow as pa
+
+        tables = [table for _, table in self.tables()]
+        if not tables:
+            return pd.DataFrame(columns=[*ROWS, *self.manifest["metrics"]])
+        frame: pd.DataFrame = pa.concat_tables(tables, promote_options="default").to_pandas()
+        return frame
+
+    def metric_failures(self) -> list[dict[str, Any]]:
+        """Plugin metrics that failed on a task: ``dataset``, ``codec``, ``settings``, ``metric``, ``reason``."""
+        return [
+            {
+                "dataset": task.dataset,
+                "codec": task.codec,
+                "settings": task.settings,
+                "metric": metric,
+                "reason": reason,
+            }
+            for task in self.tasks()
+            for metric, reason in task.metrics_failed.items()
+            if metric not in manifest.outdated_metrics(self.manifest, task.codec)
+        ]
+
+    def reconstructions(
+        self, label: str, codec: str, settings: str, known: Mapping[Point, Sequence[str]] | None = None
+    ) -> dict[int, Images]:
+        """What a codec point made of a dataset's shown images, by index; ``known`` has ids of tasks by point."""
+        point = (label, codec, settings)
+        if known is None:
+            known = {point: [task.task_id for task in self.tasks() if task.point == point]}
+        found: dict[int, Images] = {}
+        for task_id in known.get(point, ()):
+            found |= self.reconstructions_of(task_id)
+        return found
+
+
+class RunFolder(StoredRun):
+    """A run folder, opened for reading and writing; it need not exist yet.
 
     Raises:
-        StoreError: ``run.json`` is damaged or was written by a newer codecbench.
+        StoreError: ``run.json`` is damaged or was written by another version of codecbench.
     """
 
     def __init__(self, path: Path):
         self.path = path
+        self.sources = [path]
         self.manifest = self._read_manifest()
 
     @classmethod
@@ -72,7 +208,7 @@ class RunFolder:
 
         Raises:
             UsageError: there is no run.
-            StoreError: it is damaged or of a newer version.
+            StoreError: it is damaged or of another version.
         """
         if not (path / "run.json").is_file():
             raise UsageError(f"no run at {path}: it holds no run.json")
@@ -80,15 +216,11 @@ class RunFolder:
 
     @classmethod
     def for_writing(cls, path: Path, fresh: bool = False) -> RunFolder:
-        """Opens a run folder to measure into; makes sure that nothing of anybody else's lies there.
-
-        Args:
-            path: the folder; need not exist yet.
-            fresh: remove what codecbench wrote there, and nothing else.
+        """Opens a run folder to measure into; ``fresh`` first removes what codecbench wrote there, and nothing else.
 
         Raises:
             UsageError: a file, or a folder that holds other things and no run.
-            StoreError: damaged, of a newer version, without its parts, or something cannot be removed.
+            StoreError: damaged, of another version, without its rows, or something cannot be removed.
         """
         check_usable(path)
         if fresh:
@@ -134,171 +266,69 @@ class RunFolder:
 
     @property
     def without_parts(self) -> bool:
-        """Whether this is a published run: its tables and figures, without the parts that they were made from."""
-        return bool(
-            self.manifest["codecs"] and (self.path / "summary.csv").is_file() and not (self.path / "parts").is_dir()
-        )
+        """Whether this is a published run: its tables and figures, without the rows that they were made from."""
+        measured = self.manifest["codecs"] and (self.path / "summary.csv").is_file()
+        return bool(measured and not (self.path / TaskRecord.FOLDER).is_dir())
 
     def require_parts(self) -> None:
-        """Makes sure that what ``summary.csv`` tells was measured here can be read here.
-
-        Raises:
-            StoreError: this is a published run without its parts, which cannot be drawn or measured into.
-        """
+        """Raises a ``StoreError`` where this is a published run, which cannot be drawn or measured into."""
         if self.without_parts:
             raise StoreError(
                 f"{self.path} holds tables and figures without the parts they were made from, so they can be neither "
                 "drawn again nor added to; measure into another folder with --out, or anew with --fresh"
             )
 
-    def remove_leftovers(self) -> None:
-        """Removes what commands that were killed left half written; for whoever holds the folder."""
-        for folder in (".", "parts", timings.FOLDER, "samples", "kept", "latents", "training", sets.FOLDER):
-            for file in (self.path / folder).glob("*.tmp"):
-                if LEFTOVER.search(file.name):
-                    with contextlib.suppress(OSError):
-                        file.unlink()
-
     # ---- tasks --------------------------------------------------------------------------------------------------
 
-    def write_task(self, task: Task, measurement: Measurement, seconds: float) -> None:
-        """Stores the rows of a finished task.
-
-        Raises:
-            StoreError: the disk is full or the folder cannot be written.
-        """
-        self.write_into(self.path, task_files(task, measurement, seconds))
-
-    def write_failure(self, task: Task, reason: str, details: str, seconds: float, attempts: int = 1) -> None:
-        """Records that a task failed, and why."""
-        self.write_into(self.path, failure_files(task, reason, details, seconds, attempts))
-
-    @staticmethod
-    def write_into(folder: Path, files: Mapping[str, bytes]) -> None:
-        """Writes files of a run folder, each of them whole, in order.
-
-        Args:
-            folder: the run folder.
-            files: content by path inside the folder.
-
-        Raises:
-            StoreError: the disk is full or the folder cannot be written.
-        """
-        for name, content in files.items():
-            write_whole(folder / name, content)
-
     def finished(self) -> set[str]:
-        """Identities of the tasks whose rows are stored whole."""
-        return {sidecar["task_id"] for sidecar in self._sidecars() if not sidecar["failed"]}
+        """Identities of the tasks whose rows are stored whole, of whatever codecs."""
+        return {task.task_id for task in read_records(self.path, TaskRecord) if not task.failed}
 
-    def sidecars(self) -> list[dict[str, Any]]:
-        """The sidecars of all tasks that count: measured with the codecs as ``run.json`` knows them."""
-        known = manifest.fingerprints_of(self.manifest)
-        metrics = manifest.metrics_fingerprints_of(self.manifest)
-        return [
-            sidecar
-            for sidecar in self._sidecars()
-            if known.get(sidecar["codec"]) == sidecar["codec_fingerprint"]
-            and metrics.get(sidecar["codec"]) == sidecar.get("metrics_fingerprint", "")
-            and sidecar["dataset"] in self.manifest["datasets"]
-        ]
+    def tasks(self) -> list[TaskRecord]:
+        """All tasks that count."""
+        return read_records(self.path, TaskRecord, self.manifest)
 
-    def tables(self, columns: Sequence[str] | None = None) -> Iterator[tuple[dict[str, Any], pa.Table]]:
-        """The rows of every finished task, one part at a time; parts that are found damaged are set aside.
+    def rows_of(self, task: TaskRecord, columns: Sequence[str] | None = None) -> pa.Table | None:
+        """The rows of a finished task; None where they are damaged: they are set aside."""
+        table = self.rows_left_in_place(task, columns)
+        if table is None:
+            set_aside(self.rows_file(task))
+        return table
 
-        Args:
-            columns: names of those to be read, in the order of the parts; all where None.
-
-        Yields:
-            The task's sidecar and its rows, in the order of the parts' names.
-        """
-        for sidecar in self.sidecars():
-            if not sidecar["failed"] and (table := self.part(sidecar, columns)) is not None:
-                yield sidecar, table
-
-    def part(self, sidecar: Mapping[str, Any], columns: Sequence[str] | None = None) -> pa.Table | None:
-        """The rows of one finished task.
-
-        Args:
-            sidecar: one of :meth:`sidecars` that did not fail.
-            columns: as for :meth:`tables`.
-
-        Returns:
-            Its rows; None where the part is damaged, which is set aside then.
-        """
+    def rows_left_in_place(self, task: TaskRecord, columns: Sequence[str] | None = None) -> pa.Table | None:
+        """As :meth:`rows_of`, but damaged rows stay where they are."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        file = self.path / "parts" / f"{sidecar['task_id']}.parquet"
-        content = file.read_bytes()
-        if hashlib.sha256(content).hexdigest() != sidecar["sha256"]:
-            set_aside(file)
+        content = self.rows_file(task).read_bytes()
+        if hashlib.sha256(content).hexdigest() != task.sha256:
             return None
-        # Not pq.read_table: it takes twice as long for a part of usual size, most of it on threads and discovery.
+        # Not pq.read_table: it takes twice as long for a file of usual size, most of it on threads and discovery.
         table = pq.ParquetFile(pa.BufferReader(content)).read(columns=columns, use_threads=False)
-        outdated = manifest.outdated_metrics(self.manifest, sidecar["codec"])
+        outdated = manifest.outdated_metrics(self.manifest, task.codec)
         return table.drop_columns([name for name in outdated if name in table.column_names])
 
-    def rows(self) -> pd.DataFrame:
-        """One row an image and codec point, of the whole run at once; ``analysis.aggregate`` reads large runs.
-
-        Returns:
-            Columns ``dataset, image, height, width, channels, codec, settings, num_bytes, container_bytes,
-            estimated_bits, mse, mse_float, max_abs_error, exact_pixels, ssim, lossless``, and
-            behind them the plugin metrics that were measured.
-        """
-        import pandas as pd
-        import pyarrow as pa
-
-        tables = [table for _, table in self.tables()]
-        if not tables:
-            return pd.DataFrame(columns=[*ROWS, *self.manifest["metrics"]])
-        frame: pd.DataFrame = pa.concat_tables(tables, promote_options="default").to_pandas()
-        return frame
-
-    def metric_failures(self) -> list[dict[str, Any]]:
-        """Plugin metrics that failed on a task: ``dataset``, ``codec``, ``settings``, ``metric``, ``reason``."""
-        return [
-            {name: sidecar[name] for name in ("dataset", "codec", "settings")} | {"metric": metric, "reason": reason}
-            for sidecar in self.sidecars()
-            for metric, reason in sidecar.get("metrics_failed", {}).items()
-            if metric not in manifest.outdated_metrics(self.manifest, sidecar["codec"])
-        ]
-
-    def failures(self) -> list[dict[str, Any]]:
-        """The sidecars of tasks that failed and were not finished since."""
-        return [sidecar for sidecar in self.sidecars() if sidecar["failed"]]
+    def rows_file(self, task: TaskRecord) -> Path:
+        """The path for the rows of a task."""
+        return self.path / TaskRecord.FOLDER / f"{task.task_id}.parquet"
 
     def damaged(self) -> list[str]:
-        """Names of parts that were found damaged and set aside, and not measured again since."""
-        return self._damaged("parts")
+        """Names of files of rows that were found damaged and set aside, and not measured again since."""
+        return self._damaged(TaskRecord.FOLDER)
 
     def damaged_timings(self) -> list[str]:
         """Names of timings that were found damaged and set aside, and not taken again since."""
-        return self._damaged(timings.FOLDER)
+        return self._damaged(TimingRecord.FOLDER)
 
     def _damaged(self, folder: str) -> list[str]:
-        set_aside = sorted((self.path / folder).glob("*.damaged"))
-        return [file.name for file in set_aside if not file.with_name(f"{file.name.partition('.')[0]}.json").is_file()]
-
-    def _sidecars(self) -> Iterator[dict[str, Any]]:
-        for file in sorted((self.path / "parts").glob("*.json")):
-            if not TASK_ID.fullmatch(file.stem):
-                continue  # somebody else's
-            sidecar = read_json(file)
-            part = file.with_suffix(".parquet")
-            if sidecar is None or sidecar.get("task_id") != file.stem or not is_sidecar(sidecar):
-                set_aside(file)
-            elif not sidecar["failed"] and not (part.is_file() and part.stat().st_size == sidecar["num_bytes"]):
-                set_aside(part if part.is_file() else file)
-            else:
-                yield sidecar
+        aside = sorted((self.path / folder).glob("*.damaged"))
+        return [file.name for file in aside if not file.with_name(f"{file.name.partition('.')[0]}.json").is_file()]
 
     # ---- pictures -----------------------------------------------------------------------------------------------
 
     def write_samples(self, name: str, images: Mapping[int, Images]) -> None:
         """Keeps images to look at, losslessly, by index; large ones are cut to their middle 256×256 pixels."""
-        write_whole(self.path / "samples" / name, pack_images(images))
+        self.write_file(f"samples/{name}", pack_images(images))
 
     def samples(self, name: str) -> dict[int, Images]:
         """Images kept under a name, by index; empty where none are."""
@@ -325,62 +355,62 @@ class RunFolder:
         """The originals of a dataset's shown images, by index."""
         return self.samples(original_name(label))
 
-    def reconstructions(
-        self, label: str, codec: str, settings: str, tasks: Mapping[tuple[str, str, str], Sequence[str]] | None = None
-    ) -> dict[int, Images]:
-        """What a codec point made of a dataset's shown images, by index.
+    def reconstructions_of(self, task_id: str) -> dict[int, Images]:
+        """What a task made of the images shown, by index."""
+        return self.samples(f"{task_id}.npz")
 
-        Args:
-            label: the dataset's label.
-            codec: the codec's name.
-            settings: its settings, in the spec syntax.
-            tasks: identities of tasks by these three, where all sidecars were read already.
-        """
-        point = (label, codec, settings)
-        if tasks is None:
-            read = self.sidecars()
-            tasks = {point: [s["task_id"] for s in read if (s["dataset"], s["codec"], s["settings"]) == point]}
-        found: dict[int, Images] = {}
-        for task_id in tasks.get(point, ()):
-            found |= self.samples(f"{task_id}.npz")
-        return found
+    def worst_cases(self) -> list[WorstCase]:
+        """Each codec's worst images, and the same images by another codec, in the order of their files' names."""
+        return read_records(self.path, WorstCase, self.manifest)
 
-    # ---- timings ------------------------------------------------------------------------------------------------
+    def worst_failures(self) -> list[WorstImagesRecord]:
+        """Worst images that could not be kept."""
+        found = read_records(self.path, WorstImagesRecord, self.manifest)
+        return [record for record in found if record.failed]
+
+    # ---- timings, whole sets, learned codecs --------------------------------------------------------------------
 
     def timing_file(self, label: str, codec: CodecSpec, fingerprint: str, threads: int) -> Path:
-        """Where the times of a codec point on a dataset lie, or would."""
+        """The path for the times of a codec point on a dataset, whether or not there are any."""
         return self.path / timings.file_name(self.manifest, label, codec, fingerprint, threads)
 
     def write_timing(self, label: str, codec: CodecSpec, fingerprint: str, timing: Timing) -> None:
-        """Stores the times of a codec point on a dataset, also those that lack rounds yet."""
+        """Stores the times of a codec point on a dataset; rounds may be missing."""
         file = self.timing_file(label, codec, fingerprint, timing.threads)
-        write_whole(file, timings.content(label, codec, fingerprint, timing))
+        write_whole(file, timings.record(label, codec, fingerprint, timing).content())
 
     def timing(self, label: str, codec: CodecSpec, fingerprint: str, threads: int) -> Timing | None:
         """The times of a codec point on a dataset, as many rounds as there are; None where there are none."""
-        return timings.read(self.timing_file(label, codec, fingerprint, threads))
+        return TimingRecord.read(self.timing_file(label, codec, fingerprint, threads))
 
-    def timings(self) -> list[dict[str, Any]]:
-        """The times that count, one record a codec point; see ``codecbench.store.timings.records``."""
-        return timings.records(self.path, self.manifest)
+    def timings(self) -> list[TimingRecord]:
+        """The times that count, one record a codec point; see ``codecbench.store.timings.read``."""
+        return timings.read(self.path, self.manifest)
 
-    # ---- whole sets ---------------------------------------------------------------------------------------------
+    def sets(self) -> list[SetRecord]:
+        """What whole datasets take as one stream."""
+        return read_records(self.path, SetRecord, self.manifest)
 
-    def sets(self) -> list[dict[str, Any]]:
-        """The records of whole data sets coded as one stream that count; see ``codecbench.store.sets.records``."""
-        return sets.records(self.path, self.manifest)
+    def latents(self) -> list[Latents]:
+        """The latents of learned codecs, one a codec point, by dataset, codec and settings."""
+        return latents.largest(read_records(self.path, Latents, self.manifest))
+
+    def latents_failures(self) -> list[LatentsRecord]:
+        """Latents that could not be computed."""
+        found = read_records(self.path, LatentsRecord, self.manifest)
+        return [record for record in found if record.failed]
+
+    def training_file(self, name: str) -> bytes | None:
+        """A training log or model card that was kept, by the name of its file."""
+        try:
+            return (self.path / "training" / name).read_bytes()
+        except OSError:
+            return None
 
     # ---- writing ------------------------------------------------------------------------------------------------
 
     def write_file(self, name: str, content: bytes) -> Path:
-        """Writes a file of the folder whole, or leaves the one that was there.
-
-        Args:
-            name: its path inside the folder.
-            content: its bytes.
-
-        Returns:
-            Its path.
+        """Writes a file of the folder whole, or leaves the one that was there; gives its path.
 
         Raises:
             StoreError: the disk is full or the folder cannot be written.
@@ -389,26 +419,37 @@ class RunFolder:
         write_whole(file, content)
         return file
 
+    def write_files(self, files: Mapping[str, bytes]) -> None:
+        """Writes files of the folder by their paths in it, each of them whole, in order."""
+        write_files(self.path, files)
 
-LOCK = ".lock"
-OWN = (
-    LOCK,
-    "run.json",
-    "stamp.json",
-    "summary.csv",
-    "report.html",
-    "report.md",
-    "figures",
-    "parts",
-    "timings",
-    "samples",
-    "kept",
-    "latents",
-    "training",
-    "sets",
-    "sets.csv",
-)
-"""Everything that codecbench writes into a run folder."""
+    def record(self, record_class: type[R], key: str) -> R | None:
+        """The record of a kind in the file of this name; None where there is none, or something else."""
+        return record_class.read(self.path / record_class.FOLDER / f"{key}{record_class.SUFFIX}")
+
+    def write_record(self, key: str, record: Record) -> None:
+        """Writes a record whole into the file of this name."""
+        self.write_file(f"{record.FOLDER}/{key}{record.SUFFIX}", record.content())
+
+    def remove_record(self, record_class: type[Record], key: str) -> None:
+        """Removes the record of a kind in the file of this name, if there is one."""
+        (self.path / record_class.FOLDER / f"{key}{record_class.SUFFIX}").unlink(missing_ok=True)
+
+    def remove_leftovers(self) -> None:
+        """Removes what commands that were killed left half written; for whoever holds the folder."""
+        for folder in (".", *FOLDERS):
+            for file in (self.path / folder).glob("*.tmp"):
+                if LEFTOVER.search(file.name):
+                    with contextlib.suppress(OSError):
+                        file.unlink()
+
+
+def original_name(label: str) -> str:
+    """The name under which the originals of a dataset's shown images are kept."""
+    return f"original-{digest(label)}.npz"
+
+
+# ---- whose folder it is ---------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -418,7 +459,7 @@ def hold(path: Path) -> Iterator[None]:
     The lock belongs to the process: it ends with it, however that ends.
 
     Raises:
-        UsageError: another command measures into the folder; or it is none for runs, see ``RunFolder.for_writing``.
+        UsageError: another command measures into the folder; or it is none for runs, see :func:`check_usable`.
         StoreError: the folder cannot be made or locked.
     """
     from filelock import FileLock, Timeout
@@ -443,7 +484,7 @@ def hold(path: Path) -> Iterator[None]:
 
 
 def check_usable(path: Path) -> None:
-    """Makes sure that a path can be a run folder, and that nothing of anybody else's lies there.
+    """Makes sure that a path can be a run folder, and has no files of anybody else.
 
     Raises:
         UsageError: a file, or a folder that holds other things and no run.
@@ -460,11 +501,7 @@ def check_usable(path: Path) -> None:
 
 
 def discard(path: Path) -> None:
-    """Removes what codecbench wrote into a run folder, but for the lock, and nothing else.
-
-    Raises:
-        OSError: something cannot be removed.
-    """
+    """Removes what codecbench wrote into a run folder, but for the lock; raises an ``OSError`` where it cannot."""
     for name in OWN:
         entry = path / name
         if name == LOCK:
@@ -473,72 +510,3 @@ def discard(path: Path) -> None:
             shutil.rmtree(entry)
         else:
             entry.unlink(missing_ok=True)
-
-
-def task_files(task: Task, measurement: Measurement, seconds: float, first_attempt: str = "") -> dict[str, bytes]:
-    """The files of a finished task, by path in the run folder, in the order in which they must be written.
-
-    Args:
-        task: the task.
-        measurement: what it gave.
-        seconds: how long it took.
-        first_attempt: why it did not succeed at once.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    buffer = pa.BufferOutputStream()
-    names = ["dataset", "codec", "settings"]  # the other columns repeat little; nothing is ever searched in a part
-    pq.write_table(
-        row_table(task, measurement), buffer, compression="zstd", use_dictionary=names, write_statistics=False
-    )
-    content = buffer.getvalue().to_pybytes()
-    sidecar = _describe_task(task) | {
-        "lossless": bool(measurement.lossless),
-        "failed": "",
-        "first_attempt": first_attempt,
-        "metrics_failed": measurement.metrics_failed,
-        "seconds": round(seconds, 6),
-        "num_bytes": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
-    samples = {f"samples/{task.id}.npz": pack_images(measurement.shown)} if measurement.shown else {}
-    return samples | {f"parts/{task.id}.parquet": content, f"parts/{task.id}.json": dump_json(sidecar)}
-
-
-def failure_files(task: Task, reason: str, details: str, seconds: float, attempts: int = 1) -> dict[str, bytes]:
-    """The file that records a failed task, by path in the run folder.
-
-    Args:
-        task: the task.
-        reason: why it failed, in one line.
-        details: a traceback, or the end of what the codec's process wrote.
-        seconds: how long it took, with all attempts.
-        attempts: how often it was tried.
-    """
-    sidecar = _describe_task(task) | {
-        "failed": reason,
-        "details": details,
-        "attempts": attempts,
-        "seconds": round(seconds, 6),
-    }
-    return {f"parts/{task.id}.json": dump_json(sidecar)}
-
-
-def original_name(label: str) -> str:
-    """The name under which the originals of a dataset's shown images are kept."""
-    return f"original-{digest(label)}.npz"
-
-
-def _describe_task(task: Task) -> dict[str, Any]:
-    return {
-        "task_id": task.id,
-        "dataset": task.dataset,
-        "codec": task.codec.name,
-        "settings": task.codec.settings_text,
-        "images": len(task.indices),
-        "shape": list(task.shape),
-        "codec_fingerprint": task.codec_fingerprint,
-        "data_fingerprint": task.data_fingerprint,
-        "metrics_fingerprint": task.metrics_fingerprint,
-    }

@@ -1,21 +1,48 @@
-"""Files of a run folder: written whole or not at all, and read with doubt."""
+"""Files of a run folder: written whole or not at all; records that are read only where they are whole.
+
+A record says how one codec point did on one dataset. Each kind is a frozen dataclass whose fields and their types are
+the schema of its files; :func:`read_records` reads a folder of one kind and leaves out what is damaged, what is
+somebody else's, and what was made with another codec than ``run.json`` knows.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
+import functools
 import io
 import json
 import re
 import secrets
+import types
+import typing
+import zipfile
+import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
 from codecbench.errors import StoreError
 from codecbench.plugins.codec import Images
+
+RECORD_NAME = re.compile(r"[0-9a-f]{24}")
+"""The name of a record's file without its ending: a digest, see ``codecbench.fingerprint``."""
+LEFTOVER = re.compile(r"\.[0-9a-f]{1,8}\.tmp$")
+"""How the names of files end that a command was writing when it was killed."""
+WINDOW = 256
+"""Height and width of what is kept of a larger image, in pixels."""
+DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What reading a damaged ``npz`` file raises."""
+
+Point = tuple[str, str, str]
+"""Dataset, codec and settings."""
+
+
+# ---- writing --------------------------------------------------------------------------------------------------------
 
 
 def write_whole(file: Path, content: bytes) -> None:
@@ -35,10 +62,19 @@ def write_whole(file: Path, content: bytes) -> None:
         raise StoreError(_why_not_written(file, error)) from error
 
 
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Writes files by their paths in a folder, each of them whole, in order; raises as :func:`write_whole` does."""
+    for name, content in files.items():
+        write_whole(folder / name, content)
+
+
 def _why_not_written(file: Path, error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"no space left to write {file}; what was measured is kept, make room and run the same command again"
     return f"cannot write {file}: {error.strerror or error}"
+
+
+# ---- JSON and arrays ------------------------------------------------------------------------------------------------
 
 
 def dump_json(content: Mapping[str, Any]) -> bytes:
@@ -56,8 +92,175 @@ def read_json(file: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-WINDOW = 256
-"""Height and width of what is kept of a larger image, in pixels."""
+def pack_arrays(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> bytes:
+    """Arrays and a JSON record about them as the content of an ``npz`` file; no pickle is in it."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **{"about": np.array(json.dumps(about)), **arrays})
+    return buffer.getvalue()
+
+
+def read_arrays(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What :func:`pack_arrays` packed: the record and the arrays; raises one of ``DAMAGED`` for anything else."""
+    with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    return json.loads(str(arrays.pop("about"))), arrays
+
+
+# ---- records --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What a file says of one codec point on one dataset.
+
+    Attributes:
+        dataset: the dataset's label.
+        codec: the codec's name.
+        settings: in the spec syntax.
+        codec_fingerprint: of the codec that it was made with.
+        failed: why there is no result, in one line; empty where there is one.
+    """
+
+    FOLDER: ClassVar[str]
+    """Of the run folder, where the files of such records are."""
+    SUFFIX: ClassVar[str] = ".json"
+    SET_ASIDE: ClassVar[bool] = False
+    """Whether a damaged file is renamed to ``*.damaged``, so that it is named; else it is passed over."""
+
+    dataset: str
+    codec: str
+    settings: str
+    codec_fingerprint: str
+    failed: str
+
+    @property
+    def point(self) -> Point:
+        """Dataset, codec and settings."""
+        return self.dataset, self.codec, self.settings
+
+    def is_whole(self, file: Path) -> bool:
+        """Whether the file has all that belongs to it, as far as types do not say so."""
+        return True
+
+    def counts(self, manifest: Mapping[str, Any]) -> bool:
+        """Whether it was made with the codec that ``run.json`` knows, on one of its datasets."""
+        known = manifest["codecs"].get(self.codec, {}).get("fingerprint")
+        return known == self.codec_fingerprint and self.dataset in manifest["datasets"]
+
+    def content(self) -> bytes:
+        """What is written into its file."""
+        return dump_json(dataclasses.asdict(self))
+
+    @classmethod
+    def read(cls, file: Path) -> Self | None:
+        """The record in a file; None where there is none, or something else."""
+        content = read_json(file)
+        try:
+            record = cls.from_json(content or {})
+        except (KeyError, TypeError):
+            return None
+        return record if record.is_whole(file) else None
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """The record in a JSON object, of which other keys are ignored.
+
+        Raises:
+            KeyError: a field without a default is missing.
+            TypeError: a value is of another type.
+        """
+        return cls(**_fields(cls, content))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetRecord(Record):
+    """A record of all chosen images of a dataset, which counts only for these images.
+
+    Attributes:
+        format: version of the record and of how it is made.
+        data_fingerprint: identifies the images' pixels.
+    """
+
+    FORMAT: ClassVar[int] = 1
+
+    format: int
+    data_fingerprint: str
+
+    def counts(self, manifest: Mapping[str, Any]) -> bool:
+        """As for every record, of this version and these images."""
+        images = manifest["datasets"].get(self.dataset, {}).get("fingerprint")
+        return super().counts(manifest) and (self.format, self.data_fingerprint) == (self.FORMAT, images)
+
+
+R = TypeVar("R", bound=Record)
+
+
+def read_records(path: Path, record_class: type[R], manifest: Mapping[str, Any] | None = None) -> list[R]:
+    """The records of a kind in a run folder that count, in the order of their files' names.
+
+    Without a manifest these are all that are whole. Damaged files are left out, and set aside where the class says so.
+    """
+    found = []
+    for file in sorted((path / record_class.FOLDER).glob(f"*{record_class.SUFFIX}")):
+        if not RECORD_NAME.fullmatch(file.stem):
+            continue  # somebody else's
+        record = record_class.read(file)
+        if record is None:
+            if record_class.SET_ASIDE:
+                set_aside(file)
+        elif manifest is None or record.counts(manifest):
+            found.append(record)
+    return found
+
+
+def set_aside(file: Path) -> None:
+    """Renames a damaged file, and the rows or record that belong to it, to ``*.damaged``."""
+    for twin in (file.with_suffix(".json"), file.with_suffix(".parquet")):
+        with contextlib.suppress(OSError):  # in a folder that is only read, it is passed over
+            if twin.is_file():
+                twin.replace(twin.with_name(twin.name + ".damaged"))
+
+
+@functools.cache
+def _types(cls: type) -> dict[str, tuple[Any, bool]]:
+    """Of each field of a dataclass its type, and whether it may be missing."""
+    kinds = typing.get_type_hints(cls)
+    missing = dataclasses.MISSING
+    return {
+        field.name: (kinds[field.name], field.default is not missing or field.default_factory is not missing)
+        for field in dataclasses.fields(cls)
+    }
+
+
+def _fields(cls: type, content: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _typed(content[name], kind)
+        for name, (kind, optional) in _types(cls).items()
+        if name in content or not optional
+    }
+
+
+def _typed(value: Any, kind: Any) -> Any:
+    """A JSON value as a field's type: lists become tuples, and whole numbers do for real ones.
+
+    Raises:
+        TypeError: it is of another type.
+    """
+    origin, of = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType:
+        return None if value is None and type(None) in of else _typed(value, of[0])
+    if origin is tuple and isinstance(value, list):
+        kinds = of[:1] * len(value) if of[-1] is ... else of
+        if len(kinds) == len(value):
+            return tuple(_typed(one, kind) for one, kind in zip(value, kinds, strict=True))
+    if origin is dict and isinstance(value, dict):
+        return {name: _typed(one, of[1]) for name, one in value.items()}
+    if type(value) is kind or (kind is float and type(value) is int):
+        return value
+    raise TypeError(f"{value!r} is not of the type {kind}")
+
+
+# ---- pictures -------------------------------------------------------------------------------------------------------
 
 
 def pack_images(images: Mapping[int, Images]) -> bytes:
@@ -72,93 +275,10 @@ def pack_images(images: Mapping[int, Images]) -> bytes:
 
 
 def middle(height: int, width: int) -> tuple[int, int]:
-    """Top and left of the window that is kept of an image, where nothing asks for another one."""
+    """Top and left of the window that is kept of an image by default."""
     return max(0, (height - WINDOW) // 2), max(0, (width - WINDOW) // 2)
 
 
 def cut_out(image: Images, top: int, left: int) -> Images:
     """The window of an image (H, W, C) with its first pixel there; the whole of an image that is no larger."""
     return image[top : top + WINDOW, left : left + WINDOW]
-
-
-TASK_ID = re.compile(r"[0-9a-f]{24}")
-"""The name of a part, without what follows the point: see ``codecbench.plan.tasks.Task.id``."""
-LEFTOVER = re.compile(r"\.[0-9a-f]{1,8}\.tmp$")
-"""How the names of files end that a command was writing when it was killed."""
-
-_NUMBER = (int, float)
-_SIDECAR: Mapping[str, Any] = {
-    "task_id": str,
-    "dataset": str,
-    "codec": str,
-    "settings": str,
-    "images": int,
-    "shape": list,
-    "codec_fingerprint": str,
-    "failed": str,
-}
-_PART: Mapping[str, Any] = {"num_bytes": int, "sha256": str, "lossless": bool}
-_TIMING: Mapping[str, Any] = {
-    "dataset": str,
-    "codec": str,
-    "settings": str,
-    "codec_fingerprint": str,
-    "images": int,
-    "encode_s": list,
-    "decode_s": list,
-    "threads": int,
-    "device": str,
-    "failed": str,
-}
-_OPTIONAL: Mapping[str, Any] = {
-    "protocol": int,
-    "batch": int,
-    "seed": int,
-    "host": str,
-    "shape": list,
-    "encode_cpu_s": list,
-    "decode_cpu_s": list,
-    "encode_latency_s": list,
-    "decode_latency_s": list,
-} | dict.fromkeys(
-    (
-        "cold_encode_s",
-        "cold_decode_s",
-        "encode_peak_bytes",
-        "decode_peak_bytes",
-        "device_peak_bytes",
-        "transfer_s",
-    ),
-    (*_NUMBER, type(None)),
-)
-
-
-def is_sidecar(record: Mapping[str, Any]) -> bool:
-    """Whether this is what is written beside a part, or in place of one for a task that failed."""
-    return _has(record, _SIDECAR) and len(record["shape"]) == 3 and bool(record["failed"] or _has(record, _PART))
-
-
-def is_timing(record: Mapping[str, Any]) -> bool:
-    """Whether these are times of a codec point, of whatever version."""
-    optional = {name: kind for name, kind in _OPTIONAL.items() if name in record}
-    return (
-        _has(record, _TIMING)
-        and _has(record, optional)
-        and all(
-            isinstance(value, _NUMBER) for values in record.values() if isinstance(values, list) for value in values
-        )
-        and len(record.get("shape", (0, 0, 0))) == 3
-        and bool(record["failed"] or "protocol" in record or (record["encode_s"] and record["decode_s"]))
-    )
-
-
-def set_aside(file: Path) -> None:
-    """Renames a damaged file, and the part or sidecar that belongs to it, to ``*.damaged``."""
-    for twin in (file.with_suffix(".json"), file.with_suffix(".parquet")):
-        with contextlib.suppress(OSError):  # in a folder that is only read, it is passed over
-            if twin.is_file():
-                twin.replace(twin.with_name(twin.name + ".damaged"))
-
-
-def _has(record: Mapping[str, Any], kinds: Mapping[str, Any]) -> bool:
-    return all(name in record and isinstance(record[name], kind) for name, kind in kinds.items())

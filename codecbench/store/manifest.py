@@ -127,9 +127,9 @@ def holds(
     ) and all(known.get(name) == fingerprint for name, fingerprint in fingerprints.items())
 
 
-def metrics_fingerprints_of(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """:func:`metrics_fingerprint` of what each codec of a manifest was measured with, by the codec's name."""
-    return {name: metrics_fingerprint(_metrics_of(manifest, name)) for name in manifest["codecs"]}
+def metrics_fingerprint_of(manifest: Mapping[str, Any], codec: str) -> str:
+    """:func:`metrics_fingerprint` of what a codec of a manifest was measured with."""
+    return metrics_fingerprint(_metrics_of(manifest, codec))
 
 
 def outdated_metrics(manifest: Mapping[str, Any], codec: str) -> list[str]:

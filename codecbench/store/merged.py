@@ -8,61 +8,80 @@
   first. Its times are of the same run, else of the first that has some. Times of different machines stay apart by their
   column ``timed_on``.
 
-Nothing is written into the runs. The view is read like a run folder, so that everything that reads one takes it.
+Records get their names in the view as they are read; nothing is written.
 """
 
 from __future__ import annotations
 
-import contextlib
+import copy
+import dataclasses
 import functools
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from codecbench.errors import StoreError, UsageError
 from codecbench.plugins.codec import Images
-from codecbench.store import manifest
-from codecbench.store.folder import RunFolder, check_usable, original_name
-from codecbench.store.io import dump_json, read_json, write_whole
-from codecbench.store.merging import (
-    MADE_OF,
-    Member,
-    Point,
-    bring,
-    choose,
-    distinct_names,
-    merged_manifest,
-    name_apart,
-    point_of,
-)
+from codecbench.store import latents, manifest
+from codecbench.store.folder import RunFolder, StoredRun
+from codecbench.store.io import Point, Record
+from codecbench.store.latents import Latents, LatentsRecord
+from codecbench.store.pictures import WorstCase, WorstImagesRecord
+from codecbench.store.sets import SetRecord
+from codecbench.store.tasks import TaskRecord
+from codecbench.store.timings import TimingRecord
 from codecbench.text import count
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
-BESIDE = ("latents", "kept", "sets", "training")
-"""Folders of a run with files of records that name their dataset and codec."""
+MADE_OF = "merged"
+"""Key of ``run.json`` with the names of the runs that a published table was merged from."""
+
+R = TypeVar("R", bound=Record)
 
 
-class MergedRuns(RunFolder):
-    """Several run folders, read as one; writing is refused.
+@dataclass
+class Member:
+    """One of the runs.
 
-    Args:
-        stores: the runs, two or more, the first of which wins where both have a point.
-        path: a folder with what readers look for beside the parts, see :func:`opened`; None where nothing is.
+    Attributes:
+        name: tells it from the others.
+        store: its folder.
+        datasets: labels in the view by those in the run.
+        codecs: names in the view by those in the run.
+    """
+
+    name: str
+    store: RunFolder
+    datasets: dict[str, str] = field(default_factory=dict)
+    codecs: dict[str, str] = field(default_factory=dict)
+
+    def renamed(self, records: Iterable[R]) -> list[R]:
+        """Records of the run with the names of the view."""
+        found = []
+        for record in records:
+            names = {"dataset": self.datasets[record.dataset], "codec": self.codecs[record.codec]}
+            if isinstance(record, WorstCase):
+                names["worst_of"] = self.codecs.get(record.worst_of, record.worst_of)
+            found.append(dataclasses.replace(record, **names))
+        return found
+
+
+class MergedRuns(StoredRun):
+    """Several run folders, read as one; the first wins where both have a point with as many images.
 
     Attributes:
         members: the runs, with the names that their datasets and codecs have here.
-        notes: what was merged and what was told apart, one line each.
 
     Raises:
         UsageError: fewer than two runs, or one of them twice.
     """
 
-    def __init__(self, stores: Sequence[RunFolder], path: Path | None = None):
-        places = [store.path.resolve() for store in stores]
+    def __init__(self, stores: Sequence[RunFolder]):
+        self.sources = [store.path for store in stores]
+        places = [path.resolve() for path in self.sources]
         twice = next((place for place in places if places.count(place) > 1), None)
         if twice is not None:
             raise UsageError(f"{twice} is given twice; name different runs")
@@ -71,22 +90,15 @@ class MergedRuns(RunFolder):
         names = distinct_names(places)
         self.members = [Member(name, store) for name, store in zip(names, stores, strict=True)]
         self.notes = name_apart(self.members)
-        self.path = path or stores[0].path / "run.json" / "none"  # below a file, so that nothing can ever lie there
         self.manifest = merged_manifest(self.members, self.notes)
-
-    # ---- tasks ------------------------------------------------------------------------------------------------------
 
     @property
     def without_parts(self) -> bool:
-        """Whether one of the runs is a published one, without its parts."""
+        """Whether one of the runs is a published one, without its rows."""
         return any(member.store.without_parts for member in self.members)
 
     def require_parts(self) -> None:
-        """Makes sure that all rows are there.
-
-        Raises:
-            StoreError: one of the runs is published without its parts.
-        """
+        """Raises a ``StoreError`` where one of the runs is a published one."""
         for member in self.members:
             if member.store.without_parts:
                 raise StoreError(
@@ -94,209 +106,242 @@ class MergedRuns(RunFolder):
                     "drawn from it; `codecbench show` takes it"
                 )
 
-    def sidecars(self) -> list[dict[str, Any]]:
-        """The sidecars of all tasks that count, each point's of one run, with the names of the view."""
-        return [sidecar for sidecar, _, _ in self._tasks.values()]
+    # ---- tasks ------------------------------------------------------------------------------------------------------
+
+    def tasks(self) -> list[TaskRecord]:
+        """All tasks that count, each point's of one run."""
+        return [task for task, _, _ in self._tasks.values()]
 
     @functools.cached_property
-    def _tasks(self) -> dict[str, tuple[dict[str, Any], Member, dict[str, Any]]]:
-        """By task: its sidecar as the view has it, its run, and its sidecar there."""
-        found: list[list[tuple[dict[str, Any], Member, dict[str, Any]]]] = []
+    def _tasks(self) -> dict[str, tuple[TaskRecord, Member, TaskRecord]]:
+        """By task: its record as the view has it, its run, and its record there."""
+        found = []
         images: list[dict[Point, int]] = []
         for member in self.members:
-            here = [(member.renamed(sidecar), member, sidecar) for sidecar in member.store.sidecars()]
+            own = member.store.tasks()
+            here = [(task, member, before) for task, before in zip(member.renamed(own), own, strict=True)]
             totals: dict[Point, int] = {}
-            for sidecar, _, _ in here:
-                totals.setdefault(point_of(sidecar), 0)
-                totals[point_of(sidecar)] += 0 if sidecar["failed"] else sidecar["images"]
+            for task, _, _ in here:
+                totals[task.point] = totals.get(task.point, 0) + (0 if task.failed else task.images)
             found.append(here)
             images.append(totals)
         winners = choose(images)
         return {
-            str(task[0]["task_id"]): task
+            entry[0].task_id: entry
             for number, here in enumerate(found)
-            for task in here
-            if winners[point_of(task[0])] == number
+            for entry in here
+            if winners[entry[0].point] == number
         }
 
-    def finished(self) -> set[str]:
-        """Identities of the tasks whose rows are stored whole."""
-        return {task_id for task_id, (sidecar, _, _) in self._tasks.items() if not sidecar["failed"]}
-
-    def part(self, sidecar: Mapping[str, Any], columns: Sequence[str] | None = None) -> pa.Table | None:
-        """The rows of one finished task; None where the part is damaged."""
+    def rows_of(self, task: TaskRecord, columns: Sequence[str] | None = None) -> pa.Table | None:
+        """The rows of a finished task; None where they are damaged: they are set aside."""
         import pyarrow as pa
 
-        _, member, own = self._tasks[sidecar["task_id"]]
-        table = member.store.part(own, columns)
+        _, member, own = self._tasks[task.task_id]
+        table = member.store.rows_of(own, columns)
+        if table is None:
+            return None
         for name in ("dataset", "codec", "settings"):
-            if table is not None and name in table.column_names:
-                place = table.column_names.index(name)
+            if name in table.column_names:
                 # Written anew, since runs of different versions have them in different types.
-                table = table.set_column(place, name, pa.array([sidecar[name]] * table.num_rows, pa.string()))
-        for name in manifest.outdated_metrics(self.manifest, sidecar["codec"]):
-            if table is not None and name in table.column_names:
+                values = pa.array([getattr(task, name)] * table.num_rows, pa.string())
+                table = table.set_column(table.column_names.index(name), name, values)
+        for name in manifest.outdated_metrics(self.manifest, task.codec):
+            if name in table.column_names:
                 table = table.set_column(table.column_names.index(name), name, pa.nulls(table.num_rows, pa.float64()))
         return table
 
     def damaged(self) -> list[str]:
-        """Names of parts that were found damaged and set aside in any of the runs."""
+        """Names of files of rows that were found damaged and set aside in any of the runs."""
         return [name for member in self.members for name in member.store.damaged()]
 
     def damaged_timings(self) -> list[str]:
         """Names of timings that were found damaged and set aside in any of the runs."""
         return [name for member in self.members for name in member.store.damaged_timings()]
 
-    def timings(self) -> list[dict[str, Any]]:
+    # ---- other records ----------------------------------------------------------------------------------------------
+
+    def timings(self) -> list[TimingRecord]:
         """The times that count: of each point those of the run that its rows are from, else of the first with some."""
-        owner = {point_of(sidecar): member.name for sidecar, member, _ in self._tasks.values()}
-        found: dict[Point, dict[str, Any]] = {}
+        owner = {task.point: member.name for task, member, _ in self._tasks.values()}
+        found: dict[Point, TimingRecord] = {}
         ranks: dict[Point, tuple[bool, bool]] = {}
         for member in self.members:
-            for record in map(member.renamed, member.store.timings()):
-                point = point_of(record)
-                rank = (not record["failed"], owner.get(point) == member.name)
-                if point not in found or rank > ranks[point]:
-                    found[point], ranks[point] = record, rank
+            for record in member.renamed(member.store.timings()):
+                rank = (not record.failed, owner.get(record.point) == member.name)
+                if record.point not in found or rank > ranks[record.point]:
+                    found[record.point], ranks[record.point] = record, rank
         return list(found.values())
 
-    # ---- pictures ---------------------------------------------------------------------------------------------------
+    def sets(self) -> list[SetRecord]:
+        """What whole datasets take as one stream."""
+        return self._first_of(RunFolder.sets, lambda record: record.id)
 
-    def samples(self, name: str) -> dict[int, Images]:
-        """Images kept under a name in any of the runs, by index; of one index those of the first."""
-        found: dict[int, Images] = {}
+    def latents(self) -> list[Latents]:
+        """The latents of learned codecs, one a codec point, by dataset, codec and settings."""
+        return latents.largest(one for member in self.members for one in member.renamed(member.store.latents()))
+
+    def latents_failures(self) -> list[LatentsRecord]:
+        """Latents that could not be computed."""
+        return self._first_of(RunFolder.latents_failures, lambda record: record.point)
+
+    def worst_cases(self) -> list[WorstCase]:
+        """Each codec's worst images, of the first run that has some of it."""
+        return self._first_of(RunFolder.worst_cases, lambda case: (case.dataset, case.worst_of))
+
+    def worst_failures(self) -> list[WorstImagesRecord]:
+        """Worst images that could not be kept in any of the runs that have the codec."""
+        kept = {(case.dataset, case.worst_of) for case in self.worst_cases()}
+        found = self._first_of(RunFolder.worst_failures, lambda record: (record.dataset, record.codec))
+        return [record for record in found if (record.dataset, record.codec) not in kept]
+
+    def _first_of(self, read: Callable[[RunFolder], list[R]], subject: Callable[[R], object]) -> list[R]:
+        """Records of all runs; those of a subject only from the first run that has some."""
+        found: list[R] = []
         for member in self.members:
-            names = {original_name(new): original_name(old) for old, new in member.datasets.items()}
-            if name not in names and name in names.values():
-                continue  # originals of a dataset that has another name here
-            found = member.store.samples(names.get(name, name)) | found
+            known = {subject(record) for record in found}
+            found += [record for record in member.renamed(read(member.store)) if subject(record) not in known]
         return found
 
-    # ---- tables -----------------------------------------------------------------------------------------------------
-
-    def summary(self) -> pd.DataFrame:
-        """The summaries of the runs as one; published runs give theirs as they are.
-
-        Returns:
-            The columns of ``codecbench.analysis.summary``, sorted as there.
-
-        Raises:
-            StoreError: one of the runs is damaged.
-        """
-        import numpy as np
-        import pandas as pd
-
-        from codecbench.analysis import summary as analysis
-        from codecbench.api import Run
-
-        tables, images = [], []
+    def originals(self, label: str) -> dict[int, Images]:
+        """The originals of a dataset's shown images in any of the runs, by index; of one index those of the first."""
+        found: dict[int, Images] = {}
         for member in self.members:
-            table = Run(member.store.path).summary()
-            for column, names in (("dataset", member.datasets), ("codec", member.codecs)):
-                table[column] = [names.get(name, name) for name in table[column]]
-            tables.append(table)
-            points = zip(table["dataset"], table["codec"], table["settings"], strict=True)
-            images.append(dict(zip(points, table["images"].astype(int), strict=True)))
-        winners = choose(images)
-        chosen = [
-            table[[winners[point] == number for point in points]]
-            for number, (table, points) in enumerate(zip(tables, images, strict=True))
-        ]
-        merged = pd.concat([table for table in chosen if len(table)] or tables[:1], ignore_index=True)
-        for codec in self.manifest["codecs"]:
-            for metric in manifest.outdated_metrics(self.manifest, codec):
-                if metric in merged:
-                    merged.loc[merged["codec"] == codec, metric] = np.nan
-        order = {label: number for number, label in enumerate(self.manifest["datasets"])}
-        merged["order"] = merged["dataset"].map(order)
-        merged = merged.sort_values(["order", "codec", "bits_per_image", "settings"], kind="stable")
-        return merged[analysis.columns(list(self.manifest["metrics"]))].reset_index(drop=True)
+            for own in (own for own, here in member.datasets.items() if here == label):
+                found = member.store.originals(own) | found
+        return found
 
-    # ---- writing ----------------------------------------------------------------------------------------------------
+    def reconstructions_of(self, task_id: str) -> dict[int, Images]:
+        """What a task made of the images shown in any of the runs, by index; of one index those of the first."""
+        found: dict[int, Images] = {}
+        for member in self.members:
+            found = member.store.reconstructions_of(task_id) | found
+        return found
 
-    def join(self, addition: manifest.Addition) -> NoReturn:
-        """Refused."""
-        self._refuse()
-
-    def write_file(self, name: str, content: bytes) -> NoReturn:
-        """Refused: the runs are not the view's to write into."""
-        self._refuse()
-
-    def _refuse(self) -> NoReturn:
-        raise StoreError("several runs that are read together cannot be written into; measure into one of them")
+    def training_file(self, name: str) -> bytes | None:
+        """A training log or model card, from the first run that kept it."""
+        files = (member.store.training_file(name) for member in self.members)
+        return next((content for content in files if content is not None), None)
 
 
-# ---- what lies beside the parts --------------------------------------------------------------------------------------
+def choose(images: Sequence[Mapping[Point, int]]) -> dict[Point, int]:
+    """Which of several runs, by number, each point is taken from: the one with the most images, of equals the first.
 
-
-@contextlib.contextmanager
-def opened(stores: Sequence[RunFolder], beside: Sequence[str] = BESIDE) -> Iterator[MergedRuns]:
-    """Several runs as one, with what lies beside their parts in a folder for as long as they are read.
-
-    Args:
-        stores: the runs.
-        beside: which of the folders ``BESIDE`` are wanted.
-
-    Raises:
-        UsageError: fewer than two runs, or one of them twice.
-        StoreError: the folder cannot be written.
+    ``images`` has, for each run, the images with a result by point; 0 where all failed.
     """
-    with tempfile.TemporaryDirectory(prefix="codecbench-") as folder:
-        view = MergedRuns(stores, Path(folder))
-        told: set[tuple[str, ...]] = set()
-        for member in view.members:
-            here: set[tuple[str, ...]] = set()
-            for name in beside:
-                for file in sorted((member.store.path / name).glob("*.*")):
-                    if file.is_file() and file.suffix in (".npz", ".json", ".csv"):
-                        bring(member, file, view.path / name / file.name, told, here)
-            told |= here
-        yield view
+    winners: dict[Point, int] = {}
+    for number, points in enumerate(images):
+        for point, total in points.items():
+            if point not in winners or total > images[winners[point]][point]:
+                winners[point] = number
+    return winners
 
 
-# ---- the report -----------------------------------------------------------------------------------------------------
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """Short names that tell absolute paths apart: the folders' own, or with as many of those above as it takes."""
+    longest = max(len(path.parts) for path in paths)
+    names = [path.name for path in paths]
+    for depth in range(1, longest + 1):
+        names = ["/".join(path.parts[-depth:]) for path in paths]
+        if len(set(names)) == len(names):
+            break
+    # A colon would end a codec's name in a spec, and a comma the spec.
+    return [name.replace(":", "_").replace(",", "_") for name in names]
 
 
-def report(paths: Sequence[Path], out: Path | None = None, anchor: str | None = None) -> Path:
-    """Draws one report from one run or several, without measuring.
-
-    Several runs leave ``run.json`` beside it, so that the folder is a published run: it can be shown, matched and
-    compared, and neither drawn again nor measured into.
-
-    Args:
-        paths: run folders.
-        out: where the report goes; by default into the run, or of several to ``results/A+B``.
-        anchor: the codec that others are compared with; None for the usual one.
-
-    Returns:
-        The path of ``report.html``.
-
-    Raises:
-        UsageError: no run there, one twice, an unknown anchor, or an ``out`` that holds something else.
-        StoreError: a run without its parts, or a folder that cannot be read or written.
-    """
-    from codecbench.report import write_report
-
-    stores = [RunFolder.existing(path) for path in paths]
-    if len(stores) == 1:
-        stores[0].require_parts()
-        if out is None or out.resolve() == stores[0].path.resolve():
-            return write_report(stores[0], anchor=anchor)
-        _check_out(out)
-        return write_report(stores[0], out=out, anchor=anchor)
-    with opened(stores) as view:
-        view.require_parts()
-        target = out or Path("results") / "+".join(name.replace("/", "_") for name in view.manifest[MADE_OF])
-        if target.resolve() in [path.resolve() for path in paths]:
-            raise UsageError(f"{target} is one of the runs; name another --out")
-        _check_out(target)
-        page = write_report(view, out=target, anchor=anchor)
-        write_whole(target / "run.json", dump_json(view.manifest))
-        return page
+# ---- names ----------------------------------------------------------------------------------------------------------
 
 
-def _check_out(out: Path) -> None:
-    """Refuses a folder that holds a run which was measured, or anybody's files."""
-    check_usable(out)
-    if (out / "run.json").is_file() and MADE_OF not in (read_json(out / "run.json") or {}):
-        raise UsageError(f"{out} holds another run; name an --out that is new or empty")
+def name_apart(members: Sequence[Member]) -> list[str]:
+    """Fills in the names of every run's datasets and codecs, and says what there is to say."""
+    names = [member.name for member in members]
+    notes = [f"Several runs are shown together: {' and '.join(names)}."]
+    edited = _different_metrics(members)
+    for kind, key in (("dataset", "datasets"), ("codec", "codecs")):
+        groups: dict[str, dict[str, list[Member]]] = {}
+        for member in members:
+            for name, record in member.store.manifest[key].items():
+                made = [record["fingerprint"], *(record.get("metrics", {}).get(metric) for metric in edited)]
+                groups.setdefault(name, {}).setdefault(repr(made), []).append(member)
+        taken = set(groups)
+        for name, prints in groups.items():
+            for holders in prints.values():
+                new = name if len(prints) == 1 else _unused(f"{name} ({'+'.join(m.name for m in holders)})", taken)
+                for member in holders:
+                    getattr(member, key)[name] = new
+            if len(prints) > 1:
+                apart = " and ".join(getattr(holders[0], key)[name] for holders in prints.values())
+                why = (
+                    "the runs hold other images of it"
+                    if kind == "dataset"
+                    else "its plugin, weights, libraries, device or the measuring code differ"
+                )
+                notes.append(f"{name} stands as {apart}: {why}.")
+    labels = [set(member.datasets.values()) for member in members]
+    if not any(labels[a] & labels[b] for a in range(len(labels)) for b in range(a)):
+        notes.append("The runs have no images in common: codecs compare within one data set only, never across two.")
+    if edited:
+        notes.append(f"{', '.join(edited)}: the runs computed this with different code; only values of one are shown.")
+    return notes
+
+
+def _unused(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "'"
+    taken.add(name)
+    return name
+
+
+def _different_metrics(members: Sequence[Member]) -> list[str]:
+    """Plugin metrics that the runs computed with different code."""
+    prints: dict[str, set[str]] = {}
+    for member in members:
+        for name, record in member.store.manifest["metrics"].items():
+            prints.setdefault(name, set()).add(str(record.get("fingerprint")))
+    return sorted(name for name, found in prints.items() if len(found) > 1)
+
+
+def merged_manifest(members: Sequence[Member], notes: Sequence[str]) -> dict[str, Any]:
+    """The ``run.json`` of several runs as one; the notes stand among those of the first command."""
+    merged = manifest.empty()
+    merged[MADE_OF] = [member.name for member in members]
+    skips: dict[tuple[str, str], dict[str, Any]] = {}
+    for member in members:
+        own = copy.deepcopy(member.store.manifest)
+        for label, record in own["datasets"].items():
+            held = merged["datasets"].setdefault(member.datasets[label], record)
+            _show_both(held, record)
+        for name, record in own["codecs"].items():
+            new = member.codecs[name]
+            same = merged["codecs"][new] = manifest.with_weights_of(merged["codecs"].get(new, record), record)
+            same["metrics"] = record["metrics"] | same["metrics"]
+        for label, codecs in own["planned"].items():
+            kept = merged["planned"].setdefault(member.datasets.get(label, label), {})
+            for name, settings in codecs.items():
+                new = member.codecs.get(name, name)
+                kept[new] = list(dict.fromkeys([*kept.get(new, ()), *settings]))
+        for skip in own["skipped"]:
+            name, colon, settings = skip["codec"].partition(":")
+            codec = member.codecs.get(name, name) + colon + settings
+            label = member.datasets.get(skip["dataset"], skip["dataset"])
+            skips.setdefault((label, codec), skip | {"dataset": label, "codec": codec})
+        merged["invocations"] += [call | {"run": member.name} for call in own["invocations"]]
+        for name, record in own["metrics"].items():
+            variants = {member.datasets.get(label, label): text for label, text in record.get("variants", {}).items()}
+            held = merged["metrics"].setdefault(name, record | {"variants": {}})
+            if held["fingerprint"] == record["fingerprint"]:
+                held["variants"] = variants | held["variants"]
+    merged["skipped"] = list(skips.values())
+    if merged["invocations"]:
+        first = merged["invocations"][0]
+        first["notes"] = [*notes, *first.get("notes", ())]
+    return merged
+
+
+def _show_both(held: dict[str, Any], record: Mapping[str, Any]) -> None:
+    """Of images that two runs hold, those are shown that both kept, so that all codecs have them."""
+    common = [image for image in held.get("shown", ()) if image in record.get("shown", ())]
+    if common:
+        held["shown"] = common
+    if record.get("classes"):
+        held["classes"] = record["classes"] | held.get("classes", {})

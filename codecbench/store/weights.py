@@ -9,6 +9,7 @@ No weight file is read here but for its header, and no library of learned codecs
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -19,7 +20,7 @@ from codecbench.errors import StoreError
 from codecbench.fingerprint import file_sha256
 from codecbench.plugins.codec import Codec, CodecSpec
 from codecbench.plugins.registry import CODECS
-from codecbench.store.folder import RunFolder
+from codecbench.store.folder import RunFolder, StoredRun
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,7 +134,7 @@ def _parameters(path: Path) -> int | None:
 # ---- at the time of a report ----------------------------------------------------------------------------------------
 
 
-def weights_of(store: RunFolder, codec: str) -> dict[str, str]:
+def weights_of(store: StoredRun, codec: str) -> dict[str, str]:
     """Weight files that a codec was measured with, and their SHA-256."""
     files = store.manifest["codecs"][codec].get("weights", {})
     return {file: sha256 for file, sha256 in sorted(files.items()) if Path(file).suffix == WEIGHTS}
@@ -175,7 +176,7 @@ def judged_words(card: Mapping[str, Any], columns: Iterable[object]) -> str:
     return str(card.get("judged_by") or JUDGED[judged_by(columns) or "mse"])
 
 
-def training_logs(store: RunFolder, codecs: Iterable[str]) -> tuple[dict[str, pd.DataFrame], list[str]]:
+def training_logs(store: StoredRun, codecs: Iterable[str]) -> tuple[dict[str, pd.DataFrame], list[str]]:
     """The training logs of the weights that some codecs were measured with.
 
     Args:
@@ -194,7 +195,7 @@ def training_logs(store: RunFolder, codecs: Iterable[str]) -> tuple[dict[str, pd
     for codec in codecs:
         for file, sha256 in weights_of(store, codec).items():
             try:
-                log = pd.read_csv(store.path / "training" / _kept_name(file, sha256, ".csv"))
+                log = pd.read_csv(io.BytesIO(store.training_file(_kept_name(file, sha256, ".csv")) or b""))
                 held_out = f"held_out_{judged_by(log.columns)}"
                 usable = all(pd.api.types.is_numeric_dtype(log[column]) for column in (*LOG_COLUMNS, held_out))
                 usable = usable and bool(log[held_out].notna().any())
@@ -207,7 +208,7 @@ def training_logs(store: RunFolder, codecs: Iterable[str]) -> tuple[dict[str, pd
     return logs, lacking
 
 
-def cards(store: RunFolder, codec: str) -> dict[str, dict[str, Any]]:
+def cards(store: StoredRun, codec: str) -> dict[str, dict[str, Any]]:
     """The model cards that a run kept of a codec's weights, by file name of the weights; damaged ones are left out.
 
     Returns:
@@ -217,10 +218,12 @@ def cards(store: RunFolder, codec: str) -> dict[str, dict[str, Any]]:
     for file, sha256 in weights_of(store, codec).items():
         card: dict[str, Any] = {}
         for suffix in (".json", ".md"):
+            content = store.training_file(_kept_name(file, sha256, suffix))
+            if content is None:
+                continue
             try:
-                content = (store.path / "training" / _kept_name(file, sha256, suffix)).read_text(encoding="utf-8")
-                read = json.loads(content) if suffix == ".json" else {"text": content}
-            except (OSError, ValueError, RecursionError):
+                read = json.loads(content) if suffix == ".json" else {"text": content.decode("utf-8")}
+            except (ValueError, RecursionError):
                 continue
             if isinstance(read, dict):
                 card |= read

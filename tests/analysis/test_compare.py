@@ -8,6 +8,7 @@ import json
 import math
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +136,7 @@ def test_false_alarms_of_many_times_stay_rare() -> None:
     for _ in range(100):
         rows = []
         for point in range(10):
-            times = [{"encode_s": list(rng.lognormal(0.0, 0.1, 5)), "host": "h", "threads": 1, "device": "cpu"}] * 2
-            times[1] = times[0] | {"encode_s": list(rng.lognormal(0.0, 0.1, 5))}
+            times = [Timing(8, tuple(rng.lognormal(0.0, 0.1, 5)), (), 1, "cpu", host="h") for _ in range(2)]
             rows += points.of_times((LABEL, "c", f"q={point}"), *times)
         points.settle(rows, 0.05)
         alarms += any(one["verdict"] != points.UNCLEAR for one in rows)
@@ -367,7 +367,7 @@ def test_times_of_other_machines_warn_and_never_fail(more: dict[str, Any], why: 
 
 
 def test_a_record_without_host_is_not_comparable_even_with_itself() -> None:
-    old = {"encode_s": [1.0] * 5, "decode_s": [1.0] * 5, "threads": 1, "device": "cpu"}
+    old = Timing(8, (1.0,) * 5, (1.0,) * 5, 1, "cpu")
     rows = points.of_times((LABEL, "c", ""), old, old)
     assert [one["counts"] for one in rows] == [False, False]
 
@@ -390,8 +390,8 @@ def test_one_of_many_points_is_not_significant_and_most_of_them_are(tmp_path: Pa
 
 
 def test_times_of_a_codec_do_not_hide_those_of_another() -> None:
-    still = {"encode_s": list(ROUNDS), "host": "h", "threads": 1, "device": "cpu"}
-    slow = still | {"encode_s": [2 * second for second in ROUNDS]}
+    still = Timing(8, tuple(ROUNDS), (), 1, "cpu", host="h")
+    slow = replace(still, encode_s=tuple(2 * second for second in ROUNDS))
     rows = points.of_times((LABEL, "mine", ""), still, slow)
     for other in range(50):
         rows += points.of_times((LABEL, "other", f"q={other}"), still, still)
@@ -406,13 +406,8 @@ def test_unsteady_times_and_few_rounds_are_said(tmp_path: Path) -> None:
     found = compare(a.store, b.store)
     assert row(found, "encode_s")["note"] == "unsteady in B"
     assert found.warnings[0].startswith("1 of 2 times spread by more than 25% between rounds")
-    (file,) = (tmp_path / "b" / "timings").glob("*.json")
-    old = {name: [3e-4] * 3 for name in ("encode_s", "decode_s")}  # as version 0.1 wrote it
-    record = json.loads(file.read_text(encoding="utf-8")) | old
-    record.pop("protocol", None)
-    file.write_text(json.dumps(record), encoding="utf-8")
-    few = compare(a.store, b.store)
-    assert "few rounds (the fewest: 3)" in few.warnings[0]
+    few = compare(a.store, b.store, confidence=0.999)
+    assert "2 of 2 times have few rounds (the fewest: 5)" in few.warnings[-1]
 
 
 def test_latency_is_compared_where_both_have_it(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from runs import MadeUpRun, usual_run
 from codecbench.analysis.aggregate import MEANS, POINT, READ, Sums, aggregate, derive, exact_sum
 from codecbench.analysis.summary import columns, summarise
 from codecbench.measure.distortion import psnr_db
-from codecbench.store.folder import RunFolder
+from codecbench.store.folder import RunFolder, StoredRun
 
 
 def only(table: pd.DataFrame) -> pd.Series:
@@ -190,12 +190,12 @@ def test_every_part_is_read_once_and_no_more_of_it_than_is_needed(
     tables = RunFolder.tables
 
     def counted(self: RunFolder, columns: list[str] | None = None) -> Iterator[tuple[dict[str, Any], pa.Table]]:
-        for sidecar, table in tables(self, columns):
+        for task, table in tables(self, columns):
             read.append(set(table.column_names))
-            yield sidecar, table
+            yield task, table
 
     monkeypatch.setattr(RunFolder, "tables", counted)
-    monkeypatch.delattr(RunFolder, "rows")
+    monkeypatch.delattr(StoredRun, "rows")
     assert len(summarise(store)) == 7
     assert read == [set(READ)] * 18
 

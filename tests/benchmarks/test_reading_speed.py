@@ -16,6 +16,7 @@ from runs import MadeUpRun
 from codecbench.analysis.aggregate import POINT
 from codecbench.analysis.summary import summarise
 from codecbench.measure.task import Measurement
+from codecbench.store.tasks import task_files
 
 CHUNK = 2_000
 SETTINGS = 50
@@ -66,7 +67,7 @@ def write_rows(path, codecs, settings, chunks, images):
                     lossless=False,
                     shown={index: run.image((28, 28, 1), index) for index in task.shown},
                 )
-                run.store.write_task(task, measurement, 0.1)
+                run.store.write_files(task_files(task, measurement, 0.1))
     return run
 
 

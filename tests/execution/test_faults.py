@@ -162,24 +162,24 @@ def stuck(faulty, folder):
     return measure(codecs, folder / "stuck", workers=2, events=events, task_timeout_s=1), events
 
 
-def sidecar(run, name):
-    (found,) = [record for record in RunFolder(run.path).sidecars() if record["codec"] == name]
+def record_of(run, name):
+    (found,) = [record for record in RunFolder(run.path).tasks() if record.codec == name]
     return found
 
 
 def parts(run, names):
     """What lies in the parts of some codecs, by their names."""
-    found = [record for record in RunFolder(run.path).sidecars() if record["codec"] in names and not record["failed"]]
-    return {record["task_id"]: (run.path / "parts" / f"{record['task_id']}.parquet").read_bytes() for record in found}
+    found = [record for record in RunFolder(run.path).tasks() if record.codec in names and not record.failed]
+    return {record.task_id: (run.path / "parts" / f"{record.task_id}.parquet").read_bytes() for record in found}
 
 
 def check(run, events, name, fault):
-    record = sidecar(run, name)
-    assert fault.reason in record["failed"]
-    assert record["attempts"] == 2
-    assert re.search(fault.details, record["details"], re.DOTALL), record["details"]
+    record = record_of(run, name)
+    assert fault.reason in record.failed
+    assert record.attempts == 2
+    assert re.search(fault.details, record.details, re.DOTALL), record.details
     assert [event.text for event in events if event.kind == "failed" and event.codec.partition(":")[0] == name] == [
-        record["failed"]
+        record.failed
     ]
     row = run.summary().set_index("codec").loc[name]
     assert (row["images"], row["failed"]) == (0, 3)
@@ -206,8 +206,8 @@ def test_a_codec_that_takes_all_memory_is_ended(tmp_path, codec_folder, alone):
 
 @pytest.mark.parametrize("name", [name for name in LITTERING if name != "plain"])
 def test_a_codec_that_only_litters_is_measured(run, name):
-    record = sidecar(run[0], name)
-    assert (record["failed"], record["first_attempt"]) == ("", "")
+    record = record_of(run[0], name)
+    assert (record.failed, record.first_attempt) == ("", "")
     rows = run[0].rows().drop(columns=["lossless", "settings"]).set_index(["codec", "image"])
     assert rows.loc[name].equals(rows.loc["plain"])
 
@@ -228,8 +228,8 @@ def test_the_rows_of_all_others_are_the_same_as_alone(request, alone, made):
 )
 def test_a_codec_that_fails_once_is_measured_and_the_first_failure_told(run, name, why):
     done, events = run
-    assert sidecar(done, name)["failed"] == ""
-    assert sidecar(done, name)["first_attempt"] == why
+    assert record_of(done, name).failed == ""
+    assert record_of(done, name).first_attempt == why
     assert f"{name}:level=0 on digits needed a second try: {why}" in [event.text for event in events]
     assert (done.rows()["codec"] == name).sum() == 3
 

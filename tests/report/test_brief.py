@@ -15,9 +15,9 @@ from codecbench.cli.main import main
 from codecbench.cli.show import print_brief
 from codecbench.errors import UnknownNameError
 from codecbench.report import brief
-from codecbench.store import sets
 from codecbench.store.folder import RunFolder
 from codecbench.store.io import dump_json
+from codecbench.store.sets import SetRecord
 
 GRAY = (28, 28, 1)
 
@@ -157,7 +157,7 @@ def test_one_dataset_alone(usual):
 def set_record(number, codec="exact", **fields):
     name = f"{number:024x}"
     record = {
-        **{"format": sets.FORMAT, "id": name, "dataset": "mnist", "codec": codec, "settings": f"level={number}"},
+        **{"format": SetRecord.FORMAT, "id": name, "dataset": "mnist", "codec": codec, "settings": f"level={number}"},
         **{"codec_fingerprint": f"print-{codec}", "data_fingerprint": "pixels of mnist", "images": 8},
         **{"shape": [28, 28, 1], "failed": "", "skipped": "", "set_bytes": 784, "encode_s": 0.5, "decode_s": 0.25},
     }

@@ -16,11 +16,11 @@ from PIL import Image
 from playwright.sync_api import Locator, Page
 from runs import MadeUpRun
 
-from codecbench.plan.tasks import Task
 from codecbench.plugins.codec import CodecSpec, Images
 from codecbench.report import browser, look, sprites
 from codecbench.report.context import Context
-from codecbench.store import pictures
+from codecbench.store.io import cut_out
+from codecbench.store.pictures import StoredImage, WorstCase, choose_window
 
 SHAPES = {"gray": (12, 10, 1), "colour": (20, 24, 3)}
 JPEG = ((10, 40, 0.01), (50, 100, 0.002), (90, 300, 0.0002))
@@ -55,22 +55,24 @@ def look_run(path: Path) -> MadeUpRun:
 def worst_case(run: MadeUpRun, label: str, codec: str, quality: int, index: int, of: str | None = None) -> None:
     """Keeps one image as a codec's worst."""
     original = run.image(SHAPES[label], index)
-    spec = CodecSpec.of(codec, {"quality": quality})
-    task = Task(label, spec, (index,), SHAPES[label], (), f"print-{codec}")
-    key = f"{quality:024d}"
-    about = {
-        "format": pictures.FORMAT,
-        "dataset": label,
-        "codec": codec,
-        "settings": spec.settings_text,
-        "codec_fingerprint": task.codec_fingerprint,
-        "data_fingerprint": f"pixels of {label}",
-        "worst_of": of or codec,
-        "key": f"{60:024d}",
-    }
-    request = pictures.PictureRequest(task, (pictures.ImageRequest(index),), key, about)
-    kept = pictures.kept(pictures.ImageRequest(index), original, picture_of(codec, quality, original), 77)
-    pictures.write(run.store, request, [kept], {})
+    height, width, _ = original.shape
+    picture = picture_of(codec, quality, original)
+    top, left = choose_window(original, picture)
+    cuts = [cut_out(image, top, left) for image in (original, picture)]
+    mse = float(((original.astype(float) - picture) ** 2).mean() / 255**2)
+    case = WorstCase(
+        format=WorstCase.FORMAT,
+        dataset=label,
+        codec=codec,
+        settings=CodecSpec.of(codec, {"quality": quality}).settings_text,
+        codec_fingerprint=f"print-{codec}",
+        data_fingerprint=f"pixels of {label}",
+        worst_of=of or codec,
+        key=f"{60:024d}",
+        images=(StoredImage(index, height, width, top, left, 77, mse, *cuts),),
+        classes={},
+    )
+    run.store.write_record(f"{quality:024d}", case)
 
 
 def page_of(run: MadeUpRun) -> Path:

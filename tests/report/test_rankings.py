@@ -287,7 +287,6 @@ def test_the_usual_run_has_tables_for_every_dataset(tmp_path: Path) -> None:
 
 
 def test_whole_sets_stand_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sets = pytest.importorskip("codecbench.store.sets")
     record = {"dataset": "data", "images": 8, "bits_per_image": 800.0, "encode_s": 1.0, "decode_s": 0.5, "status": ""}
     made = pd.DataFrame(
         [
@@ -295,7 +294,7 @@ def test_whole_sets_stand_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             record | {"codec": "bz2", "settings": "level=9", "set_bytes": 700.0, "bits_per_pixel": 2.7},
         ]
     )
-    monkeypatch.setattr(sets, "table", lambda store: made)
+    monkeypatch.setattr("codecbench.analysis.sets.table", lambda store: made)
     one = rankings.sets_table(context(usual_run(tmp_path)))
     assert one is not None
     assert [row.head for row in one.rows] == ["bz2", "lzma"]

@@ -23,9 +23,8 @@ from codecbench.errors import StoreError
 from codecbench.report import markup, write_report
 from codecbench.report.context import STATIC, safe_name
 from codecbench.report.page import plotly_bundle
-from codecbench.store import latents
 from codecbench.store.folder import RunFolder
-from codecbench.store.latents import Exhibit
+from codecbench.store.latents import Latents
 from codecbench.store.manifest import Addition
 from codecbench.text import format_memory, format_significant, format_span, format_ssim
 
@@ -493,26 +492,20 @@ def add_latents(
 ) -> None:
     """Writes latents of a codec point into a run folder, as a run would."""
     rng = np.random.default_rng(7)
-    exhibit = Exhibit(
-        dataset,
-        codec,
-        settings,
-        rng.normal(size=(count, 2)).astype(np.float32),
-        np.arange(count) % 3 if labels else None,
-        (0.5, 0.25),
-        {index: rng.normal(size=(32, 1, 1)).astype(np.float32) for index in (0, 1)},
-        {0: 4, 1: 9} if labels else {},
+    found = Latents(
+        format=Latents.FORMAT,
+        dataset=dataset,
+        codec=codec,
+        settings=settings,
+        codec_fingerprint=f"print-{codec}",
+        data_fingerprint=f"pixels of {dataset}",
+        points=rng.normal(size=(count, 2)).astype(np.float32),
+        labels=np.arange(count) % 3 if labels else None,
+        explained=(0.5, 0.25),
+        shown={index: rng.normal(size=(32, 1, 1)).astype(np.float32) for index in (0, 1)},
+        shown_labels={0: 4, 1: 9} if labels else {},
     )
-    about = {
-        "format": latents.FORMAT,
-        "dataset": dataset,
-        "codec": codec,
-        "settings": settings,
-        "codec_fingerprint": f"print-{codec}",
-        "data_fingerprint": f"pixels of {dataset}",
-    }
-    name = f"latents/{len(list(run.store.path.glob('latents/*')))}.npz"
-    run.store.write_file(name, latents.pack(about, exhibit))
+    run.store.write_record(f"{len(list(run.store.path.glob('latents/*'))):024x}", found)
 
 
 def add_log(run: MadeUpRun, codec: str, file: str) -> None:

@@ -20,9 +20,9 @@ from codecbench.execution import workers
 from codecbench.plan.planner import open_dataset
 from codecbench.report import learned as section
 from codecbench.report.context import Context
-from codecbench.store import latents as exhibits
 from codecbench.store import weights as weightfiles
 from codecbench.store.folder import RunFolder
+from codecbench.store.latents import Latents
 
 LATENTS = """
     def latents(self, images):
@@ -64,8 +64,8 @@ def run(out: Path, codecs: str = "seen", images: int = 12, **options: object) ->
     return done, notes
 
 
-def found(out: Path) -> list[exhibits.Exhibit]:
-    return exhibits.exhibits(RunFolder.existing(out))
+def found(out: Path) -> list[Latents]:
+    return RunFolder.existing(out).latents()
 
 
 def page(out: Path) -> str:
@@ -88,23 +88,23 @@ def warnings(out: Path) -> list[str]:
 def test_a_run_keeps_latents_their_plane_and_labels(codec_folder: Path, in_process: None, tmp_path: Path) -> None:
     learned(codec_folder)
     done, _ = run(tmp_path / "run", "seen,png")
-    (exhibit,) = found(done.path)
-    assert (exhibit.dataset, exhibit.codec, exhibit.settings) == ("digits", "seen", "level=0")
+    (seen,) = found(done.path)
+    assert (seen.dataset, seen.codec, seen.settings) == ("digits", "seen", "level=0")
     digits = open_dataset("digits", tmp_path)
     rows = done.rows()
     chosen = sorted(rows[rows["codec"] == "seen"]["image"])
     latents = digits.read(chosen)[:, ::7, ::7, :].astype(np.float32) / 255
     plane = principal_plane(latents)
-    np.testing.assert_allclose(exhibit.points, plane.project(latents), atol=1e-5)
-    assert exhibit.explained == pytest.approx(plane.explained)
-    assert exhibit.labels is not None
-    np.testing.assert_array_equal(exhibit.labels, digits.labels[chosen])
+    np.testing.assert_allclose(seen.points, plane.project(latents), atol=1e-5)
+    assert seen.explained == pytest.approx(plane.explained)
+    assert seen.labels is not None
+    np.testing.assert_array_equal(seen.labels, digits.labels[chosen])
     store = RunFolder.existing(done.path)
     shown = store.originals("digits")
-    assert list(exhibit.latents) == store.manifest["datasets"]["digits"]["shown"][: stage.MOST_SHOWN]
-    for index, latent in exhibit.latents.items():
+    assert list(seen.shown) == store.manifest["datasets"]["digits"]["shown"][: stage.MOST_SHOWN]
+    for index, latent in seen.shown.items():
         np.testing.assert_array_equal(latent, shown[index][::7, ::7, :].astype(np.float32) / 255)
-        assert exhibit.shown_labels[index] == digits.labels[index]
+        assert seen.shown_labels[index] == digits.labels[index]
 
 
 def test_the_report_shows_them_and_the_parent_computes_nothing(codec_folder: Path, tmp_path: Path) -> None:
@@ -158,13 +158,13 @@ def test_fewer_pictures_make_no_other_latents_and_more_take_their_place(
     done, _ = run(tmp_path / "run", images=6, keep_images=4)
     (before,) = found(done.path)
     assert not run(tmp_path / "run", images=6, keep_images=2)[0].changed
-    assert found(done.path)[0].latents.keys() == before.latents.keys()
+    assert found(done.path)[0].shown.keys() == before.shown.keys()
     run(tmp_path / "run", images=6, keep_images=5)
     files = list((done.path / "latents").glob("*.npz"))
     assert len(files) == 2
     for last in files:  # whatever their names
-        (exhibit,) = found(done.path)
-        assert len(exhibit.latents) == 5
+        (seen,) = found(done.path)
+        assert len(seen.shown) == 5
         last.rename(last.with_name(f"{'0' if last.name > min(files).name else 'f'}{last.name[1:]}"))
 
 
@@ -176,8 +176,8 @@ def test_an_edited_codec_does_not_show_old_latents(codec_folder: Path, in_proces
     run(tmp_path / "run", images=4)
     (after,) = found(done.path)
     assert len(list((done.path / "latents").glob("*.npz"))) == 2
-    first = next(iter(before.latents))
-    np.testing.assert_allclose(after.latents[first], 1 - before.latents[first], atol=1e-6)
+    first = next(iter(before.shown))
+    np.testing.assert_allclose(after.shown[first], 1 - before.shown[first], atol=1e-6)
 
 
 def test_other_images_do_not_show_old_latents(codec_folder: Path, in_process: None, tmp_path: Path) -> None:
@@ -206,11 +206,11 @@ def test_of_several_points_the_default_is_kept_or_the_first(
 ) -> None:
     learned(codec_folder)
     run(tmp_path / "one", "seen:level=5/0/9", 4)
-    assert [exhibit.settings for exhibit in found(tmp_path / "one")] == ["level=0"]
+    assert [seen.settings for seen in found(tmp_path / "one")] == ["level=0"]
     run(tmp_path / "two", "seen:level=5/9", 4)
-    assert [exhibit.settings for exhibit in found(tmp_path / "two")] == ["level=5"]
+    assert [seen.settings for seen in found(tmp_path / "two")] == ["level=5"]
     run(tmp_path / "two", "seen:level=0", 4)
-    assert [exhibit.settings for exhibit in found(tmp_path / "two")] == ["level=0", "level=5"]
+    assert [seen.settings for seen in found(tmp_path / "two")] == ["level=0", "level=5"]
     assert [view.name for view in views(tmp_path / "two")] == ["seen, level=0", "seen, level=5"]
     assert [view.file_name for view in views(tmp_path / "one")] == ["seen"]
 
@@ -222,11 +222,11 @@ def test_a_map_of_many_images_takes_some_evenly(
     monkeypatch.setattr(stage, "MOST_SHOWN", 2)
     learned(codec_folder)
     done, _ = run(tmp_path / "run", images=13)
-    (exhibit,) = found(done.path)
+    (seen,) = found(done.path)
     chosen = sorted(done.rows()["image"])[::3]
-    assert exhibit.labels is not None
-    np.testing.assert_array_equal(exhibit.labels, open_dataset("digits", tmp_path).labels[chosen])
-    assert len(exhibit.latents) == 2
+    assert seen.labels is not None
+    np.testing.assert_array_equal(seen.labels, open_dataset("digits", tmp_path).labels[chosen])
+    assert len(seen.shown) == 2
     assert "the latents of 5 of the 13 images" in views(done.path)[0].map_title(13)
 
 
@@ -274,7 +274,7 @@ def test_a_worker_that_dies_costs_its_own_latents_only(codec_folder: Path, tmp_p
     learned(codec_folder, "seen")
     learned(codec_folder, "deadly", begin="os._exit(3)")
     done, notes = run(tmp_path / "run", "deadly,seen", 4)
-    assert [exhibit.codec for exhibit in found(done.path)] == ["seen"]
+    assert [seen.codec for seen in found(done.path)] == ["seen"]
     assert [note for note in notes if "no latents of deadly" in note and "the encoding process died" in note]
     forget("deadly")
 
@@ -287,12 +287,12 @@ def test_labels_that_come_later_are_taken(codec_folder: Path, in_process: None, 
     with np.load(file) as archive:
         arrays = {name: archive[name] for name in archive.files if "labels" not in name}
     np.savez(file, **arrays)
-    (exhibit,) = exhibits.exhibits(store)
-    assert exhibit.labels is None
-    assert exhibit.shown_labels == {}
+    (seen,) = store.latents()
+    assert seen.labels is None
+    assert seen.shown_labels == {}
     run(tmp_path / "run", images=4)
-    (exhibit,) = exhibits.exhibits(store)
-    assert exhibit.labels is not None
+    (seen,) = store.latents()
+    assert seen.labels is not None
 
 
 # ---- training logs ---------------------------------------------------------------------------------------------------

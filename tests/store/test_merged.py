@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import json
 import shutil
 from pathlib import Path
 
@@ -12,15 +11,16 @@ import pytest
 from runs import METRIC, MadeUpRun
 
 from codecbench.analysis import summary
+from codecbench.analysis.summary import summary_of
 from codecbench.api import load_run
 from codecbench.cli.main import main
 from codecbench.errors import StoreError, UsageError
-from codecbench.store import latents, merged
+from codecbench.report import report_of
 from codecbench.store.folder import RunFolder
 from codecbench.store.io import dump_json, read_json
-from codecbench.store.latents import Exhibit
-from codecbench.store.merged import MergedRuns, opened
-from codecbench.store.merging import choose, distinct_names
+from codecbench.store.latents import Latents, LatentsRecord
+from codecbench.store.merged import MergedRuns, choose, distinct_names
+from codecbench.store.pictures import WorstCase, WorstImagesRecord
 
 GRAY = (28, 28, 1)
 
@@ -49,6 +49,19 @@ def existing(*runs):
     return [RunFolder.existing(run.store.path if isinstance(run, MadeUpRun) else run) for run in runs]
 
 
+def whose(run, codec, settings):
+    """Fields of a record of a whole dataset in a run."""
+    manifest = run.store.manifest
+    return {
+        "format": 1,
+        "dataset": "mnist",
+        "codec": codec,
+        "settings": settings,
+        "codec_fingerprint": manifest["codecs"][codec]["fingerprint"],
+        "data_fingerprint": manifest["datasets"]["mnist"]["fingerprint"],
+    }
+
+
 def by_point(table):
     return table.set_index(["dataset", "codec", "settings"])
 
@@ -72,7 +85,7 @@ def two(tmp_path):
 
 def test_the_same_codec_and_images_stand_together_and_the_first_run_wins(two):
     view = MergedRuns(existing(*two))
-    table = by_point(view.summary())
+    table = by_point(summary_of(view))
     assert list(table.index.get_level_values("settings")) == ["", "quality=10", "quality=50", "quality=90"]
     assert table.loc[("mnist", "lossy", "quality=10"), "bits_per_image"] == 160
     assert table.loc[("mnist", "lossy", "quality=10"), "encode_s"] == 1e-5
@@ -81,21 +94,21 @@ def test_the_same_codec_and_images_stand_together_and_the_first_run_wins(two):
     rows = view.rows()
     assert len(rows) == 4 * 8
     assert set(rows[rows["settings"] == "quality=10"]["num_bytes"]) == {20}
-    assert len(view.finished()) == 4
+    assert len(view.tasks()) == 4
 
 
 def test_times_of_two_machines_stay_apart(two):
-    table = by_point(MergedRuns(existing(*two)).summary())
+    table = by_point(summary_of(MergedRuns(existing(*two))))
     assert table.loc[("mnist", "lossy", "quality=10"), "timed_on"] == "one"
     assert table.loc[("mnist", "exact", ""), "timed_on"] == "two"
 
 
 def test_the_table_is_the_same_from_tables_and_from_rows(two):
     view = MergedRuns(existing(*two))
-    pd.testing.assert_frame_equal(view.summary(), summary.summarise(view))
+    pd.testing.assert_frame_equal(summary_of(view), summary.summarise(view))
     swapped = MergedRuns(existing(*reversed(two)))
-    pd.testing.assert_frame_equal(swapped.summary(), summary.summarise(swapped))
-    assert by_point(swapped.summary()).loc[("mnist", "lossy", "quality=10"), "bits_per_image"] == 8 * 999
+    pd.testing.assert_frame_equal(summary_of(swapped), summary.summarise(swapped))
+    assert by_point(summary_of(swapped)).loc[("mnist", "lossy", "quality=10"), "bits_per_image"] == 8 * 999
 
 
 def test_a_point_is_taken_from_the_run_with_more_images(tmp_path):
@@ -107,11 +120,11 @@ def test_a_point_is_taken_from_the_run_with_more_images(tmp_path):
     b.point("mnist", "lossy", {"quality": 10}, num_bytes=30)
     b.point("mnist", "lossy", {"quality": 20}, num_bytes=35)
     view = MergedRuns(existing(a, b))
-    for table in (by_point(view.summary()), by_point(summary.summarise(view))):
+    for table in (by_point(summary_of(view)), by_point(summary.summarise(view))):
         assert table.loc[("mnist", "lossy", "quality=10"), ["images", "bits_per_image"]].tolist() == [8, 240]
         assert table.loc[("mnist", "lossy", "quality=20"), ["images", "failed"]].tolist() == [8, 0]
         assert table.loc[("mnist", "lossy", "quality=30"), ["images", "failed"]].tolist() == [0, 8]
-    assert [failure["settings"] for failure in view.failures()] == ["quality=30"]
+    assert [failure.settings for failure in view.failures()] == ["quality=30"]
 
 
 def test_times_come_from_another_run_where_the_points_own_run_took_none(tmp_path):
@@ -120,7 +133,7 @@ def test_times_come_from_another_run_where_the_points_own_run_took_none(tmp_path
     b = MadeUpRun(tmp_path / "b", {"mnist": GRAY}, ["lossy"])
     b.point("mnist", "lossy", {"quality": 10}, num_bytes=20, encode_s=(3e-5,) * 5)
     (record,) = MergedRuns(existing(a, b)).timings()
-    assert record["encode_s"][0] == 3e-5
+    assert record.encode_s[0] == 3e-5
 
 
 def test_another_codec_of_the_same_name_stands_apart(tmp_path):
@@ -132,7 +145,7 @@ def test_another_codec_of_the_same_name_stands_apart(tmp_path):
         run.point("mnist", "exact", num_bytes=120, mse=0.0, lossless=True)
     view = MergedRuns(existing(a, b))
     assert list(view.manifest["codecs"]) == ["lossy (a)", "exact", "lossy (b)"]
-    for table in (by_point(view.summary()), by_point(summary.summarise(view))):
+    for table in (by_point(summary_of(view)), by_point(summary.summarise(view))):
         assert table.loc[
             ("mnist", "lossy (a)", "quality=10"), ["bits_per_image", "encode_s"]
         ].tolist() == pytest.approx([160, 2e-5])
@@ -159,7 +172,7 @@ def test_other_images_of_the_same_label_stand_apart(tmp_path):
     assert np.array_equal(view.originals("mnist (b)")[0], b.store.originals("mnist")[0])
     assert view.originals("mnist") == {}
     assert any("nothing" in note or "no images in common" in note for note in view.notes)
-    part = next(table for sidecar, table in view.tables(["dataset", "num_bytes"]) if sidecar["dataset"] == "mnist (b)")
+    part = next(table for task, table in view.tables(["dataset", "num_bytes"]) if task.dataset == "mnist (b)")
     assert set(part.column("dataset").to_pylist()) == {"mnist (b)"}
 
 
@@ -169,7 +182,7 @@ def test_three_runs_two_of_which_agree(tmp_path):
         run.point("mnist", "lossy", {"quality": ord(name)}, num_bytes=20, mse=0.01)
     view = MergedRuns(existing(*(tmp_path / name for name in "abc")))
     assert list(view.manifest["codecs"]) == ["lossy (a+c)", "lossy (b)"]
-    assert len(view.summary()) == 3
+    assert len(summary_of(view)) == 3
 
 
 def test_runs_with_nothing_in_common_stand_side_by_side(tmp_path):
@@ -177,7 +190,7 @@ def test_runs_with_nothing_in_common_stand_side_by_side(tmp_path):
     a.point("mnist", "lossy")
     b.point("stl10", "exact", mse=0.0, lossless=True)
     view = MergedRuns(existing(a, b))
-    assert len(view.summary()) == 2
+    assert len(summary_of(view)) == 2
     assert "The runs have no images in common: codecs compare within one data set only, never across two." in view.notes
 
 
@@ -207,10 +220,6 @@ def test_wrong_requests(tmp_path, two):
         MergedRuns([a, b, a])
     with pytest.raises(UsageError, match="1 run given"):
         MergedRuns([a])
-    view = MergedRuns([a, b])
-    for write in (lambda: view.write_file("x", b""), lambda: view.join(None)):
-        with pytest.raises(StoreError, match="cannot be written into"):
-            write()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "letter.txt").write_text("dear")
     shutil.rmtree(shutil.copytree(b.path, tmp_path / "published") / "parts")
@@ -227,7 +236,7 @@ def test_wrong_requests(tmp_path, two):
     ]
     for paths, options, error, words in cases:
         with pytest.raises(error, match=words) as caught:
-            merged.report(paths, **options)
+            report_of(paths, **options)
         assert "\n" not in str(caught.value)
     assert not (tmp_path / "out" / "report.html").exists()
 
@@ -235,7 +244,7 @@ def test_wrong_requests(tmp_path, two):
 def test_without_out_the_report_lies_below_results(two, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("codecbench.report.write_report", lambda store, out, anchor: out / "report.html")
-    page = merged.report([run.store.path for run in two], anchor="lossy")
+    page = report_of([run.store.path for run in two], anchor="lossy")
     assert page == Path("results/a+b/report.html")
     assert list(read_json(tmp_path / "results" / "a+b" / "run.json")["codecs"]) == ["lossy", "exact"]
 
@@ -249,7 +258,7 @@ def test_metrics_that_differ_do_not_mix(tmp_path):
         runs.append(run)
     view = MergedRuns(existing(*runs))
     table = summary.summarise(view)
-    pd.testing.assert_frame_equal(view.summary(), table)
+    pd.testing.assert_frame_equal(summary_of(view), table)
     assert table["codec"].tolist() == ["lossy (a+c)"] * 2 + ["lossy (b)"]
     assert table["like"].tolist()[:2] == [0.5, 0.5]
     assert np.isnan(table["like"].iloc[2])
@@ -293,40 +302,32 @@ def test_latents_and_training_logs_come_along_under_the_names_of_the_view(tmp_pa
     for name in ("a", "b"):
         run = OtherRun(tmp_path / name, {"mnist": GRAY}, trained_on={"net": ("mnist",)}, other=["net"] * (name == "b"))
         run.point("mnist", "net", {"latent": "int8"}, num_bytes=32, mse=0.004)
-        record = run.store.manifest
-        about = {
-            **{"format": latents.FORMAT, "dataset": "mnist", "codec": "net", "settings": "latent=int8"},
-            "codec_fingerprint": record["codecs"]["net"]["fingerprint"],
-            "data_fingerprint": record["datasets"]["mnist"]["fingerprint"],
-        }
-        points = np.zeros((3, 2), np.float32)
-        exhibit = Exhibit("mnist", "net", "latent=int8", points, None, (0.5, 0.25), {0: np.ones(4, np.float32)}, {})
-        run.store.write_file(f"latents/{name}.npz", latents.pack(about, exhibit))
-        run.store.write_file(f"latents/{name * 24}.json", dump_json(about | {"failed": f"no luck in {name}"}))
-        run.store.write_file(f"training/{name}.csv", b"epoch\n1\n")
-        run.store.write_file("latents/damaged.npz", b"no archive")
-    with opened(existing(tmp_path / "a", tmp_path / "b")) as view:
-        assert [(found.dataset, found.codec) for found in latents.exhibits(view)] == [
-            ("mnist", "net (a)"),
-            ("mnist", "net (b)"),
-        ]
-        told = {record["codec"]: record["failed"] for record in latents.failures(view)}
-        assert told == {"net (a)": "no luck in a", "net (b)": "no luck in b"}
-        assert sorted(file.name for file in (view.path / "training").iterdir()) == ["a.csv", "b.csv"]
-        place = view.path
-    assert not place.exists()
+        about = whose(run, "net", "latent=int8")
+        points, shown = np.zeros((3, 2), np.float32), {0: np.ones(4, np.float32)}
+        found = Latents(**about, points=points, labels=None, explained=(0.5, 0.25), shown=shown, shown_labels={})
+        run.store.write_record(name * 24, found)
+        run.store.write_record(name * 24, LatentsRecord(**about, failed=f"no luck in {name}"))
+        run.store.write_file(f"training/{name}.csv", name.encode())
+        run.store.write_file(f"latents/{'c' * 24}.npz", b"no archive")
+    view = MergedRuns(existing(tmp_path / "a", tmp_path / "b"))
+    assert [found.point[:2] for found in view.latents()] == [("mnist", "net (a)"), ("mnist", "net (b)")]
+    failures = {record.codec: record.failed for record in view.latents_failures()}
+    assert failures == {"net (a)": "no luck in a", "net (b)": "no luck in b"}
+    assert [view.training_file(f"{name}.csv") for name in "abc"] == [b"a", b"b", None]
 
 
 def test_worst_images_of_a_codec_are_those_of_one_run(tmp_path):
-    for name in ("a", "b"):
-        MadeUpRun(tmp_path / name, {"mnist": GRAY}, ["lossy"]).point("mnist", "lossy")
-        for key, worst_of in (("1", "lossy"), ("2", "other")):
-            about = {"dataset": "mnist", "codec": "lossy", "worst_of": worst_of, "from": name}
-            (tmp_path / name / "kept").mkdir(exist_ok=True)
-            np.savez(tmp_path / name / "kept" / f"{name}{key}.npz", about=np.array(json.dumps(about)))
-    (tmp_path / "a" / "kept" / "a2.npz").unlink()
-    with opened(existing(tmp_path / "a", tmp_path / "b")) as view:
-        assert sorted(file.name for file in (view.path / "kept").iterdir()) == ["a1.npz", "b2.npz"]
+    runs = [MadeUpRun(tmp_path / name, {"mnist": GRAY}, ["lossy", "other"]) for name in ("a", "b")]
+    for run, cases in zip(runs, ("lossy", "lossy other"), strict=True):
+        for number, worst_of in enumerate(cases.split()):
+            about = whose(run, "lossy", run.store.path.name)
+            case = WorstCase(**about, worst_of=worst_of, key="", images=(), classes={})
+            run.store.write_record(f"{number:024x}", case)
+    about = whose(runs[0], "other", "") | {"failed": "no luck"}
+    runs[0].store.write_record("f" * 24, WorstImagesRecord(**about, codecs=(), files=()))
+    view = MergedRuns(existing(*runs))
+    assert [(case.worst_of, case.settings) for case in view.worst_cases()] == [("lossy", "a"), ("other", "b")]
+    assert view.worst_failures() == [], "another run has them"
 
 
 @pytest.fixture(scope="module")
@@ -338,7 +339,7 @@ def drawn(tmp_path_factory):
         for quality in (10, 50, 90):
             run.point("mnist", "lossy", {"quality": quality}, num_bytes=quality, mse=1 / quality**2, ssim=np.nan)
     before = contents(folder)
-    page = merged.report([folder / "a", folder / "b"], folder / "out")
+    page = report_of([folder / "a", folder / "b"], folder / "out")
     return folder, before, page
 
 
@@ -350,7 +351,7 @@ def test_the_report_of_two_runs_is_a_published_run(drawn, capsys):
     assert "lossy (b)" in text
     assert {file: digest for file, digest in contents(folder).items() if folder / "out" not in file.parents} == before
     table = load_run(folder / "out").summary()
-    pd.testing.assert_frame_equal(table, MergedRuns(existing(folder / "a", folder / "b")).summary())
+    pd.testing.assert_frame_equal(table, summary_of(MergedRuns(existing(folder / "a", folder / "b"))))
     assert read_json(folder / "out" / "run.json")["merged"] == ["a", "b"]
     assert main(["show", str(folder / "out")]) == 0
     assert "lossy (b)" in capsys.readouterr().out
@@ -361,7 +362,7 @@ def test_the_report_of_two_runs_is_a_published_run(drawn, capsys):
 def test_it_can_be_drawn_again_to_the_same_bytes(drawn):
     folder, _, _ = drawn
     first = contents(folder / "out")
-    merged.report([folder / "a", folder / "b"], folder / "out")
+    report_of([folder / "a", folder / "b"], folder / "out")
     assert contents(folder / "out") == first
 
 
@@ -385,7 +386,7 @@ def test_the_browser_is_asked_and_the_path_told_where_there_is_none(two, monkeyp
 
     run, page = two[0].store.path, two[0].store.path / "report.html"
     opened_pages = []
-    monkeypatch.setattr(merged, "report", lambda paths, out, anchor: page)
+    monkeypatch.setattr("codecbench.report.report_of", lambda paths, out, anchor: page)
     monkeypatch.setattr(webbrowser, "open", lambda address: opened_pages.append(address) or True)
     assert main(["report", str(run), "--open"]) == 0
     assert opened_pages == [page.as_uri()]

@@ -11,12 +11,13 @@ from PIL import Image
 
 import codecbench as cb
 from codecbench.errors import UsageError
+from codecbench.execution.pictures import WORST_IMAGES
 from codecbench.plan.tasks import Selection, Task
 from codecbench.plugins.codec import CodecSpec
 from codecbench.store import manifest
-from codecbench.store import pictures as keeping
 from codecbench.store.folder import RunFolder, original_name
 from codecbench.store.io import WINDOW
+from codecbench.store.pictures import choose_window
 
 CODECS = "jpeg:quality=10/80,svd:rank=2/9"
 
@@ -35,7 +36,7 @@ def store_of(run: cb.Run) -> RunFolder:
 
 
 def samples(store: RunFolder) -> dict[str, set[int]]:
-    return {s["task_id"]: store.sample_indices(f"{s['task_id']}.npz") for s in store.sidecars()}
+    return {task.task_id: store.sample_indices(f"{task.task_id}.npz") for task in store.tasks()}
 
 
 # ---- the worst images -----------------------------------------------------------------------------------------------
@@ -44,13 +45,13 @@ def samples(store: RunFolder) -> dict[str, set[int]]:
 def test_each_lossy_codecs_worst_images_are_kept_with_what_they_are(run: cb.Run) -> None:
     store, rows = store_of(run), run.rows().set_index(["codec", "settings", "image"])
     digits = cb.open_dataset("digits")
-    own = {case.codec: case for case in keeping.cases(store) if case.codec == case.worst_of}
+    own = {case.codec: case for case in store.worst_cases() if case.codec == case.worst_of}
     assert own.keys() == {"jpeg", "svd"}
     for name, case in own.items():
         points = rows.loc[name]
-        assert case.fingerprint == store.manifest["codecs"][name]["fingerprint"]
+        assert case.codec_fingerprint == store.manifest["codecs"][name]["fingerprint"]
         errors = points.loc[case.settings, "mse"].sort_values(ascending=False, kind="stable")
-        assert [kept.image for kept in case.images] == list(errors.index[: keeping.WORST_IMAGES])
+        assert [kept.image for kept in case.images] == list(errors.index[:WORST_IMAGES])
         for kept in case.images:
             assert kept.num_bytes == points.loc[(case.settings, kept.image), "num_bytes"]
             assert kept.mse == pytest.approx(points.loc[(case.settings, kept.image), "mse"])
@@ -62,7 +63,7 @@ def test_each_lossy_codecs_worst_images_are_kept_with_what_they_are(run: cb.Run)
 
 
 def test_a_codec_to_compare_with_is_kept_on_the_same_images(run: cb.Run) -> None:
-    cases = keeping.cases(store_of(run))
+    cases = store_of(run).worst_cases()
     for name, rival in (("svd", "jpeg"), ("jpeg", "svd")):
         own = next(case for case in cases if case.codec == case.worst_of == name)
         others = [case for case in cases if case.key == own.key and case.codec != name]
@@ -113,20 +114,20 @@ def test_another_number_of_pictures_measures_nothing_again(run: cb.Run) -> None:
 
 def test_what_is_lost_is_made_again(run: cb.Run) -> None:
     store = store_of(run)
-    before = {(case.key, case.codec, case.settings) for case in keeping.cases(store)}
+    before = {(case.key, case.codec, case.settings) for case in store.worst_cases()}
     kept = sorted((run.path / "kept").glob("*.npz"))
     kept[0].write_bytes(kept[0].read_bytes()[:-40])
     kept[1].unlink()
-    task = store.sidecars()[0]["task_id"]
+    task = store.tasks()[0].task_id
     held = store.sample_indices(f"{task}.npz")
     (run.path / "samples" / f"{task}.npz").write_bytes(b"PK")
-    assert len(keeping.cases(store)) == len(before) - 2
+    assert len(store.worst_cases()) == len(before) - 2
     originals = store.originals("digits")
     events: list[object] = []
     assert measure(CODECS, run.path, images=9, keep_images=3, events=events).changed
     assert measured(events) == 0
     store = store_of(run)
-    assert {(case.key, case.codec, case.settings) for case in keeping.cases(store)} == before
+    assert {(case.key, case.codec, case.settings) for case in store.worst_cases()} == before
     assert store.sample_indices(f"{task}.npz") <= held
     assert len(store.sample_indices(f"{task}.npz")) == 3
     assert not measure(CODECS, run.path, images=9, keep_images=3).changed
@@ -143,7 +144,7 @@ def test_without_pictures_nothing_is_kept(tmp_path: Path) -> None:
     assert not measure("png", tmp_path / "run", images=1, keep_images=0).changed
     assert measure("png", tmp_path / "run", images=1, keep_images=4).changed
     assert len(store_of(done).originals("digits")) == 1  # there is only this one
-    assert keeping.cases(store_of(done)) == []  # and it is restored
+    assert store_of(done).worst_cases() == []  # and it is restored
     with pytest.raises(UsageError, match=r"keep_images=-1 is not allowed; allowed: 0 or more"):
         measure("png", tmp_path / "run", images=1, keep_images=-1)
 
@@ -161,7 +162,7 @@ def test_images_of_odd_shapes_and_the_window_of_a_large_one(tmp_path: Path, monk
     Image.fromarray(small).save(folder / "small.png")
     done = measure("jpeg:quality=40/75", tmp_path / "run", f"folder:{folder}", images=None)
     store = store_of(done)
-    (case,) = keeping.cases(store)  # nothing else is here to compare with
+    (case,) = store.worst_cases()  # nothing else is here to compare with
     kept = {one.image: one for one in case.images}
     large, tiny = kept[0], kept[1]
     assert (large.height, large.width) == (300, 420)
@@ -184,7 +185,7 @@ def test_the_window_is_where_the_error_is_largest() -> None:
             for top in range(max(1, height - side + 1))
             for left in range(max(1, width - side + 1))
         }
-        assert keeping.choose_window(original, picture, side) == max(sums, key=lambda at: sums[at])
+        assert choose_window(original, picture, side) == max(sums, key=lambda at: sums[at])
 
 
 FEW = """
@@ -218,10 +219,10 @@ def test_a_codec_that_fails_costs_a_note_and_is_tried_again(tmp_path: Path, code
     assert len(done.rows()) == 6
     assert any("no pictures of many on digits: " in text and "too few images" in text for text in texts(events))
     store = store_of(done)
-    assert keeping.cases(store) == []
-    (failure,) = keeping.failures(store)
-    assert (failure["codec"], failure["dataset"]) == ("many", "digits")
-    assert "too few images" in failure["failed"]
+    assert store.worst_cases() == []
+    (failure,) = store.worst_failures()
+    assert (failure.codec, failure.dataset) == ("many", "digits")
+    assert "too few images" in failure.failed
     events = []
     measure("many", tmp_path / "run", images=6, keep_images=2, events=events)
     assert measured(events) == 0

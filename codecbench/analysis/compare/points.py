@@ -19,7 +19,6 @@ Columns of a row:
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -34,9 +33,11 @@ from codecbench.analysis.summary import LEAST_CPU_SHARE, UNSTEADY_SPREAD
 from codecbench.columns import HIGHER_IS_BETTER
 from codecbench.errors import StoreError
 from codecbench.measure.distortion import psnr_db
+from codecbench.measure.timing import Timing
 from codecbench.store.folder import RunFolder
-from codecbench.store.manifest import outdated_metrics
-from codecbench.text import count
+from codecbench.store.tasks import TaskRecord
+from codecbench.store.timings import TimingRecord
+from codecbench.text import count, format_shape
 
 SAME = "identical"
 BETTER = "better"
@@ -208,19 +209,19 @@ def _direction(measure: str, difference: float) -> str:
 # ---- times ----------------------------------------------------------------------------------------------------------
 
 
-def of_times(point: Point, a: Mapping[str, Any], b: Mapping[str, Any], why_not: str = "") -> list[Row]:
+def of_times(point: Point, a: Timing, b: Timing, why_not: str = "") -> list[Row]:
     """Times of a point by two records of ``timings/``; not corrected yet, see :func:`settle`.
 
     Args:
         point: the point.
-        a: the baseline's record, of schema 1 or newer.
+        a: the baseline's record.
         b: the other run's.
         why_not: why the times say nothing about the codec, where that is known already.
     """
     why_not = why_not or not_alike(a, b)
     rows = []
     for measure in TIMES:
-        ours, theirs = a.get(measure, ()), b.get(measure, ())
+        ours, theirs = getattr(a, measure), getattr(b, measure)
         if not (ours and theirs):
             continue
         medians = float(np.median(ours)), float(np.median(theirs))
@@ -265,29 +266,32 @@ def settle(rows: Sequence[Row], level: float) -> None:
                 row["verdict"] = _direction(row["measure"], row["difference"])
 
 
-def not_alike(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
+def not_alike(a: Timing, b: Timing) -> str:
     """Why the times of two records say nothing about the codec; empty where nothing speaks against it."""
-    if not (a.get("host") and b.get("host")):
+    if not (a.host and b.host):
         return "the host is not recorded"
-    if a["host"] != b["host"]:
+    if a.host != b.host:
         return "other host"
-    if a["threads"] != b["threads"]:
-        return f"other threads ({a['threads']} and {b['threads']})"
-    for name in ("images", "batch", "shape"):
-        if a.get(name) != b.get(name):
-            return f"other timed {name} ({a.get(name)} and {b.get(name)})"
-    if a["device"] != b["device"]:
-        return f"other device ({a['device']} and {b['device']})"
+    if a.threads != b.threads:
+        return f"other threads ({a.threads} and {b.threads})"
+    if a.images != b.images:
+        return f"other timed images ({a.images} and {b.images})"
+    if a.batch != b.batch:
+        return f"other timed batch ({a.batch} and {b.batch})"
+    if a.shape != b.shape:
+        return f"other timed shape ({format_shape(a.shape)} and {format_shape(b.shape)})"
+    if a.device != b.device:
+        return f"other device ({a.device} and {b.device})"
     busy = [name for name, record in (("A", a), ("B", b)) if _busy(record)]
     return f"the machine was busy in {' and '.join(busy)}" if busy else ""
 
 
-def _busy(record: Mapping[str, Any]) -> bool:
+def _busy(record: Timing) -> bool:
     """Whether something else had the processor while one thread was timed."""
-    if record["threads"] != 1 or record["device"] != "cpu":
+    if record.threads != 1 or record.device != "cpu":
         return False
     for way in ("encode", "decode"):
-        cpu, wall = record.get(f"{way}_cpu_s", ()), record.get(f"{way}_s", ())
+        cpu, wall = getattr(record, f"{way}_cpu_s"), getattr(record, f"{way}_s")
         if cpu and wall and np.median(cpu) < LEAST_CPU_SHARE * np.median(wall):
             return True
     return False
@@ -335,7 +339,7 @@ class Side:
     def __init__(self, name: str, store: RunFolder):
         self.name, self.store, self.manifest = name, store, store.manifest
         self.failed: dict[Point, str] = {}
-        self._parts: dict[Point, list[Mapping[str, Any]]] = {}
+        self._parts: dict[Point, list[TaskRecord]] = {}
         self._summary: dict[Point, Mapping[str, Any]] = {}
         if store.without_parts:
             from codecbench.analysis.summary import read_summary
@@ -346,18 +350,18 @@ class Side:
                     str(key): value for key, value in row.items()
                 }
         else:
-            for sidecar in store.sidecars():
-                if sidecar["failed"]:
-                    self.failed[_point(sidecar)] = sidecar["failed"]
+            for task in store.tasks():
+                if task.failed:
+                    self.failed[task.point] = task.failed
                 else:
-                    self._parts.setdefault(_point(sidecar), []).append(sidecar)
+                    self._parts.setdefault(task.point, []).append(task)
         order = {label: number for number, label in enumerate(self.manifest["datasets"])}
         found = self._summary or self._parts
         self.points = dict.fromkeys(sorted(found, key=lambda point: _in_order(point, order)))
-        self._timings: dict[Point, list[Mapping[str, Any]]] = {}
+        self._timings: dict[Point, list[TimingRecord]] = {}
         for record in store.timings():
-            if not record["failed"]:
-                self._timings.setdefault(_point(record), []).append(record)
+            if not record.failed:
+                self._timings.setdefault(record.point, []).append(record)
 
     def images(self, point: Point) -> Images:
         """The results of one point, by image.
@@ -366,27 +370,23 @@ class Side:
             StoreError: a part is damaged; it is left where it lies.
         """
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         metrics = list(self.manifest["metrics"])
         tables = []
-        for sidecar in self._parts[point]:
-            file = self.store.path / "parts" / f"{sidecar['task_id']}.parquet"
+        for task in self._parts[point]:
+            file = self.store.rows_file(task)
             try:
-                content = file.read_bytes()
+                rows = self.store.rows_left_in_place(task, [*READ, *metrics])
             except OSError as error:
                 raise StoreError(f"cannot read {file}: {error.strerror or error}") from error
-            if hashlib.sha256(content).hexdigest() != sidecar["sha256"]:
+            if rows is None:
                 raise StoreError(f"{file} is damaged; measure it again with the command that made {self.store.path}")
-            tables.append(pq.ParquetFile(pa.BufferReader(content)).read(columns=[*READ, *metrics], use_threads=False))
+            tables.append(rows)
         table = pa.concat_tables(tables, promote_options="default")
         index, places = np.unique(table["image"].to_numpy(), return_index=True)
         columns = {name: table[name].to_numpy()[places].astype(np.float64) for name in READ[1:]}
-        outdated = outdated_metrics(self.manifest, point[1])
         found = {
-            name: table[name].to_numpy()[places].astype(np.float64)
-            for name in metrics
-            if name in table.column_names and name not in outdated
+            name: table[name].to_numpy()[places].astype(np.float64) for name in metrics if name in table.column_names
         }
         return Images(index, 8.0 * columns["num_bytes"], columns["mse"], columns["ssim"], found)
 
@@ -406,15 +406,16 @@ class Side:
         if point in self._summary:
             return {name: _number(self._summary[point].get(name)) for name in TIMES}
         records = self._timings.get(point, [])[:1]
-        return {name: float(np.median(record[name])) for record in records for name in TIMES if record.get(name)}
+        return {
+            name: float(np.median(getattr(record, name)))
+            for record in records
+            for name in TIMES
+            if getattr(record, name)
+        }
 
-    def timings(self, point: Point) -> list[Mapping[str, Any]]:
+    def timings(self, point: Point) -> list[TimingRecord]:
         """Records of a point's times, one a host that took them; empty for a published run."""
         return self._timings.get(point, [])
-
-
-def _point(record: Mapping[str, Any]) -> Point:
-    return record["dataset"], record["codec"], record["settings"]
 
 
 def _number(value: Any) -> float:
