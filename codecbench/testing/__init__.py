@@ -23,8 +23,7 @@ from codecbench.testing.damage import check_damage, check_truncation, damages, d
 from codecbench.testing.images import SHAPES, sample_images, taken_shapes
 from codecbench.testing.isolated import check_plugin
 from codecbench.testing.processes import check_devices, check_fresh_process
-from codecbench.testing.report import Report
-from codecbench.testing.results import CheckFailed, Finding, Result
+from codecbench.testing.results import CheckFailed, Finding, Report, Result
 from codecbench.testing.sets import check_sets
 from codecbench.testing.suite import CHECKS, Check, check_codec, run_check
 

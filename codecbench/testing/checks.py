@@ -163,11 +163,11 @@ def check_containers(codec: Codec, shape: Shape, seed: int = 0) -> Finding | Non
 
 def check_silence(codec: Codec, shape: Shape, seed: int = 0) -> None:
     """Nothing is written to the standard output."""
-    text = _written(lambda: _there_and_back(codec, shape, seed)).strip()
+    text = written(lambda: _there_and_back(codec, shape, seed)).strip()
     require(not text, f"{format_shape(shape)}: writes to the standard output: {text[:80]!r}")
 
 
-def _written(work: Callable[[], object]) -> str:
+def written(work: Callable[[], object]) -> str:
     """What some work writes to the standard output, C libraries included."""
     python = io.StringIO()  # sys.stdout need not write to descriptor 1, for example under pytest
     with tempfile.TemporaryFile() as file:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from codecbench.errors import BitstreamError
+from codecbench.measure.timing import usage
 from codecbench.plugins.codec import MAX_PIXELS, Codec, Images, Shape
 from codecbench.testing.checks import require_images
 from codecbench.testing.images import sample_images
-from codecbench.testing.limits import asked_for_too_much, memory_limit, peak_bytes
 from codecbench.testing.results import CheckFailed, require, trying
 from codecbench.text import format_shape, one_line
 
@@ -57,12 +60,12 @@ def check_damage(
         mend: repairs what would give every damage away, for example a checksum, so that more of a decoder is reached.
     """
     streams = codec.encode(sample_images(shape, seed)[:3])
-    peak = peak_bytes()
+    peak = usage()[0] or 0
     for index, damaged in enumerate(map(mend, damages(streams, seed, trials))):
         shown = damaged[:80].hex() + ("…" if len(damaged) > 80 else "")
         where = f"{format_shape(shape)}: damage {index} of seed {seed} ({len(damaged)} bytes, {shown})"
         decode_doubtful(codec, damaged, where)
-    grown = peak_bytes() - peak
+    grown = (usage()[0] or 0) - peak
     require(grown < MAX_GROWTH_BYTES, f"{format_shape(shape)}: damaged streams took {grown:,} bytes of memory")
 
 
@@ -141,3 +144,41 @@ def decode_doubtful(codec: Codec, stream: bytes, where: str) -> Images | None:
     require_images(images, (1, height, width, channels), where)
     assert isinstance(images, np.ndarray)
     return images
+
+
+# ---- memory ----------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def memory_limit(extra_bytes: int) -> Iterator[None]:
+    """Refuses this process more memory than it has now and so many bytes; on Linux only, elsewhere nothing happens.
+
+    What counts is the memory asked for (RLIMIT_AS), touched or not: an allocation beyond it raises ``MemoryError``.
+    Nothing is limited while a GPU is in use, whose driver reserves addresses by the terabyte.
+    """
+    torch = sys.modules.get("torch")
+    if sys.platform != "linux" or (torch is not None and torch.cuda.is_initialized()):
+        yield
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    limits = [pages * resource.getpagesize() + extra_bytes, *(end for end in (soft, hard) if end >= 0)]
+    resource.setrlimit(resource.RLIMIT_AS, (min(limits), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def asked_for_too_much(error: BaseException | None) -> bool:
+    """Whether an exception is about memory that was refused, or stands in for one that is."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        # PyTorch's allocator raises RuntimeError.
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,42 +1,29 @@
-"""Checks a plugin from the outside: in a process of its own, which may hang, die, eat memory or write anything."""
+"""Checks a plugin from the outside: in a sandbox, where it may hang, die, eat memory or write anything."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import queue
-import signal
-import subprocess
-import sys
-import tempfile
-import threading
-import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any
 
-from codecbench.errors import SpecError, UnknownNameError, UsageError
-from codecbench.plan.specs import split_specs
+from codecbench.errors import PluginError, SpecError, UnknownNameError, UsageError
+from codecbench.execution.sandbox import Sandbox, SandboxError
+from codecbench.execution.sandbox_child import emit
+from codecbench.plan.specs import expand, split_specs
+from codecbench.plugins.codec import Codec
 from codecbench.plugins.registry import CODECS
-from codecbench.testing.limits import resident_bytes
-from codecbench.testing.processes import python
-from codecbench.testing.report import Report
-from codecbench.testing.results import FAILED, SKIPPED, Result
-from codecbench.text import one_line
+from codecbench.plugins.settings import Value, settings_of
+from codecbench.testing.images import SHAPES, taken_shapes
+from codecbench.testing.results import FAILED, SKIPPED, CheckFailed, Report, Result, listener
+from codecbench.testing.suite import CHECKS, Subject, run_check
+from codecbench.text import one_line, printable
 
 TIME_LIMIT_S = 60.0
 """A codec that does not come back from one step for so long is taken to hang."""
 MEMORY_LIMIT_BYTES = 8 << 30
-"""Memory that the process may hold; beyond it, it is ended."""
-MOST_DEATHS = 2
+"""Memory that the process may hold; beyond it, it is killed."""
+MAX_DEATHS = 2
 """So often a codec may end its process before the checks that are left are not tried."""
-
-_CODE = """
-import json, sys
-sys.path[:] = json.loads(sys.argv[1])
-from codecbench.testing.child import main
-main()
-"""
 
 
 def check_plugin(
@@ -62,108 +49,59 @@ def check_plugin(
     specs = split_specs(spec)
     if len(specs) != 1:
         raise SpecError(f"{spec!r} names {len(specs)} codecs; allowed: one")
-    name = specs[0].name
     origins = CODECS.origins()
-    if name not in origins:
-        raise UnknownNameError("codec", name, origins)
-    task = {"name": name, "spec": spec, "seed": seed, "damages": damages, "first": 0}
-    session = _Session(spec, time_limit_s, memory_limit or MEMORY_LIMIT_BYTES)
-    deaths = 0
-    while (death := session.run(task | {"first": len(session.results)})) is not None:
-        session.fail(death)
-        deaths += 1
-        if not session.rows or deaths == MOST_DEATHS:
+    if specs[0].name not in origins:
+        raise UnknownNameError("codec", specs[0].name, origins)
+    session = _Session(spec)
+    for deaths in range(1, MAX_DEATHS + 1):
+        options = ("--time-limit", "the kit's own")
+        try:
+            with Sandbox("codec's", 1, time_limit_s, memory_limit or MEMORY_LIMIT_BYTES, options=options) as sandbox:
+                for event in sandbox.stream(run_checks, spec, seed, damages, len(session.results)):
+                    session.hear(*event)
             break
-    session.skip_the_rest(f"not tried, since the codec's process had to be given up {deaths} times")
+        except SandboxError as error:
+            session.fail(error)
+        if not session.rows or deaths == MAX_DEATHS:
+            session.skip_the_rest(f"not tried, since the codec's process had to be given up {deaths} times")
+            break
     return Report(spec, seed, damages, tuple(session.results))
 
 
 @dataclass
 class _Session:
-    """What is known so far.
-
-    Attributes:
-        spec: what is checked.
-        time_limit_s: see :func:`check_plugin`.
-        memory_limit: likewise.
-        rows: spec and check of every row, once the process has told them.
-        results: of the first rows.
-        doing: what the process did when it was last heard of.
-    """
+    """What is known so far."""
 
     spec: str
-    time_limit_s: float
-    memory_limit: int
-    rows: list[list[str]] = field(default_factory=list)
+    rows: list[tuple[str, str]] = field(default_factory=list)
+    """Spec and check of every row, once the sandbox has sent them."""
     results: list[Result] = field(default_factory=list)
-    doing: str = ""
+    """Of the first rows."""
+    step: str = "importing the plugin"
+    """What the sandbox was doing when it was last heard of."""
 
-    def run(self, task: dict[str, Any]) -> str | None:
-        """Has a new process do the rows that are left; returns why it ended before it was done, or None."""
-        self.doing = "importing the plugin"
-        with tempfile.TemporaryFile() as errors:
-            process = subprocess.Popen(
-                python(_CODE),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env={"OMP_NUM_THREADS": "1", **os.environ},
-                start_new_session=True,
-            )
-            lines: queue.Queue[bytes] = queue.Queue()
-            assert process.stdin is not None
-            assert process.stdout is not None
-            threading.Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
-            try:
-                with contextlib.suppress(BrokenPipeError):
-                    process.stdin.write(json.dumps(task).encode() + b"\n")
-                    process.stdin.flush()
-                reason = self._follow(process, lines)
-            finally:
-                _end(process)
-            return None if reason is None else f"{reason}{_last_words(errors)}"
-
-    def _follow(self, process: subprocess.Popen[bytes], lines: queue.Queue[bytes]) -> str | None:
-        heard = time.monotonic()
-        while True:
-            try:
-                line = lines.get(timeout=0.1)
-            except queue.Empty:
-                if time.monotonic() - heard > self.time_limit_s:
-                    return f"hangs: no answer for {self.time_limit_s:g} s from {self.doing}"
-                held = resident_bytes(process.pid)
-                if held > self.memory_limit:
-                    return f"holds {held / 2**30:.1f} GiB of memory; stopped at {self.doing}"
-                continue
-            heard = time.monotonic()
-            if not line:
-                return f"the process {_ending(process)} at {self.doing}"
-            if self._hear(json.loads(line)):
-                return None
-
-    def _hear(self, message: dict[str, Any]) -> bool:
-        """Takes one answer; true for the last."""
-        kind = message["kind"]
+    def hear(self, kind: str, content: Any) -> None:
+        """Takes one message of :func:`run_checks`."""
         if kind == "refused":
-            raise UsageError(message["reason"])
+            raise UsageError(content)
         if kind == "broken":
-            self.results.append(Result("import", self.spec, FAILED, message["reason"]))
+            self.results.append(Result("import", self.spec, FAILED, content))
             self.rows = []
         elif kind == "rows":
-            self.rows = message["rows"]
-        elif kind == "begin":
-            self.doing = f"the check {self.rows[message['row']][1]!r}"
-        elif kind == "trying":
-            self.doing = message["what"] or self.doing
+            self.rows = content
         elif kind == "result":
-            point, check = self.rows[message["row"]]
-            self.results.append(Result(check, point, message["result"], message["reason"]))
-        return bool(kind == "end")
+            self.results.append(content)
+        elif content:
+            self.step = content
 
-    def fail(self, reason: str) -> None:
-        """The row that the process was at failed."""
+    def fail(self, error: SandboxError) -> None:
+        """The row that the sandbox was at failed."""
         point, check = self.rows[len(self.results)] if self.rows else (self.spec, "import")
+        wrote = error.details.partition("Fatal Python error")[0].split("\n") if error.died else [""]
+        words = next((line.strip() for line in reversed(wrote) if line.strip()), "")
+        reason = f"{error.reason}; last step: {self.step}" + f"; last words: {words[:200]}" * bool(words)
         self.results.append(Result(check, point, FAILED, reason))
+        self.step = "importing the plugin"
 
     def skip_the_rest(self, reason: str) -> None:
         """What is left was not tried."""
@@ -171,47 +109,50 @@ class _Session:
             self.results.append(Result(check, point, SKIPPED, reason))
 
 
-def _read(pipe: IO[bytes], lines: queue.Queue[bytes]) -> None:
-    """Hands on lines, and an empty one at the end."""
-    with contextlib.suppress(OSError, ValueError):
-        for line in pipe:
-            lines.put(line)
-    lines.put(b"")
+# ---- in the sandbox -------------------------------------------------------------------------------------------------
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends a process with all that it has started."""
-    if sys.platform == "win32":
-        process.kill()
-    else:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            with contextlib.suppress(OSError):
-                pipe.close()
+def run_checks(spec: str, seed: int, damages: int, first: int) -> Iterator[tuple[str, Any]]:
+    """Runs the checks from row ``first`` on, and yields what happens: a kind, and what there is to say.
 
-
-def _ending(process: subprocess.Popen[bytes]) -> str:
+    The kinds are ``rows`` (spec and check of each), ``step`` (what is done next), ``result``, and in their place
+    ``refused`` (a wrong request) or ``broken`` (the plugin cannot be imported, or gives no points).
+    """
     try:
-        code = process.wait(timeout=5)
-    except subprocess.TimeoutExpired:
-        return "stopped to answer"
-    if code >= 0:
-        return f"ended itself (exit code {code})"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    return f"was ended by {name}"
+        (raw,) = split_specs(spec)
+        cls = CODECS.get(raw.name)
+        points = points_of(cls, spec)
+        rows = [(point, check) for point in points for check in CHECKS if point == points[0] or not check.once]
+        yield "rows", [(str(cls(**point).spec), check.name) for point, check in rows]
+        for point, check in rows[first:]:
+            yield "step", f"the check {check.name!r}"
+            with listener(lambda what: emit(("step", printable(what)))):
+                yield "result", run_check(check, Subject(cls(**point), SHAPES, seed, damages))
+    except UsageError as error:
+        yield "refused", printable(str(error))
+    except (PluginError, CheckFailed) as error:
+        yield "broken", printable(str(error))
+    except Exception as error:  # a plugin's class methods may raise anything
+        yield "broken", one_line(error)
 
 
-def _last_words(errors: IO[bytes]) -> str:
-    """The last line that a process wrote to its standard error, for the end of a sentence."""
-    try:
-        errors.seek(0)
-        words = errors.read()[-4_000:].decode("utf-8", "replace").strip().splitlines()
-    except OSError as error:
-        return f"; {one_line(error)}"
-    return f"; its last words: {words[-1][:200]}" if words else ""
+def points_of(cls: type[Codec], spec: str) -> list[dict[str, Value]]:
+    """The settings that are checked.
+
+    Args:
+        cls: the codec.
+        spec: its name, or a spec with settings.
+
+    Returns:
+        All points that the spec stands for; without settings the default, and the first, the middle and the last of
+        the default sweep.
+
+    Raises:
+        UsageError: a spec that does not parse, or a value that is not allowed.
+    """
+    (raw,) = split_specs(spec)
+    given = expand(raw, settings_of(cls))
+    if not raw.parts:
+        sweep = [cls(**point).settings for point in cls.default_points(taken_shapes(cls(**given[0]))[0])]
+        given += [sweep[0], sweep[len(sweep) // 2], sweep[-1]]
+    return [dict(items) for items in dict.fromkeys(tuple(point.items()) for point in given)]

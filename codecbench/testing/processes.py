@@ -2,46 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from codecbench.plugins.codec import Codec, Shape
-from codecbench.testing.checks import require_images, require_same
+from codecbench.execution.sandbox import Sandbox, SandboxError
+from codecbench.plugins.codec import Codec, Images, Shape
+from codecbench.plugins.registry import CODECS
+from codecbench.plugins.settings import Value
+from codecbench.testing.checks import require_images, require_same, written
 from codecbench.testing.images import sample_images
-from codecbench.testing.results import NOT_APPLICABLE, SKIPPED, Finding, require, trying
+from codecbench.testing.results import NOT_APPLICABLE, SKIPPED, CheckFailed, Finding, require, trying
 from codecbench.text import format_shape
 
-FRESH_PROCESS_S = 300
-
-_FRESH_PROCESS = """
-import json, sys
-sys.path[:] = json.loads(sys.argv[1])
-import numpy as np
-from codecbench.plugins.registry import CODECS
-from codecbench.testing.images import sample_images
-task = json.load(sys.stdin)
-codec = CODECS.get(task["name"])(**task["settings"])
-decoded = codec.decode([bytes.fromhex(stream) for stream in task["streams"]])
-streams = codec.encode(sample_images(tuple(task["shape"]), task["seed"]))
-with open(task["answer"], "wb") as file:
-    np.save(file, decoded)
-    file.write(json.dumps([stream.hex() for stream in streams]).encode())
-"""
-
-
-def python(code: str) -> list[str]:
-    """The command of a fresh interpreter that finds the same modules as this one, and none in its own folder.
-
-    Args:
-        code: what it runs; its first lines must be ``import json, sys`` and ``sys.path[:] = json.loads(sys.argv[1])``.
-    """
-    return [sys.executable, "-P", "-c", code, json.dumps(sys.path)]
+FRESH_PROCESS_S = 300.0
 
 
 def check_fresh_process(codec: Codec, shape: Shape, seed: int = 0) -> None:
@@ -54,31 +29,33 @@ def check_fresh_process(codec: Codec, shape: Shape, seed: int = 0) -> None:
     images = sample_images(shape, seed)
     trying(f"{where}: encode")
     streams = codec.encode(images)
-    with tempfile.TemporaryDirectory() as folder:
-        answer = Path(folder) / "answer"
-        task = {
-            "name": codec.name,
-            "settings": codec.settings,
-            "streams": [stream.hex() for stream in streams],
-            "shape": shape,
-            "seed": seed,
-            "answer": str(answer),
-        }
-        trying(f"{where}: decode in a fresh process")
-        done = subprocess.run(
-            python(_FRESH_PROCESS), input=json.dumps(task).encode(), capture_output=True, timeout=FRESH_PROCESS_S
-        )
-        words = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        ended = f"a fresh process ends with {done.returncode}, and its last words are: {''.join(words[-1:])[:300]}"
-        require(done.returncode == 0 and answer.is_file(), f"{where}: {ended}")
-        require(not done.stdout, f"{where}: a fresh process writes to the standard output: {done.stdout[:80]!r}")
-        with answer.open("rb") as file:
-            decoded = np.load(file)
-            encoded = [bytes.fromhex(stream) for stream in json.loads(file.read())]
+    trying(f"{where}: decode in a fresh process")
+    try:
+        with Sandbox("fresh", None, FRESH_PROCESS_S) as sandbox:
+            decoded, encoded, wrote = sandbox.call(decode_first, codec.name, codec.settings, streams, shape, seed)
+    except SandboxError as error:
+        raise CheckFailed(f"{where}: in a fresh process: {error.reason}") from None
+    require(not wrote, f"{where}: a fresh process writes to the standard output: {wrote[:80]!r}")
     require_images(decoded, images.shape, f"{where}: in a fresh process")
     require_same(codec, decoded, codec.decode(streams), f"{where}: a fresh process decodes other images")
     same = encoded == streams if codec.exact_bytes else len(encoded) == len(streams)
     require(same, f"{where}: a fresh process encodes the same images to other bytes")
+
+
+def decode_first(
+    name: str, settings: dict[str, Value], streams: list[bytes], shape: Shape, seed: int
+) -> tuple[Images, list[bytes], str]:
+    """In the fresh process: what streams decode to, what the sample images encode to, and what was written."""
+    found: list[Any] = []
+
+    def work() -> None:
+        codec = CODECS.get(name)(**settings)
+        found.append(codec.decode(streams))
+        found.append(codec.encode(sample_images(shape, seed)))
+
+    wrote = written(work)
+    decoded, encoded = found
+    return decoded, encoded, wrote
 
 
 def check_devices(codec: Codec, shape: Shape, seed: int = 0) -> Finding | None:

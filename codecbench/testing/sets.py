@@ -8,9 +8,8 @@ import numpy as np
 
 from codecbench.errors import BitstreamError
 from codecbench.plugins.codec import MAX_PIXELS, MAX_SET_BYTES, Codec, Images, SetCodec, Shape
-from codecbench.testing.damage import MAX_DECODE_S, MAX_GROWTH_BYTES, damages
+from codecbench.testing.damage import MAX_DECODE_S, MAX_GROWTH_BYTES, asked_for_too_much, damages, memory_limit
 from codecbench.testing.images import sample_images
-from codecbench.testing.limits import asked_for_too_much, memory_limit
 from codecbench.testing.results import NOT_APPLICABLE, CheckFailed, Finding, require, trying
 from codecbench.text import format_shape, one_line
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from codecbench.plugins.codec import Codec, Shape
 from codecbench.testing import checks, curves, damage, processes, sets
+from codecbench.testing.damage import asked_for_too_much, memory_limit
 from codecbench.testing.images import SHAPES, taken_shapes
-from codecbench.testing.limits import asked_for_too_much, memory_limit
 from codecbench.testing.results import FAILED, PASSED, CheckFailed, Finding, Result, last_tried, trying
 from codecbench.text import one_line
 

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from unsound import use_folder, write_unsound
 
 import codecbench as cb
-from codecbench.plugins import registry
 from codecbench.testing import (
     CHECKS,
     SHAPES,
@@ -26,22 +24,8 @@ from codecbench.testing import (
     sample_images,
     taken_shapes,
 )
-from codecbench.testing.limits import asked_for_too_much, memory_limit
+from codecbench.testing.damage import asked_for_too_much, memory_limit
 from codecbench.testing.suite import Subject
-
-
-@pytest.fixture
-def mine(tmp_path, monkeypatch):
-    """Imports the plugin ``mine`` with a misdeed, and forgets it after the test."""
-    use_folder(tmp_path, monkeypatch)
-
-    def open_it(**misdeed):
-        write_unsound(tmp_path, **misdeed)
-        return registry.CODECS.get("mine")()
-
-    yield open_it
-    sys.modules.pop("codecbench.codecs.mine", None)
-    registry._registered.pop("codecbench.codecs.mine", None)
 
 
 def test_check_codec_returns_how_every_check_ended():
@@ -60,10 +44,28 @@ def test_check_codec_names_the_codec_and_every_failed_check(mine):
     assert [line.partition(":")[0] for line in lines] == ["lossless", "silence", "fresh process"]
 
 
+@dataclass(frozen=True)
+class OfOneShape(cb.PerImageCodec):
+    """Takes images of one shape alone."""
+
+    name = "of_one_shape"
+    image_shape = (64, 64, 3)
+
+    def check_shape(self, shape):
+        if shape != self.image_shape:
+            raise cb.UnsupportedImageError("another shape")
+
+    def encode_image(self, image):
+        return image.tobytes()
+
+    def decode_image(self, stream):
+        return np.frombuffer(stream, np.uint8).reshape(self.image_shape)
+
+
 def test_check_codec_takes_shapes_of_ones_own():
     (shape,) = {(96, 96, 3)}
     assert taken_shapes(cb.open_codec("none"), [shape]) == [shape]
-    assert taken_shapes(cb.open_codec("stl10_ae"), [(8, 8, 1)]) == [(64, 64, 3)]
+    assert taken_shapes(OfOneShape(), [(8, 8, 1)]) == [(64, 64, 3)]
     with pytest.raises(CheckFailed, match="none of the shapes 8×8×2; a codec of one other shape says image_shape"):
         taken_shapes(cb.open_codec("none"), [(8, 8, 2)])
 

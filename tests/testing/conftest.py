@@ -1,0 +1,22 @@
+"""A plugin for tests of the conformance kit."""
+
+import sys
+
+import pytest
+from unsound import use_folder, write_unsound
+
+from codecbench.plugins import registry
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """Imports the plugin ``mine`` with a misdeed, and forgets it after the test."""
+    use_folder(tmp_path, monkeypatch)
+
+    def open_it(**misdeed):
+        write_unsound(tmp_path, **misdeed)
+        return registry.CODECS.get("mine")()
+
+    yield open_it
+    sys.modules.pop("codecbench.codecs.mine", None)
+    registry._registered.pop("codecbench.codecs.mine", None)
