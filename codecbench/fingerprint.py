@@ -6,9 +6,11 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 def digest(value: object) -> str:
@@ -26,17 +28,10 @@ def file_sha256(path: Path) -> str:
 
 
 def fingerprint_pixels(blocks: Iterable[npt.NDArray[np.uint8]]) -> str:
-    """Identifies images by their shape and pixels, however they are cut into blocks.
-
-    Args:
-        blocks: uint8, (N, H, W, C), all of one shape.
-
-    Returns:
-        24 hexadecimal digits of a SHA-256.
-    """
+    """Returns 24 hexadecimal digits that identify images, uint8 (N, H, W, C), however they are cut into blocks."""
     sha = hashlib.sha256()
     for number, block in enumerate(blocks):
         if number == 0:
             sha.update(str(block.shape[1:]).encode())
-        sha.update(np.ascontiguousarray(block).data)
+        sha.update(block.tobytes())
     return sha.hexdigest()[:24]

@@ -202,12 +202,6 @@ class ArLossless(learned.LearnedCodec):
 
     trained_on: ClassVar[tuple[str, ...]] = ("mnist",)
     image_shape: ClassVar[cb.Shape] = (SIDE, SIDE, 1)
-    made_of: ClassVar[tuple[str, ...]] = (
-        "codecbench.learned.coding.wavefront",
-        "codecbench.learned.coding.softmax",
-        "codecbench.learned.layers.exact",
-        "codecbench.learned.coding.interleaved",
-    )
     network: ClassVar[type[CausalNetwork]] = CausalNetwork
     recipes: ClassVar[dict[str, learned.Recipe]] = RECIPES
 

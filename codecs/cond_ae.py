@@ -107,7 +107,6 @@ class CondAe(learned.LatentCodec):
     image_shape: ClassVar[cb.Shape] = (28, 28, 1)
     networks: ClassVar[Mapping[str, Callable[[], learned.Autoencoder]]] = NETWORKS
     recipes: ClassVar[dict[str, learned.Recipe]] = RECIPES
-    made_of: ClassVar[tuple[str, ...]] = (*learned.LatentCodec.made_of, "codecbench.codecs.lossy_ae")
 
     size: int = cb.setting(32, choices=(8, 32), sweep=(8, 32), help="numbers in a latent")
     labels: bool = cb.setting(True, sweep=(True, False), help="the decoder is told the digit's label")

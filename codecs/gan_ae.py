@@ -227,7 +227,6 @@ class GanAe(learned.RateDistortionCodec):
         "features": _classifier("features", 0),
         "judge": _classifier("judge", 1),
     }
-    made_of: ClassVar[tuple[str, ...]] = (*learned.RateDistortionCodec.made_of, "codecbench.codecs.rd_ae")
 
     quality: float = cb.setting(
         2.0, low=1.0, high=HIGHEST, sweep=(1.0, 2.0, 3.0), help="that of rd_ae, whose streams these are"

@@ -335,13 +335,6 @@ class ResLossless(learned.LearnedCodec):
     """
 
     trained_on: ClassVar[tuple[str, ...]] = ("stl10",)
-    made_of: ClassVar[tuple[str, ...]] = (
-        "codecbench.learned.layers.exact",
-        "codecbench.learned.coding.interleaved",
-        "codecbench.learned.coding.mixtures",
-        "codecbench.learned.coding.wavefront",
-        "codecbench.plugins.varint",
-    )
     network: ClassVar = ResidualNetwork
     recipes: ClassVar = RECIPES
 

@@ -13,8 +13,8 @@ from codecbench.cli.console import print_table
 from codecbench.cli.options import codec_folders, data_folder, metric_folders
 from codecbench.data import data_root
 from codecbench.errors import PluginError
-from codecbench.measure.distortion import METRICS as ALWAYS
 from codecbench.plugins.codec import Codec
+from codecbench.plugins.metric import ALWAYS
 from codecbench.plugins.registry import CODECS, DATASETS, METRICS
 from codecbench.plugins.settings import Setting, format_settings, format_value, settings_of
 from codecbench.text import format_shape
@@ -94,7 +94,7 @@ def everything(data_dir: str | os.PathLike[str] | None = None) -> dict[str, Any]
 
 def _always(name: str) -> dict[str, Any]:
     """A metric of every run."""
-    return {"name": name, **ALWAYS[name]._asdict(), "available": True, "reason": "", "measured": "always"}
+    return {"name": name, **ALWAYS[name].record(), "available": True, "reason": "", "measured": "always"}
 
 
 def _metric(name: str) -> dict[str, Any]:

@@ -26,14 +26,16 @@ from codecbench.execution.limits import WorkerLimits
 from codecbench.execution.sandbox import Sandbox, SandboxError
 from codecbench.execution.workers import TaskResult
 from codecbench.fingerprint import digest, file_sha256
-from codecbench.plan.tasks import MEASURING, codec_fingerprint
+from codecbench.plan.tasks import codec_fingerprint, measuring_fingerprint
 from codecbench.plugins.dataset import Dataset
 from codecbench.plugins.registry import CODECS, METRICS
+from codecbench.plugins.source import source_fingerprint
 from codecbench.store.io import write_files
 from codecbench.text import one_line
 
 LIBRARIES = ("numpy", "scipy", "pyarrow")
 """Libraries beside the codecs' own that rows are made with."""
+MEASURING = "codecbench's measuring code"
 CHECK_S = 300.0
 """Seconds that the look at one dataset or at the codecs may take."""
 INTRODUCTION_S = 15.0
@@ -120,16 +122,16 @@ def describe(codecs: Iterable[str], device: str, metrics: Iterable[str] = ()) ->
     """
     found = {"codecbench": __version__, "Python": ".".join(platform.python_version_tuple()[:2])}
     found |= {name: metadata.version(name) for name in LIBRARIES}
-    found |= {name: file_sha256(Path(workers.__file__).parents[1] / name)[:12] for name in MEASURING}
+    found[MEASURING] = measuring_fingerprint()
     for name in codecs:
         cls = CODECS.get(name)
         found |= {f"{name}: {library}": version for library, version in cls.versions().items()}
-        found[f"{name}: source"] = CODECS.source_fingerprint(cls)
+        found[f"{name}: source"] = source_fingerprint(cls)
         found |= {f"{name}: {Path(file).name}": file_sha256(Path(file))[:12] for file in cls.weight_files()}
         found[f"{name}: fingerprint"] = codec_fingerprint(cls, environment.device_name(device))
     for name in metrics:
         metric = METRICS.get(name)
-        found[f"metric {name}"] = metric.unavailable() or METRICS.source_fingerprint(metric)
+        found[f"metric {name}"] = metric.unavailable() or source_fingerprint(metric.function)
         found |= {f"metric {name}: {package}": version for package, version in metric.versions().items()}
     return found
 
@@ -138,7 +140,7 @@ def differences(there: dict[str, str], here: dict[str, str]) -> list[str]:
     """What differs, in words; a codec's fingerprint is named only where nothing that it is made of differs."""
     names = [name for name in {**here, **there} if there.get(name) != here.get(name)]
     plain = {name.partition(": ")[0] for name in names if not name.endswith(": fingerprint")}
-    measuring = any(name in plain for name in (*MEASURING, "codecbench"))
+    measuring = MEASURING in plain
     return [
         f"{name} is {there.get(name, 'absent')} there, {here.get(name, 'absent')} here"
         for name in names

@@ -15,8 +15,8 @@ import numpy as np
 from codecbench.errors import PluginError
 from codecbench.execution.sandbox import Sandbox, SandboxError
 from codecbench.plugins.codec import Images
-from codecbench.plugins.metric import Values, fingerprint
-from codecbench.plugins.registry import METRICS
+from codecbench.plugins.metric import Values
+from codecbench.plugins.registry import METRICS, metric_fingerprint
 from codecbench.text import one_line
 
 Found = tuple[dict[str, Values], dict[str, str]]
@@ -27,7 +27,7 @@ class PluginMetrics:
     """Measures the metrics of a run.
 
     Args:
-        metrics: pairs of name and fingerprint; see ``codecbench.plugins.metric.fingerprint``.
+        metrics: pairs of name and fingerprint; see ``codecbench.plugins.registry.metric_fingerprint``.
         metric_path: the folders of plugins, as ``$CODECBENCH_METRIC_PATH`` names them.
         threads: how many a metric may use in a process of its own.
         timeout_s: seconds that it may take there for one task; None for any.
@@ -96,6 +96,6 @@ def measure_one(name: str, expected: str, original: Images, decoded: Images) -> 
         ContractError: it gave anything but one finite number or NaN an image.
     """
     metric = METRICS.get(name)
-    if fingerprint(metric) != expected:
+    if metric_fingerprint(metric) != expected:
         raise PluginError(f"the source of the metric {name} changed while the run went on; run again")
     return metric.measure(original, decoded)

@@ -24,10 +24,10 @@ from codecbench.execution.events import Event, Watch
 from codecbench.execution.limits import WorkerLimits
 from codecbench.fingerprint import file_sha256
 from codecbench.plan.planner import CodecChoice, Plan, Source, choose_codecs, choose_datasets, make_plan
-from codecbench.plugins import metric
 from codecbench.plugins.dataset import Dataset
 from codecbench.plugins.metric import Metric
-from codecbench.plugins.registry import CODECS, METRICS
+from codecbench.plugins.registry import CODECS, METRICS, NONE, describe_metrics, metric_fingerprint
+from codecbench.plugins.source import source_fingerprint
 from codecbench.store import manifest, weights
 from codecbench.store.folder import RunFolder, check_usable, hold, original_name
 
@@ -94,7 +94,7 @@ def carry_out(asked: RunRequest, watch: Watch) -> Outcome:
     codecs, skip = ([asked.codecs] if isinstance(asked.codecs, str) else list(asked.codecs)), sorted(asked.skip)
     metrics = asked.metrics
     if metrics is not None and not isinstance(metrics, str):
-        metrics = ",".join(metrics) or metric.NONE
+        metrics = ",".join(metrics) or NONE
     datasets, more = choose_datasets(asked.datasets, root)
     path = Path(asked.out) if asked.out is not None else default_folder(datasets, asked.images)
     check_usable(path)  # before images are read, which can take a while
@@ -111,7 +111,7 @@ def carry_out(asked: RunRequest, watch: Watch) -> Outcome:
         for note in more:
             watch(Event("note", note))
         return _nothing_to_measure(path, count, watch)
-    chosen_metrics = metric.choose(metrics)
+    chosen_metrics = METRICS.choose(metrics)
     choices, notes = choose_codecs(codecs, skip)
     target = environment.resolve_device(asked.device, any(choice.cls.uses_device for choice in choices))
     plan = make_plan(
@@ -123,7 +123,7 @@ def carry_out(asked: RunRequest, watch: Watch) -> Outcome:
         device_name=environment.device_name(target),
         keep_images=asked.keep_images,
         notes=notes + more,
-        metrics={one.name: metric.fingerprint(one) for one in chosen_metrics},
+        metrics={one.name: metric_fingerprint(one) for one in chosen_metrics},
         say=lambda line: watch(Event("note", line)),
     )
     skips = [f"skipped: {skip.codec} on {skip.dataset} ({skip.images} images): {skip.reason}" for skip in plan.skips]
@@ -249,7 +249,7 @@ def default_folder(datasets: Iterable[Dataset], images: int | None) -> Path:
 def _addition(
     choices: Iterable[CodecChoice], plan: Plan, invocation: dict[str, Any], metrics: Iterable[Metric]
 ) -> manifest.Addition:
-    described_metrics = metric.describe_all(metrics, plan.shapes)
+    described_metrics = describe_metrics(metrics, plan.shapes)
     planned: dict[str, dict[str, list[str]]] = {}
     for task in plan.tasks:
         planned.setdefault(task.dataset, {}).setdefault(task.codec.name, []).append(task.codec.settings_text)
@@ -264,7 +264,7 @@ def _describe(choice: CodecChoice, plan: Plan) -> dict[str, Any]:
     return {
         "fingerprint": plan.codec_fingerprints[choice.name],
         "metrics": plan.metrics,
-        "source": CODECS.source_fingerprint(cls),
+        "source": source_fingerprint(cls),
         "versions": cls.versions(),
         "weights": {Path(file).name: file_sha256(Path(file)) for file in cls.weight_files()},
         "weight_sizes": weights.sizes(cls.weight_files()),

@@ -54,6 +54,7 @@ from codecbench.plan.specs import expand, split_specs
 from codecbench.plugins.codec import MAX_PIXELS, Codec, Images, Shape
 from codecbench.plugins.registry import CODECS
 from codecbench.plugins.settings import Value, settings_of
+from codecbench.plugins.source import source_fingerprint
 from codecbench.plugins.varint import pack_numbers, unpack_numbers
 from codecbench.text import format_shape, one_line
 
@@ -275,7 +276,7 @@ def _weights(cls: type[Codec]) -> bytes:
 
 
 def _maker(cls: type[Codec]) -> bytes:
-    return bytes.fromhex(digest([CODECS.source_fingerprint(cls), cls.versions()])[: 2 * MAKER_BYTES])
+    return bytes.fromhex(digest([source_fingerprint(cls), cls.versions()])[: 2 * MAKER_BYTES])
 
 
 def _other_weights(contents: Contents, cls: type[Codec], here: bytes, name: str) -> str:

@@ -93,12 +93,6 @@ class LatentCodec(LearnedCodec, FloatCodec):
     networks: ClassVar[Mapping[str, Callable[[], Autoencoder]]] = {}
     image_shape: ClassVar[Shape]
     latent_shape: ClassVar[tuple[int, ...]]
-    made_of: ClassVar[tuple[str, ...]] = (
-        "codecbench.learned.coding.entropy",
-        "codecbench.learned.coding.latents",
-        "codecbench.learned.tiling",
-        "codecbench.plugins.varint",
-    )
 
     @classmethod
     def versions(cls) -> dict[str, str]:

@@ -74,16 +74,6 @@ class RateDistortionCodec(LearnedCodec, FloatCodec):
     checksum: bool = False
     fixed: ClassVar[Mapping[str, Shape]]
     networks: ClassVar[Mapping[str, Callable[[], RateDistortionNetwork]]]
-    made_of: ClassVar[tuple[str, ...]] = (
-        "codecbench.learned.tiling",
-        "codecbench.learned.layers.contexts",
-        "codecbench.learned.coding.entropy",
-        "codecbench.learned.layers.exact",
-        "codecbench.learned.layers.levels",
-        "codecbench.learned.coding.scales",
-        "codecbench.learned.coding.symbols",
-        "codecbench.plugins.varint",
-    )
 
     @classmethod
     def versions(cls) -> dict[str, str]:

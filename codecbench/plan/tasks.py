@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codecbench import __version__
 from codecbench.fingerprint import digest, file_sha256
 from codecbench.plugins.codec import CodecSpec, Shape
-from codecbench.plugins.registry import CODECS
+from codecbench.plugins.source import source_fingerprint
 
 if TYPE_CHECKING:
-    from codecbench.plugins.codec import Codec, Shape
+    from codecbench.plugins.codec import Codec
 
 CHUNK_IMAGES = 2_000
 """Images of a task at most."""
@@ -26,27 +25,17 @@ CHUNK_BYTES = 1 << 26
 
 @dataclass(frozen=True)
 class Task:
-    """One dataset × one codec point × one chunk of images: the unit of work, of storage and of resuming.
+    """One dataset × one codec point × one chunk of images: the unit of work, of storage and of resuming."""
 
-    Attributes:
-        dataset: the dataset's label, as the rows carry it.
-        codec: the codec and its settings.
-        indices: which images of the dataset, all of one shape.
-        shape: their height, width and channels.
-        shown: the indices among ``indices`` whose reconstructions are kept for people to look at; no part of the
-            task's identity, since pictures that are asked for later are made up for without measuring anything again.
-        codec_fingerprint: identifies the plugin's source, weights, libraries and device.
-        data_fingerprint: identifies the pixels of these images.
-        metrics_fingerprint: identifies the plugin metrics that are measured; empty for none.
-    """
-
-    dataset: str
+    dataset: str  # the dataset's label, as the rows have it
     codec: CodecSpec
-    indices: tuple[int, ...]
+    indices: tuple[int, ...]  # images of the dataset, all of one shape
     shape: Shape
     shown: tuple[int, ...]
+    """The images whose reconstructions are kept. No part of the identity: pictures that a later command asks for are
+    made without measuring anything again."""
     codec_fingerprint: str
-    data_fingerprint: str = ""
+    data_fingerprint: str = ""  # of the pixels of these images
     metrics_fingerprint: str = ""
 
     @functools.cached_property
@@ -66,59 +55,35 @@ class Task:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which images of a dataset a run measures.
-
-    Attributes:
-        label: the dataset's label.
-        indices: the chosen images, ascending.
-        total: how many images the dataset has.
-        seed: the seed of the choice.
-        shown: images whose reconstructions are kept for people to look at, in the order of the seeded choice: where
-            fewer are to be shown, they are the first of these.
-        classes: pairs of a shown image and its class number; empty where classes are not known.
-        fingerprint: identifies the chosen images' pixels.
-        family: what kind of data it is, for marking codecs trained on another kind.
-        training: these are images that learned codecs of this family were trained on.
-    """
+    """Which images of a dataset a run measures."""
 
     label: str
-    indices: tuple[int, ...]
-    total: int
+    indices: tuple[int, ...]  # ascending
+    total: int  # images of the dataset
     seed: int
     shown: tuple[int, ...] = ()
+    """Images whose reconstructions are kept, in the order of the seeded choice: fewer of them are the first of more."""
     fingerprint: str = ""
-    family: str = ""
-    training: bool = False
-    classes: tuple[tuple[int, int], ...] = ()
+    family: str = ""  # the kind of data, for marking codecs trained on another kind
+    training: bool = False  # learned codecs of this family were trained on these images
+    classes: tuple[tuple[int, int], ...] = ()  # pairs of a shown image and its class number, where classes are known
 
 
-MEASURING = (
-    "measure/arrays.py",
-    "plugins/codec.py",
-    "measure/distortion.py",
-    "measure/task.py",
-    "measure/rows.py",
-    "measure/ssim.py",
-)
-"""Files of codecbench, beside the plugin's own, that decide what a row says."""
+def measuring_fingerprint() -> str:
+    """Identifies the source code of codecbench that decides what a row says beside the codec: 24 hexadecimal digits."""
+    return source_fingerprint("codecbench.measure.task", "codecbench.measure.rows")
 
 
 def codec_fingerprint(cls: type[Codec], device_name: str) -> str:
-    """Identifies everything that decides a codec's results, apart from its settings and the images.
+    """Identifies all that decides a codec's results, apart from its settings and the images: 24 hexadecimal digits.
 
-    Args:
-        cls: the codec.
-        device_name: the name of the device that codecs with device use compute on.
-
-    Returns:
-        24 hexadecimal digits over the sources of the plugin and of the measuring code, weights, library versions,
-        codecbench's version, the size of a task and the device.
+    It covers the source code of the codec and of what measures, the weights, the versions of libraries, the size of a
+    task, and for a codec that computes on a device its name.
     """
     weights = [file_sha256(Path(path)) for path in cls.weight_files()]
     device = device_name if cls.uses_device else "cpu"
-    measuring = [file_sha256(Path(__file__).parents[1] / name) for name in MEASURING]
-    sources = [CODECS.source_fingerprint(cls), measuring, CHUNK_IMAGES, CHUNK_BYTES]
-    return digest([sources, weights, cls.versions(), __version__, device])
+    sources = [source_fingerprint(cls), measuring_fingerprint(), CHUNK_IMAGES, CHUNK_BYTES]
+    return digest([sources, weights, cls.versions(), device])
 
 
 def metrics_fingerprint(metrics: Mapping[str, str]) -> str:

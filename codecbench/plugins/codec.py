@@ -38,8 +38,6 @@ class Codec(HasSettings, abc.ABC):
         trained_on: dataset families that the codec's weights were trained on; empty for untrained codecs.
         prefix_decodable: by its format's design, a stream cut short may decode to a poorer image.
         image_shape: the only shape taken, where there is but one: height, width, channels.
-        made_of: modules that decide the codec's bytes, beside its own and those of its base classes; where one of them
-            is edited, rows measured before are not taken for rows of today's codec.
         batched: images of a batch are worked on together, so that single images and batches are timed apart.
     """
 
@@ -49,7 +47,6 @@ class Codec(HasSettings, abc.ABC):
     trained_on: ClassVar[tuple[str, ...]] = ()
     prefix_decodable: ClassVar[bool] = False
     image_shape: ClassVar[Shape | None] = None
-    made_of: ClassVar[tuple[str, ...]] = ()
     batched: ClassVar[bool] = True
 
     @abc.abstractmethod

@@ -1,53 +1,49 @@
-"""The contract of metric plugins, and which of them a run measures.
+"""The contract of metrics, and the metrics of every run.
 
-A metric is a function of two batches of images that gives one number an image. Those of
-``codecbench.measure.distortion`` are part of every run; plugin metrics are chosen (``codecbench run --metrics``),
-and their values stand in columns of their own, named as the plugin's file is.
+A metric is a function of two batches of images that gives one number an image. Those in :data:`ALWAYS` are computed by
+``codecbench.measure.distortion`` in every run. Plugin metrics are chosen (``codecbench run --metrics``), and their
+values have columns of their own, named after the plugin's file.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from codecbench.errors import ContractError, PluginError, UnknownNameError, UsageError
-from codecbench.fingerprint import digest
+from codecbench.errors import ContractError, PluginError
 from codecbench.plugins.codec import Images, Shape
 from codecbench.text import format_shape, one_line
 
 Values = npt.NDArray[np.float64]
 
-ALWAYS = ("mse", "mse_float", "psnr_db", "psnr_of_mean_mse_db", "max_abs_error", "exact_pixels", "ssim")
-"""What every run measures; see ``codecbench.measure.distortion``."""
-NONE, DEFAULT = "none", "default"
-"""Words that stand for no plugin metric, and for those that a run measures unless told otherwise."""
 BETTER = ("higher", "lower")
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A plugin metric; called with two batches it gives what its function gives.
+    """A metric; called with two batches it returns what its function returns.
 
     Attributes:
         function: from original and decoded images, both uint8 (N, H, W, C), to float64 (N,); NaN where it has no value.
-        title: what axes and tables call it.
+            None for a metric of every run that is not a function of two batches alone.
+        title: its name on axes and in tables.
         unit: its unit, empty for a ratio.
         better: ``"higher"`` or ``"lower"``.
         description: one line for ``codecbench list``.
-        default: a run measures it unless told otherwise, where it is available.
-        variant: tells for a shape of images what exactly is computed, where that depends on the shape.
-        missing: tells in one line what it lacks on this machine, empty where nothing; for metrics that need more than
-            codecbench does.
+        default: a run measures it by default, where it is available.
+        variant: returns what exactly is computed on images of a shape, where that depends on the shape.
+        missing: returns in one line why the metric is unavailable on this machine, or an empty string; for metrics that
+            need more than codecbench does.
         packages: distributions whose versions decide its values.
-        name: the stem of its file, given by the registry.
+        name: the stem of its file, set by the registry.
     """
 
-    function: Callable[[Images, Images], Values]
+    function: Callable[[Images, Images], Values] | None
     title: str
     unit: str
     better: str
@@ -59,11 +55,12 @@ class Metric:
     name: str = ""
 
     def __call__(self, original: Images, decoded: Images) -> Values:
-        """What the function gives, unchecked."""
+        """Returns what the function returns, unchecked."""
+        assert self.function is not None, f"{self.name} is measured by every run"
         return self.function(original, decoded)
 
     def measure(self, original: Images, decoded: Images) -> Values:
-        """What the function gives, checked.
+        """Returns what the function returns, checked.
 
         Args:
             original: uint8, (N, H, W, C).
@@ -73,9 +70,9 @@ class Metric:
             float64, (N,), finite, or NaN where it has no value.
 
         Raises:
-            ContractError: the function gave anything else.
+            ContractError: the function returned anything else.
         """
-        found: Any = self.function(original, decoded)
+        found: Any = self(original, decoded)
         wanted = f"metric {self.name} must give float64 ({len(original)},)"
         if not isinstance(found, np.ndarray):
             raise ContractError(f"{wanted}, not {type(found).__name__}")
@@ -86,18 +83,18 @@ class Metric:
         return np.ascontiguousarray(found).view(np.ndarray)
 
     def describe(self, shape: Shape) -> str:
-        """What exactly is computed on images of a shape; the title where that does not depend on it."""
+        """Returns what exactly is computed on images of a shape; the title where that does not depend on it."""
         return self.variant(shape) if self.variant else self.title
 
     def unavailable(self) -> str:
-        """What it lacks here, in one line; empty where it can be measured."""
+        """Returns why the metric is unavailable here, or an empty string."""
         try:
             return self.missing() if self.missing else ""
         except Exception as error:  # a plugin's own function may raise anything
             return one_line(error)
 
     def versions(self) -> dict[str, str]:
-        """Versions of the distributions in ``packages``."""
+        """Returns the versions of the distributions in ``packages``."""
         found = {}
         for package in self.packages:
             try:
@@ -107,98 +104,65 @@ class Metric:
         return found
 
     def record(self) -> dict[str, Any]:
-        """What lists and ``run.json`` tell of it."""
+        """Returns what lists and ``run.json`` record of it."""
         return {"title": self.title, "unit": self.unit, "better": self.better, "description": self.description}
 
+    def check(self) -> None:
+        """Checks the description of a plugin metric.
 
-def check(metric: Metric) -> None:
-    """Makes sure that a metric is described as it must be.
-
-    Raises:
-        PluginError: it is not.
-    """
-    if not callable(metric.function):
-        raise PluginError(f"a metric is a function of two batches of images, not {type(metric.function).__name__}")
-    if metric.better not in BETTER:
-        raise PluginError(f"better={metric.better!r} is not allowed for a metric; allowed: {', '.join(BETTER)}")
-    if not (isinstance(metric.title, str) and metric.title.strip()):
-        raise PluginError("a metric needs a title, which axes and tables show")
-
-
-def fingerprint(metric: Metric) -> str:
-    """24 hexadecimal digits over what decides a metric's values: its sources and the versions of its packages."""
-    from codecbench.plugins.registry import METRICS
-
-    return digest([METRICS.source_fingerprint(metric), metric.versions()])
+        Raises:
+            PluginError: no function, no title, or another word for ``better``.
+        """
+        if not callable(self.function):
+            raise PluginError(f"a metric is a function of two batches of images, not {type(self.function).__name__}")
+        if self.better not in BETTER:
+            raise PluginError(f"better={self.better!r} is not allowed for a metric; allowed: {', '.join(BETTER)}")
+        if not (isinstance(self.title, str) and self.title.strip()):
+            raise PluginError("a metric needs a title, which axes and tables show")
 
 
-def choose(names: str | Iterable[str] | None = None) -> list[Metric]:
-    """The plugin metrics that a run measures, sorted by name.
-
-    Args:
-        names: names, also several in one text with commas between; ``"none"`` for none, ``"default"`` or None for
-            those of codecbench's own plugins that are meant for every run and available here. Names of metrics that
-            every run measures anyway add nothing.
-
-    Raises:
-        UsageError: an unknown name, ``none`` beside others, or a metric that lacks something here.
-        PluginError: one that was named cannot be imported.
-    """
-    from codecbench.plugins.registry import METRICS
-
-    texts = [DEFAULT] if names is None else [names] if isinstance(names, str) else list(names)
-    asked = dict.fromkeys(name.strip() for text in texts for name in text.split(",") if name.strip())
-    if not asked or (NONE in asked and len(asked) > 1):
-        given = ",".join(texts)
-        raise UsageError(f"metrics {given!r} are not allowed; allowed: names with commas between, or {NONE} alone")
-    chosen: dict[str, Metric] = {}
-    known = METRICS.names()
-    for name in asked:
-        if name == DEFAULT:
-            chosen |= _defaults()
-        elif name in known:
-            metric = METRICS.get(name)
-            if lacks := metric.unavailable():
-                raise UsageError(f"metric {name} is not available: {lacks}")
-            chosen[name] = metric
-        elif name not in (NONE, *ALWAYS):
-            raise UnknownNameError("metric", name, known)
-    return [chosen[name] for name in sorted(chosen)]
-
-
-def _defaults() -> dict[str, Metric]:
-    from codecbench.plugins.registry import METRICS
-
-    metrics = [METRICS.get(name) for name in METRICS.built_in()]
-    return {metric.name: metric for metric in metrics if metric.default and not metric.unavailable()}
-
-
-def describe_all(metrics: Iterable[Metric], shapes: Mapping[str, Iterable[Shape]]) -> dict[str, dict[str, Any]]:
-    """What ``run.json`` keeps of the metrics of a command, by name.
-
-    Args:
-        metrics: those that it measures.
-        shapes: the shapes of the images, by dataset label.
-
-    Returns:
-        For each: title, unit, better, description, fingerprint, the versions of its packages, and ``variants``: by
-        dataset what exactly it is on these images.
-
-    Raises:
-        PluginError: its own function fails on a shape.
-    """
-    found = {}
-    for metric in metrics:
-        try:
-            variants = {
-                label: "; ".join(dict.fromkeys(metric.describe(shape) for shape in sorted(several)))
-                for label, several in shapes.items()
-            }
-        except Exception as error:  # a plugin's own function may raise anything
-            raise PluginError(f"metric {metric.name!r} cannot tell its variant: {one_line(error)}") from error
-        found[metric.name] = metric.record() | {
-            "fingerprint": fingerprint(metric),
-            "versions": metric.versions(),
-            "variants": variants,
-        }
-    return found
+ALWAYS: dict[str, Metric] = {
+    name: Metric(None, title, unit, better, description, name=name)
+    for name, title, unit, better, description in (
+        ("mse", "MSE", "", "lower", "mean squared error of the 8-bit output, levels scaled to [0, 1]"),
+        (
+            "mse_float",
+            "MSE before rounding",
+            "",
+            "lower",
+            "mean squared error before clipping and rounding, on [0, 1]; only codecs with decode_float",
+        ),
+        (
+            "psnr_db",
+            "PSNR",
+            "dB",
+            "higher",
+            "peak signal-to-noise ratio: mean of -10·log10(mse) over the images that are not restored exactly",
+        ),
+        (
+            "psnr_of_mean_mse_db",
+            "PSNR of the mean MSE",
+            "dB",
+            "higher",
+            "-10·log10 of the mean mse of all images; not the mean of psnr_db",
+        ),
+        ("max_abs_error", "Largest error", "8-bit levels", "lower", "largest difference of any sample, 0 to 255"),
+        (
+            "exact_pixels",
+            "Exact pixels",
+            "",
+            "higher",
+            "share of all pixels that are restored exactly in every channel, 0 to 1",
+        ),
+        (
+            "ssim",
+            "SSIM",
+            "",
+            "higher",
+            "structural similarity, at most 1: Gaussian window 11x11, sigma 1.5, K1=0.01, K2=0.03, data range 255, "
+            "population covariance, mean over the valid region and the channels; none for images smaller than the "
+            "window (Wang et al. 2004)",
+        ),
+    )
+}
+"""The metrics that every run measures, in the order of tables."""

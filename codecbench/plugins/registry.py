@@ -1,26 +1,26 @@
-"""Discovery of plugins: one mechanism for codecs, datasets and metrics.
+"""Registries of codecs, datasets and metrics, which find plugins and import them.
 
-A plugin is one file; its stem is its name, so listing names imports nothing. Names are looked up on the built-in
+A plugin is one file; its stem is its name, so listing names imports nothing. Names are looked up in codecbench's own
 folder, then in the user's folders (``--codec-dir``, ``CODECBENCH_CODEC_PATH``), then among the entry points of the
-group ``codecbench.codecs`` (likewise ``dataset`` and ``metric`` for ``codec``). Files whose stem begins with an
-underscore are helpers and are skipped. Nothing is loaded from the current directory unasked.
+group ``codecbench.codecs``; for datasets and metrics in the same way. Files whose stem begins with an underscore are
+helpers and are skipped. Nothing is loaded from the current directory unless its folder was added.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.metadata
 import keyword
 import os
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from codecbench.columns import RESERVED
 from codecbench.errors import PluginError, UnknownNameError, UsageError
+from codecbench.fingerprint import digest
+from codecbench.plugins.source import source_fingerprint
 from codecbench.text import one_line
 
 if TYPE_CHECKING:
@@ -31,7 +31,11 @@ if TYPE_CHECKING:
 P = TypeVar("P")
 C = TypeVar("C", bound="Codec")
 D = TypeVar("D", bound="Dataset")
+
+NONE, DEFAULT = "none", "default"
+"""Words that stand for no plugin metric, and for those that a run measures by default."""
 _registered: dict[str, list[Any]] = {}
+"""Plugins by the module that registered them."""
 
 
 def register_codec(cls: type[C]) -> type[C]:
@@ -65,17 +69,18 @@ def register_metric(
 ) -> Callable[[Callable[[Images, Images], Values]], Metric]:
     """Decorator of a function: registers the metric under the stem of its file.
 
-    The function takes original and decoded images, uint8 (N, H, W, C) both, and gives float64 (N,), NaN where it has no
-    value.
+    The function takes original and decoded images, both uint8 (N, H, W, C), and returns float64 (N,), NaN where it has
+    no value.
 
     Args:
-        title: what axes and tables call it.
+        title: its name on axes and in tables.
         unit: its unit, empty for a ratio.
         better: ``"higher"`` or ``"lower"``.
         description: one line for ``codecbench list``; by default the first line of the function's docstring.
-        default: a run measures it unless told otherwise; for codecbench's own metrics.
-        variant: tells for a shape (height, width, channels) what exactly is computed, where that depends on it.
-        missing: tells in one line what it lacks on this machine, empty where nothing.
+        default: a run measures it by default; for codecbench's own metrics.
+        variant: returns what exactly is computed on images of a shape (height, width, channels), where that depends on
+            the shape.
+        missing: returns in one line why the metric is unavailable on this machine, or an empty string.
         packages: distributions whose versions decide its values.
 
     Returns:
@@ -85,18 +90,18 @@ def register_metric(
         PluginError: no function, no title, or another word for ``better``.
     """
 
-    def put(function: Callable[[Images, Images], Values]) -> Metric:
-        from codecbench.plugins.metric import Metric, check
+    def register(function: Callable[[Images, Images], Values]) -> Metric:
+        from codecbench.plugins.metric import Metric
 
         about = description or (getattr(function, "__doc__", None) or "").strip().partition("\n")[0]
         module = str(getattr(function, "__module__", ""))
         name = module.rpartition(".")[2]
         metric = Metric(function, title, unit, better, about, default, variant, missing, tuple(packages), name)
-        check(metric)
+        metric.check()
         _registered.setdefault(module, []).append(metric)
         return metric
 
-    return put
+    return register
 
 
 def _register(cls: type[P], base: type) -> type[P]:
@@ -131,12 +136,12 @@ class Registry(Generic[P]):
     """The plugins of one kind, which are classes.
 
     Args:
-        kind: ``"codec"`` or ``"dataset"``; the base class of the plugins is ``codecbench.plugins.codec.Codec`` or
-            ``codecbench.plugins.dataset.Dataset``, imported when a plugin is, so that listing names stays quick.
+        kind: ``"codec"`` or ``"dataset"``. The base class of the plugins is imported when a plugin is, so that listing
+            names stays quick.
     """
 
     reserved = frozenset({"all"})
-    """Names that stand for something else."""
+    """Names that have a meaning of their own."""
 
     def __init__(self, kind: str):
         self.kind = kind
@@ -150,7 +155,7 @@ class Registry(Generic[P]):
         return base
 
     def add_folder(self, folder: str | os.PathLike[str]) -> None:
-        """Looks for plugins in a folder too, in this process and in the processes it starts.
+        """Adds a folder of plugins, for this process and the processes that it starts.
 
         Raises:
             UsageError: there is no such folder.
@@ -203,7 +208,7 @@ class Registry(Generic[P]):
         return [name for name, origin in self.origins().items() if origin.file and origin.file.parent in folders]
 
     def get(self, name: str) -> P:
-        """Imports a plugin and returns it: its class, or the metric.
+        """Imports a plugin and returns its class, or the metric.
 
         Raises:
             UnknownNameError: no plugin has that name.
@@ -212,22 +217,19 @@ class Registry(Generic[P]):
         origins = self.origins()
         if name not in origins:
             raise UnknownNameError(self.kind, name, origins)
-        origin = origins[name]
+        origin, module = origins[name], f"{self.package}.{name}"
         try:
-            if origin.entry_point:
-                plugin = origin.entry_point.load()
-            else:
-                importlib.import_module(f"{self.package}.{name}")
+            plugin = origin.entry_point.load() if origin.entry_point else importlib.import_module(module)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a plugin may raise anything, SystemExit included
-            _registered.pop(f"{self.package}.{name}", None)
+            _registered.pop(module, None)
             raise PluginError(f"{self.kind} {name!r} cannot be imported from {origin}: {one_line(error)}") from error
         if origin.entry_point:
             if not self._is_plugin(plugin):
                 raise PluginError(f"{origin} is no {self._what()}")
             return self._named(plugin, name)
-        plugins = [plugin for plugin in _registered.get(f"{self.package}.{name}", []) if self._is_plugin(plugin)]
+        plugins = [plugin for plugin in _registered.get(module, []) if self._is_plugin(plugin)]
         if len(plugins) != 1:
             raise PluginError(f"{origin} registers {len(plugins)} {self.kind}s; expected exactly one")
         found: P = plugins[0]
@@ -246,37 +248,11 @@ class Registry(Generic[P]):
         found: P = plugin
         return found
 
-    def _modules(self, plugin: Any) -> list[str]:
-        """The modules that a plugin's own sources are in, that of the plugin first."""
-        top = plugin.__module__.partition(".")[0]
-        bases = [base.__module__ for base in plugin.__mro__]
-        return [*(name for name in bases if name.partition(".")[0] in ("codecbench", top))]
-
-    def source_fingerprint(self, plugin: P) -> str:
-        """SHA-256 (24 hexadecimal digits) of the sources that a plugin is made of.
-
-        These are the files of the class, of its base classes in codecbench and of the modules that ``made_of`` names,
-        and the helper files (``_*.py``) beside it; of a plugin from an entry point the whole package.
-        Of a metric it is the file of its function, likewise.
-        """
-        modules = self._modules(plugin)
-        home, top = modules[0], modules[0].partition(".")[0]
-        files = {_file_of(module) for module in modules}
-        files |= {_file_of(module) for module in getattr(plugin, "made_of", ())}
-        if home.startswith(f"{self.package}."):
-            files |= {*_file_of(home).parent.glob("_*.py")}
-        elif (folder := _file_of(top)).name == "__init__.py":
-            files |= {*folder.parent.rglob("*.py")}
-        sha = hashlib.sha256()
-        for file in sorted(files, key=lambda file: (file.name, str(file))):
-            sha.update(file.read_bytes())
-        return sha.hexdigest()[:24]
-
 
 class MetricRegistry(Registry["Metric"]):
-    """The metrics; a plugin is a :class:`Metric`, and its name a column of rows and tables."""
+    """The plugin metrics; a plugin is a :class:`Metric`, and its name a column of rows and tables."""
 
-    reserved = frozenset({"all", "none", "default"})
+    reserved = frozenset({"all", NONE, DEFAULT})
 
     def __init__(self) -> None:
         super().__init__("metric")
@@ -298,15 +274,74 @@ class MetricRegistry(Registry["Metric"]):
         named: Metric = replace(plugin, name=name)
         return named
 
-    def _modules(self, plugin: Any) -> list[str]:
-        return [str(plugin.function.__module__)]
+    def choose(self, names: str | Iterable[str] | None = None) -> list[Metric]:
+        """The plugin metrics that a run measures, sorted by name.
+
+        Args:
+            names: names, also several in one text with commas between; ``"none"`` for none, ``"default"`` or None for
+                codecbench's own metrics that are measured by default and available here. Names of metrics that every
+                run measures add nothing.
+
+        Raises:
+            UsageError: an unknown name, ``none`` beside others, or a metric that is unavailable here.
+            PluginError: one that was named cannot be imported.
+        """
+        from codecbench.plugins.metric import ALWAYS
+
+        texts = [DEFAULT] if names is None else [names] if isinstance(names, str) else list(names)
+        asked = dict.fromkeys(name.strip() for text in texts for name in text.split(",") if name.strip())
+        if not asked or (NONE in asked and len(asked) > 1):
+            given = ",".join(texts)
+            raise UsageError(f"metrics {given!r} are not allowed; allowed: names with commas between, or {NONE} alone")
+        chosen: dict[str, Metric] = {}
+        known = self.names()
+        for name in asked:
+            if name == DEFAULT:
+                own = [self.get(name) for name in self.built_in()]
+                chosen |= {metric.name: metric for metric in own if metric.default and not metric.unavailable()}
+            elif name in known:
+                chosen[name] = self.get(name)
+                if reason := chosen[name].unavailable():
+                    raise UsageError(f"metric {name} is not available: {reason}")
+            elif name not in (NONE, *ALWAYS):
+                raise UnknownNameError("metric", name, known)
+        return [chosen[name] for name in sorted(chosen)]
 
 
-def _file_of(module: str) -> Path:
-    file = getattr(sys.modules.get(module), "__file__", None)
-    if file is None:
-        raise PluginError(f"the source of the module {module} cannot be found")
-    return Path(file)
+def metric_fingerprint(metric: Metric) -> str:
+    """Identifies what decides a metric's values, its source and the versions of its packages: 24 hexadecimal digits."""
+    return digest([source_fingerprint(metric.function), metric.versions()])
+
+
+def describe_metrics(metrics: Iterable[Metric], shapes: Mapping[str, Iterable[Shape]]) -> dict[str, dict[str, Any]]:
+    """Describes plugin metrics for ``run.json``.
+
+    Args:
+        metrics: those that a command measures.
+        shapes: the shapes of the images, by dataset label.
+
+    Returns:
+        By name: title, unit, better, description, fingerprint, the versions of its packages, and ``variants``: by
+        dataset what exactly is computed on these images.
+
+    Raises:
+        PluginError: a metric's own ``variant`` raises.
+    """
+    found = {}
+    for metric in metrics:
+        try:
+            variants = {
+                label: "; ".join(dict.fromkeys(metric.describe(shape) for shape in sorted(several)))
+                for label, several in shapes.items()
+            }
+        except Exception as error:  # a plugin's own function may raise anything
+            raise PluginError(f"metric {metric.name!r} cannot tell its variant: {one_line(error)}") from error
+        found[metric.name] = metric.record() | {
+            "fingerprint": metric_fingerprint(metric),
+            "versions": metric.versions(),
+            "variants": variants,
+        }
+    return found
 
 
 CODECS: Registry[type[Codec]] = Registry("codec")

@@ -8,7 +8,7 @@ import pandas as pd
 
 from codecbench.analysis.points import TARGET_DB, nearest_quality
 from codecbench.analysis.summary import UNSTEADY_SPREAD
-from codecbench.measure.distortion import METRICS
+from codecbench.plugins.metric import ALWAYS
 from codecbench.report import markup
 from codecbench.report.context import Context, Section
 from codecbench.report.notes import Note
@@ -121,7 +121,7 @@ def metrics(manifest: dict[str, Any], points: pd.DataFrame) -> Table:
     """The exact names and meanings of the metrics of a run."""
     found: dict[str, Any] = {
         name: (metric.unit, metric.description, metric.better, "")
-        for name, metric in METRICS.items()
+        for name, metric in ALWAYS.items()
         if name in points and points[name].notna().any()
     }
     for name, record in manifest["metrics"].items():

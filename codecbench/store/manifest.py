@@ -41,7 +41,7 @@ class Addition:
         planned: settings of the points to be measured, by dataset label and codec name.
         skipped: pairs of codec and dataset that do not fit.
         invocation: command, versions, machine, threads, seed and commit.
-        metrics: the plugin metrics, described as ``codecbench.plugins.metric.describe_all`` does.
+        metrics: the plugin metrics, described as ``codecbench.plugins.registry.describe_metrics`` does.
     """
 
     selections: Mapping[str, Selection]

@@ -18,7 +18,7 @@ from codecbench.errors import ContractError, PluginError, UnknownNameError, Usag
 from codecbench.execution import cluster_worker, finished, sandbox
 from codecbench.execution.metrics import PluginMetrics, is_own
 from codecbench.plugins import metric
-from codecbench.plugins.registry import CODECS, METRICS
+from codecbench.plugins.registry import CODECS, METRICS, metric_fingerprint
 from codecbench.report.context import Context
 from codecbench.store.folder import RunFolder
 
@@ -28,7 +28,7 @@ DIFFERENCE = "return np.abs(original.astype(float) - decoded).mean((1, 2, 3))"
 
 
 def described(name):
-    return (name, metric.fingerprint(METRICS.get(name)))
+    return (name, metric_fingerprint(METRICS.get(name)))
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_a_metric_of_an_installed_package(put, tmp_path, monkeypatch):
     packed = METRICS.get("packed")
     assert packed.name == "packed"
     assert packed.measure(ORIGINAL, DECODED).tolist() == [2.0] * 3
-    assert len(metric.fingerprint(packed)) == 24
+    assert len(metric_fingerprint(packed)) == 24
     assert "packed" not in METRICS.built_in()
     with pytest.raises(PluginError, match="entry point fake_metrics:np is no metric made by register_metric"):
         METRICS.get("wrong")
@@ -140,15 +140,15 @@ def test_a_wrong_name_ends_the_command_with_one_line(tmp_path, capsys, names, wo
 
 def test_which_are_chosen(put):
     put("mine", DIFFERENCE)
-    assert [one.name for one in metric.choose()] == ["ms_ssim", "psnr_y_db"]  # one's own only when asked for
-    assert [one.name for one in metric.choose("mine, ssim")] == ["mine"]
-    assert [one.name for one in metric.choose(["mine", "default"])] == ["mine", "ms_ssim", "psnr_y_db"]
-    assert metric.choose("none") == []
+    assert [one.name for one in METRICS.choose()] == ["ms_ssim", "psnr_y_db"]  # one's own only when asked for
+    assert [one.name for one in METRICS.choose("mine, ssim")] == ["mine"]
+    assert [one.name for one in METRICS.choose(["mine", "default"])] == ["mine", "ms_ssim", "psnr_y_db"]
+    assert METRICS.choose("none") == []
     with pytest.raises(UnknownNameError, match=r"unknown metric 'ms_sim'; did you mean 'ms_ssim'\? known: lpips, mine"):
-        metric.choose("ms_sim")
+        METRICS.choose("ms_sim")
     for bad in ("none,mine", ""):
         with pytest.raises(UsageError, match=r"allowed: names with commas between, or none alone"):
-            metric.choose(bad)
+            METRICS.choose(bad)
 
 
 def test_listing_tells_what_is_available(put, monkeypatch):
@@ -165,16 +165,21 @@ def test_listing_tells_what_is_available(put, monkeypatch):
 
 
 def test_an_edited_source_or_helper_or_package_is_another_fingerprint(put, monkeypatch):
-    file = put("mine", DIFFERENCE, 'title="Mine", better="lower", packages=("numpy", "not-there-at-all")')
+    options = 'title="Mine", better="lower", packages=("numpy", "not-there-at-all")'
+    file = put("mine", "from codecbench.metrics._factor import FACTOR; return FACTOR * np.ones(3)", options)
+    helper = file.parent / "_factor.py"
+    helper.write_text("FACTOR = 2\n")
     mine = METRICS.get("mine")
-    seen = [metric.fingerprint(mine)]
+    seen = [metric_fingerprint(mine)]
     assert mine.versions() == {"numpy": np.__version__, "not-there-at-all": "absent"}
-    file.write_text(file.read_text() + "# edited\n")
-    seen.append(metric.fingerprint(mine))
-    (file.parent / "_helper.py").write_text("FACTOR = 2\n")
-    seen.append(metric.fingerprint(mine))
+    file.write_text(file.read_text().replace("Mine", "Ours") + "# edited\n")
+    assert metric_fingerprint(mine) == seen[0]
+    file.write_text(file.read_text().replace("ones(3)", "ones(4)"))
+    seen.append(metric_fingerprint(mine))
+    helper.write_text("FACTOR = 20\n")
+    seen.append(metric_fingerprint(mine))
     monkeypatch.setattr(metric.importlib.metadata, "version", lambda package: "0")
-    seen.append(metric.fingerprint(mine))
+    seen.append(metric_fingerprint(mine))
     assert len(set(seen)) == 4
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from codecbench.errors import CodecbenchError, UsageError
-from codecbench.plugins import metric
 from codecbench.plugins.registry import METRICS
 
 LPIPS = METRICS.get("lpips")
@@ -56,10 +55,10 @@ def stand_in(monkeypatch, tmp_path):
 def test_without_the_package_it_says_how_to_get_it(without):
     assert LPIPS.unavailable() == "it needs the package lpips: pip install 'codecbench[lpips]'"
     with pytest.raises(UsageError, match=r"^metric lpips is not available: it needs the package lpips: pip install"):
-        metric.choose("lpips")
+        METRICS.choose("lpips")
     with pytest.raises(CodecbenchError, match="it needs the package lpips"):
         LPIPS(np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 64, 64, 3), np.uint8))
-    assert "lpips" not in [one.name for one in metric.choose()]
+    assert "lpips" not in [one.name for one in METRICS.choose()]
 
 
 def test_without_the_weights_it_names_the_command_and_downloads_nothing(stand_in, tmp_path):
@@ -71,7 +70,7 @@ def test_without_the_weights_it_names_the_command_and_downloads_nothing(stand_in
 
 def test_the_network_gets_colour_from_minus_one_to_one(stand_in, monkeypatch):
     monkeypatch.setattr(MODULE, "BLOCK_PIXELS", 2 * 64 * 65)
-    assert [one.name for one in metric.choose("lpips")] == ["lpips"]
+    assert [one.name for one in METRICS.choose("lpips")] == ["lpips"]
     original = np.zeros((3, 64, 65, 1), np.uint8)
     decoded = np.full_like(original, 51)
     decoded[2] = 0
