@@ -22,9 +22,15 @@ from typing import Any
 from codecbench.errors import PluginError
 from codecbench.fingerprint import digest
 
-NOT_FOLLOWED = ("codecbench.plugins.registry", "codecbench.plugins.settings", "codecbench.learned.training")
-"""Our modules that decide no result at a point of the settings: the names of plugins, the checks of settings, whose
-values are part of a task's identity, and training, since a codec's fingerprint has the digests of its weights."""
+NOT_FOLLOWED = (
+    "codecbench.columns",
+    "codecbench.learned.training",
+    "codecbench.plugins.registry",
+    "codecbench.plugins.settings",
+)
+"""Our modules that decide no result at a point of the settings: the meanings of columns; training, since a codec's
+fingerprint has the digests of its weights; the names of plugins; and the checks of settings, whose values are part of a
+task's identity."""
 _REGISTERING = {"register_codec", "register_dataset", "register_metric"}
 _NOT_COMPARED = {"annotation", "ctx", "kind", "returns", "simple", "type_comment", "type_params"}
 """Fields of syntax trees that decide nothing, or that not every version of Python has."""
