@@ -25,7 +25,7 @@ def table(store: StoredRun) -> pd.DataFrame:
         processes were at work: an order of magnitude, no comparison. ``status`` is empty, or begins with ``failed:`` or
         ``skipped:``. By dataset, the smallest stream first.
     """
-    found = store.sets()
+    found = store.records(SetRecord)
     if not found and isinstance(store, RunFolder) and store.without_parts and (store.path / CSV).is_file():
         return pd.read_csv(store.path / CSV, keep_default_na=False, na_values={name: [""] for name in FIGURES})
     order = {label: number for number, label in enumerate(store.manifest["datasets"])}

@@ -90,7 +90,7 @@ def summarise(store: StoredRun, aggregated: Aggregate | None = None) -> pd.DataF
     """
     manifest = store.manifest
     summary = (aggregated or aggregate(store)).points
-    summary = summary.merge(_failures(store.failures()), on=POINT, how="outer")
+    summary = summary.merge(_failures(store.failures(TaskRecord)), on=POINT, how="outer")
     summary = add_times(summary, store.timings())
     summary["lossless"] = summary["lossless"].astype("boolean").fillna(False)
     summary = pd.concat([summary, _skipped(manifest["skipped"], summary)], ignore_index=True)

@@ -25,8 +25,8 @@ from codecbench.plan.planner import Plan, fingerprint_selection, select
 from codecbench.plugins.dataset import Dataset
 from codecbench.plugins.registry import CODECS, DATASETS, METRICS
 from codecbench.store.folder import RunFolder, original_name
-from codecbench.store.latents import Latents
-from codecbench.store.pictures import WorstCase
+from codecbench.store.latents import Latents, LatentsRecord
+from codecbench.store.pictures import WorstCase, WorstImagesRecord
 from codecbench.store.sets import SetRecord
 
 FILE = "stamp.json"
@@ -50,7 +50,7 @@ def write(store: RunFolder, request: Mapping[str, Any], plan: Plan, timing_threa
         return  # other people's plugins may be made of anything
     if not all(metrics.is_own(name) for name in plan.metrics):
         return  # likewise
-    if store.latents_failures() or store.worst_failures():
+    if any(store.failures(LatentsRecord)) or any(store.failures(WorstImagesRecord)):
         return  # the same command tries again
     weights = {Path(file) for cls in classes for file in cls.weight_files()}
     logs = {file.with_suffix(".csv") for file in weights}

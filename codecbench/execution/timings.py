@@ -33,6 +33,7 @@ from codecbench.plugins.codec import CodecSpec, Images, Shape
 from codecbench.plugins.dataset import Dataset
 from codecbench.plugins.registry import CODECS
 from codecbench.store.folder import RunFolder
+from codecbench.store.timings import TimingRecord
 
 GROUP = 8
 """Codecs that have processes at the same time."""
@@ -92,7 +93,7 @@ class Step:
 
 def time_here(plan: Plan, store: RunFolder, limits: WorkerLimits, seed: int, watch: Watch) -> int:
     """Times every point of a plan that has rows and is not timed yet, on this machine; returns how many failed."""
-    for name in store.damaged_timings():
+    for name in store.damaged(TimingRecord):
         watch(Event("note", f"damaged and set aside: {store.path / 'timings' / name}"))
     host = environment.host_id(environment.machine(limits.device))
     record = _Record(plan, store, limits, seed, watch, host)

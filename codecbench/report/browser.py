@@ -272,7 +272,7 @@ def newest_cases(context: Context, label: str) -> dict[str, list[WorstCase]]:
     """What is kept of each codec's worst images, its own first; of several points the one that stands for it."""
     points = overview(context.of(label)[context.of(label)["images"] > 0])
     standing = dict(zip(points["codec"], points["settings"], strict=True))
-    every = [case for case in context.store.worst_cases() if case.dataset == label]
+    every = [case for case in context.store.records(WorstCase) if case.dataset == label]
     own = [case for case in every if case.codec == case.worst_of and case.images]
     chosen: dict[str, WorstCase] = {}
     for case in own:

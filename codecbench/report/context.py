@@ -27,6 +27,8 @@ from codecbench.report import browser, markup
 from codecbench.report.notes import Note, all_notes
 from codecbench.store.folder import StoredRun
 from codecbench.store.io import write_whole
+from codecbench.store.latents import LatentsRecord
+from codecbench.store.tasks import TaskRecord
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,7 +67,7 @@ class Context:
         tried = (self.summary["images"] > 0) | (self.summary["failed"] > 0)
         self.points = annotate(self.summary[tried].reset_index(drop=True), store.manifest)
         self.styles = style.codec_styles(store.manifest["codecs"])
-        self.failures = store.failures()
+        self.failures = store.failures(TaskRecord)
         self.written: set[str] = set()  # names of the files in figures/
         self._asked_anchor = anchor
 
@@ -89,7 +91,7 @@ class Context:
             store.damaged(),
             store.timings(),
             store.metric_failures(),
-            store.latents_failures(),
+            store.failures(LatentsRecord),
         )
 
     @functools.cached_property

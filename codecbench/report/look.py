@@ -10,6 +10,7 @@ from dataclasses import replace
 from codecbench.figures import grid, style
 from codecbench.report import sprites
 from codecbench.report.context import Context, Section, safe_name
+from codecbench.store.pictures import WorstImagesRecord
 
 STILL_IMAGES = 2
 """Images of a dataset in the table for readers without scripts."""
@@ -33,7 +34,7 @@ def section(context: Context) -> Section | None:
         views=found,
         lacking=lacking,
         stills=stills,
-        failures=context.store.worst_failures(),
+        failures=context.store.failures(WorstImagesRecord),
     )
     if not found:
         return Section("look", "Look", html, style="look.css")

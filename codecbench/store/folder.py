@@ -32,7 +32,7 @@ from codecbench.errors import StoreError, UsageError
 from codecbench.fingerprint import digest
 from codecbench.measure.timing import Timing
 from codecbench.plugins.codec import CodecSpec, Images
-from codecbench.store import latents, manifest, timings
+from codecbench.store import manifest, timings
 from codecbench.store.io import (
     LEFTOVER,
     Point,
@@ -46,8 +46,8 @@ from codecbench.store.io import (
     write_files,
     write_whole,
 )
-from codecbench.store.latents import Latents, LatentsRecord
-from codecbench.store.pictures import WorstCase, WorstImagesRecord
+from codecbench.store.latents import Latents, largest
+from codecbench.store.pictures import WorstCase
 from codecbench.store.sets import SetRecord
 from codecbench.store.tasks import TaskRecord
 from codecbench.store.timings import TimingRecord
@@ -86,44 +86,20 @@ class StoredRun(abc.ABC):
         """Raises a ``StoreError`` where the rows are missing, without which nothing can be drawn or measured."""
 
     @abc.abstractmethod
-    def tasks(self) -> list[TaskRecord]:
-        """All tasks that count."""
+    def records(self, kind: type[R]) -> list[R]:
+        """The records of a kind that count, in the order of their files' names."""
 
     @abc.abstractmethod
-    def rows_of(self, task: TaskRecord, columns: Sequence[str] | None = None) -> pa.Table | None:
-        """The rows of a finished task, of all columns by default; None where they are damaged: they are set aside."""
-
-    @abc.abstractmethod
-    def damaged(self) -> list[str]:
-        """Names of files of rows that were found damaged and set aside, and not measured again since."""
-
-    @abc.abstractmethod
-    def damaged_timings(self) -> list[str]:
-        """Names of timings that were found damaged and set aside, and not taken again since."""
+    def damaged(self, kind: type[Record] = TaskRecord) -> list[str]:
+        """Names of files that were found damaged and set aside, and not made again since."""
 
     @abc.abstractmethod
     def timings(self) -> list[TimingRecord]:
         """The times that count, one record a codec point."""
 
     @abc.abstractmethod
-    def sets(self) -> list[SetRecord]:
-        """What whole datasets take as one stream."""
-
-    @abc.abstractmethod
-    def latents(self) -> list[Latents]:
-        """The latents of learned codecs, one a codec point, by dataset, codec and settings."""
-
-    @abc.abstractmethod
-    def latents_failures(self) -> list[LatentsRecord]:
-        """Latents that could not be computed."""
-
-    @abc.abstractmethod
-    def worst_cases(self) -> list[WorstCase]:
-        """Each codec's worst images, and the same images by another codec."""
-
-    @abc.abstractmethod
-    def worst_failures(self) -> list[WorstImagesRecord]:
-        """Worst images that could not be kept."""
+    def rows_of(self, task: TaskRecord, columns: Sequence[str] | None = None) -> pa.Table | None:
+        """The rows of a finished task, of all columns by default; None where they are damaged: they are set aside."""
 
     @abc.abstractmethod
     def originals(self, label: str) -> dict[int, Images]:
@@ -137,9 +113,17 @@ class StoredRun(abc.ABC):
     def training_file(self, name: str) -> bytes | None:
         """A training log or model card that was kept, by the name of its file."""
 
-    def failures(self) -> list[TaskRecord]:
-        """The tasks that failed and were not finished since."""
-        return [task for task in self.tasks() if task.failed]
+    def tasks(self) -> list[TaskRecord]:
+        """All tasks that count."""
+        return self.records(TaskRecord)
+
+    def failures(self, kind: type[R]) -> list[R]:
+        """The records of a kind that say why there is no result."""
+        return [record for record in self.records(kind) if record.failed]
+
+    def latents(self) -> list[Latents]:
+        """The latents of learned codecs, one a codec point, by dataset, codec and settings."""
+        return largest(self.records(Latents))
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[tuple[TaskRecord, pa.Table]]:
         """The rows of every finished task, one task at a time, as :meth:`rows_of` reads them."""
@@ -284,9 +268,14 @@ class RunFolder(StoredRun):
         """Identities of the tasks whose rows are stored whole, of whatever codecs."""
         return {task.task_id for task in read_records(self.path, TaskRecord) if not task.failed}
 
-    def tasks(self) -> list[TaskRecord]:
-        """All tasks that count."""
-        return read_records(self.path, TaskRecord, self.manifest)
+    def records(self, kind: type[R]) -> list[R]:
+        """The records of a kind that count, in the order of their files' names."""
+        return read_records(self.path, kind, self.manifest)
+
+    def damaged(self, kind: type[Record] = TaskRecord) -> list[str]:
+        """Names of files that were found damaged and set aside, and not made again since."""
+        aside = sorted((self.path / kind.FOLDER).glob("*.damaged"))
+        return [file.name for file in aside if not file.with_name(f"{file.name.partition('.')[0]}.json").is_file()]
 
     def rows_of(self, task: TaskRecord, columns: Sequence[str] | None = None) -> pa.Table | None:
         """The rows of a finished task; None where they are damaged: they are set aside."""
@@ -311,18 +300,6 @@ class RunFolder(StoredRun):
     def rows_file(self, task: TaskRecord) -> Path:
         """The path for the rows of a task."""
         return self.path / TaskRecord.FOLDER / f"{task.task_id}.parquet"
-
-    def damaged(self) -> list[str]:
-        """Names of files of rows that were found damaged and set aside, and not measured again since."""
-        return self._damaged(TaskRecord.FOLDER)
-
-    def damaged_timings(self) -> list[str]:
-        """Names of timings that were found damaged and set aside, and not taken again since."""
-        return self._damaged(TimingRecord.FOLDER)
-
-    def _damaged(self, folder: str) -> list[str]:
-        aside = sorted((self.path / folder).glob("*.damaged"))
-        return [file.name for file in aside if not file.with_name(f"{file.name.partition('.')[0]}.json").is_file()]
 
     # ---- pictures -----------------------------------------------------------------------------------------------
 
@@ -359,16 +336,7 @@ class RunFolder(StoredRun):
         """What a task made of the images shown, by index."""
         return self.samples(f"{task_id}.npz")
 
-    def worst_cases(self) -> list[WorstCase]:
-        """Each codec's worst images, and the same images by another codec, in the order of their files' names."""
-        return read_records(self.path, WorstCase, self.manifest)
-
-    def worst_failures(self) -> list[WorstImagesRecord]:
-        """Worst images that could not be kept."""
-        found = read_records(self.path, WorstImagesRecord, self.manifest)
-        return [record for record in found if record.failed]
-
-    # ---- timings, whole sets, learned codecs --------------------------------------------------------------------
+    # ---- timings and training files -----------------------------------------------------------------------------
 
     def timing_file(self, label: str, codec: CodecSpec, fingerprint: str, threads: int) -> Path:
         """The path for the times of a codec point on a dataset, whether or not there are any."""
@@ -386,19 +354,6 @@ class RunFolder(StoredRun):
     def timings(self) -> list[TimingRecord]:
         """The times that count, one record a codec point; see ``codecbench.store.timings.read``."""
         return timings.read(self.path, self.manifest)
-
-    def sets(self) -> list[SetRecord]:
-        """What whole datasets take as one stream."""
-        return read_records(self.path, SetRecord, self.manifest)
-
-    def latents(self) -> list[Latents]:
-        """The latents of learned codecs, one a codec point, by dataset, codec and settings."""
-        return latents.largest(read_records(self.path, Latents, self.manifest))
-
-    def latents_failures(self) -> list[LatentsRecord]:
-        """Latents that could not be computed."""
-        found = read_records(self.path, LatentsRecord, self.manifest)
-        return [record for record in found if record.failed]
 
     def training_file(self, name: str) -> bytes | None:
         """A training log or model card that was kept, by the name of its file."""

@@ -138,6 +138,11 @@ class Record:
         """Dataset, codec and settings."""
         return self.dataset, self.codec, self.settings
 
+    @property
+    def subject(self) -> object:
+        """What the record is about: of several runs read as one, the first with a record of a subject has all of it."""
+        return self.point
+
     def is_whole(self, file: Path) -> bool:
         """Whether the file has all that belongs to it, as far as types do not say so."""
         return True

@@ -51,6 +51,16 @@ class Latents(LatentsRecord):
     shown: dict[int, npt.NDArray[np.float32]]
     shown_labels: dict[int, int]
 
+    @property
+    def subject(self) -> object:
+        """The point and its extent, since the largest of a point counts."""
+        return self.point, self.extent
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Images in the map, and images shown; they grow when more is measured, or more pictures are kept."""
+        return len(self.points), len(self.shown)
+
     def content(self) -> bytes:
         """What is written into its file."""
         about = {field.name: getattr(self, field.name) for field in dataclasses.fields(LatentsRecord)}
@@ -85,16 +95,9 @@ class Latents(LatentsRecord):
 
 
 def largest(found: Iterable[Latents]) -> list[Latents]:
-    """Of each point the latents of the most images; they grow when more is measured, or more pictures are kept.
-
-    By dataset, codec and settings.
-    """
+    """Of each point the latents of the largest extent, by dataset, codec and settings."""
     current: dict[Point, Latents] = {}
     for one in found:
-        if one.point not in current or _extent(one) > _extent(current[one.point]):
+        if one.point not in current or one.extent > current[one.point].extent:
             current[one.point] = one
     return [current[point] for point in sorted(current)]
-
-
-def _extent(latents: Latents) -> tuple[int, int]:
-    return len(latents.points), len(latents.shown)

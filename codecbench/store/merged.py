@@ -16,19 +16,17 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from codecbench.errors import StoreError, UsageError
 from codecbench.plugins.codec import Images
-from codecbench.store import latents, manifest
+from codecbench.store import manifest
 from codecbench.store.folder import RunFolder, StoredRun
 from codecbench.store.io import Point, Record
-from codecbench.store.latents import Latents, LatentsRecord
-from codecbench.store.pictures import WorstCase, WorstImagesRecord
-from codecbench.store.sets import SetRecord
+from codecbench.store.pictures import WorstCase
 from codecbench.store.tasks import TaskRecord
 from codecbench.store.timings import TimingRecord
 from codecbench.text import count
@@ -108,9 +106,15 @@ class MergedRuns(StoredRun):
 
     # ---- tasks ------------------------------------------------------------------------------------------------------
 
-    def tasks(self) -> list[TaskRecord]:
-        """All tasks that count, each point's of one run."""
-        return [task for task, _, _ in self._tasks.values()]
+    def records(self, kind: type[R]) -> list[R]:
+        """The records of a kind that count; of tasks those of one run for each point."""
+        if kind is TaskRecord:
+            return [task for task, _, _ in self._tasks.values()]  # type: ignore[misc]
+        found: list[R] = []
+        for member in self.members:
+            known = {record.subject for record in found}
+            found += [one for one in member.renamed(member.store.records(kind)) if one.subject not in known]
+        return found
 
     @functools.cached_property
     def _tasks(self) -> dict[str, tuple[TaskRecord, Member, TaskRecord]]:
@@ -151,13 +155,9 @@ class MergedRuns(StoredRun):
                 table = table.set_column(table.column_names.index(name), name, pa.nulls(table.num_rows, pa.float64()))
         return table
 
-    def damaged(self) -> list[str]:
-        """Names of files of rows that were found damaged and set aside in any of the runs."""
-        return [name for member in self.members for name in member.store.damaged()]
-
-    def damaged_timings(self) -> list[str]:
-        """Names of timings that were found damaged and set aside in any of the runs."""
-        return [name for member in self.members for name in member.store.damaged_timings()]
+    def damaged(self, kind: type[Record] = TaskRecord) -> list[str]:
+        """Names of files that were found damaged and set aside in any of the runs."""
+        return [name for member in self.members for name in member.store.damaged(kind)]
 
     # ---- other records ----------------------------------------------------------------------------------------------
 
@@ -172,36 +172,6 @@ class MergedRuns(StoredRun):
                 if record.point not in found or rank > ranks[record.point]:
                     found[record.point], ranks[record.point] = record, rank
         return list(found.values())
-
-    def sets(self) -> list[SetRecord]:
-        """What whole datasets take as one stream."""
-        return self._first_of(RunFolder.sets, lambda record: record.id)
-
-    def latents(self) -> list[Latents]:
-        """The latents of learned codecs, one a codec point, by dataset, codec and settings."""
-        return latents.largest(one for member in self.members for one in member.renamed(member.store.latents()))
-
-    def latents_failures(self) -> list[LatentsRecord]:
-        """Latents that could not be computed."""
-        return self._first_of(RunFolder.latents_failures, lambda record: record.point)
-
-    def worst_cases(self) -> list[WorstCase]:
-        """Each codec's worst images, of the first run that has some of it."""
-        return self._first_of(RunFolder.worst_cases, lambda case: (case.dataset, case.worst_of))
-
-    def worst_failures(self) -> list[WorstImagesRecord]:
-        """Worst images that could not be kept in any of the runs that have the codec."""
-        kept = {(case.dataset, case.worst_of) for case in self.worst_cases()}
-        found = self._first_of(RunFolder.worst_failures, lambda record: (record.dataset, record.codec))
-        return [record for record in found if (record.dataset, record.codec) not in kept]
-
-    def _first_of(self, read: Callable[[RunFolder], list[R]], subject: Callable[[R], object]) -> list[R]:
-        """Records of all runs; those of a subject only from the first run that has some."""
-        found: list[R] = []
-        for member in self.members:
-            known = {subject(record) for record in found}
-            found += [record for record in member.renamed(read(member.store)) if subject(record) not in known]
-        return found
 
     def originals(self, label: str) -> dict[int, Images]:
         """The originals of a dataset's shown images in any of the runs, by index; of one index those of the first."""

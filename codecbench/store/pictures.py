@@ -59,7 +59,7 @@ class WorstImagesRecord(DatasetRecord):
 
     FOLDER: ClassVar[str] = "kept"
 
-    settings: str = ""  # the files have them
+    settings: str = ""  # the files have them; the subject is the codec, whatever its settings
     codecs: tuple[str, ...]  # what it was compared among
     files: tuple[str, ...]  # keys of worst cases
 
@@ -78,6 +78,11 @@ class WorstCaseRecord(DatasetRecord):
     failed: str = ""
     worst_of: str
     key: str
+
+    @property
+    def subject(self) -> object:
+        """The codec whose worst images these are."""
+        return self.dataset, self.worst_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from codecbench.store.io import dump_json, read_json
 from codecbench.store.latents import Latents, LatentsRecord
 from codecbench.store.merged import MergedRuns, choose, distinct_names
 from codecbench.store.pictures import WorstCase, WorstImagesRecord
+from codecbench.store.tasks import TaskRecord
 
 GRAY = (28, 28, 1)
 
@@ -124,7 +125,7 @@ def test_a_point_is_taken_from_the_run_with_more_images(tmp_path):
         assert table.loc[("mnist", "lossy", "quality=10"), ["images", "bits_per_image"]].tolist() == [8, 240]
         assert table.loc[("mnist", "lossy", "quality=20"), ["images", "failed"]].tolist() == [8, 0]
         assert table.loc[("mnist", "lossy", "quality=30"), ["images", "failed"]].tolist() == [0, 8]
-    assert [failure.settings for failure in view.failures()] == ["quality=30"]
+    assert [failure.settings for failure in view.failures(TaskRecord)] == ["quality=30"]
 
 
 def test_times_come_from_another_run_where_the_points_own_run_took_none(tmp_path):
@@ -311,7 +312,7 @@ def test_latents_and_training_logs_come_along_under_the_names_of_the_view(tmp_pa
         run.store.write_file(f"latents/{'c' * 24}.npz", b"no archive")
     view = MergedRuns(existing(tmp_path / "a", tmp_path / "b"))
     assert [found.point[:2] for found in view.latents()] == [("mnist", "net (a)"), ("mnist", "net (b)")]
-    failures = {record.codec: record.failed for record in view.latents_failures()}
+    failures = {record.codec: record.failed for record in view.failures(LatentsRecord)}
     assert failures == {"net (a)": "no luck in a", "net (b)": "no luck in b"}
     assert [view.training_file(f"{name}.csv") for name in "abc"] == [b"a", b"b", None]
 
@@ -323,11 +324,12 @@ def test_worst_images_of_a_codec_are_those_of_one_run(tmp_path):
             about = whose(run, "lossy", run.store.path.name)
             case = WorstCase(**about, worst_of=worst_of, key="", images=(), classes={})
             run.store.write_record(f"{number:024x}", case)
-    about = whose(runs[0], "other", "") | {"failed": "no luck"}
-    runs[0].store.write_record("f" * 24, WorstImagesRecord(**about, codecs=(), files=()))
+    for run, failed in zip(runs, ("", "no luck"), strict=True):
+        record = WorstImagesRecord(**whose(run, "lossy", ""), failed=failed, codecs=(), files=())
+        run.store.write_record("f" * 24, record)
     view = MergedRuns(existing(*runs))
-    assert [(case.worst_of, case.settings) for case in view.worst_cases()] == [("lossy", "a"), ("other", "b")]
-    assert view.worst_failures() == [], "another run has them"
+    assert [(case.worst_of, case.settings) for case in view.records(WorstCase)] == [("lossy", "a"), ("other", "b")]
+    assert view.failures(WorstImagesRecord) == [], "the first run has them"
 
 
 @pytest.fixture(scope="module")

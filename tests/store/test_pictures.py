@@ -17,7 +17,7 @@ from codecbench.plugins.codec import CodecSpec
 from codecbench.store import manifest
 from codecbench.store.folder import RunFolder, original_name
 from codecbench.store.io import WINDOW
-from codecbench.store.pictures import choose_window
+from codecbench.store.pictures import WorstCase, WorstImagesRecord, choose_window
 
 CODECS = "jpeg:quality=10/80,svd:rank=2/9"
 
@@ -45,7 +45,7 @@ def samples(store: RunFolder) -> dict[str, set[int]]:
 def test_each_lossy_codecs_worst_images_are_kept_with_what_they_are(run: cb.Run) -> None:
     store, rows = store_of(run), run.rows().set_index(["codec", "settings", "image"])
     digits = cb.open_dataset("digits")
-    own = {case.codec: case for case in store.worst_cases() if case.codec == case.worst_of}
+    own = {case.codec: case for case in store.records(WorstCase) if case.codec == case.worst_of}
     assert own.keys() == {"jpeg", "svd"}
     for name, case in own.items():
         points = rows.loc[name]
@@ -63,7 +63,7 @@ def test_each_lossy_codecs_worst_images_are_kept_with_what_they_are(run: cb.Run)
 
 
 def test_a_codec_to_compare_with_is_kept_on_the_same_images(run: cb.Run) -> None:
-    cases = store_of(run).worst_cases()
+    cases = store_of(run).records(WorstCase)
     for name, rival in (("svd", "jpeg"), ("jpeg", "svd")):
         own = next(case for case in cases if case.codec == case.worst_of == name)
         others = [case for case in cases if case.key == own.key and case.codec != name]
@@ -114,20 +114,20 @@ def test_another_number_of_pictures_measures_nothing_again(run: cb.Run) -> None:
 
 def test_what_is_lost_is_made_again(run: cb.Run) -> None:
     store = store_of(run)
-    before = {(case.key, case.codec, case.settings) for case in store.worst_cases()}
+    before = {(case.key, case.codec, case.settings) for case in store.records(WorstCase)}
     kept = sorted((run.path / "kept").glob("*.npz"))
     kept[0].write_bytes(kept[0].read_bytes()[:-40])
     kept[1].unlink()
     task = store.tasks()[0].task_id
     held = store.sample_indices(f"{task}.npz")
     (run.path / "samples" / f"{task}.npz").write_bytes(b"PK")
-    assert len(store.worst_cases()) == len(before) - 2
+    assert len(store.records(WorstCase)) == len(before) - 2
     originals = store.originals("digits")
     events: list[object] = []
     assert measure(CODECS, run.path, images=9, keep_images=3, events=events).changed
     assert measured(events) == 0
     store = store_of(run)
-    assert {(case.key, case.codec, case.settings) for case in store.worst_cases()} == before
+    assert {(case.key, case.codec, case.settings) for case in store.records(WorstCase)} == before
     assert store.sample_indices(f"{task}.npz") <= held
     assert len(store.sample_indices(f"{task}.npz")) == 3
     assert not measure(CODECS, run.path, images=9, keep_images=3).changed
@@ -144,7 +144,7 @@ def test_without_pictures_nothing_is_kept(tmp_path: Path) -> None:
     assert not measure("png", tmp_path / "run", images=1, keep_images=0).changed
     assert measure("png", tmp_path / "run", images=1, keep_images=4).changed
     assert len(store_of(done).originals("digits")) == 1  # there is only this one
-    assert store_of(done).worst_cases() == []  # and it is restored
+    assert store_of(done).records(WorstCase) == []  # and it is restored
     with pytest.raises(UsageError, match=r"keep_images=-1 is not allowed; allowed: 0 or more"):
         measure("png", tmp_path / "run", images=1, keep_images=-1)
 
@@ -162,7 +162,7 @@ def test_images_of_odd_shapes_and_the_window_of_a_large_one(tmp_path: Path, monk
     Image.fromarray(small).save(folder / "small.png")
     done = measure("jpeg:quality=40/75", tmp_path / "run", f"folder:{folder}", images=None)
     store = store_of(done)
-    (case,) = store.worst_cases()  # nothing else is here to compare with
+    (case,) = store.records(WorstCase)  # nothing else is here to compare with
     kept = {one.image: one for one in case.images}
     large, tiny = kept[0], kept[1]
     assert (large.height, large.width) == (300, 420)
@@ -219,8 +219,8 @@ def test_a_codec_that_fails_costs_a_note_and_is_tried_again(tmp_path: Path, code
     assert len(done.rows()) == 6
     assert any("no pictures of many on digits: " in text and "too few images" in text for text in texts(events))
     store = store_of(done)
-    assert store.worst_cases() == []
-    (failure,) = store.worst_failures()
+    assert store.records(WorstCase) == []
+    (failure,) = store.failures(WorstImagesRecord)
     assert (failure.codec, failure.dataset) == ("many", "digits")
     assert "too few images" in failure.failed
     events = []

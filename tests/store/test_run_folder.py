@@ -18,6 +18,7 @@ from codecbench.errors import StoreError, UsageError
 from codecbench.measure.timing import ROUNDS
 from codecbench.store.folder import RunFolder
 from codecbench.store.manifest import SCHEMA
+from codecbench.store.timings import TimingRecord
 
 FULL = "error: no space left to write {}; what was measured is kept, make room and run the same command again"
 LIMITED = """
@@ -265,7 +266,7 @@ def test_a_damaged_timing_is_taken_again(finished, damage):
     TIMES[damage](file)
     run = cb.load_run(finished)
     assert run.summary()["encode_s"].notna().sum() == 1
-    (aside,) = RunFolder(finished).damaged_timings()
+    (aside,) = RunFolder(finished).damaged(TimingRecord)
     events = []
     again = measure("none,jpeg:quality=5", finished, timing=True, events=events)
     assert f"damaged and set aside: {finished / 'timings' / aside}" in [event.text for event in events]
