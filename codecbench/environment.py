@@ -174,6 +174,21 @@ def device_name(device: str) -> str:
     return str(torch.cuda.get_device_name(device))
 
 
+def peak_bytes() -> int | None:
+    """The most memory that this process ever had resident, in bytes; None where the system does not tell."""
+    try:  # on Linux getrusage also counts what the process had before it began to run this program
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        import resource
+    except ImportError:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 def available_cores() -> int:
     """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):

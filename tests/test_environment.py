@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from codecbench import environment
@@ -46,7 +47,7 @@ def test_what_is_missing_is_said(monkeypatch):
 
 def test_nothing_heavy_is_imported():
     code = (
-        "from codecbench import provenance as p; p.versions(); p.conditions(); p.host_id(p.machine()); import sys; "
+        "from codecbench import environment as p; p.versions(); p.conditions(); p.host_id(p.machine()); import sys; "
         "print([m for m in ('torch', 'pandas', 'scipy', 'pyarrow', 'skimage') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -161,3 +162,18 @@ def test_devices(monkeypatch):
         environment.resolve_device("cuda", useful=True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert environment.resolve_device("auto", useful=True) == "cuda"
+
+
+def test_peak_memory_is_of_this_program_and_grows_with_what_it_has():
+    """On Linux ``ru_maxrss`` of a new process begins with that of the one that started it."""
+    here = np.ones(30_000_000)
+    code = (
+        "from codecbench.environment import peak_bytes; import numpy as np; before = peak_bytes(); np.ones(8_000_000); "
+        "print(before, peak_bytes())"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    if found == ["None", "None"]:
+        pytest.skip("the system does not tell")
+    before, after = map(int, found)
+    assert before < here.nbytes
+    assert after - before > 48_000_000

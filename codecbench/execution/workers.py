@@ -93,7 +93,7 @@ def _measured_together(
     for task, encoded in zip(tasks, streams, strict=True):
         output = processes.decoder.call(measure.decode, task.codec, encoded.bitstreams, limits.device)
         try:
-            measurement = measure.score(task, images, encoded, output, limits.device, processes.metrics.measure)
+            measurement = measure.score(task, images, encoded, output, processes.metrics.measure)
             files = task_files(task, measurement, time.perf_counter() - began, first_attempt)
         except Exception as error:  # also of values that no codec should give
             raise SandboxError(one_line(error), describe(error)) from error

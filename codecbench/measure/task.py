@@ -19,73 +19,43 @@ from codecbench.plugins.codec import Codec, CodecSpec, FloatCodec, FloatImages, 
 from codecbench.plugins.registry import CODECS
 from codecbench.text import format_shape
 
+Floats = npt.NDArray[np.float64]
+
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one task found.
-
-    Attributes:
-        num_bytes: length of every bitstream, int64, (N,).
-        container_bytes: bytes of headers and tables, float64, (N,); NaN where the codec cannot tell.
-        estimated_bits: what the entropy model said, float64, (N,); NaN for codecs without one.
-        mse: mean squared error of the 8-bit output on the [0, 1] scale, float64, (N,).
-        mse_float: the same before clipping and rounding; NaN for codecs that do not reconstruct in floating point.
-        max_abs_error: largest difference in 8-bit levels, int64, (N,).
-        exact_pixels: share of the pixels restored exactly, float64, (N,).
-        ssim: structural similarity, float64, (N,); NaN for images smaller than its window.
-        lossless: the codec claims to be lossless at this point; every image was checked.
-        shown: reconstructions kept for people to look at, uint8 (H, W, C), by image index.
-        metrics: values of the plugin metrics by name, float64, (N,); NaN where one has no value.
-        metrics_failed: by name, why a plugin metric failed, in one line; all its values are NaN.
-    """
+    """What was found for one task; arrays are (N,), in the order of its images."""
 
     num_bytes: npt.NDArray[np.int64]
-    container_bytes: npt.NDArray[np.float64]
-    estimated_bits: npt.NDArray[np.float64]
-    mse: npt.NDArray[np.float64]
-    mse_float: npt.NDArray[np.float64]
-    max_abs_error: npt.NDArray[np.int64]
-    exact_pixels: npt.NDArray[np.float64]
-    ssim: npt.NDArray[np.float64]
-    lossless: bool
-    shown: dict[int, Images] = field(default_factory=dict)
-    metrics: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
-    metrics_failed: dict[str, str] = field(default_factory=dict)
+    container_bytes: Floats  # headers and tables; NaN where the codec cannot tell
+    estimated_bits: Floats  # by the entropy model; NaN for codecs without one
+    mse: Floats  # of the 8-bit output, on the [0, 1] scale
+    mse_float: Floats  # before clipping and rounding; NaN for codecs that do not reconstruct in floating point
+    max_abs_error: npt.NDArray[np.int64]  # in 8-bit levels
+    exact_pixels: Floats  # share of the pixels, 0 to 1
+    ssim: Floats  # NaN for images smaller than its window
+    lossless: bool  # the codec claims to be lossless at this point; every image was checked
+    shown: dict[int, Images] = field(default_factory=dict)  # reconstructions (H, W, C) to keep, by image index
+    metrics: dict[str, Floats] = field(default_factory=dict)  # plugin metrics by name; NaN where one has no value
+    metrics_failed: dict[str, str] = field(default_factory=dict)  # why a plugin metric failed, in one line, by name
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """What encoding a batch at one point gave; plain data, for another process.
-
-    Attributes:
-        bitstreams: one an image.
-        container_bytes: as in :class:`Measurement`.
-        estimated_bits: as in :class:`Measurement`.
-        lossless: the codec claims to be lossless at this point.
-        floats: the codec reconstructs in floating point.
-    """
+    """What encoding a batch at one point gave; plain data, for another process."""
 
     bitstreams: list[bytes]
-    container_bytes: npt.NDArray[np.float64]
-    estimated_bits: npt.NDArray[np.float64]
+    container_bytes: Floats
+    estimated_bits: Floats
     lossless: bool
-    floats: bool
+    floats: bool  # the codec reconstructs in floating point
 
 
 def encode(specs: Sequence[CodecSpec], images: Images, device: str) -> Iterator[Encoded]:
-    """Encodes a batch at points of one codec, sharing work between them where the codec can.
+    """Encodes a batch, uint8 (N, H, W, C), at points of one codec, and yields what each point gave.
 
-    Args:
-        specs: the points; all of one codec.
-        images: uint8 (N, H, W, C); made read-only.
-        device: where codecs with device use compute.
-
-    Yields:
-        What each point gave, in order.
-
-    Raises:
-        ContractError: the codec returned the wrong type or number.
-        CodecError: whatever the codec itself raised on purpose.
+    The points share work where the codec can. The images are made read-only. Raises ContractError where the codec
+    returns another type or number of streams, and whatever the codec raises.
     """
     images.setflags(write=False)
     cls = CODECS.get(specs[0].name)
@@ -108,16 +78,10 @@ def encode(specs: Sequence[CodecSpec], images: Images, device: str) -> Iterator[
         )
 
 
-def decode(spec: CodecSpec, bitstreams: Sequence[bytes], device: str) -> npt.NDArray[Any]:
-    """Decodes in a new instance of the codec, from the bytes alone.
+def decode(spec: CodecSpec, bitstreams: list[bytes], device: str) -> npt.NDArray[Any]:
+    """Decodes a batch from the bytes alone: uint8 (N, H, W, C), or floating point of a :class:`FloatCodec`.
 
-    Returns:
-        What ``decode_float`` gives for codecs that reconstruct in floating point, else what ``decode`` gives: (N, H, W,
-        C), all of it plain data.
-
-    Raises:
-        ContractError: it is no array of the right type.
-        CodecError: whatever the codec itself raised on purpose.
+    Raises ContractError where the codec returns anything else, and whatever the codec raises.
     """
     codec = CODECS.get(spec.name)(**spec.settings).on(device)
     floats = isinstance(codec, FloatCodec)
@@ -133,21 +97,12 @@ def score(
     images: Images,
     encoded: Encoded,
     output: npt.NDArray[Any],
-    device: str,
-    meter: Callable[[Images, Images], tuple[dict[str, npt.NDArray[np.float64]], dict[str, str]]] | None = None,
+    measure_plugins: Callable[[Images, Images], tuple[dict[str, Floats], dict[str, str]]] | None = None,
 ) -> Measurement:
-    """Compares what was decoded with what was encoded.
+    """Compares what was decoded with the originals; ``measure_plugins`` gives plugin metrics, and why some failed.
 
-    Args:
-        task: what is measured.
-        images: the originals, uint8 (N, H, W, C).
-        encoded: see :func:`encode`.
-        output: see :func:`decode`.
-        device: where the metrics compute.
-        meter: measures the plugin metrics, see ``codecbench.execution.metrics``; None for none.
-
-    Raises:
-        ContractError: the wrong shape, values that are not finite, or pixels altered though the codec claims lossless.
+    Raises ContractError for another shape, values that are not finite, and altered pixels where the codec claims to be
+    lossless.
     """
     if output.shape != images.shape:
         raise ContractError(
@@ -158,7 +113,7 @@ def score(
     if floats is not None and not np.isfinite(floats).all():
         raise ContractError(f"{task.codec}: decode_float gives values that are not finite")
     decoded: Images = output if floats is None else to_uint8(floats)
-    found = distortion.measure(images, decoded, floats, device)
+    found = distortion.measure(images, decoded, floats)
     max_abs_error = found["max_abs_error"]
     if encoded.lossless and max_abs_error.any():
         first = int(np.flatnonzero(max_abs_error)[0])
@@ -166,7 +121,7 @@ def score(
             f"{task.codec} claims to be lossless, but {np.count_nonzero(max_abs_error)} of {len(images)} images "
             f"differ, the first of them image {task.indices[first]} by up to {max_abs_error[first]} levels"
         )
-    values, failed = meter(images, decoded) if meter else ({}, {})
+    values, failed = measure_plugins(images, decoded) if measure_plugins else ({}, {})
     return Measurement(
         num_bytes=np.array([len(stream) for stream in encoded.bitstreams], dtype=np.int64),
         container_bytes=encoded.container_bytes,
@@ -198,12 +153,12 @@ def _describe(value: Any) -> str:
     return type(value).__name__
 
 
-def _container_bytes(codec: Codec, bitstreams: Sequence[bytes]) -> npt.NDArray[np.float64]:
+def _container_bytes(codec: Codec, bitstreams: Sequence[bytes]) -> Floats:
     values = [codec.container_bytes(stream) for stream in bitstreams]
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def _estimated_bits(codec: Codec, images: Images) -> npt.NDArray[np.float64]:
+def _estimated_bits(codec: Codec, images: Images) -> Floats:
     bits = codec.estimate_bits(images)
     if bits is None:
         return np.full(len(images), np.nan)

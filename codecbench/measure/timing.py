@@ -14,10 +14,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from codecbench.environment import device_name
+from codecbench.environment import device_name, peak_bytes
 from codecbench.errors import ContractError
 from codecbench.plan.tasks import codec_fingerprint
 from codecbench.plugins.codec import Codec, CodecSpec, Images, Shape
@@ -30,15 +29,48 @@ WARM_IMAGES = 4
 """Images of the call that warms up a codec which works image by image; a batch is warmed up whole."""
 
 
+ROUNDS = 5
+"""Values that each time of a codec point is the median of."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Times of one codec point on a fixed set of images, from uint8 in host memory to bytes and back.
+
+    Times are wall seconds an image, one value a round, after warm-up. A codec that works image by image has no times of
+    single images, which would be the same.
+    """
+
+    images: int
+    encode_s: tuple[float, ...]
+    decode_s: tuple[float, ...]
+    threads: int  # that the codec could use
+    device: str  # ``cpu`` or the accelerator's name
+    failed: str = ""  # the reason in one line
+    batch: int = 1  # images in one call
+    encode_cpu_s: tuple[float, ...] = ()  # CPU seconds of all threads and child processes in the same calls
+    decode_cpu_s: tuple[float, ...] = ()
+    encode_latency_s: tuple[float, ...] = ()  # of a call with a single image
+    decode_latency_s: tuple[float, ...] = ()
+    cold_encode_s: float | None = None
+    """Seconds of the first call in a fresh process, with the import of the plugin, the loading of weights and the
+    compiling of kernels; taken on one point of a codec and dataset."""
+    cold_decode_s: float | None = None
+    encode_peak_bytes: int | None = None
+    """Peak resident memory, libraries included, of the process that encoded, and did nothing else, with this codec on
+    this dataset; None where the system does not tell."""
+    decode_peak_bytes: int | None = None
+    device_peak_bytes: int | None = None  # allocated on the accelerator, the larger of encoding and decoding
+    transfer_s: float | None = None  # seconds an image, in the times, to move pixels to the accelerator and back
+    shape: Shape = (0, 0, 0)
+    seed: int = 0  # of the order of the rounds
+    host: str = ""  # tells machines apart, see ``codecbench.environment.host_id``
+    details: str = ""  # of a failure, a traceback or the end of what the codec's process wrote
+
+
 @dataclass(frozen=True)
 class Block:
-    """What one block gave.
-
-    Attributes:
-        wall_s: wall seconds an image.
-        cpu_s: CPU seconds an image.
-        calls: how often the set of images was gone through.
-    """
+    """What one block gave: wall and CPU seconds an image, and how often the set of images was gone through."""
 
     wall_s: float
     cpu_s: float
@@ -47,18 +79,11 @@ class Block:
 
 @dataclass(frozen=True)
 class First:
-    """What the first calls at a point gave.
+    """What the first calls at a point gave."""
 
-    Attributes:
-        cold_s: seconds of the first call on one image, with the import of the plugin, in a fresh process; None if the
-            process had worked before.
-        image_s: seconds of the next call on one image.
-        output: of encoding, the bitstreams of all images.
-    """
-
-    cold_s: float | None
-    image_s: float
-    output: list[bytes]
+    cold_s: float | None  # of the first call on one image, with the plugin's import; None if the process had worked
+    image_s: float  # of the next call on one image
+    output: list[bytes]  # of encoding, the bitstreams of all images
 
 
 _worked = False
@@ -67,18 +92,9 @@ _worked = False
 def first_encoding(
     spec: CodecSpec, fingerprint: str, images: Images, device: str, threads: int, most_s: float
 ) -> First:
-    """Encodes one image twice, the first time cold, and then as many as are timed.
+    """Encodes one image twice, the first time cold, and then as many as are timed: ``most_s`` seconds of them.
 
-    Args:
-        spec: the codec.
-        fingerprint: what it must be, see ``registry.codec_fingerprint``.
-        images: uint8 (N, H, W, C).
-        device: where codecs with device use compute.
-        threads: how many a codec may use.
-        most_s: seconds that going through the images once may last: there are fewer for slow codecs, but one.
-
-    Raises:
-        PluginError: the codec is not the one that the run was planned with.
+    Raises ContractError where the codec's fingerprint is not the one that the run was planned with.
     """
     cold, image_s = _first(spec, fingerprint, device, threads, lambda codec: codec.encode(images[:1]))
     count = max(1, min(len(images), int(most_s / max(image_s, 1e-9))))
@@ -109,7 +125,7 @@ def time_decoding(spec: CodecSpec, bitstreams: Sequence[bytes], batch: int, devi
 def usage() -> tuple[int | None, int | None]:
     """Peak resident memory of this process, and peak memory allocated on an accelerator, in bytes, where known."""
     cuda = _cuda()
-    return _peak_bytes(), None if cuda is None else int(cuda.max_memory_allocated())
+    return peak_bytes(), None if cuda is None else int(cuda.max_memory_allocated())
 
 
 def time_transfer(images: Images) -> float | None:
@@ -188,20 +204,6 @@ def _cpu_s() -> float:
     return time.process_time() + children.ru_utime + children.ru_stime
 
 
-def _peak_bytes() -> int | None:
-    try:  # getrusage counts what the process held before it began to run this program
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    try:
-        import resource
-    except ImportError:
-        return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
 def _cuda() -> Any:
     torch = sys.modules.get("torch")
     usable = torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized()
@@ -212,63 +214,3 @@ def _synchronise() -> None:
     cuda = _cuda()
     if cuda is not None:
         cuda.synchronize()
-
-
-ROUNDS = 5
-"""Values that each time of a codec point is the median of."""
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Times of one codec point on a fixed set of images, from uint8 in host memory to bytes and back.
-
-    Lists hold one value a round, after warm-up. A codec that works image by image has no times of single images: there
-    they are the same.
-
-    Attributes:
-        images: images that were timed.
-        encode_s: wall seconds an image for encoding ``batch`` images a call.
-        decode_s: the same for decoding.
-        threads: threads that the codec could use.
-        device: ``cpu`` or the accelerator's name.
-        failed: the reason in one line, or empty.
-        details: of a failure, a traceback or the end of what the codec's process wrote.
-        batch: images in one call; 1 for codecs that work image by image.
-        encode_cpu_s: CPU seconds an image, of all threads and child processes, in the same calls as ``encode_s``.
-        decode_cpu_s: the same for decoding.
-        encode_latency_s: wall seconds of a call with a single image; empty for codecs that work image by image.
-        decode_latency_s: the same for decoding.
-        cold_encode_s: seconds of the first call in a fresh process, with the import of the plugin, the loading of
-            weights and the compiling of kernels; taken on one point of a codec and dataset, None on the others.
-        cold_decode_s: the same for decoding.
-        encode_peak_bytes: peak resident memory, up to the last round, of the process that encoded, and did nothing
-            else, with this codec on this dataset, libraries included; None where the system does not tell.
-        decode_peak_bytes: the same for decoding.
-        device_peak_bytes: peak memory allocated on the accelerator, the larger of encoding and decoding.
-        transfer_s: seconds an image to move the pixels to the accelerator and back, which the times include.
-        shape: height, width and channels of the images.
-        seed: of the order of the rounds.
-        host: tells machines apart, see ``codecbench.environment.host_id``.
-    """
-
-    images: int
-    encode_s: tuple[float, ...]
-    decode_s: tuple[float, ...]
-    threads: int
-    device: str
-    failed: str = ""
-    batch: int = 1
-    encode_cpu_s: tuple[float, ...] = ()
-    decode_cpu_s: tuple[float, ...] = ()
-    encode_latency_s: tuple[float, ...] = ()
-    decode_latency_s: tuple[float, ...] = ()
-    cold_encode_s: float | None = None
-    cold_decode_s: float | None = None
-    encode_peak_bytes: int | None = None
-    decode_peak_bytes: int | None = None
-    device_peak_bytes: int | None = None
-    transfer_s: float | None = None
-    shape: Shape = (0, 0, 0)
-    seed: int = 0
-    host: str = ""
-    details: str = ""

@@ -100,7 +100,7 @@ def test_a_plugin_that_changes_under_a_run_is_refused(tmp_path, codec_folder):
 
     def edit(event):
         if event.kind == "measured" and not edits:
-            edits.append(write_codec(codec_folder, "mine", encode=slow, extra="# edited\n"))
+            edits.append(write_codec(codec_folder, "mine", encode="time.sleep(0.6)"))
 
     run = cb.run("mine", "digits", images=2, out=tmp_path / "run", timing=False, workers=1, watch=edit)
     assert edits == [file]
