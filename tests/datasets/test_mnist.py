@@ -9,36 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from datafiles import digits, idx
+from datafiles import write_mnist as write
 
 from codecbench.datasets import mnist
 from codecbench.datasets.mnist import Mnist
 from codecbench.errors import DatasetError, SettingError
-
-STEMS = ("t10k", "train")
-
-
-def idx(array: np.ndarray) -> bytes:
-    return struct.pack(f">I{array.ndim}I", 0x0800 + array.ndim, *array.shape) + array.tobytes()
-
-
-def images(count: int = 5, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (count, 28, 28), dtype=np.uint8)
-
-
-def write(root: Path, stem: str = "t10k", count: int = 5, packed: bool = False) -> Path:
-    raw = root / "MNIST" / "raw"
-    raw.mkdir(parents=True, exist_ok=True)
-    contents = {
-        "images-idx3-ubyte": images(count),
-        "labels-idx1-ubyte": np.arange(count, dtype=np.uint8) % 10,
-    }
-    for name, array in contents.items():
-        path = raw / f"{stem}-{name}"
-        if packed:
-            path.with_name(path.name + ".gz").write_bytes(gzip.compress(idx(array), mtime=0))
-        else:
-            path.write_bytes(idx(array))
-    return raw / "t10k-images-idx3-ubyte"
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -47,9 +23,8 @@ def test_reads_plain_and_gzipped_files(tmp_path: Path, packed: bool) -> None:
     status = Mnist().status(tmp_path)
     assert (status.available, status.images, status.shape) == (True, 5, (28, 28, 1))
     opened = Mnist().load(tmp_path)
-    assert len(opened) == 5
-    assert opened.shape(4) == (28, 28, 1)
-    assert np.array_equal(opened.read([3, 0]), images()[[3, 0], ..., np.newaxis])
+    assert (len(opened), opened.shape(4)) == (5, (28, 28, 1))
+    assert np.array_equal(opened.read([3, 0]), digits()[[3, 0], ..., np.newaxis])
     assert opened.read([1]).dtype == np.uint8
     assert opened.labels.tolist() == [0, 1, 2, 3, 4]
 
@@ -71,8 +46,12 @@ def test_splits_have_their_own_files_and_labels(tmp_path: Path) -> None:
         Mnist(split="valid")
 
 
-def test_labels_may_be_missing(tmp_path: Path) -> None:
-    write(tmp_path).with_name("t10k-labels-idx1-ubyte").unlink()
+def test_labels_may_be_missing_and_must_match_the_images(tmp_path: Path) -> None:
+    labels = write(tmp_path).with_name("t10k-labels-idx1-ubyte")
+    labels.write_bytes(idx(np.zeros(4, np.uint8)))
+    with pytest.raises(DatasetError, match="4 labels for 5 images"):
+        Mnist().load(tmp_path)
+    labels.unlink()
     assert Mnist().load(tmp_path).labels is None
 
 
@@ -85,7 +64,7 @@ def test_a_missing_set_names_folder_and_command(tmp_path: Path) -> None:
     assert "data get mnist" in status.note
 
 
-GOOD = idx(images())
+GOOD = idx(digits())
 
 
 @pytest.mark.parametrize(
@@ -125,78 +104,6 @@ def test_damaged_archives(tmp_path: Path, content: bytes) -> None:
     path.with_name(path.name + ".gz").write_bytes(content)
     with pytest.raises(DatasetError, match="cannot be read"):
         Mnist().load(tmp_path)
-
-
-def test_labels_must_match_the_images(tmp_path: Path) -> None:
-    path = write(tmp_path)
-    path.with_name("t10k-labels-idx1-ubyte").write_bytes(idx(np.zeros(4, np.uint8)))
-    with pytest.raises(DatasetError, match="4 labels for 5 images"):
-        Mnist().load(tmp_path)
-
-
-@pytest.fixture
-def small_mnist(server: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A web server with a small MNIST, which torchvision takes for the real one; returns its folder."""
-    from torchvision.datasets import MNIST
-
-    folder, url = server
-    resources, plain = [], {}
-    for stem in STEMS:
-        write(folder, stem, packed=True)
-    for path in sorted((folder / "MNIST" / "raw").glob("*.gz")):
-        content = path.read_bytes()
-        (folder / path.name).write_bytes(content)
-        resources.append((path.name, hashlib.md5(content).hexdigest()))
-        plain[path.stem] = hashlib.md5(gzip.decompress(content)).hexdigest()
-    monkeypatch.setattr(MNIST, "mirrors", [url])
-    monkeypatch.setattr(MNIST, "resources", resources)
-    monkeypatch.setattr(mnist, "PLAIN_MD5", plain)
-    return folder
-
-
-def test_download_leaves_verified_plain_files(tmp_path: Path, small_mnist: Path) -> None:
-    said: list[str] = []
-    root = tmp_path / "root"
-    Mnist().download(root, said.append)
-    assert "11.6 MB" in said[0]
-    for split in ("test", "train"):
-        opened = Mnist(split=split).load(root)
-        assert np.array_equal(opened.read(range(5))[..., 0], images())
-    said.clear()
-    Mnist().download(root, said.append)
-    assert len(said) == 1
-    assert "already" in said[0]
-
-
-def test_download_replaces_a_damaged_file(tmp_path: Path, small_mnist: Path) -> None:
-    path = write(tmp_path / "root")
-    path.write_bytes(path.read_bytes()[:-7])
-    said: list[str] = []
-    Mnist().download(tmp_path / "root", said.append)
-    assert any("is damaged and is replaced" in line for line in said)
-    assert len(Mnist().load(tmp_path / "root")) == 5
-
-
-def test_download_of_altered_files_is_refused(tmp_path: Path, small_mnist: Path) -> None:
-    (small_mnist / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"something else"))
-    with pytest.raises(DatasetError, match="by hand: put") as caught:
-        Mnist().download(tmp_path / "root", lambda line: None)
-    assert "\n" not in str(caught.value)
-
-
-def test_download_without_a_server(tmp_path: Path, small_mnist: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from torchvision.datasets import MNIST
-
-    monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])
-    with pytest.raises(DatasetError, match="the download of MNIST failed") as caught:
-        Mnist().download(tmp_path / "root", lambda line: None)
-    assert "\n" not in str(caught.value)
-
-
-def test_download_without_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torchvision.datasets", None)
-    with pytest.raises(DatasetError, match=r"torchvision.*cannot be imported.*by hand: put t10k-images"):
-        Mnist().download(tmp_path, lambda line: None)
 
 
 def test_dataset_plugins_load_nothing_heavy() -> None:

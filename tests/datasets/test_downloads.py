@@ -1,0 +1,160 @@
+"""Downloads of MNIST and STL-10, from a web server of this machine's own with a small data set that stands in."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import hashlib
+import http.server
+import sys
+import tarfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from datafiles import write_mnist, write_stl10
+
+from codecbench import data
+from codecbench.datasets import mnist
+from codecbench.datasets.mnist import Mnist
+from codecbench.datasets.stl10 import Stl10
+from codecbench.errors import DatasetError
+
+MOST = {"mnist": 5, "stl10": 4}
+DATASETS = {"mnist": Mnist(), "stl10": Stl10()}
+both = pytest.mark.parametrize("name", DATASETS)
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A folder with the archives of small data sets, and the URL under which it is served."""
+    folder, source = tmp_path_factory.mktemp("served"), tmp_path_factory.mktemp("source")
+    for stem in ("t10k", "train"):
+        write_mnist(source, stem, packed=True)
+    for path in (source / "MNIST" / "raw").iterdir():
+        path.rename(folder / path.name)
+    for split in ("test", "train", "unlabeled"):
+        write_stl10(source, split, MOST["stl10"], labels=split != "unlabeled")
+    with tarfile.open(folder / "stl10_binary.tar.gz", "w:gz") as tar:
+        tar.add(source / "stl10_binary", "stl10_binary")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield folder, f"http://127.0.0.1:{running.server_port}/"
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def small(served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torchvision takes the small data sets for the real ones."""
+    from torchvision.datasets import MNIST, STL10
+
+    folder, url = served
+    archives = {path.name: path.read_bytes() for path in sorted(folder.glob("*ubyte.gz"))}
+    monkeypatch.setattr(MNIST, "mirrors", [url])
+    monkeypatch.setattr(MNIST, "resources", [(name, md5(content)) for name, content in archives.items()])
+    plain = {name.removesuffix(".gz"): md5(gzip.decompress(content)) for name, content in archives.items()}
+    monkeypatch.setattr(mnist, "PLAIN_MD5", plain)
+    archive = folder / "stl10_binary.tar.gz"
+    with tarfile.open(archive) as tar:
+        sums = {Path(one.name).name: md5(tar.extractfile(one).read()) for one in tar.getmembers() if one.isfile()}
+    monkeypatch.setattr(STL10, "url", url + archive.name)
+    monkeypatch.setattr(STL10, "tgz_md5", md5(archive.read_bytes()))
+    monkeypatch.setattr(STL10, "train_list", [[key, sums[key]] for key in sums if not key.startswith("test")])
+    monkeypatch.setattr(STL10, "test_list", [[key, sums[key]] for key in sums if key.startswith("test")])
+    monkeypatch.setattr("codecbench.datasets.stl10.NEEDED_BYTES", 1000)
+
+
+def refused(name: str, root: Path, words: str) -> None:
+    with pytest.raises(DatasetError, match=words) as caught:
+        DATASETS[name].download(root, lambda line: None)
+    assert "\n" not in str(caught.value)
+
+
+@both
+@pytest.mark.usefixtures("small")
+def test_a_download_leaves_verified_files_and_is_done_once(tmp_path: Path, name: str) -> None:
+    said: list[str] = []
+    DATASETS[name].download(tmp_path, said.append)
+    assert {"mnist": "11.6 MB", "stl10": "2.6 GB"}[name] in said[0]
+    for split in ("test", "train"):
+        assert len(type(DATASETS[name])(split=split).load(tmp_path)) == MOST[name]
+    assert not list(tmp_path.glob("*.tar.gz"))
+    said.clear()
+    DATASETS[name].download(tmp_path, said.append)
+    assert len(said) == 1
+    assert "already" in said[0]
+    assert DATASETS[name].ask_first is (name == "stl10")
+
+
+@pytest.mark.usefixtures("small")
+def test_a_damaged_file_is_replaced(tmp_path: Path) -> None:
+    path = write_mnist(tmp_path)
+    path.write_bytes(path.read_bytes()[:-7])
+    said: list[str] = []
+    Mnist().download(tmp_path, said.append)
+    assert any("is damaged and is replaced" in line for line in said)
+    assert len(Mnist().load(tmp_path)) == 5
+
+
+@both
+@pytest.mark.usefixtures("small")
+def test_an_altered_archive_is_refused(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision.datasets import MNIST, STL10
+
+    monkeypatch.setattr(STL10, "tgz_md5", "0" * 32)
+    monkeypatch.setattr(MNIST, "resources", [(file, "0" * 32) for file, _ in MNIST.resources])
+    refused(
+        name, tmp_path, {"mnist": r"MNIST failed .*by hand: put", "stl10": r"STL-10 failed .*by hand: unpack"}[name]
+    )
+
+
+@pytest.mark.usefixtures("small")
+def test_wrong_files_in_the_archive_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision.datasets import STL10
+
+    monkeypatch.setattr(STL10, "test_list", [["test_X.bin", "0" * 32]])
+    refused("stl10", tmp_path, r"test_X\.bin in .* have wrong checksums")
+
+
+@both
+@pytest.mark.usefixtures("small")
+def test_without_a_server(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision.datasets import MNIST, STL10
+
+    monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])
+    monkeypatch.setattr(STL10, "url", "http://127.0.0.1:9/stl10_binary.tar.gz")
+    refused(name, tmp_path, {"mnist": "the download of MNIST failed", "stl10": "the download of STL-10 failed"}[name])
+
+
+@pytest.mark.usefixtures("small")
+def test_the_disk_must_have_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("codecbench.datasets.stl10.NEEDED_BYTES", 10**18)
+    refused("stl10", tmp_path / "root", "GB are free")
+    assert not (tmp_path / "root").exists()
+
+
+@both
+def test_without_torchvision(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchvision.datasets", None)
+    by_hand = {"mnist": "put t10k-images", "stl10": "unpack http"}[name]
+    refused(name, tmp_path, rf"torchvision.*cannot be imported.*by hand: {by_hand}")
+
+
+def test_a_torchvision_that_breaks_on_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> None:
+        raise RuntimeError("operator torchvision::nms\ndoes not exist")
+
+    monkeypatch.setattr(data.importlib, "import_module", broken)
+    refused("stl10", tmp_path, r"nms does not exist.*by hand: unpack")
