@@ -40,7 +40,7 @@ class Autoencoder(torch.nn.Module):
     Attributes:
         encoder: images (N, C, H, W) in [0, 1] to latents (N, …).
         decoder: latents back to images (N, C, H, W).
-        classes: how many things the decoder can be told beside a latent, up to 256; 1 for nothing.
+        classes: number of classes that condition the decoder beside a latent, up to 256; 1 for no conditioning.
     """
 
     encoder: torch.nn.Module
@@ -53,11 +53,11 @@ class Autoencoder(torch.nn.Module):
         return reconstruction
 
     def choose(self, images: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
-        """What the decoder is to be told, by the images (N, C, H, W) alone: int64 below ``classes``, (N,)."""
+        """The class of each latent, by the images (N, C, H, W) alone: int64 below ``classes``, (N,)."""
         return torch.zeros(len(images), dtype=torch.int64, device=images.device)
 
     def restore(self, latents: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-        """Images (N, C, H, W) from latents and what the decoder is told, int64, (N,)."""
+        """Images (N, C, H, W) from latents and their classes, int64, (N,)."""
         reconstruction: torch.Tensor = self.decoder(latents)
         return reconstruction
 
@@ -69,11 +69,11 @@ class LatentCodec(LearnedCodec, FloatCodec):
     is the range-coded symbols of a :class:`LatentCoder`, whose tables are shipped with the weights.
 
     With ``tiles`` images of any size are taken: they are cut into blocks of the network's size, filled by reflection
-    (see :mod:`codecbench.learned.tiling`). The stream is then height and width, as two variable-length integers,
-    and the latents of all blocks, row by row from the top left.
+    (see :mod:`codecbench.learned.tiling`). The stream is then height and width, as two variable-length integers, and
+    the latents of all blocks, row by row from the top left.
 
-    What the decoder is told beside the latent (``Autoencoder.classes``) goes into the stream: one byte a block in front
-    of float latents, one more symbol a block in front of ``int8``.
+    The class that conditions the decoder (``Autoencoder.classes``) is part of the stream: one byte a block in front of
+    float latents, one more symbol a block in front of ``int8``.
 
     The last bits of a latent depend on the batch that the image was encoded in, hence ``exact_bytes = False``.
 
@@ -103,7 +103,7 @@ class LatentCodec(LearnedCodec, FloatCodec):
     def default_points(cls, shape: Shape) -> list[dict[str, Value]]:
         """Every value of ``latent`` in its sweep; in tiles where the shape is not the network's own.
 
-        ``int8`` is left out while the weights hold no tables for it.
+        ``int8`` is left out while the weights have no tables for it.
         """
         paths = [weights_path(cls, variant) for variant in cls.networks or ("",)]
         lacking = any(path.is_file() and not has_tables(path) for path in paths)
@@ -165,24 +165,25 @@ class LatentCodec(LearnedCodec, FloatCodec):
             return [header + coder.encode(symbols[part], classes[part]) for part in of_image]
         largest = float(min(np.finfo(self.latent_dtype).max, np.finfo(np.float32).max))
         labels, numbers = bytearray(), bytearray()
-        size, told = blocks * self._latent_bytes, blocks if self._network().classes > 1 else 0
+        size, label_bytes = blocks * self._latent_bytes, blocks if self._network().classes > 1 else 0
         for part in self._blocks(images):
             latents = self._latents_of(part)
-            if told:
+            if label_bytes:
                 labels += self._classes_of(part, latents).astype(np.uint8).tobytes()
             numbers += np.clip(latents, -largest, largest).astype(self.latent_dtype).tobytes()
         return [
-            header + bytes(labels[image * told : (image + 1) * told] + numbers[image * size : (image + 1) * size])
+            header
+            + bytes(
+                labels[image * label_bytes : (image + 1) * label_bytes] + numbers[image * size : (image + 1) * size]
+            )
             for image in range(len(images))
         ]
 
     def decode_float(self, bitstreams: Sequence[bytes]) -> FloatImages:
         """Decodes to float32 images (N, H, W, C) in [0, 1].
 
-        Raises:
-            BitstreamError: a stream that was cut short, altered, or holds numbers that are not finite; in tiles, one of
-                another size than the first.
-            WeightsError: the weights are missing, or hold no tables for ``int8``.
+        Raises: BitstreamError: a stream was truncated or altered, or has numbers that are not finite; in tiles, also a
+        stream of another size than the first. WeightsError: the weights are missing, or have no tables for ``int8``.
         """
         sizes = [self._size(stream) for stream in bitstreams]
         (height, width), _ = sizes[0]
@@ -215,7 +216,7 @@ class LatentCodec(LearnedCodec, FloatCodec):
 
     @torch.inference_mode()
     def _classes_of(self, blocks: Images, latents: Latents) -> Classes:
-        """What the decoder is told beside the latents of blocks (B, H, W, C): int32, (B,)."""
+        """The classes of blocks (B, H, W, C): int32, (B,)."""
         network = self._network()
         if network.classes == 1:
             return np.zeros(len(blocks), np.int32)
@@ -226,8 +227,8 @@ class LatentCodec(LearnedCodec, FloatCodec):
     @torch.inference_mode()
     def _restore(self, latents: Latents, classes: Classes) -> FloatImages:
         """Blocks (B, H, W, C) from latents (B, *latent_shape) and their classes (B,)."""
-        told = torch.from_numpy(classes.astype(np.int64)).to(self.device)
-        images = self._network().restore(torch.from_numpy(latents).to(self.device), told)
+        labels = torch.from_numpy(classes.astype(np.int64)).to(self.device)
+        images = self._network().restore(torch.from_numpy(latents).to(self.device), labels)
         blocks: FloatImages = images.permute(0, 2, 3, 1).cpu().numpy()
         return blocks
 
@@ -273,7 +274,7 @@ class LatentCodec(LearnedCodec, FloatCodec):
         return _coders[key]
 
     def _size(self, bitstream: bytes) -> tuple[tuple[int, int], int]:
-        """Height and width of the image of a stream, and how many bytes tell them."""
+        """Height and width of the image of a stream, and the number of bytes that code them."""
         if not self.tiles:
             return self.image_shape[:2], 0
         (height, width), start = unpack_numbers(bitstream, 2, self.name)
@@ -287,16 +288,16 @@ class LatentCodec(LearnedCodec, FloatCodec):
 
     def _read_numbers(self, payloads: Sequence[bytes], blocks: int) -> Callable[[slice], tuple[Latents, Classes]]:
         """Float latents and classes of a part of all blocks."""
-        told = blocks if (known := self._network().classes) > 1 else 0
-        expected = told + blocks * self._latent_bytes
+        label_bytes = blocks if (known := self._network().classes) > 1 else 0
+        expected = label_bytes + blocks * self._latent_bytes
         for payload in payloads:
             if len(payload) != expected:
                 raise BitstreamError(f"{self.name}: a stream has {expected} bytes, this one {len(payload)}")
-        numbers = np.frombuffer(b"".join(payload[told:] for payload in payloads), self.latent_dtype)
+        numbers = np.frombuffer(b"".join(payload[label_bytes:] for payload in payloads), self.latent_dtype)
         numbers = numbers.reshape(-1, *self.latent_shape)
         classes = np.zeros(len(numbers), np.int32)
-        if told:
-            classes = np.frombuffer(b"".join(payload[:told] for payload in payloads), np.uint8).astype(np.int32)
+        if label_bytes:
+            classes = np.frombuffer(b"".join(payload[:label_bytes] for payload in payloads), np.uint8).astype(np.int32)
         if classes.max() >= known:
             raise BitstreamError(f"{self.name}: class {classes.max()} of {known}")
 

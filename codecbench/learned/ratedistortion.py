@@ -54,17 +54,17 @@ class RateDistortionCodec(LearnedCodec, FloatCodec):
     """Codes images of any size, or of shapes that its settings fix, by networks of :class:`RateDistortionNetwork`.
 
     A stream is the range-coded symbols of hyper-latents and latents. With ``shape=any`` height, width and gray or
-    colour stand in front of it, as two variable-length integers; images are filled by reflection to multiples of the
-    network's ``unit``, very large ones cut into blocks, gray ones coded as colour. With ``checksum`` two bytes follow.
+    colour precede it, as two variable-length integers; images are filled by reflection to multiples of the network's
+    ``unit``, very large ones cut into blocks, gray ones coded as colour. With ``checksum`` two bytes follow.
 
-    What the entropy coder is told comes from sums that are exact (:mod:`codecbench.learned.layers.exact`), so every
-    machine decodes the symbols that were written. Analysis is ordinary float32, whose last bits depend on the batch and
-    may decide between two symbols, hence ``exact_bytes = False``.
+    The probabilities of the entropy coder come from sums that are exact (:mod:`codecbench.learned.layers.exact`), so
+    every machine decodes the symbols that were written. Analysis is ordinary float32, whose last bits depend on the
+    batch and may decide between two symbols, hence ``exact_bytes = False``.
 
     Attributes:
-        quality: from 1 to ``LEVELS``; round_quality to 1/64.
+        quality: from 1 to ``LEVELS``; rounded to 1/64.
         shape: ``any``, or a key of ``fixed``.
-        checksum: of the header, and of the latents as decoders know them.
+        checksum: of the header, and of the latents as decoders get them.
         fixed: shapes that need no header, by the setting's value.
     """
 
@@ -101,14 +101,14 @@ class RateDistortionCodec(LearnedCodec, FloatCodec):
         cls, network: RateDistortionNetwork, tables: Mapping[str, torch.Tensor], images: torch.Tensor
     ) -> dict[str, Any]:
         """The mean loss at whole qualities, of what is written with these tables and with logistic ones."""
-        told = {}
+        judged = {}
         for name, used in (("", ScaleTables.of(tables, cls.name)), ("_logistic", logistic_tables())):
             found = []
             for quality in map(float, range(1, LEVELS + 1)):
                 weight = cls.loss_weight(network, quality)
                 found += count_symbols.losses(network, images, quality, used, [used.slope(quality)], weight)
-            told[f"held_out_written_loss{name}"] = float(np.mean(found))
-        return told
+            judged[f"held_out_written_loss{name}"] = float(np.mean(found))
+        return judged
 
     def check_shape(self, shape: Shape) -> None:
         """Takes gray and RGB images, or the one shape that ``shape`` names.
@@ -142,10 +142,8 @@ class RateDistortionCodec(LearnedCodec, FloatCodec):
     def decode_float(self, bitstreams: Sequence[bytes]) -> FloatImages:
         """Decodes to float32 images (N, H, W, C), nominally in [0, 1].
 
-        Raises:
-            BitstreamError: a stream that was cut short or altered, or of another shape than the first; with a checksum
-                also one whose latents are not the encoder's.
-            WeightsError: the weights are missing or damaged.
+        Raises: BitstreamError: a stream was truncated or altered, or is of another shape than the first; with a
+        checksum also one whose latents are not the encoder's. WeightsError: the weights are missing or damaged.
         """
         headers = [self._header(stream) for stream in bitstreams]
         shape, _ = headers[0]
@@ -195,7 +193,7 @@ class RateDistortionCodec(LearnedCodec, FloatCodec):
     def _code(
         self, coding: SymbolDecoder | SymbolEncoder, block: Block, count: int, latents: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """The latents of one block of some images as the decoder knows them, written or read on the way."""
+        """The latents of one block of some images as the decoder gets them, encoded or decoded on the way."""
         network = self._network()
         size = (count, block.height // network.stride, block.width // network.stride)
         with _full_precision():
@@ -244,7 +242,7 @@ class RateDistortionCodec(LearnedCodec, FloatCodec):
         return pack_numbers((2 * height + (channels == 1), width)) if self.shape == ANY_SHAPE else b""
 
     def _header(self, bitstream: bytes) -> tuple[Shape, int]:
-        """The shape of the image of a stream, and how many bytes tell it."""
+        """The shape of the image of a stream, and the number of bytes that code it."""
         if self.shape != ANY_SHAPE:
             return self.fixed[self.shape], 0
         (doubled, width), start = unpack_numbers(bitstream, 2, self.name)
@@ -259,7 +257,7 @@ class RateDistortionCodec(LearnedCodec, FloatCodec):
         return blocks(shape[0], shape[1], LARGEST_BLOCK, self._network().unit)
 
     def _parts(self, count: int, shape: Shape) -> Iterator[slice]:
-        """Images that are worked on together."""
+        """Batches of images that are processed together."""
         step = BATCH_PIXELS // (min(shape[0], LARGEST_BLOCK) * min(shape[1], LARGEST_BLOCK))
         return batches(count, step)
 

@@ -1,8 +1,9 @@
-"""Images of any size as blocks of one size, and back.
+"""Images of any size as blocks, and back; batches of anything.
 
-The blocks lie edge to edge, row by row from the top left corner. What the last ones reach beyond the image is filled by
-reflection about its border, the border's own pixels included (``np.pad``'s mode ``symmetric``), again and again where
-the image is smaller than the filling; so it works from 1×1 on.
+Blocks of one size, for networks that take no other, are placed edge to edge, row by row from the top left corner. Those
+of :class:`Block`, for convolutional networks, are as large as they may be. Where blocks reach beyond the image they are
+filled by reflection about its border, the border's own pixels included (``np.pad``'s mode ``symmetric``), again and
+again where the image is smaller than the filling; so images from 1×1 on work.
 """
 
 from __future__ import annotations
@@ -24,29 +25,14 @@ def block_count(height: int, width: int, block: tuple[int, int]) -> int:
 
 
 def cut(images: Images, block: tuple[int, int], numbers: Index) -> Images:
-    """Cuts blocks out of images.
-
-    Args:
-        images: (N, H, W, C).
-        block: height and width.
-        numbers: which blocks, counted through all images, (B,).
-
-    Returns:
-        (B, height, width, C), of the images' type.
-    """
+    """Blocks (B, height, width, C) of images (N, H, W, C), given their numbers (B,) through all images."""
     image, rows, columns = _places(images.shape[1:3], block, numbers)
     rows, columns = _reflect(rows, images.shape[1]), _reflect(columns, images.shape[2])
     return images[image[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
 def join(blocks: FloatImages, numbers: Index, images: FloatImages) -> None:
-    """Puts blocks into their places in images; what they reach beyond is dropped.
-
-    Args:
-        blocks: (B, height, width, C).
-        numbers: which blocks, counted through all images, (B,).
-        images: written to, (N, H, W, C).
-    """
+    """Writes blocks (B, height, width, C), counted through all images, into images (N, H, W, C) without the filling."""
     height, width = images.shape[1:3]
     image, rows, columns = _places((height, width), blocks.shape[1:3], numbers)
     inside = (rows < height)[:, :, None] & (columns < width)[:, None, :]
@@ -58,7 +44,7 @@ def join(blocks: FloatImages, numbers: Index, images: FloatImages) -> None:
 
 
 def _places(size: tuple[int, ...], block: tuple[int, ...], numbers: Index) -> tuple[Index, Index, Index]:
-    """Image (B,), rows (B, height) and columns (B, width) of blocks; rows and columns may lie beyond the image."""
+    """Image (B,), rows (B, height) and columns (B, width) of blocks; rows and columns may be beyond the image."""
     down, across = -(-size[0] // block[0]), -(-size[1] // block[1])
     image, number = np.divmod(numbers, down * across)
     row, column = np.divmod(number, across)
@@ -73,14 +59,7 @@ def _reflect(places: Index, size: int) -> Index:
 
 @dataclass(frozen=True)
 class Block:
-    """A part of an image.
-
-    Attributes:
-        rows: of the image.
-        columns: of the image.
-        height: once filled.
-        width: once filled.
-    """
+    """A part of an image: its rows and columns, and its height and width once filled."""
 
     rows: slice
     columns: slice
@@ -88,20 +67,16 @@ class Block:
     width: int
 
     def filled(self, images: Images) -> Images:
-        """The block of images (N, H, W, C), filled: (N, height, width, C)."""
+        """The block of images (N, H, W, C), filled at its bottom and right edge: (N, height, width, C)."""
         part = images[:, self.rows, self.columns]
         below, right = self.height - part.shape[1], self.width - part.shape[2]
         return np.pad(part, ((0, 0), (0, below), (0, right), (0, 0)), mode="symmetric") if below or right else part
 
 
 def blocks(height: int, width: int, side: int, unit: int) -> list[Block]:
-    """The blocks of an image, row by row from the top left.
+    """The blocks of an image, row by row, at most ``side`` high and wide, filled to multiples of ``unit``.
 
-    Args:
-        height: of the image.
-        width: of the image.
-        side: largest height and width of a block, a multiple of ``unit``.
-        unit: what height and width of a filled block are multiples of.
+    ``side`` is a multiple of ``unit``.
     """
     down, across = (
         [slice(start, min(start + side, size)) for start in range(0, size, side)] for size in (height, width)

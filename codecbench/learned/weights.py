@@ -1,8 +1,8 @@
 """Weight files: safetensors beside a model card that records their SHA-256.
 
-The card ``NAME.json`` lies beside ``NAME.safetensors``. Weights whose checksum differs from the card's, that belong to
+The card is ``NAME.json`` beside ``NAME.safetensors``. Weights whose checksum differs from the card's, that belong to
 another network, or that come from a pickle are refused. Parameters are float32, or bfloat16 where the recipe says so.
-Beside them the file may hold the tables of an entropy coder, under names that begin with ``tables.``.
+The file may also have the tables of an entropy coder, under names that begin with ``tables.``.
 """
 
 from __future__ import annotations
@@ -30,38 +30,24 @@ TABLES = "tables."
 
 
 def weights_path(cls: type, variant: str = "") -> Path:
-    """Where the weights of a codec lie: ``weights/NAME.safetensors`` beside the codec's own file.
-
-    Args:
-        cls: the codec's class.
-        variant: which of its networks, ``weights/NAME-VARIANT.safetensors``; empty where there is but one.
-    """
+    """Where weights are: ``weights/NAME.safetensors`` or ``…/NAME-VARIANT.safetensors``, beside a codec's file."""
     name = cls.__module__.rpartition(".")[2] + (f"-{variant}" if variant else "")
     return Path(inspect.getfile(cls)).parent / "weights" / f"{name}.safetensors"
 
 
 def card_path(weights: Path) -> Path:
-    """Where the model card of a weight file lies."""
+    """Where the model card of a weight file is."""
     return weights.with_suffix(".json")
 
 
 def with_cards(cls: type, variants: Iterable[str] = ("",)) -> tuple[str, ...]:
-    """Paths of a codec's weights and of their model cards, for ``weight_files``.
-
-    Args:
-        cls: the codec's class.
-        variants: of its networks, see :func:`weights_path`.
-    """
+    """Paths of the weights of a codec's variants and of their model cards, for ``weight_files``."""
     paths = [weights_path(cls, variant) for variant in variants]
     return tuple(str(file) for path in paths for file in (path, card_path(path)))
 
 
 def read_card(weights: Path) -> dict[str, Any]:
-    """Reads the model card of a weight file.
-
-    Raises:
-        WeightsError: it is missing or damaged.
-    """
+    """The model card of a weight file; ``WeightsError`` where it is missing or damaged."""
     card = card_path(weights)
     try:
         content = json.loads(card.read_text(encoding="utf-8"))
@@ -81,15 +67,11 @@ def save_weights(
     *,
     halved: tuple[str, ...] = (),
 ) -> None:
-    """Writes a network's parameters, float32, and an entropy coder's tables, through a temporary file.
+    """Writes a network's parameters and an entropy coder's tables, through a temporary file.
 
-    Args:
-        path: the safetensors file.
-        state: the network's ``state_dict()``.
-        tables: by name, in their own types.
-        halved: parameters whose names begin with one of these are rounded to bfloat16, which takes half the room;
-            they are read back as the float32 numbers of the same value. Layers whose weights lie on a grid of their
-            own (``codecbench.learned.layers.exact``) would be rounded twice; leave them out.
+    Parameters are stored as float32; those whose names begin with one of ``halved`` as bfloat16, which takes half the
+    space, and are read back as float32 of the same value. Leave out exact layers (``codecbench.learned.layers.exact``):
+    their weights have a grid of their own and would be rounded twice.
     """
     state = {
         name: value.detach().to(torch.bfloat16 if name.startswith(halved) else torch.float32).cpu().contiguous().clone()
@@ -104,16 +86,7 @@ def save_weights(
 
 
 def load_weights(path: Path, module: torch.nn.Module, sha256: str) -> None:
-    """Fills a network from a weight file.
-
-    Args:
-        path: the safetensors file.
-        module: the network, already built.
-        sha256: the checksum that the file must have.
-
-    Raises:
-        WeightsError: missing, altered, no safetensors file, or made for another network.
-    """
+    """Fills a network from a weight file; ``WeightsError`` where it is missing, altered or made for another network."""
     state, _ = _read(path, sha256)
     try:
         module.load_state_dict(state)
@@ -122,11 +95,7 @@ def load_weights(path: Path, module: torch.nn.Module, sha256: str) -> None:
 
 
 def _read(path: Path, sha256: str) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """The network's parameters and the tables of a weight file.
-
-    Raises:
-        WeightsError: missing, altered, or no safetensors file.
-    """
+    """The network's parameters and the tables of a weight file; ``WeightsError`` where it is missing or altered."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -146,7 +115,7 @@ def _read(path: Path, sha256: str) -> tuple[dict[str, torch.Tensor], dict[str, t
 
 
 def has_tables(path: Path) -> bool:
-    """Whether a weight file holds tables; by its header alone, and False where there is no such file."""
+    """Whether a weight file has tables; by its header alone, and False where there is no such file."""
     try:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
@@ -156,11 +125,7 @@ def has_tables(path: Path) -> bool:
 
 
 def shipped_tables(path: Path) -> dict[str, torch.Tensor]:
-    """The tables shipped with a network, by name; empty where there are none.
-
-    Raises:
-        WeightsError: see :func:`load_weights` and :func:`read_card`.
-    """
+    """The tables shipped with a network, by name; empty where there are none; ``WeightsError`` as for the network."""
     return _read(path, read_card(path)["sha256"])[1]
 
 
@@ -173,10 +138,10 @@ _loaded: dict[tuple[Callable[[], torch.nn.Module], Path, int, str], torch.nn.Mod
 
 
 def shipped_network(build: Callable[[], torch.nn.Module], path: Path, device: str) -> torch.nn.Module:
-    """The network with its shipped weights, ready for inference on a device; loaded once a process.
+    """The network with its shipped weights, in evaluation mode on a device; loaded once a process and file.
 
     Raises:
-        WeightsError: see :func:`load_weights` and :func:`read_card`.
+        WeightsError: the weights or their card are missing, damaged or made for another network.
     """
     card = card_path(path)
     written = card.stat().st_mtime_ns if card.is_file() else 0

@@ -1,8 +1,8 @@
 """Exact entropy coding of small integers: range coding with ``constriction`` under tables of counts.
 
 The models are made of integer counts, so every machine derives the same probabilities. A stream ends after the fewest
-bytes that single out its symbols whatever bytes might follow. No stream is therefore the beginning of another one over
-the same sequence of tables, and a stream that was cut short is always noticed.
+bytes that identify its symbols whatever bytes follow, so over one sequence of tables no stream is a prefix of another
+one, and truncation is always noticed.
 """
 
 from __future__ import annotations
@@ -33,26 +33,15 @@ def version() -> dict[str, str]:
 
 
 def model(counts: npt.NDArray[np.integer[Any]]) -> Model:
-    """The distribution of symbols 0, 1, … in proportion to their counts.
+    """The distribution of symbols in proportion to their counts: each 1 or more, in sum at most ``MAX_TOTAL``.
 
-    Args:
-        counts: 1 or more for each symbol, (S,); their sum is at most ``MAX_TOTAL``.
-
-    Returns:
-        The distribution; None where there is but one symbol, which costs nothing.
+    None where there is only one symbol, which costs nothing.
     """
     return constriction.stream.model.Categorical(counts.astype(np.float64), perfect=False) if len(counts) > 1 else None
 
 
 def encode(parts: Iterable[tuple[Model, Symbols]]) -> bytes:
-    """Codes symbols into one stream.
-
-    Args:
-        parts: in the order of the stream: a distribution and the symbols coded under it, each within its range.
-
-    Returns:
-        The shortest bytes that decode to these symbols whatever bytes follow them; 1 byte or more.
-    """
+    """Codes pairs of a distribution and its symbols, in coding order, into the shortest stream (1 byte or more)."""
     encoder = constriction.stream.queue.RangeEncoder()
     for distribution, symbols in parts:
         if distribution is not None:
@@ -73,13 +62,9 @@ def encode(parts: Iterable[tuple[Model, Symbols]]) -> bytes:
 
 
 class RangeDecoder:
-    """Takes symbols out of a stream.
+    """Decodes symbols of a stream; zeros follow its end.
 
-    That the stream is the one that :func:`encode` makes of them is for the caller to check, by writing them again.
-
-    Args:
-        stream: what :func:`encode` gave; zeros are read behind its end.
-        owner: the codec's name, for messages.
+    It does not check that the stream is the one that :func:`encode` writes; callers do so by encoding again.
     """
 
     def __init__(self, stream: bytes, owner: str):
@@ -88,11 +73,7 @@ class RangeDecoder:
         self._owner = owner
 
     def decode(self, distribution: Model, count: int) -> Symbols:
-        """The next symbols, all coded under one distribution, (count,).
-
-        Raises:
-            BitstreamError: the bytes stand for no symbols.
-        """
+        """The next ``count`` symbols, all of one distribution; ``BitstreamError`` for bytes that no encoder writes."""
         if distribution is None or count == 0:
             return np.zeros(count, np.int32)
         try:

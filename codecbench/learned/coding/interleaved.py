@@ -1,13 +1,14 @@
-"""Many range-coded streams side by side, vectorised.
+"""Interleaved range coding: many streams side by side, vectorised.
 
-A coder that is called symbol by symbol from Python costs more than the network that feeds it. Here N streams, the
-lanes, advance together, one symbol each a step, and a step is a few NumPy operations over all of them. A lane's bytes
-do not depend on the other lanes. (G. Martin, Range encoding: an algorithm for removing redundancy from a digitised
-message, 1979; F. Giesen, Interleaved entropy coders, arXiv:1402.3392, 2014, codes lanes side by side.)
+A coder that is called symbol by symbol from Python costs more than the network that feeds it. Here N streams advance
+together, one symbol each a step, and a step is a few NumPy operations over all of them. The bytes of a stream do not
+depend on the other streams. (G. Martin, Range encoding: an algorithm for removing redundancy from a digitised message,
+1979; F. Giesen, Interleaved entropy coders, arXiv:1402.3392, 2014.)
 
-A distribution is integer counts whose sum is ``TOTAL``. A lane ends after the fewest bytes that single out its symbols
-whatever bytes might follow. So none is the beginning of another one, one that was cut short is always noticed, and each
-sequence of symbols has one lane alone. Lanes are 5 bits longer than the information in their symbols, on average.
+A distribution is integer counts whose sum is ``TOTAL``. A symbol is coded by its count and by its start, the sum of the
+counts of all symbols below it. A stream ends after the fewest bytes that identify its symbols whatever bytes follow: no
+stream is a prefix of another one, truncation is always noticed, and each sequence of symbols has exactly one stream. A
+stream is 5 bits longer than the information in its symbols, on average.
 """
 
 from __future__ import annotations
@@ -24,32 +25,23 @@ from codecbench.plugins.varint import pack_numbers, unpack_numbers
 
 Integers = npt.NDArray[np.integer[Any]]
 States = npt.NDArray[np.int64]
-Lanes = npt.NDArray[np.integer[Any]] | slice
-"""Some of the lanes: their numbers, each once, or a slice."""
+Chosen = npt.NDArray[np.integer[Any]] | slice
+"""Some of the streams: their numbers, each once, or a slice."""
 
 PRECISION = 20
 TOTAL = 1 << PRECISION
 """What the counts of every distribution sum to."""
 
-_WINDOW = 6  # bytes of a lane that are looked at at once
+_WINDOW = 6  # bytes of a stream that are looked at at once
 _BITS = 8 * _WINDOW
 _MASK = (1 << _BITS) - 1
 _SMALLEST = 1 << (_BITS - 8)  # of a width: below, a byte is moved out of the window and another one in
 
 
 def encode(starts: Integers, counts: Integers) -> list[bytes]:
-    """Codes the symbols of N lanes.
+    """Encodes N streams from starts and counts (T, N) in reading order; a count of 0 means no symbol at this step.
 
-    Args:
-        starts: of each symbol, the sum of the counts of all symbols below it: 0 to ``TOTAL`` − 1, (T, N), in the order
-            in which they will be read.
-        counts: the symbol's own count, 1 to ``TOTAL`` − start; 0 where a lane has no symbol at a step.
-
-    Returns:
-        One stream a lane, 1 byte or more.
-
-    Raises:
-        ValueError: the shapes differ, or a count lies outside its range.
+    Raises ``ValueError`` where the shapes differ, or a start or count is out of range. A stream has 1 byte or more.
     """
     if starts.ndim != 2 or starts.shape != counts.shape:
         raise ValueError(f"starts and counts have one shape (T, N), not {starts.shape} and {counts.shape}")
@@ -60,11 +52,7 @@ def encode(starts: Integers, counts: Integers) -> list[bytes]:
 
 
 class InterleavedEncoder:
-    """Codes symbols into lanes, as many a step as there are lanes.
-
-    Args:
-        size: number of lanes.
-    """
+    """Encodes symbols into ``size`` streams, at most one symbol of each a step."""
 
     def __init__(self, size: int):
         self._lows = np.zeros(size, np.int64)
@@ -73,33 +61,27 @@ class InterleavedEncoder:
         self._used = np.zeros(size, np.int64)
         self._most = 0  # at least the largest of those
 
-    def advance(self, starts: Integers, counts: Integers, lanes: Lanes = slice(None)) -> None:
-        """Codes one symbol of each lane.
+    def advance(self, starts: Integers, counts: Integers, chosen: Chosen = slice(None)) -> None:
+        """Encodes one symbol of each chosen stream, given its start and count; 0 counts mean no symbol at this step.
 
-        Args:
-            starts: sum of the counts below the symbol, one number a lane.
-            counts: the symbol's count; 0 for a lane that has no symbol at this step.
-            lanes: which lanes; the others have no symbol.
-
-        Raises:
-            ValueError: a count lies outside its range.
+        Raises ``ValueError`` where a start or count is out of range.
         """
         start, count = starts.astype(np.int64), counts.astype(np.int64)
         if len(count) and (min(start.min(), count.min()) < 0 or (start + count).max() > TOTAL):
             raise ValueError(f"starts and counts lie within 0 and {TOTAL}, and so do their sums")
-        widths = self._widths[lanes]
+        widths = self._widths[chosen]
         units = widths >> PRECISION
         idle = count == 0
-        self._lows[lanes] += np.where(idle, 0, units * start)
-        self._widths[lanes] = widths = np.where(idle, widths, units * count)
-        narrow = np.arange(len(self._lows))[lanes][widths < _SMALLEST]
+        self._lows[chosen] += np.where(idle, 0, units * start)
+        self._widths[chosen] = widths = np.where(idle, widths, units * count)
+        narrow = np.arange(len(self._lows))[chosen][widths < _SMALLEST]
         while len(narrow):
             self._emit(narrow)
             self._widths[narrow] <<= 8
             narrow = narrow[self._widths[narrow] < _SMALLEST]
 
     def finish(self) -> list[bytes]:
-        """The streams, one a lane; to be called once, behind the last symbol."""
+        """The streams; to be called once, after the last symbol."""
         sizes, self._lows = _ending(self._lows, self._widths)
         for last in range(1, int(sizes.max(initial=0)) + 1):
             self._emit(np.flatnonzero(sizes >= last))
@@ -108,24 +90,24 @@ class InterleavedEncoder:
         rows = np.ascontiguousarray(self._digits.astype(np.uint8).T)
         return [row[:used].tobytes() for row, used in zip(rows, self._used.tolist(), strict=True)]
 
-    def _emit(self, lanes: Integers) -> None:
-        """Moves the highest byte of some windows out."""
+    def _emit(self, chosen: Integers) -> None:
+        """Moves the highest byte out of the windows of some streams."""
         self._most += 1
         if self._most > len(self._digits):
             self._most = int(self._used.max()) + 1
             if self._most > len(self._digits):
                 self._digits = np.concatenate([self._digits, np.zeros_like(self._digits)])
-        lows = self._lows[lanes]
-        self._digits[self._used[lanes], lanes] = lows >> (_BITS - 8)
-        self._used[lanes] += 1
-        self._lows[lanes] = (lows & (_SMALLEST - 1)) << 8
+        lows = self._lows[chosen]
+        self._digits[self._used[chosen], chosen] = lows >> (_BITS - 8)
+        self._used[chosen] += 1
+        self._lows[chosen] = (lows & (_SMALLEST - 1)) << 8
 
 
 def _ending(lows: States, widths: States) -> tuple[States, States]:
-    """How many bytes end a lane, and the window that they stand in front of.
+    """How many bytes end a stream, and the window that they start.
 
-    All values in [low, low + width) stand for the lane's symbols. One byte does if some value of it is one of them
-    whatever follows; else two do, since no width is below two of their units.
+    All values in [low, low + width) mean the stream's symbols. One byte is enough if some value of it is in that range
+    whatever follows; otherwise two are, since no width is below two of their units.
     """
     unit = 1 << (_BITS - 8)
     one = -(-lows // unit) * unit
@@ -136,17 +118,10 @@ def _ending(lows: States, widths: States) -> tuple[States, States]:
 
 
 class InterleavedDecoder:
-    """Takes symbols out of lanes, as many a step as there are lanes.
+    """Decodes symbols from streams, at most one symbol of each a step.
 
-    Look at :meth:`slots`, find the symbol whose counts each of them falls into, and hand its start and count to
-    :meth:`advance`.
-
-    Args:
-        streams: what :func:`encode` gave, one a lane.
-        owner: the codec's name, for messages.
-
-    Raises:
-        BitstreamError: a stream is empty.
+    Look at :meth:`slots`, find the symbol whose interval of counts has the slot, and give its start and count to
+    :meth:`advance`. ``owner`` is the codec's name, for messages; an empty stream raises ``BitstreamError``.
     """
 
     def __init__(self, streams: Sequence[bytes], owner: str):
@@ -163,72 +138,56 @@ class InterleavedDecoder:
         self._offsets = self._windows.copy()  # of the window from the low end of the width
         self._widths = np.full(len(streams), 1 << _BITS, np.int64)
 
-    def slots(self, lanes: Lanes = slice(None)) -> States:
-        """Where lanes stand in their next distributions: 0 to ``TOTAL`` − 1, one number a lane."""
-        slots: States = np.minimum(self._offsets[lanes] // (self._widths[lanes] >> PRECISION), TOTAL - 1)
+    def slots(self, chosen: Chosen = slice(None)) -> States:
+        """Where the chosen streams stand in their next distributions: 0 to ``TOTAL`` − 1, one number a stream."""
+        slots: States = np.minimum(self._offsets[chosen] // (self._widths[chosen] >> PRECISION), TOTAL - 1)
         return slots
 
-    def advance(self, starts: Integers, counts: Integers, lanes: Lanes = slice(None)) -> None:
-        """Goes on to the next symbols.
+    def advance(self, starts: Integers, counts: Integers, chosen: Chosen = slice(None)) -> None:
+        """Goes on to the next symbols, given start and count of the decoded ones; 0 counts mean no symbol at this step.
 
-        Args:
-            starts: sum of the counts below the symbol that a lane's slot falls into, one number a lane.
-            counts: that symbol's count; 0 for a lane that has no symbol at this step.
-            lanes: which lanes; the others have no symbol.
-
-        Raises:
-            BitstreamError: a lane has no bytes for so many symbols, or bytes that no writer gives.
+        Raises ``BitstreamError`` where a stream has too few bytes, or bytes that no encoder writes.
         """
         start, count = starts.astype(np.int64), counts.astype(np.int64)
-        offsets, widths = self._offsets[lanes], self._widths[lanes]
+        offsets, widths = self._offsets[chosen], self._widths[chosen]
         units = widths >> PRECISION
         idle = count == 0
         offsets = offsets - np.where(idle, 0, units * start)
         widths = np.where(idle, widths, units * count)
         if (offsets >= widths).any():
             raise _altered(self._owner)
-        self._offsets[lanes], self._widths[lanes] = offsets, widths
-        narrow = np.arange(len(self._widths))[lanes][widths < _SMALLEST]
+        self._offsets[chosen], self._widths[chosen] = offsets, widths
+        narrow = np.arange(len(self._widths))[chosen][widths < _SMALLEST]
         while len(narrow):
             self._refill(narrow)
             narrow = narrow[self._widths[narrow] < _SMALLEST]
 
     def finish(self) -> None:
-        """To be called behind the last symbol.
+        """Checks, after the last symbol, that the streams are exactly what an encoder writes for these symbols.
 
-        Raises:
-            BitstreamError: a lane is not what a writer makes of these symbols: it was altered or cut short, or is
-                another codec's.
+        Raises ``BitstreamError`` where a stream was altered or truncated, or is another codec's.
         """
         sizes, windows = _ending((self._windows - self._offsets) & _MASK, self._widths)
         if ((windows & _MASK) != self._windows).any() or (self._moved + sizes != self._sizes).any():
             raise _unfinished(self._owner)
 
-    def _refill(self, lanes: Integers) -> None:
-        """Moves windows on by a byte; behind a stream's end stand zeros."""
-        moved = self._moved[lanes] + 1
-        sizes = self._sizes[lanes]
+    def _refill(self, chosen: Integers) -> None:
+        """Moves windows on by a byte; zeros follow the end of a stream."""
+        moved = self._moved[chosen] + 1
+        sizes = self._sizes[chosen]
         if (moved >= sizes).any():
             raise _too_short(self._owner)
         places = moved + (_WINDOW - 1)
         inside = places < sizes
-        new = np.where(inside, self._bytes[self._first[lanes] + np.where(inside, places, 0)], 0)
-        self._moved[lanes] = moved
-        self._windows[lanes] = (self._windows[lanes] << 8 & _MASK) | new
-        self._offsets[lanes] = (self._offsets[lanes] << 8) | new
-        self._widths[lanes] <<= 8
+        new = np.where(inside, self._bytes[self._first[chosen] + np.where(inside, places, 0)], 0)
+        self._moved[chosen] = moved
+        self._windows[chosen] = (self._windows[chosen] << 8 & _MASK) | new
+        self._offsets[chosen] = (self._offsets[chosen] << 8) | new
+        self._widths[chosen] <<= 8
 
 
 class StreamDecoder:
-    """A :class:`Reader` of one lane, in plain Python: faster than arrays where lanes are few.
-
-    Args:
-        stream: what :func:`encode` gave.
-        owner: the codec's name, for messages.
-
-    Raises:
-        BitstreamError: the stream is empty.
-    """
+    """An :class:`InterleavedDecoder` of one stream, in plain Python: faster than arrays where streams are few."""
 
     def __init__(self, stream: bytes, owner: str):
         if not stream:
@@ -238,15 +197,11 @@ class StreamDecoder:
         self._window = self._offset = int.from_bytes(stream[:_WINDOW].ljust(_WINDOW, b"\0"), "big")
 
     def slot(self) -> int:
-        """Where the lane stands in its next distribution: 0 to ``TOTAL`` − 1."""
+        """Where the stream stands in its next distribution: 0 to ``TOTAL`` − 1."""
         return min(self._offset // (self._width >> PRECISION), TOTAL - 1)
 
     def advance(self, start: int, count: int) -> None:
-        """Goes on to the next symbol, given the start and the count of the one that the slot falls into.
-
-        Raises:
-            BitstreamError: the lane has no bytes for so many symbols, or bytes that no writer gives.
-        """
+        """See :meth:`InterleavedDecoder.advance`; the count is 1 or more."""
         unit = self._width >> PRECISION
         self._offset -= unit * start
         self._width = unit * count
@@ -263,11 +218,7 @@ class StreamDecoder:
             self._width <<= 8
 
     def finish(self) -> None:
-        """To be called behind the last symbol.
-
-        Raises:
-            BitstreamError: the lane is not what a writer makes of these symbols.
-        """
+        """See :meth:`InterleavedDecoder.finish`."""
         low = np.array([(self._window - self._offset) & _MASK])
         sizes, windows = _ending(low, np.array([self._width]))
         if windows[0] & _MASK != self._window or self._moved + sizes[0] != len(self._stream):
@@ -286,31 +237,18 @@ def _unfinished(owner: str) -> BitstreamError:
     return BitstreamError(f"{owner}: the stream was altered or cut short; it does not end with its symbols")
 
 
-def join(lanes: Sequence[bytes]) -> bytes:
-    """Puts the lanes of one image into one stream: the lengths of all but the last, then their bytes.
-
-    Args:
-        lanes: 1 or more, each shorter than 2**28 bytes.
-    """
-    return pack_numbers(len(lane) for lane in lanes[:-1]) + b"".join(lanes)
+def join(streams: Sequence[bytes]) -> bytes:
+    """Joins the streams of an image, each below 2**28 bytes: the lengths of all but the last, then their bytes."""
+    return pack_numbers(len(stream) for stream in streams[:-1]) + b"".join(streams)
 
 
 def split(stream: bytes, count: int, owner: str) -> list[bytes]:
-    """Undoes :func:`join`.
-
-    Args:
-        stream: what it gave.
-        count: how many lanes there are, 1 or more.
-        owner: the codec's name, for messages.
-
-    Raises:
-        BitstreamError: the lengths are cut short, or tell of more bytes than there are.
-    """
+    """Undoes :func:`join` of ``count`` streams; raises ``BitstreamError`` where the lengths do not fit the bytes."""
     if count == 1:
         return [stream]
     lengths, start = unpack_numbers(stream, count - 1, owner)
     ends = [*itertools.accumulate(lengths, initial=start), len(stream)]
     if ends[-2] >= len(stream):
-        told = f"it tells of {ends[-2]} bytes and more, and has {len(stream)}"
-        raise BitstreamError(f"{owner}: the stream was cut short; {told}")
+        sizes = f"its header needs more than {ends[-2]} bytes, it has {len(stream)}"
+        raise BitstreamError(f"{owner}: the stream was cut short; {sizes}")
     return [stream[first:end] for first, end in itertools.pairwise(ends)]

@@ -63,16 +63,7 @@ class LatentCoder:
 
     @classmethod
     def of(cls, tables: Mapping[str, torch.Tensor], channels: int, owner: str) -> LatentCoder:
-        """Builds the coder from shipped tables.
-
-        Args:
-            tables: what :meth:`tables` gives.
-            channels: the latent's, C.
-            owner: the codec's name, for messages.
-
-        Raises:
-            WeightsError: tables that are missing, damaged or made for another latent.
-        """
+        """The coder of shipped tables; raises ``WeightsError`` where they do not fit a latent of so many channels."""
         if set(tables) != {*_FLOATS, *_INTEGERS}:
             found = ", ".join(sorted(tables)) or "none"
             raise WeightsError(f"{owner}: tables {', '.join(sorted((*_FLOATS, *_INTEGERS)))} expected, {found} found")
@@ -120,14 +111,10 @@ class LatentCoder:
         return entropy.model(self.front)
 
     def quantise(self, latents: Latents, classes: Classes | None = None) -> tuple[Symbols, Classes]:
-        """Chooses of each number's two neighbours the one of less squared error plus ``slope`` times bits.
+        """Rounds latents, float32 (N, C, …) without NaN, to symbols (N, P, C); also returns the classes (N,).
 
-        Args:
-            latents: float32, (N, C, …); no NaN.
-            classes: int32, (N,); None for class 0.
-
-        Returns:
-            Symbols int32 (N, P, C) within the tables' ranges, and classes int32 (N,).
+        Of each number's two neighbours the one of less squared error plus ``slope`` times bits is chosen; without
+        classes all latents are of class 0.
         """
         places = latents.reshape(len(latents), len(self.mean), -1).swapaxes(1, 2)
         symbols = np.empty(places.shape, np.int32)
@@ -168,14 +155,9 @@ class LatentCoder:
         return total
 
     def encode(self, symbols: Symbols, classes: Classes) -> bytes:
-        """One stream for the B latents of an image: classes, then symbols, class by class and channel by channel.
+        """One stream for the B latents of an image: classes (B,), then symbols (B, P, C) by class and channel.
 
-        Args:
-            symbols: int32, (B, P, C).
-            classes: int32, (B,).
-
-        Returns:
-            The stream; no stream of B latents is the beginning of another one of B latents.
+        No stream of B latents is a prefix of another one of B latents.
         """
         offsets = np.ascontiguousarray(np.moveaxis(symbols - self.low, 2, 0), np.int32)
         parts: list[tuple[entropy.Model, Symbols]] = [(self._front_model, classes)]
@@ -186,19 +168,9 @@ class LatentCoder:
         return entropy.encode(parts)
 
     def decode(self, stream: bytes, count: int, places: int, owner: str) -> tuple[Symbols, Classes]:
-        """Takes the latents of an image out of a stream.
+        """Symbols (B, P, C) and classes (B,) of an image's ``count`` latents of ``places`` places.
 
-        Args:
-            stream: what :meth:`encode` gave.
-            count: how many latents, B.
-            places: of a latent, P.
-            owner: the codec's name, for messages.
-
-        Returns:
-            Symbols int32 (B, P, C), and classes int32 (B,).
-
-        Raises:
-            BitstreamError: a stream that :meth:`encode` does not give: cut short, altered or foreign.
+        Raises ``BitstreamError`` for a stream that :meth:`encode` does not write: truncated, altered or foreign.
         """
         least = int(count * self.least_bits(places) / 8)
         if len(stream) < least:  # said before anything of that size is allocated
@@ -216,12 +188,12 @@ class LatentCoder:
         return symbols, classes
 
     def least_bits(self, places: int) -> float:
-        """Bits of the cheapest latent of P places: bounds what a forged header can allocate."""
+        """Bits of the cheapest latent of P places; bounds what a forged header can allocate."""
         return float((self.costs.min(2).sum(1) * places + self.front_costs).min())
 
 
 def _fault(floats: list[npt.NDArray[Any]], integers: list[npt.NDArray[Any]], channels: int) -> str:
-    """What is wrong with tables, or nothing."""
+    """What is wrong with tables; empty where nothing is."""
     mean, analysis, synthesis, slope = floats
     low, counts, front = integers
     if counts.ndim != 3 or 0 in counts.shape:

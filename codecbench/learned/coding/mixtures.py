@@ -2,10 +2,10 @@
 
 Mixtures of logistic distributions, each value given the probability of the unit interval about it, suit the values of
 pixels (T. Salimans et al., PixelCNN++, ICLR 2017). Here their parameters come exact from
-``codecbench.learned.layers.exact``, and turn into counts of ``codecbench.learned.coding.interleaved``. No function of
-a mathematical library has a part in it: the exponential and the logistic function are tables, made by additions,
-multiplications and divisions, which IEEE 754 rounds alike on every machine, from a few exponentials that Python's
-``decimal`` gives. Products and sums of what is looked up are exact in float64.
+``codecbench.learned.layers.exact``, and turn into counts of ``codecbench.learned.coding.interleaved``. No function of a
+mathematical library takes part: exponential and logistic function are tables, made from a few exponentials of Python's
+``decimal`` by additions, multiplications and divisions, which IEEE 754 rounds alike on every machine. Products and sums
+of table entries are exact in float64.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ _GRAIN = 2.0**20  # tables hold multiples of its inverse
 
 @dataclass(frozen=True)
 class LogisticTables:
-    """What stands for the exponential and the logistic function.
+    """Tables of the exponential and the logistic function.
 
     Attributes:
         exponential: exp(−i / 1024), (12,289,).
         logistic: 1 / (1 + exp(−x)) in the middle of each step of 1/1024 from −12 to 12, (24,576,).
-        slopes: places of ``logistic`` for a gray level, for each scale from the smallest, (121,).
+        slopes: entries of ``logistic`` for a gray level, for each scale from the smallest, (121,).
     """
 
     exponential: Floats
@@ -71,13 +71,11 @@ def tables() -> LogisticTables:
 
 
 class Mixtures:
-    """Distributions of many pixels.
+    """Distributions of P pixels, each a mixture of K logistic distributions.
 
-    Args:
-        parameters: of K logistic distributions each: logits of their weights, means, and logarithms of their scales in
-            gray levels; multiples of 2**-10, float64 (P, 3·K).
-        base: what the means count from, gray levels, (P,).
-        unit: gray levels that a mean of 1 stands for; a power of two.
+    Args: parameters: logits of the weights, means, and logarithms of the scales in gray levels; multiples of 2**-10,
+    float64 (P, 3·K). base: gray level from which the means count, (P,). unit: gray levels that a mean of 1 stands for;
+    a power of two.
     """
 
     def __init__(self, parameters: Floats, base: npt.NDArray[Any], unit: float):
@@ -109,7 +107,7 @@ class Mixtures:
         return self._of(self._slopes[:, chosen], self._offsets[:, chosen], self._weights[:, chosen])
 
     def below(self, values: npt.NDArray[Any]) -> Integers:
-        """Slots below values from 1 to 255, (P,)."""
+        """Counts below values from 1 to 255, (P,)."""
         places = (self._slopes * values + self._offsets).astype(np.int64)
         shares = self._logistic.take(places, mode="clip")
         shares *= self._weights
@@ -118,28 +116,14 @@ class Mixtures:
         return below
 
     def bounds(self, values: npt.NDArray[np.integer[Any]]) -> tuple[Integers, Integers]:
-        """Start and count of a value of each distribution.
-
-        Args:
-            values: 0 to 255, (P,).
-
-        Returns:
-            Both (P,); starts from 0 to ``TOTAL`` − 1, counts from 1 to ``MOST_COUNT``.
-        """
+        """Starts (0 to ``TOTAL`` − 1) and counts (1 to ``MOST_COUNT``) of values from 0 to 255, (P,) each."""
         values = values.astype(np.int64)
         starts = np.where(values == 0, 0, self.below(values))
         ends = np.where(values == 255, TOTAL, self.below(values + 1))
         return starts, ends - starts
 
     def search(self, slots: Integers) -> tuple[Integers, Integers, Integers]:
-        """The values that slots fall into.
-
-        Args:
-            slots: 0 to ``TOTAL`` − 1, one of each distribution, (P,).
-
-        Returns:
-            Values, starts and counts, each (P,).
-        """
+        """Value, start and count, (P,) each, of the symbols in whose intervals the slots (P,) are."""
         values = np.zeros(len(slots), np.int64)
         starts = np.zeros(len(slots), np.int64)
         ends = np.full(len(slots), TOTAL, np.int64)
@@ -153,7 +137,7 @@ class Mixtures:
         return values, starts, ends - starts
 
     def starts(self) -> Integers:
-        """Where all values begin, and the end: (P, 257)."""
+        """The starts of all values, and the end: (P, 257)."""
         values = np.arange(1, 256)
         places = (self._slopes[..., None] * values + self._offsets[..., None]).astype(np.int64)
         shares = self._logistic.take(places, mode="clip")

@@ -1,9 +1,9 @@
-"""ScaleTables of counts for symbols of many scales: logistic ones, and ones that were counted at the end of training.
+"""Tables of counts for symbols of many scales: logistic ones, or counted at the end of training.
 
-An entropy model such as :class:`codecbench.learned.layers.contexts.ContextModel` tells for every symbol which of a few
-scales its distribution has. To begin with, a scale's table holds the counts of a logistic distribution about 0,
-computed in decimal arithmetic, which is specified to the last digit, so every machine has the same ones. What symbols
-of a scale really look like can be counted over training images, and the counts be shipped with the weights.
+An entropy model such as :class:`codecbench.learned.layers.contexts.ContextModel` predicts for every symbol which of a
+few scales its distribution has. By default the table of a scale has the counts of a logistic distribution about 0,
+computed in decimal arithmetic, which is specified to the last digit, so every machine has the same ones. Counts of the
+symbols of training images can be shipped with the weights instead.
 """
 
 from __future__ import annotations
@@ -36,19 +36,11 @@ PRIOR = 200.0
 class ScaleTables:
     """Counts of the symbols -R to R for each scale, and what a symbol costs.
 
-    Args:
-        counts: of each scale, 1 or more each, (2R + 1,).
-        slopes: see below; none are 0.
-
-    Attributes:
-        counts: as given.
-        slopes: for each whole quality the squared rounding error, in steps, that an encoder trades for one bit,
-            float64, (``LEVELS``,).
-        radius: R, int64, (``SCALES``,).
-        costs: bits of symbol s at ``[scale, middle + s]``, float32, (SCALES, 2·middle + 1); infinite outside.
-        middle: the largest R.
-        models: of the entropy coder, one a scale.
-        least_bits: of the cheapest symbol of all.
+    Attributes: counts: of each scale, 1 or more each, (2R + 1,). slopes: for each whole quality the squared rounding
+    error, in steps, that an encoder trades for one bit, float64, (``LEVELS``,); zeros by default. radius: R, int64,
+    (``SCALES``,). costs: bits of symbol s at ``[scale, middle + s]``, float32, (SCALES, 2·middle + 1); infinite
+    outside. middle: the largest R. models: of the entropy coder, one a scale. least_bits: of the cheapest symbol of
+    all.
     """
 
     def __init__(self, counts: Sequence[Counts], slopes: npt.NDArray[np.float64] | None = None):
@@ -64,15 +56,7 @@ class ScaleTables:
 
     @classmethod
     def of(cls, shipped: Mapping[str, torch.Tensor], owner: str) -> ScaleTables:
-        """The tables that lie with the weights, or logistic ones where none do.
-
-        Args:
-            shipped: what :meth:`tensors` gave, or nothing.
-            owner: the codec's name, for messages.
-
-        Raises:
-            WeightsError: tables that are damaged or foreign.
-        """
+        """The shipped tables, or logistic ones where there are none; ``WeightsError`` for damaged or foreign ones."""
         if not shipped:
             return logistic_tables()
         if set(shipped) != {"counts", "slopes"}:
@@ -141,7 +125,7 @@ class Histograms:
             found += np.bincount(symbols[scales == scale] + len(found) // 2, minlength=len(found))
 
     def tables(self, slopes: npt.NDArray[np.float64]) -> ScaleTables:
-        """ScaleTables of what was counted, beside ``PRIOR`` symbols of the logistic distribution."""
+        """Tables of the counts, with ``PRIOR`` symbols of the logistic distribution added."""
         rows = []
         for found, prior in zip(self._found, self._prior.counts, strict=True):
             share = (found + PRIOR * prior / prior.sum()) / (found.sum() + PRIOR)

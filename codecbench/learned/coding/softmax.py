@@ -1,10 +1,9 @@
-"""Distributions of integer counts from a network's exact logits: a softmax whose results are the same everywhere.
+"""Integer counts from a network's exact logits: a softmax whose results are the same on every machine.
 
 Logits on the grid of :mod:`codecbench.learned.layers.exact` become counts that sum to ``TOTAL``, each at least 1, by
-table look-up and by additions, multiplications and divisions of float64 alone, all of which IEEE 754 defines to the
-last bit. The table of exponentials is made by integer arithmetic. No library's ``exp`` is asked, since libraries
-differ. (J. Ballé, N. Johnston, D. Minnen, Integer Networks for Data Compression with Latent-Variable Models, ICLR 2019,
-say why encoder and decoder must agree so.)
+table look-up and by additions, multiplications and divisions of float64, which IEEE 754 defines to the last bit. The
+table of exponentials is made by integer arithmetic; libraries' ``exp`` differ. (J. Ballé, N. Johnston, D. Minnen,
+Integer Networks for Data Compression with Latent-Variable Models, ICLR 2019, say why encoder and decoder must agree.)
 """
 
 from __future__ import annotations
@@ -45,13 +44,12 @@ def exponentials() -> tuple[int, ...]:
 class Softmax:
     """P distributions of the symbols 0 to ``VALUES`` − 1.
 
-    A symbol of number s begins at s plus the share that all symbols before it have in the counts beyond one each,
-    rounded down. ``GROUP`` symbols form a group: sums are made for all groups, and single symbols are looked at in the
-    one group that matters.
+    The start of symbol s is s plus the share that all symbols below it have of the counts beyond one each, rounded
+    down. Sums are made for groups of ``GROUP`` symbols; single symbols are looked at in one group only.
 
     Args:
-        logits: natural logarithms of chances, up to a constant, as multiples of 2**−``ACTIVATION_BITS``: the multiples
-            themselves, whole numbers as float64, (P, ``VALUES``), on any device; overwritten.
+        logits: whole numbers as float64, (P, ``VALUES``), in units of 2**−``ACTIVATION_BITS``, up to a constant; on any
+            device; overwritten.
     """
 
     def __init__(self, logits: torch.Tensor):
@@ -63,37 +61,23 @@ class Softmax:
         self._share = _SHARED / (self._before[:, -1:] + sums[:, -1:])
 
     def bounds(self, symbols: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Start and count of one symbol of each distribution, for writing.
-
-        Args:
-            symbols: int64, (P,).
-
-        Returns:
-            int64, (P,) and (P,): the counts of all symbols below it, and its own.
-        """
+        """Start and count of one symbol of each distribution: int64, (P,) each."""
         return self._symbol(torch.div(symbols, GROUP, rounding_mode="floor"), place=symbols % GROUP)[1:]
 
     def starts(self) -> torch.Tensor:
-        """Where all symbols begin: int64, (P, ``VALUES``)."""
+        """Starts of all symbols: int64, (P, ``VALUES``)."""
         sums = self._before[:, :, None] + self._weights.double() @ self._earlier
         return (sums.flatten(1) * self._share).floor_().long() + _numbers(VALUES, 1, sums.device)
 
     def search(self, slots: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The symbol that a slot falls into, for reading.
-
-        Args:
-            slots: 0 to ``TOTAL`` − 1, one of each distribution, int64, (P,).
-
-        Returns:
-            Symbol, start and count: int64, (P,) each.
-        """
+        """Symbol, start and count, (P,) each, in whose intervals the slots are; all int64 (P,)."""
         starts = (self._before * self._share).floor_() + _numbers(VALUES, GROUP, slots.device)
         return self._symbol((starts <= slots[:, None]).sum(1) - 1, slots=slots)
 
     def _symbol(
         self, group: torch.Tensor, place: torch.Tensor | None = None, slots: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Symbol, start and count, by the symbol's group and its place there or the slot that falls into it."""
+        """Symbol, start and count, by the symbol's group and its place there or the slot in its interval."""
         rows = torch.arange(len(group), device=group.device)
         weights = self._weights[rows, group].double()
         before = self._before.gather(1, group[:, None])
@@ -111,7 +95,7 @@ class Softmax:
 
 @functools.cache
 def _tables(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """The exponentials, float32, and the matrix that sums what stands before each place, float64."""
+    """The exponentials, float32, and the matrix that sums what is before each place, float64."""
     table = torch.tensor(exponentials(), dtype=torch.float32, device=device)
     return table, torch.ones(GROUP, GROUP, dtype=torch.float64, device=device).triu(1)
 

@@ -1,7 +1,7 @@
-"""Symbols of many scales, range-coded image by image: what encoders write with, and what decoders read with.
+"""Range coding of symbols of many scales, image by image.
 
-Within a group of symbols all scales are known before the first symbol is. So the symbols of a group are sorted by
-their scale, and the coder is called once a scale.
+All scales of a group of symbols are known before its first symbol is. So the symbols of a group are sorted by scale,
+and the coder is called once a scale.
 """
 
 from __future__ import annotations
@@ -27,10 +27,8 @@ _LEAST_COST = 0.99
 class SymbolEncoder:
     """Takes the symbols of some images, group after group: a ``Coding`` of ``contexts`` for encoders.
 
-    Args:
-        tables: of the scales.
-        slope: squared rounding error, in steps, that is traded for one bit: of its two neighbours a number becomes the
-            one of less error plus ``slope`` times bits.
+    ``slope`` is the squared rounding error, in steps, that is traded for one bit: a number becomes the one of its two
+    neighbours with less error plus ``slope`` times bits.
     """
 
     def __init__(self, tables: ScaleTables, slope: float = 0.0):
@@ -68,7 +66,7 @@ class SymbolEncoder:
         return total
 
     def count_into(self, histograms: Histograms) -> None:
-        """Adds the symbols to what was counted."""
+        """Adds the symbols to histograms."""
         for group in self._groups:
             histograms.add(*group)
 
@@ -78,13 +76,7 @@ class SymbolEncoder:
 
 
 class SymbolDecoder:
-    """Takes the symbols of some images out of their streams: a ``Coding`` of ``contexts`` for decoders.
-
-    Args:
-        tables: of the scales.
-        streams: what :meth:`SymbolEncoder.streams` gave.
-        owner: the codec's name, for messages.
-    """
+    """Decodes the symbols of some images, one stream each: a ``Coding`` of ``contexts`` for decoders."""
 
     def __init__(self, tables: ScaleTables, streams: Sequence[bytes], owner: str):
         self._tables = tables
@@ -95,11 +87,7 @@ class SymbolDecoder:
         self._groups: list[tuple[Symbols, Scales]] = []
 
     def __call__(self, index: torch.Tensor, wanted: torch.Tensor | None) -> torch.Tensor:
-        """The symbols of the next group.
-
-        Raises:
-            BitstreamError: the bytes stand for no symbols, or have come to their end.
-        """
+        """The symbols of the next group; ``BitstreamError`` for bytes that no encoder writes, or too few."""
         scales = index.cpu().numpy().astype(np.uint8)
         symbols = np.empty(scales.shape, np.int32)
         order = np.argsort(scales, axis=1, kind="stable")
@@ -117,11 +105,7 @@ class SymbolDecoder:
         return torch.from_numpy(symbols.astype(np.int64)).to(index.device)
 
     def finish(self) -> None:
-        """Checks that the streams are those that :class:`SymbolEncoder` makes of their symbols.
-
-        Raises:
-            BitstreamError: they are not: cut short, altered or foreign.
-        """
+        """Raises ``BitstreamError`` unless the streams are those that :class:`SymbolEncoder` makes of their symbols."""
         if _streams(self._tables, self._groups) != self._given:
             raise self._altered()
 

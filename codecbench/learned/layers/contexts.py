@@ -2,11 +2,11 @@
 
 Latents y (N, C, h, w) are coded in groups: slices of the channels, one after the other, and of each slice first the
 places of even parity, then the others (a checkerboard, D. He et al., Checkerboard Context Model for Efficient Learned
-Image Compression, CVPR 2021; slices of growing size, D. He et al., ELIC, CVPR 2022). A small network tells mean and
+Image Compression, CVPR 2021; slices of growing size, D. He et al., ELIC, CVPR 2022). A small network predicts mean and
 scale of a group from all groups before it, from the quality, and from a hyper-latent z (J. Ballé, D. Minnen et al.,
-Variational image compression with a scale hyperprior, ICLR 2018; D. Minnen, J. Ballé, G. Toderici, Joint
-Autoregressive and Hierarchical Priors, NeurIPS 2018). A latent is quantised as its distance from its mean, in steps
-that the quality sets channel by channel.
+Variational image compression with a scale hyperprior, ICLR 2018; D. Minnen, J. Ballé, G. Toderici, Joint Autoregressive
+and Hierarchical Priors, NeurIPS 2018). A latent is quantised as its distance from its mean, in steps that the quality
+sets channel by channel.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ when encoding what is to be rounded to symbols, float64 (N, S), else None; the a
 
 @dataclass(frozen=True)
 class Layout:
-    """What an entropy model is made of.
+    """The sizes of an entropy model.
 
     Attributes:
         slices: channels of each slice of the latent.
@@ -43,7 +43,7 @@ class Layout:
         hyper: channels of the hyper-latent, a quarter as high and wide as the latent; 0 for none.
         hidden: channels inside the networks.
         kernel: side of the window of decoded latents that a network sees.
-        spread: step at quality 1 and at the highest, to begin with.
+        spread: initial step at quality 1 and at the highest.
     """
 
     slices: tuple[int, ...]
@@ -97,7 +97,7 @@ class GroupNetwork(nn.Module):
 
 
 class HyperNetwork(nn.Module):
-    """A hyper-latent a quarter as high and wide as the latent, and the features that are made of it."""
+    """A hyper-latent a quarter as high and wide as the latent, and the features made of it."""
 
     def __init__(self, layout: Layout):
         super().__init__()
@@ -126,35 +126,25 @@ class HyperNetwork(nn.Module):
 
 
 class ContextModel(nn.Module):
-    """Codes latents group by group.
-
-    Args:
-        layout: what it is made of.
-    """
+    """Codes latents group by group."""
 
     def __init__(self, layout: Layout):
         super().__init__()
         self.layout = layout
         self.step = Levels(layout.channels, math.log(layout.spread[0]), math.log(layout.spread[1]))
         self.hyper = HyperNetwork(layout) if layout.hyper else None
-        told = layout.hidden // 2 if layout.hyper else 0
+        features = layout.hidden // 2 if layout.hyper else 0
         self.networks = nn.ModuleList(
-            GroupNetwork(told + (end if parity == 1 else start), end - start, layout)
+            GroupNetwork(features + (end if parity == 1 else start), end - start, layout)
             for start, end, parity in layout.groups
         )
 
     def forward(self, y: torch.Tensor, quality: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Quantises latents, with gradients.
+        """Quantises latents (N, C, h, w) at qualities (N,), with gradients; returns them and their bits (N,).
 
-        The rate is that of latents with uniform noise; what is handed on is rounded, with the gradient of the identity
-        (D. Minnen, S. Singh, Channel-wise Autoregressive Entropy Models, ICIP 2020). In ``eval`` both are rounded.
-
-        Args:
-            y: (N, C, h, w).
-            quality: (N,), from 1 to ``LEVELS``.
-
-        Returns:
-            The quantised latents, and what they and their hyper-latents cost in bits, (N,).
+        The rate is that of latents with uniform noise; what is passed on is rounded, with the gradient of the identity
+        (D. Minnen, S. Singh, Channel-wise Autoregressive Entropy Models, ICIP 2020). In ``eval`` both are rounded. The
+        bits include those of the hyper-latents.
         """
         y = y.float()
         step = self.step(quality).exp()[:, :, None, None]
@@ -170,8 +160,7 @@ class ContextModel(nn.Module):
         even = _even(y)
         for (start, end, parity), network in zip(self.layout.groups, self.networks, strict=True):
             seen = [*features, known[:, : end if parity == 1 else start]]
-            told = network(torch.cat(seen, 1), quality).float()
-            mean, scale = told.chunk(2, 1)
+            mean, scale = network(torch.cat(seen, 1), quality).float().chunk(2, 1)
             part, cost = self._quantise(y[:, start:end], mean, scale, step[:, start:end])
             if parity >= 0:
                 mask = even if parity == 0 else 1 - even
@@ -184,18 +173,18 @@ class ContextModel(nn.Module):
     def code(
         self, coding: Coding, size: tuple[int, int, int], quality: float, latents: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Walks through the groups of some images as encoder and decoder both do, on the grid of activations.
+        """Goes through the groups of some images as encoder and decoder both do, on the grid of activations.
 
-        Which scales ``coding`` is told, and what the latents become, are the same numbers on every machine.
+        The scales that ``coding`` gets and the resulting latents are the same numbers on every machine.
 
         Args:
-            coding: takes or gives the symbols of a group, channel by channel, of each the places row by row.
+            coding: encodes or decodes the symbols of a group, channel by channel, the places of each row by row.
             size: how many images, N, and height and width of a latent; with a hyper-latent these are multiples of 4.
             quality: of all images.
             latents: when encoding, (N, C, h, w); None when decoding.
 
         Returns:
-            The latents as a decoder knows them: float64, (N, C, h, w).
+            The latents as a decoder gets them: float64, (N, C, h, w).
 
         Raises:
             WeightsError: weights so large that sums would not be exact.
@@ -256,15 +245,14 @@ class ContextModel(nn.Module):
         low, high = math.log(SMALLEST_SCALE), math.log(LARGEST_SCALE)
         scale = (_bounded(scale - step.log(), low, high)).exp()
         noisy = noisy.abs()
-        chance = torch.sigmoid((0.5 - noisy) / scale) - torch.sigmoid((-0.5 - noisy) / scale)
-        return quantised, -torch.log2(_bounded(chance, 1e-6, 2.0))
+        probability = torch.sigmoid((0.5 - noisy) / scale) - torch.sigmoid((-0.5 - noisy) / scale)
+        return quantised, -torch.log2(_bounded(probability, 1e-6, 2.0))
 
 
 def scale_index(logarithm: torch.Tensor) -> torch.Tensor:
-    """Which of the ``SCALES`` is nearest, by logarithm: int64, 0 to ``SCALES`` - 1, the same on every machine.
+    """The index of the nearest of the ``SCALES``, int64, by the natural logarithm of a scale in quantisation steps.
 
-    Args:
-        logarithm: natural, of scales in quantisation steps; float64, multiples of 2**-10.
+    The logarithms are float64, multiples of 2**-10; the result is the same on every machine.
     """
     factor, offset = _index_line()
     line = (logarithm * 2.0**ACTIVATION_BITS) * factor + offset  # integers below 2**53: exact

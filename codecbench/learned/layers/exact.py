@@ -3,12 +3,12 @@
 An entropy decoder must see the very probabilities that the encoder saw. Sums of rounded floating-point numbers depend
 on their order, and the order on the batch, the library and the chip. Here activations are multiples of 2**-10 and
 weights multiples of 2**-14, computed in float64: each product and each partial sum is a multiple of 2**-24 far below
-2**29, which float64 holds exactly, so every order of summation gives the same number. A result is rounded once, back
-to the grid of activations. (J. Ballé, N. Johnston, D. Minnen, Integer Networks for Data Compression with
+2**29, which float64 represents exactly, so every order of summation gives the same number. A result is rounded once,
+back to the grid of activations. (J. Ballé, N. Johnston, D. Minnen, Integer Networks for Data Compression with
 Latent-Variable Models, ICLR 2019, name the problem and solve it with integers.)
 
-The layers are trained as ordinary float layers; the rounding of what was learnt costs next to nothing on grids this
-fine. ``exact`` is for inference: no gradients.
+The layers are trained as ordinary float layers; rounding them costs next to nothing on grids this fine. ``exact`` is
+for inference: no gradients. It raises ``WeightsError`` where weights are so large that sums would not be exact.
 """
 
 from __future__ import annotations
@@ -49,20 +49,16 @@ def on_grid(values: torch.Tensor) -> torch.Tensor:
 
 
 class ExactLinear(nn.Linear):
-    """A linear layer with an exact twin."""
+    """A linear layer with an exact version."""
 
     def exact(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Applies the rounded layer to activations on the grid: float64 (N, in) to (N, out).
-
-        Raises:
-            WeightsError: weights so large that sums would not be exact.
-        """
+        """Applies the rounded layer to activations on the grid: float64 (N, in) to (N, out)."""
         weight, bias = _rounded(self)
         return on_grid(inputs @ weight.T + bias)
 
 
 class ExactConv2d(nn.Conv2d):
-    """A convolution of stride 1 over zero-padded images, with an exact twin."""
+    """A convolution of stride 1 over zero-padded images, with an exact version."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int):
         super().__init__(inputs, outputs, kernel, padding=kernel // 2)
@@ -71,9 +67,6 @@ class ExactConv2d(nn.Conv2d):
         """Applies the rounded layer to activations on the grid: float64 (N, in, H, W) to (N, out, H, W).
 
         As a matrix product over unfolded patches, since libraries' convolutions may transform what they multiply.
-
-        Raises:
-            WeightsError: weights so large that sums would not be exact.
         """
         weight, bias = _rounded(self)
         size = inputs.shape[2:]
@@ -85,14 +78,7 @@ class ExactConv2d(nn.Conv2d):
 
 
 class ExactResidual(nn.Module):
-    """A residual network of linear layers: one in, pairs beside the identity, one out.
-
-    Args:
-        inputs: numbers in.
-        width: numbers inside.
-        blocks: how many pairs.
-        outputs: numbers out.
-    """
+    """A residual network of linear layers: a first one, ``blocks`` pairs beside the identity, a last one."""
 
     def __init__(self, inputs: int, width: int, blocks: int, outputs: int):
         super().__init__()
@@ -111,7 +97,7 @@ class ExactResidual(nn.Module):
         return outputs
 
     def exact(self, inputs: torch.Tensor, bias: torch.Tensor | float = 0.0) -> torch.Tensor:
-        """The same on the grid, where the bias lies too."""
+        """The same on the grid, on which the bias is too."""
         hidden = (self.first.exact(inputs) + bias).clamp(-LARGEST, LARGEST)
         for first, second in zip(self.inner[::2], self.inner[1::2], strict=True):
             hidden = on_grid(hidden + second.exact(F.relu(first.exact(F.relu(hidden)))))  # type: ignore[operator]
@@ -119,15 +105,15 @@ class ExactResidual(nn.Module):
 
 
 class IntegerNetwork:
-    """An :class:`ExactResidual` made ready to be applied many times: on whole numbers, 2**``ACTIVATION_BITS`` as large.
+    """An :class:`ExactResidual` prepared to be applied many times, to activations times 2**``ACTIVATION_BITS``.
 
     It gives what ``exact`` gives, in less time: activations are rounded and bounded in place, without being scaled
-    before and after, and P of them go through the network in parts that processors' caches hold. A power of two
-    changes no digit, so sums are as exact as there.
+    before and after, and go through the network in parts that fit a processor's caches. A power of two changes no
+    digit, so sums are as exact as there.
 
     Args:
         first: the layer that takes the inputs.
-        inner: pairs of layers; what a pair makes of the rectified numbers is added to them.
+        inner: pairs of layers beside the identity, each behind a ReLU.
         last: the layer that gives the outputs.
 
     Raises:
@@ -135,23 +121,20 @@ class IntegerNetwork:
     """
 
     def __init__(self, first: ExactLinear, inner: Sequence[nn.Module], last: ExactLinear):
-        self._first, self._last = _whole(first), _whole(last)
-        self._inner = [(_whole(one), _whole(two)) for one, two in zip(inner[::2], inner[1::2], strict=True)]
+        self._first, self._last = _integer_weights(first), _integer_weights(last)
+        self._inner = [
+            (_integer_weights(one), _integer_weights(two)) for one, two in zip(inner[::2], inner[1::2], strict=True)
+        ]
 
     @classmethod
     def of(cls, network: ExactResidual) -> IntegerNetwork:
-        """The twin of a network, on its device."""
+        """The integer version of a network, on its device."""
         return cls(network.first, list(network.inner), network.last)
 
     def __call__(self, inputs: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-        """Applies the network.
+        """Applies the network to integers (float64), at most 2**``ACTIVATION_BITS`` · ``LARGEST``: (P, in) to (P, out).
 
-        Args:
-            inputs: whole numbers as float64, at most 2**``ACTIVATION_BITS`` · ``LARGEST``, (P, in).
-            bias: added to what the first layer gives; such numbers too, (width,) or (P, width).
-
-        Returns:
-            Whole numbers as float64, (P, out).
+        The bias, integers as float64, (width,) or (P, width), is added to what the first layer gives.
         """
         rows = ROWS if inputs.device.type == "cpu" else len(inputs)
         if len(inputs) <= rows:
@@ -177,8 +160,8 @@ class IntegerNetwork:
 _MOST = LARGEST * 2.0**ACTIVATION_BITS
 
 
-def _whole(layer: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
-    """A layer's weight, (in, out), and bias, as ``exact`` rounds them, the bias for whole numbers."""
+def _integer_weights(layer: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+    """A layer's weight, (in, out), and bias, rounded as ``exact`` rounds them, the bias for integers."""
     assert isinstance(layer, ExactLinear)
     weight, bias = _rounded(layer)
     return weight.T.contiguous(), bias * 2.0**ACTIVATION_BITS

@@ -23,13 +23,7 @@ MOST_EXPONENT = 6.0
 
 
 class Levels(nn.Module):
-    """A vector for each quality.
-
-    Args:
-        size: numbers in a vector.
-        first: what they are at quality 1 to begin with.
-        last: the same at quality ``LEVELS``.
-    """
+    """A vector of ``size`` numbers for each quality, initially from ``first`` (quality 1) to ``last`` (the highest)."""
 
     def __init__(self, size: int, first: float = 0.0, last: float = 0.0):
         super().__init__()
@@ -48,7 +42,7 @@ class Levels(nn.Module):
     def exact(self, quality: float) -> torch.Tensor:
         """The vector at one quality, on the grid of activations: float64, (size,).
 
-        What is learnt is rounded to that grid first, and the quality to 1/``STEPS``, so every product is exact.
+        The parameters are rounded to that grid first, and the quality to 1/``STEPS``, so every product is exact.
         """
         table = on_grid(self.values.detach()).view(LEVELS, self.size)
         step = round((quality - 1) * STEPS)
@@ -58,20 +52,15 @@ class Levels(nn.Module):
 
 
 def round_quality(quality: float) -> float:
-    """The nearest quality that can be told apart from others, a multiple of 1/``STEPS``."""
+    """The nearest quality that makes a difference, a multiple of 1/``STEPS``."""
     return round(quality * STEPS) / STEPS
 
 
 def exact_exp(values: torch.Tensor) -> torch.Tensor:
-    """The exponentials of activations on the grid, to multiples of 2**-20: the same numbers on every machine.
+    """The exponentials of activations on the grid, to multiples of 2**-20: the same float64 numbers on every machine.
 
-    A library's ``exp`` may differ in its last bit; decimal arithmetic is rounded correctly by its specification.
-
-    Args:
-        values: float64, multiples of 2**-10; what lies beyond ± ``MOST_EXPONENT`` is clamped to it.
-
-    Returns:
-        float64 of the same shape, greater than 0. A product with an integer below 2**20 is exact.
+    A library's ``exp`` may differ in its last bit; decimal arithmetic is rounded correctly by its specification. Values
+    beyond ± ``MOST_EXPONENT`` are clamped. A product with an integer below 2**20 is exact.
     """
     units = (values.clamp(-MOST_EXPONENT, MOST_EXPONENT) * 2.0**ACTIVATION_BITS).flatten().tolist()
     found = [_exponential(int(unit)) for unit in units]

@@ -16,8 +16,8 @@ LATENT_SCALE = 8.0
 class RateDistortionNetwork(nn.Module):
     """Analysis, entropy model and synthesis.
 
-    Both transforms are a linear one beside stages that begin with no say: training sets out from a classical transform
-    code and bends it.
+    Each transform is the sum of a linear one and of stages that are zero at first: training starts from a classical
+    transform code.
 
     Attributes:
         analysis: stages from images (N, C, H, W), centred at 0, to latents.
@@ -26,8 +26,8 @@ class RateDistortionNetwork(nn.Module):
         forth: the linear transform from images to latents.
         back: its inverse.
         channels: of the images.
-        stride: pixels that one place of the latents is as high and wide as.
-        unit: what the sides of images are multiples of.
+        stride: pixels by which one place of the latents is as high and wide.
+        unit: the sides of images are multiples of it.
     """
 
     channels: ClassVar[int]
@@ -56,7 +56,7 @@ class RateDistortionNetwork(nn.Module):
         return self.finish(self.back(latents / LATENT_SCALE**2) + x)
 
     def finish(self, centred: torch.Tensor) -> torch.Tensor:
-        """Images from what the two transforms give together."""
+        """Images from the sum of both transforms."""
         return centred + 0.5
 
     def forward(self, images: torch.Tensor, quality: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

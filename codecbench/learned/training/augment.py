@@ -1,4 +1,4 @@
-"""Random changes of training images, drawn one an image, in batches on the images' device."""
+"""Random changes of training images, drawn for each image, in batches on the images' device."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def affine(
     scale: torch.Tensor,
     shear: torch.Tensor,
 ) -> torch.Tensor:
-    """Shears, magnifies, rotates and then shifts images, about their centre, bilinear, zeros outside.
+    """Shears, magnifies, rotates and then shifts images about their centre, bilinear, zeros outside.
 
     The same map as torchvision's ``affine``, with numbers of its own for each image.
 
@@ -49,13 +49,13 @@ def affine(
 
 @dataclass(frozen=True)
 class RandomAffine:
-    """Rotation, shift, scale and horizontal shear about the centre, bilinear, zeros outside.
+    """Rotation within ± ``degrees``, shift, scale and horizontal shear about the centre, bilinear, zeros outside.
 
     Attributes:
-        degrees: rotation within ± this angle.
+        degrees: of the rotation.
         translate: shift within ± this fraction of the side.
         scale: smallest and largest magnification.
-        shear: shear within ± this angle, in degrees.
+        shear: within ± this angle, in degrees.
         share: fraction of the images that are changed; the others pass as they are.
     """
 
@@ -80,12 +80,7 @@ class RandomAffine:
 
 @dataclass(frozen=True)
 class RandomCropFlip:
-    """A random crop, mirrored left to right in half the cases.
-
-    Attributes:
-        height: of the crop, in pixels.
-        width: of the crop, in pixels.
-    """
+    """A random crop of ``height`` × ``width`` pixels, mirrored left to right in half the cases."""
 
     height: int
     width: int
@@ -139,12 +134,7 @@ class RandomColour:
 
 @dataclass(frozen=True)
 class RandomZoom:
-    """Some batches are magnified by one factor, bilinear; the others pass as they are.
-
-    Attributes:
-        most: the factor lies between 1 and this.
-        share: fraction of the batches that are magnified.
-    """
+    """Magnifies a ``share`` of the batches by one factor each, drawn between 1 and ``most``, bilinear."""
 
     most: float = 2.0
     share: float = 0.3
@@ -160,27 +150,19 @@ class RandomZoom:
 
 @dataclass(frozen=True)
 class RandomFlat:
-    """Some images become one colour throughout, so that a network sees what photographs hardly ever show.
-
-    Attributes:
-        share: fraction of the images that are flat; the others pass as they are.
-    """
+    """Gives a ``share`` of the images one colour, that of their first pixel, which photographs hardly ever show."""
 
     share: float = 0.02
 
     def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Changes float images (N, C, H, W): the flat ones have the colour of their first pixel."""
+        """Changes float images (N, C, H, W)."""
         flat = _uniform(len(images), 0.0, 1.0, generator).to(images.device) < self.share
         return torch.where(flat[:, None, None, None], images[:, :, :1, :1], images)
 
 
 @dataclass(frozen=True)
 class Chain:
-    """Random changes one after the other.
-
-    Attributes:
-        changes: each takes and gives float images (N, C, H, W).
-    """
+    """Random changes one after the other; each takes and returns float images (N, C, H, W)."""
 
     changes: tuple[Augment, ...]
 

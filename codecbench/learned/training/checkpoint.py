@@ -1,7 +1,7 @@
 """The folder of a training run: checkpoint, log, best and last weights.
 
-``checkpoint.pt`` decides: it is written first and in one piece, and holds the best weights too. The other files are
-drawn from it, again when a run is resumed, so a run killed between two of them ends with files that agree.
+``checkpoint.pt`` decides: it is written first and in one piece, and contains the best weights too. The other files are
+made from it, again when a run is resumed, so a run killed between two of them ends with files that agree.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class State:
         network: after the last finished epoch.
         optimizer: the network's.
         judged_by: ``mse``, or ``score`` where the recipe has one.
-        epoch: how many epochs are finished.
+        epoch: number of finished epochs.
         best: parameters of the best epoch so far, or None.
         best_epoch: its number, from 1.
-        best_score: its mean squared error on the held-out images, or what else the recipe judges by.
+        best_score: its mean squared error on the held-out images, or the recipe's score.
         log: one row an epoch, see :func:`log_columns`.
     """
 
@@ -48,22 +48,13 @@ class State:
 
 
 def log_columns(judged_by: str) -> tuple[str, ...]:
-    """The columns of a log, given what networks are judged by: ``mse`` or ``score``."""
+    """The columns of a log, by what networks are judged by: ``mse`` or ``score``."""
     held_out, test = f"held_out_{judged_by}", f"test_{judged_by}"
     return "epoch", "learning_rate", "train_loss", held_out, test, "images_per_s", "seconds"
 
 
 def save(folder: Path, state: State, identity: dict[str, Any]) -> None:
-    """Writes the checkpoint, then the files drawn from it.
-
-    Args:
-        folder: the run's.
-        state: after an epoch.
-        identity: JSON values that a run must have to go on from here.
-
-    Raises:
-        TrainingError: the folder cannot be written to.
-    """
+    """Writes the checkpoint, then the files made from it; a run is resumed only with an equal ``identity`` (JSON values)."""
     content = {
         "identity": identity,
         "network": state.network.state_dict(),
@@ -78,11 +69,7 @@ def save(folder: Path, state: State, identity: dict[str, Any]) -> None:
 
 
 def write_files(folder: Path, state: State) -> None:
-    """Writes the log, and the last and the best weights where there are some; makes the folder.
-
-    Raises:
-        TrainingError: the folder cannot be written to.
-    """
+    """Writes the log, and the last and the best weights where there are some; makes the folder."""
     columns = log_columns(state.judged_by)
     rows = [",".join(f"{row[key]:.9g}" for key in columns) for row in state.log]
     with writing(folder):
@@ -97,17 +84,13 @@ def write_files(folder: Path, state: State) -> None:
 
 
 def keep(folder: Path, state: State) -> None:
-    """Writes the weights of this epoch to a file of their own.
-
-    Raises:
-        TrainingError: the folder cannot be written to.
-    """
+    """Writes the weights of this epoch to a file of their own."""
     with writing(folder):
         save_weights(folder / f"epoch-{state.epoch:04}.safetensors", state.network.state_dict())
 
 
 def restore(folder: Path, state: State, identity: dict[str, Any]) -> None:
-    """Puts a checkpoint into a fresh state.
+    """Loads a checkpoint into a new state.
 
     Raises:
         TrainingError: the checkpoint cannot be read, or its network has other layers.
@@ -138,11 +121,7 @@ def restore(folder: Path, state: State, identity: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Turns what goes wrong while files are written into one clear line.
-
-    Raises:
-        TrainingError: no room, or no permission.
-    """
+    """Turns any error of writing to a folder into a ``TrainingError`` of one line."""
     try:
         yield
     except Exception as error:  # PyTorch and safetensors have errors of their own for a full disk

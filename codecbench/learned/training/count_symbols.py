@@ -1,9 +1,9 @@
 """Counts the symbols of a trained network: tables for its entropy coder, and how far an encoder should trade.
 
 Rounding each latent to its nearest symbol is not the best an encoder can do: it may take the neighbour that costs fewer
-bits where the error grows little (rate-distortion optimised quantisation, as video encoders do it; G. Sullivan,
-T. Wiegand, Rate-Distortion Optimization for Video Compression, 1998). How much error a bit is worth is tried for each
-quality, by the very loss that the network was trained for. What symbols then occur at each scale is counted.
+bits where the error grows little (rate-distortion optimised quantisation, as video encoders do it; G. Sullivan, T.
+Wiegand, Rate-Distortion Optimization for Video Compression, 1998). How much error a bit is worth is tried for each
+quality, by the loss that the network was trained for. The symbols that then occur at each scale are counted.
 """
 
 from __future__ import annotations
@@ -32,12 +32,9 @@ _BATCH_PIXELS = 1 << 17
 
 
 def count_tables(network: RateDistortionNetwork, images: torch.Tensor, weight: Callable[[float], float]) -> ScaleTables:
-    """ScaleTables for a network.
+    """Tables for a network in evaluation mode, from its training images, uint8 (N, C, H, W), on its device.
 
-    Args:
-        network: in evaluation mode.
-        images: that it was trained on, uint8 (N, C, H, W), on the network's device.
-        weight: λ of a quality, bits a pixel for a unit of squared error on the 0–255 scale.
+    ``weight`` gives the λ of a quality: bits a pixel for a unit of squared error on the 0–255 scale.
     """
     pixels = images[0, 0].numel()
     counted, tried = (images[: max(1, most // pixels)] for most in (COUNTED_PIXELS, TRIED_PIXELS))
@@ -65,19 +62,10 @@ def losses(
     weight: float,
     histograms: Histograms | None = None,
 ) -> list[float]:
-    """What the network is trained to lower, of the bits that are written, at each of some slopes.
+    """The training loss of the bits that are written, at each of some slopes of the encoder: the mean of all images.
 
-    Args:
-        network: in evaluation mode.
-        images: uint8 (N, C, H, W).
-        quality: of all.
-        tables: of the entropy coder.
-        slopes: see ``SymbolEncoder``.
-        weight: λ; 0 leaves the squared error out.
-        histograms: given the symbols.
-
-    Returns:
-        Bits a pixel plus λ times the squared error on the 0–255 scale, clipped to it: the mean of all images.
+    That is bits a pixel plus λ (``weight``) times the squared error on the 0–255 scale, clipped to it; a λ of 0 leaves
+    the error out. The symbols are added to the histograms.
     """
     totals = np.zeros(len(slopes))
     for part in batches(len(images), _BATCH_PIXELS // images[0, 0].numel()):

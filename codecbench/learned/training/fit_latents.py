@@ -39,22 +39,19 @@ Reconstruct = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 @torch.inference_mode()
 def fit_tables(network: Autoencoder, images: torch.Tensor, *, excess: float = EXCESS, seed: int = 0) -> LatentCoder:
-    """Chooses transform, step and tables of an autoencoder's latent on training images.
+    """Fits transform, step and tables to an autoencoder's latents of training images, uint8 (N, C, H, W).
 
-    Args:
-        network: in evaluation mode.
-        images: uint8, (N, C, H, W), of the network's size; a choice of them is used.
-        excess: how far the mean squared error may rise above that of the float latents, as a fraction of it.
-        seed: of the choice.
+    The network is in evaluation mode; ``excess`` is how far the mean squared error may rise above that of the float
+    latents, as a fraction of it; ``seed`` draws the images that are used.
     """
     order = torch.from_numpy(np.random.default_rng(seed).permutation(len(images))[:STATISTICS_IMAGES])
     images = images[order.to(images.device)]
-    latents, told = _seen(network, images)
-    classes = told.int().cpu().numpy() if network.classes > 1 else None
+    latents, labels = _encode(network, images)
+    classes = labels.int().cpu().numpy() if network.classes > 1 else None
     return fit_coder(
         images,
         latents,
-        _restore(network, told),
+        _restore(network, labels),
         excess=excess,
         classes=classes,
         most_classes=network.classes,
@@ -64,36 +61,30 @@ def fit_tables(network: Autoencoder, images: torch.Tensor, *, excess: float = EX
 
 @torch.inference_mode()
 def judge(network: Autoencoder, coder: LatentCoder, images: torch.Tensor) -> dict[str, float]:
-    """What a coder does to images that it was not fitted to.
+    """Measures a coder on images, uint8 (N, C, H, W), that it was not fitted to.
 
-    Args:
-        network: in evaluation mode.
-        coder: of its latents.
-        images: uint8, (N, C, H, W).
-
-    Returns:
-        ``bits`` an image, by the tables, and ``mse_ratio``, the mean squared error over that of float latents.
+    Returns ``bits`` an image, by the tables, and ``mse_ratio``, the mean squared error over that of float latents.
     """
-    latents, told = _seen(network, images)
+    latents, labels = _encode(network, images)
     z: Latents = latents.cpu().numpy()
-    symbols, classes = coder.quantise(z, told.int().cpu().numpy() if network.classes > 1 else None)
-    error = partial(squared_error, images, latents.shape[1:], _restore(network, told))
+    symbols, classes = coder.quantise(z, labels.int().cpu().numpy() if network.classes > 1 else None)
+    error = partial(squared_error, images, latents.shape[1:], _restore(network, labels))
     bits = float(coder.bits(symbols, classes).mean())
     return {"bits": round(bits, 2), "mse_ratio": round(error(coder.dequantise(symbols)) / error(z), 5)}
 
 
-def _seen(network: Autoencoder, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Latents of images, and what the decoder is to be told."""
+def _encode(network: Autoencoder, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Latents of images, and their classes."""
     found = []
     for part in batches(len(images), BATCH):
         x = images[part].float() / 255.0
         latents = network.encoder(x)
         found.append((latents, network.choose(x, latents)))
-    return torch.cat([latents for latents, _ in found]), torch.cat([told for _, told in found])
+    return torch.cat([latents for latents, _ in found]), torch.cat([labels for _, labels in found])
 
 
-def _restore(network: Autoencoder, told: torch.Tensor) -> Reconstruct:
-    return lambda latents, numbers: network.restore(latents, told[numbers.to(told.device)])
+def _restore(network: Autoencoder, labels: torch.Tensor) -> Reconstruct:
+    return lambda latents, numbers: network.restore(latents, labels[numbers.to(labels.device)])
 
 
 @torch.inference_mode()
@@ -107,21 +98,13 @@ def fit_coder(
     most_classes: int = 1,
     seed: int = 0,
 ) -> LatentCoder:
-    """Fits a coder to latents.
+    """Fits a coder to latents, float32 (N, C, …), of images, uint8 (N, C, H, W), in random order.
 
     The decoder's mean Jacobian tells how much an error of the latent costs in the image. In that metric the channels
     are decorrelated. All coefficients then have the same step, the largest that keeps within the excess (a wider one
     only where 256 symbols would not reach), and tables of their own. Of a few prices of a bit the one is kept that
-    costs fewest bits at that error.
-
-    Args:
-        images: uint8, (N, C, H, W), in random order.
-        latents: theirs, float32, (N, C, …).
-        reconstruct: the decoder.
-        excess: how far the mean squared error may rise, as a fraction of it.
-        classes: of the latents, int32, (N,), where each class has tables of its own and the encoder is told it.
-        most_classes: how many there are, whether all are seen or not.
-        seed: of the places at which the sensitivity is taken.
+    costs fewest bits at that error. Where there are ``classes``, int32 (N,), each of ``most_classes`` has tables of its
+    own.
     """
     z: Latents = latents.flatten(2).cpu().numpy() if latents.ndim > 2 else latents.unsqueeze(2).cpu().numpy()
     shown = slice(0, ERROR_IMAGES)
@@ -203,7 +186,7 @@ def transform(latents: Latents, metric: Matrix) -> tuple[Latents, Latents, Laten
 
 
 def _open(channels: int, classes: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The range of every symbol, all alike: low, counts and front of coefficients without tables."""
+    """The full range of every symbol, with equal counts: low, counts and front of coefficients without tables."""
     counts = np.ones((classes, channels, HIGHEST - LOWEST + 1), np.int64)
     return np.full(channels, LOWEST, np.int64), counts, np.ones(classes, np.int64)
 
@@ -219,7 +202,7 @@ def fit_counts(coder: LatentCoder, latents: Latents, slope: float, classes: Clas
 
 
 def _counted(coder: LatentCoder, symbols: Symbols, classes: Classes) -> LatentCoder:
-    """The coder with tables of the symbols (N, P, C) seen, a little wider than their range, and no count of zero."""
+    """The coder with tables of the symbols (N, P, C), a little wider than their range, and no count of zero."""
     lowest, highest = (bound.astype(np.int64) for bound in (symbols.min((0, 1)), symbols.max((0, 1))))
     margin = 1 + (highest - lowest) // 4
     low, high = np.maximum(lowest - margin, LOWEST), np.minimum(highest + margin, HIGHEST)

@@ -25,7 +25,7 @@ class Job:
     """One training run.
 
     Attributes:
-        codec: the codec's class; offers ``network``.
+        codec: the codec's class, with ``network`` or ``networks``.
         recipe_name: the recipe's name among the codec's ``recipes``.
         recipe: what to do.
         data_dir: the data root.
@@ -55,18 +55,10 @@ def make_job(
     data_dir: str | os.PathLike[str] | None = None,
     command: str = "",
 ) -> Job:
-    """Puts a training run together.
+    """Plans a training run of a learned codec; by default of its first recipe, in ``training/NAME-RECIPE``.
 
-    Args:
-        name: the learned codec.
-        recipe: one of its recipes; by default the first.
-        epochs: instead of the recipe's.
-        seed: instead of the recipe's.
-        changes: other fields of the recipe, ``FIELD=VALUE`` each; see ``codecbench.learned.training.recipe.change``.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        out: folder of the run; by default ``training/NAME-RECIPE``.
-        data_dir: the data root; see ``codecbench.data``.
-        command: the command line, for the model card.
+    ``epochs`` and ``seed`` replace the recipe's; ``changes`` are other fields, see ``recipe.change``; ``device`` may be
+    ``auto``.
 
     Raises:
         UnknownNameError: no such codec or recipe.
@@ -98,11 +90,6 @@ def make_job(
 
 
 def build_network(codec: Any, variant: str = "") -> torch.nn.Module:
-    """A new network of a codec.
-
-    Args:
-        codec: the codec's class; has ``network``, or ``networks`` by variant.
-        variant: which one.
-    """
+    """A new network of a codec's class."""
     network: torch.nn.Module = codec.networks[variant]() if variant else codec.network()
     return network

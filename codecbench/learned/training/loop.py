@@ -3,7 +3,7 @@
 Everything random in an epoch (shuffling, augmentation, noise inside the network) is drawn from the seed and the epoch's
 number, and a checkpoint is written after each epoch, so a killed run that is resumed ends with the weights of an
 uninterrupted one (on a CPU bit for bit). The best epoch is chosen on training images that were held out; test images
-are measured after every epoch and at the end, to be looked at; they choose nothing.
+are measured after every epoch and at the end, for information only; they choose nothing.
 """
 
 from __future__ import annotations
@@ -32,20 +32,13 @@ from codecbench.plugins.dataset import ImageSet
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training run stands.
+    """Progress of a training run.
 
-    Attributes:
-        epoch: the current epoch, from 1.
-        epochs: how many there will be.
-        done: the finished part of the run, 0 to 1.
-        loss: mean training loss of the epoch so far.
-        held_out_score: mean squared error on the held-out images after the last finished epoch, or what else the recipe
-            judges by; NaN before that.
-        test_score: the same on the test images, which decide nothing.
-        images_per_s: training images a second in this epoch.
-        seconds_left: expected, or NaN.
-        judged_by: what the two are, with its unit; see ``Recipe.words``.
-        finished: the epoch is over, and its errors are known.
+    Attributes: epoch: the current epoch, from 1. epochs: how many there will be. done: the finished part of the run, 0
+    to 1. loss: mean training loss of the epoch so far. held_out_score: mean squared error on the held-out images after
+    the last finished epoch, or the recipe's score; NaN before that. test_score: the same on the test images, which
+    decide nothing. images_per_s: training images a second in this epoch. seconds_left: expected, or NaN. judged_by:
+    name and unit of the two, see ``Recipe.words``. finished: the epoch is over, and its errors are known.
     """
 
     epoch: int
@@ -78,11 +71,9 @@ def train(
     Returns:
         The model card, also written to ``job.out/best.json``.
 
-    Raises:
-        UsageError: ``job.out`` holds another run, or nothing to resume.
-        DatasetError: training or test images are missing; said before anything begins or is written.
-        TrainingError: too few images, a folder that cannot be written to, a damaged checkpoint, or a loss that is no
-            longer finite; the last good checkpoint is kept.
+    Raises: UsageError: ``job.out`` has another run, or nothing to resume. DatasetError: training or test images are
+    missing; raised before anything begins or is written. TrainingError: too few images, a folder that cannot be written
+    to, a damaged checkpoint, or a loss that is no longer finite; the last good checkpoint is kept.
     """
     recipe = job.recipe
     commit = environment.git_commit()  # of the code that trains; at the end the checkout may stand elsewhere
@@ -129,8 +120,8 @@ def train(
                     checkpoint.keep(job.out, state)
                 checkpoint.save(job.out, state, identity)
                 watch(_finished(recipe, state, time.perf_counter() - began))
-        told = outcome.store_best(job, state, image_set, aside, rest)
-        card = outcome.model_card(job, state, dataset, len(rest), commit) | told
+        tables = outcome.store_best(job, state, image_set, aside, rest)
+        card = outcome.model_card(job, state, dataset, len(rest), commit) | tables
     if finished:
         card |= outcome.earlier_card(job, state)
     outcome.write_card(job, card)
@@ -251,18 +242,11 @@ def _autocast(recipe: Recipe, device_type: str, epoch: int) -> Iterator[None]:
 
 
 def build_optimizer(recipe: Recipe, network: torch.nn.Module) -> torch.optim.Optimizer:
-    """Builds a recipe's optimiser over all parameters of a network.
+    """The recipe's optimiser over all parameters of a network; ``scale`` in its groups multiplies the learning rate.
 
     Muon (K. Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) takes the momentum of every weight matrix
     to the nearest orthogonal one, so that no direction of a layer is learnt slower than the others. A convolution
-    counts as the matrix (first axis, all others). What is no matrix, biases and slopes, gets AdamW.
-
-    Args:
-        recipe: names the optimiser, its learning rates and its weight decay.
-        network: on its device.
-
-    Returns:
-        The optimiser; the entry ``scale`` of its groups says how their learning rate relates to the recipe's.
+    counts as the matrix (first axis, all others). Everything else, biases and slopes, gets AdamW.
     """
     if recipe.optimizer == "adam":
         return torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)

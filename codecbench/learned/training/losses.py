@@ -1,12 +1,12 @@
-"""What perceptual training is made of: a patch discriminator, a classifier whose features compare images, distances.
+"""Perceptual training: a patch discriminator, a classifier whose features compare images, and their losses.
 
-A network that is trained for the squared error alone restores the mean of all images that a stream could stand for,
-which is smoother than any of them. Two more terms ask for one that could be an original: a discriminator that tells
-originals from restored images patch by patch (I. Goodfellow et al., Generative Adversarial Nets, NeurIPS 2014;
-P. Isola et al., Image-to-Image Translation with Conditional Adversarial Networks, CVPR 2017), and a distance between
-the features of a classifier (J. Johnson et al., Perceptual Losses for Real-Time Style Transfer and Super-Resolution,
-ECCV 2016; R. Zhang et al., The Unreasonable Effectiveness of Deep Features as a Perceptual Metric, CVPR 2018).
-F. Mentzer et al., High-Fidelity Generative Image Compression (NeurIPS 2020), code images so.
+A network trained for the squared error alone restores the mean of all images that a stream could mean, which is
+smoother than any of them. Two more terms ask for one that could be an original: a discriminator that distinguishes
+originals from restored images patch by patch (I. Goodfellow et al., Generative Adversarial Nets, NeurIPS 2014; P. Isola
+et al., Image-to-Image Translation with Conditional Adversarial Networks, CVPR 2017), and a distance between the
+features of a classifier (J. Johnson et al., Perceptual Losses for Real-Time Style Transfer and Super-Resolution, ECCV
+2016; R. Zhang et al., The Unreasonable Effectiveness of Deep Features as a Perceptual Metric, CVPR 2018). F. Mentzer et
+al., High-Fidelity Generative Image Compression (NeurIPS 2020), combine them in a codec.
 """
 
 from __future__ import annotations
@@ -19,16 +19,12 @@ from torch import nn
 class PatchDiscriminator(nn.Module):
     """How much each patch of an image looks like one of an original, given the latents that it was restored from.
 
-    Args:
-        channels: of the images.
-        told: channels of the latents.
-        width: channels inside.
-        narrow: channels that the latents are brought down to.
+    The latents have ``latent_channels``, which are reduced to ``narrow``; ``width`` is the number of channels inside.
     """
 
-    def __init__(self, channels: int, told: int, width: int = 64, narrow: int = 8):
+    def __init__(self, channels: int, latent_channels: int, width: int = 64, narrow: int = 8):
         super().__init__()
-        self.told = nn.Conv2d(told, narrow, 1)
+        self.told = nn.Conv2d(latent_channels, narrow, 1)
         self.layers = nn.Sequential(
             nn.Conv2d(channels + narrow, width, 4, stride=2, padding=1),
             nn.LeakyReLU(0.2),
@@ -40,28 +36,25 @@ class PatchDiscriminator(nn.Module):
         )
 
     def forward(self, images: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
-        """Log odds, (N, 1, H/4, W/4), of images (N, C, H, W) in [0, 1] and latents (N, told, h, w)."""
-        told = F.interpolate(self.told(latents / 8), size=images.shape[2:], mode="nearest")
-        result: torch.Tensor = self.layers(torch.cat([2 * images - 1, told.to(images.dtype)], 1))
+        """Log odds, (N, 1, H/4, W/4), of images (N, C, H, W) in [0, 1] and latents (N, latent_channels, h, w)."""
+        beside = F.interpolate(self.told(latents / 8), size=images.shape[2:], mode="nearest")
+        result: torch.Tensor = self.layers(torch.cat([2 * images - 1, beside.to(images.dtype)], 1))
         return result
 
 
 def adversarial_losses(
     discriminator: nn.Module, images: torch.Tensor, restored: torch.Tensor, latents: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The two sides of the game, to be added up and lowered by one optimiser.
+    """The losses of generator and discriminator, scalars, to be added and lowered by one optimiser.
 
-    The loss that is not saturating, of Goodfellow et al. 2014. The first side has gradients for what restored the
-    images alone, the second for the discriminator alone.
+    The non-saturating loss of Goodfellow et al. 2014. The first has gradients only for what restored the images, the
+    second only for the discriminator.
 
     Args:
-        discriminator: takes images and latents, gives log odds.
+        discriminator: from images and latents to log odds.
         images: the originals, (N, C, H, W).
         restored: of the same shape, with gradients.
         latents: that they were restored from.
-
-    Returns:
-        What those who restore are to lower, and what the discriminator is to lower; scalars.
     """
     fixed = {name: value.detach() for name, value in discriminator.named_parameters()}
     doubted = torch.func.functional_call(discriminator, fixed, (restored, latents))
@@ -93,9 +86,7 @@ class _Block(nn.Module):
 class FeatureNetwork(nn.Module):
     """A small residual classifier of colour images, whose inner maps compare images.
 
-    Args:
-        classes: how many.
-        widths: channels of its stages, each half as high and wide as the one before.
+    ``widths`` are the channels of its stages, each half as high and wide as the one before.
     """
 
     def __init__(self, classes: int, widths: tuple[int, ...] = (32, 64, 128, 192)):
@@ -130,15 +121,11 @@ class FeatureNetwork(nn.Module):
 
 
 def feature_distance(network: FeatureNetwork, images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-    """How far the maps of images lie apart: (N,), 0 to 4.
+    """How far the feature maps of images (N, 3, H, W) in [0, 1] are apart: (N,), 0 to 4.
 
-    At every place of every map the channels are brought to length 1, as Zhang et al. 2018 do; of their squared
-    distances the mean is taken over places and stages, all stages alike.
-
-    Args:
-        network: in evaluation mode.
-        images: (N, 3, H, W) in [0, 1]; their maps get no gradients.
-        others: of the same shape.
+    At every place of every map the channels are normalised to length 1, as Zhang et al. 2018 do; the mean of their
+    squared distances is taken over places and stages, all stages alike. The network is in evaluation mode; the maps of
+    the first images get no gradients.
     """
     with torch.no_grad():
         wanted = [F.normalize(found.float(), dim=1, eps=1e-3) for found in network.maps(images)]

@@ -47,20 +47,10 @@ CARD = "best.json"
 
 
 def store_best(job: Job, state: State, image_set: ImageSet, aside: list[int], rest: list[int]) -> dict[str, Any]:
-    """Writes the best weights as they are shipped: some of them halved, and with the codec's tables.
+    """Writes the best weights as they are shipped: some of them as bfloat16, and with the codec's tables.
 
-    Args:
-        job: the run.
-        state: after its last epoch.
-        image_set: what was trained on.
-        aside: numbers of the images that were held out.
-        rest: numbers of those that were trained on.
-
-    Returns:
-        What the card says of the tables, by the held-out images; nothing where there is nothing to say.
-
-    Raises:
-        TrainingError: the folder cannot be written to.
+    ``aside`` and ``rest`` are the numbers of the held-out and the training images. Returns what the card says of the
+    tables.
     """
     recipe, best = job.recipe, job.out / BEST
     assert state.best is not None
@@ -75,29 +65,22 @@ def store_best(job: Job, state: State, image_set: ImageSet, aside: list[int], re
     made = make_tables(job.codec, network, training, recipe.seed)
     with checkpoint.writing(job.out):
         save_weights(best, state.best, made, halved=recipe.halved)
-    told = judge_tables(job.codec, network, made, held_out)
-    return {"tables": told} if told else {}
+    found = judge_tables(job.codec, network, made, held_out)
+    return {"tables": found} if found else {}
 
 
 def _stored(job: Job) -> torch.nn.Module:
-    """The network with the weights that lie in the run's folder."""
+    """The network with the best weights of the run's folder."""
     network = build_network(job.codec, job.recipe.variant)
     load_weights(job.out / BEST, network, file_sha256(job.out / BEST))
     return network
 
 
 def model_card(job: Job, state: State, dataset: str, training_images: int, commit: str) -> dict[str, Any]:
-    """What stands in the card of a finished run: data, recipe, command, machine and figures.
+    """The card of a finished run: data, recipe, command, machine and figures.
 
     The figure on the test images is that of the weights as they are stored; the one on the held-out images is the
-    log's, by which the epoch was chosen.
-
-    Args:
-        job: the run.
-        state: after its last epoch; the best weights lie in its folder.
-        dataset: spec of the images trained on.
-        training_images: how many there were.
-        commit: of the code that trained.
+    log's, by which the epoch was chosen. ``commit`` is that of the code that trained.
     """
     recipe = job.recipe
     network = _stored(job)
@@ -127,11 +110,7 @@ def model_card(job: Job, state: State, dataset: str, training_images: int, commi
 
 
 def earlier_card(job: Job, state: State) -> dict[str, Any]:
-    """What an earlier card of a finished run says of its training: command, date, code and machine.
-
-    Returns:
-        Nothing where there is no such card.
-    """
+    """What an earlier card of a finished run says of its training: command, date, code, machine; empty without one."""
     try:
         card = json.loads((job.out / CARD).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -142,11 +121,7 @@ def earlier_card(job: Job, state: State) -> dict[str, Any]:
 
 
 def write_card(job: Job, card: dict[str, Any]) -> None:
-    """Writes the card beside the best weights.
-
-    Raises:
-        TrainingError: the folder cannot be written to.
-    """
+    """Writes the card beside the best weights."""
     with checkpoint.writing(job.out):
         temporary = job.out / f"{CARD}.tmp"
         temporary.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -154,14 +129,7 @@ def write_card(job: Job, card: dict[str, Any]) -> None:
 
 
 def install(job: Job) -> Path:
-    """Copies the best weights, their model card and the log to the place beside the codec's file.
-
-    Returns:
-        The weight file's new path.
-
-    Raises:
-        TrainingError: that place cannot be written to.
-    """
+    """Copies best weights, model card and log beside the codec's file; returns the weight file's new path."""
     target = weights_path(job.codec, job.recipe.variant)
     pairs = ((BEST, target), (CARD, card_path(target)), (LOG, target.with_suffix(".csv")))
     with checkpoint.writing(target.parent):
@@ -181,14 +149,7 @@ def needs_tables(codec: Any) -> bool:
 
 
 def make_tables(codec: Any, network: torch.nn.Module, images: torch.Tensor, seed: int = 0) -> Tables:
-    """The tables that belong to a network; empty for codecs without tables.
-
-    Args:
-        codec: the codec's class.
-        network: see above.
-        images: that it was trained on, uint8 (N, C, H, W).
-        seed: of the choice among them that a latent's tables are fitted to.
-    """
+    """The tables that belong to a network, from its training images; empty for codecs without tables."""
     if hasattr(codec, "tables_for"):
         return dict(codec.tables_for(network, images))
     if not _codes_latents(codec):
@@ -200,14 +161,7 @@ def make_tables(codec: Any, network: torch.nn.Module, images: torch.Tensor, seed
 def judge_tables(
     codec: Any, network: torch.nn.Module, tables: Mapping[str, torch.Tensor], images: torch.Tensor
 ) -> dict[str, Any]:
-    """What the model card says of tables, by images that were held out; empty where there is nothing to say.
-
-    Args:
-        codec: the codec's class.
-        network: see above.
-        tables: what :func:`make_tables` gave.
-        images: that were held out, uint8 (N, C, H, W).
-    """
+    """What the model card says of tables, by the held-out images; empty where there is nothing to say."""
     if hasattr(codec, "judge_tables"):
         return dict(codec.judge_tables(network, tables, images))
     if hasattr(codec, "tables_for") or not tables:

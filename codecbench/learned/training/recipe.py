@@ -34,11 +34,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def called(words: str) -> Callable[[Function], Function]:
-    """Names a score for people: ``@called("bits per pixel")`` above the function.
-
-    Args:
-        words: name and unit, as they stand in the midst of a sentence.
-    """
+    """Names a score for people, with its unit: ``@called("bits per pixel")`` above the function."""
 
     def named(function: Function) -> Function:
         setattr(function, "words", words)  # noqa: B010  # functions have no such attribute of their own
@@ -56,38 +52,26 @@ def reconstruction_mse(network: Network, images: torch.Tensor, *others: torch.Te
 class Recipe:
     """What one training run does.
 
-    Attributes:
-        dataset: spec of the training images, e.g. ``mnist:split=train``.
-        otherwise: spec of the images to train on where those are not on disk, or empty for an error.
-        most_images: train on so many images at most, drawn by ``seed``, or None for all.
-        test: spec of the test images, only reported on, never chosen by.
-        held_out: how many training images are kept aside, by ``seed``, to choose the best epoch.
-        epochs: how often the learning rate's schedule, the held-out images and the log move on.
-        passes: how often an epoch goes over the training images, each time but for those that fill no whole batch.
-        batch_size: images a step.
-        learning_rate: its peak.
-        optimizer: ``adam``, or ``muon`` for matrices beside AdamW for all else, see
-        ``codecbench.learned.training.loop``.
-        vector_learning_rate_scale: AdamW's learning rate beside Muon's, as a multiple of it.
-        schedule: ``onecycle`` (cosine up over the first tenth, cosine down to nearly zero), ``exponential`` (times
-            ``gamma`` an epoch) or ``constant``.
-        gamma: factor an epoch of the exponential schedule.
-        weight_decay: L2 coefficient handed to Adam; Muon takes none.
-        augment: random change of every batch, or None; a function or a dataclass, so that it can be named.
-        crop: how held-out and test images are cut to the network's size, or None: (H, W) centre crop.
-        loss: what is minimised; a function or a dataclass.
-        score: what held-out and test images are judged by, a function or a dataclass, or None for the mean squared
-            error of what the network makes of them.
-        halved: parameters whose names begin with one of these are stored as bfloat16 at the end, for a smaller weight
-            file. It decides nothing of the training, so a finished run can be resumed with another choice.
-        start: how the network is filled before the first step, or None for what its constructor does.
-        labels: the network and the loss take the images' labels too.
-        variant: which of a codec's networks is trained, a key of its ``networks``; empty where there is but one.
-        bfloat16: autocast to bfloat16, except in the last ``full_precision_epochs``.
-        full_precision_epochs: epochs at the end that run in float32.
-        channels_last: memory format of images and convolutions.
-        compile: run the training steps through ``torch.compile``, which needs a C++ compiler.
-        seed: of initialisation, hold-out, shuffling and augmentation.
+    Attributes: dataset: spec of the training images, e.g. ``mnist:split=train``. otherwise: spec of the images to train
+    on where those are not on disk; empty for an error. most_images: train on at most so many images, drawn by ``seed``;
+    None for all. test: spec of the test images, only reported on, never chosen by. held_out: number of training images
+    kept aside, drawn by ``seed``, to choose the best epoch. epochs: how often the learning rate's schedule, the
+    held-out images and the log move on. passes: passes over the training images an epoch; an incomplete batch at the
+    end of a pass is left out. batch_size: images a step. learning_rate: its peak. optimizer: ``adam``, or ``muon`` for
+    matrices with AdamW for all else, see ``loop.build_optimizer``. vector_learning_rate_scale: AdamW's learning rate
+    beside Muon's, as a multiple of it. schedule: ``onecycle`` (cosine up over the first tenth, cosine down to nearly
+    zero), ``exponential`` (times ``gamma`` an epoch) or ``constant``. gamma: factor an epoch of the exponential
+    schedule. weight_decay: L2 coefficient of Adam; Muon takes none. augment: random change of every batch, or None; a
+    function or a dataclass, so that it has a name. crop: height and width of the centre crop of held-out and test
+    images, or None. loss: what is minimised; a function or a dataclass. score: what held-out and test images are judged
+    by, a function or a dataclass; None for the mean squared error of the restored images. halved: parameters whose
+    names begin with one of these are stored as bfloat16 at the end, for a smaller weight file. It decides nothing of
+    the training, so a finished run can be resumed with another choice. start: initialises the network before the first
+    step; None for what its constructor does. labels: the network and the loss take the images' labels too. variant:
+    which of a codec's networks is trained, a key of its ``networks``; empty where there is only one. bfloat16: autocast
+    to bfloat16, except in the last ``full_precision_epochs``. full_precision_epochs: epochs at the end that run in
+    float32. channels_last: memory format of images and convolutions. compile: run the training steps through
+    ``torch.compile``, which needs a C++ compiler. seed: of initialisation, hold-out, shuffling and augmentation.
     """
 
     dataset: str
@@ -120,7 +104,7 @@ class Recipe:
 
     @property
     def judged_by(self) -> str:
-        """What the columns of the log are called after: ``mse``, or ``score`` for any other."""
+        """What the columns of the log are named after: ``mse``, or ``score`` for any other."""
         return "mse" if self.score is None else "score"
 
     @property
@@ -160,11 +144,7 @@ CHANGEABLE: dict[str, type] = {
 
 
 def change(recipe: Recipe, texts: Sequence[str]) -> Recipe:
-    """A recipe with some fields changed, for trials.
-
-    Args:
-        recipe: the recipe.
-        texts: ``FIELD=VALUE`` each, such as ``batch_size=1000`` or ``bfloat16=true``; fields of ``CHANGEABLE``.
+    """A recipe with some fields of ``CHANGEABLE`` changed by texts ``FIELD=VALUE``, for trials.
 
     Raises:
         UnknownNameError: no such field.

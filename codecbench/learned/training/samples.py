@@ -20,12 +20,7 @@ LOADING_BATCH = 4096
 
 @dataclass(frozen=True)
 class Samples:
-    """What a network is trained or tested on.
-
-    Attributes:
-        images: uint8, (N, C, H, W).
-        labels: class numbers, int64, (N,), or None for networks that see images alone.
-    """
+    """Images, uint8 (N, C, H, W), and their class numbers, int64 (N,), or None for networks that see images alone."""
 
     images: torch.Tensor
     labels: torch.Tensor | None = None
@@ -38,7 +33,7 @@ class Samples:
 
     @property
     def inputs(self) -> tuple[torch.Tensor, ...]:
-        """What a network is given beside the images."""
+        """The network's inputs beside the images."""
         return () if self.labels is None else (self.labels,)
 
 
@@ -50,18 +45,11 @@ def load_samples(
     labels: bool = False,
     what: str = "the data",
 ) -> Samples:
-    """Reads images, in blocks, so that the host never holds them twice.
-
-    Args:
-        image_set: images of one shape.
-        indices: which of them, in this order; all if None.
-        device: where they are to lie.
-        labels: read the labels too.
-        what: names the data in a message.
+    """Reads images of one shape to a device, in blocks so that the host never has them twice; by default all.
 
     Raises:
         DatasetError: an image cannot be read.
-        TrainingError: labels are asked for and there are none.
+        TrainingError: ``labels`` are asked for and ``what`` (the data's name) has none.
     """
     chosen = range(len(image_set)) if indices is None else indices
     count, (height, width, channels) = len(chosen), image_set.shape(0)
@@ -80,16 +68,8 @@ def evaluate(
 ) -> float:
     """Mean squared error on the [0, 1] scale, or the mean of another score, in float32 without autocast.
 
-    Args:
-        network: restores images (N, C, H, W), given them and what else the samples hold.
-        samples: what to restore.
-        crop: height and width of a centre crop, or None.
-        score: see ``Recipe.score``.
-
-    What score and network draw at random is the same at every call, and the caller's random numbers stay as they were.
-
-    Raises:
-        TrainingError: the score does not give one number an image.
+    What score and network draw at random is the same at every call, and the caller's random state is kept. Raises
+    ``TrainingError`` where the score does not give one number an image.
     """
     training = network.training
     network.eval()
