@@ -54,7 +54,7 @@ def log_columns(judged_by: str) -> tuple[str, ...]:
 
 
 def save(folder: Path, state: State, identity: dict[str, Any]) -> None:
-    """Writes the checkpoint, then the files made from it; a run is resumed only with an equal ``identity`` (JSON values)."""
+    """Writes the checkpoint, then the files made from it; a resumed run must have an equal ``identity`` (JSON)."""
     content = {
         "identity": identity,
         "network": state.network.state_dict(),
