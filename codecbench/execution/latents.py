@@ -40,19 +40,12 @@ BLOCK_BYTES = 1 << 24
 
 @dataclass(frozen=True)
 class LatentsRequest:
-    """One codec point on one dataset whose latents are to be kept.
+    """One codec point on one dataset whose latents are to be kept."""
 
-    Attributes:
-        task: a finished task of this point.
-        indices: images to map, all of the task's shape.
-        shown: images whose latents are kept whole.
-        data_fingerprint: identifies the pixels of all images of the run's dataset.
-    """
-
-    task: Task
-    indices: tuple[int, ...]
-    shown: tuple[int, ...]
-    data_fingerprint: str
+    task: Task  # a finished one of this point
+    indices: tuple[int, ...]  # images to map, all of the task's shape
+    shown: tuple[int, ...]  # images whose latents are kept whole
+    data_fingerprint: str  # of all images of the run's dataset
 
     @property
     def key(self) -> str:

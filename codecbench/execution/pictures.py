@@ -36,13 +36,7 @@ WORST_IMAGES = 4
 
 @dataclass(frozen=True)
 class ImageRequest:
-    """An image whose reconstruction is to be kept.
-
-    Attributes:
-        image: its index in the dataset.
-        top: first row of the window that is kept of a large image; None for where the error is largest.
-        left: its first column.
-    """
+    """An image to be kept, and the window of a large one; by default where its error is largest."""
 
     image: int
     top: int | None = None
@@ -51,19 +45,12 @@ class ImageRequest:
 
 @dataclass(frozen=True)
 class PictureRequest:
-    """Images that one codec point is to encode and decode once more.
+    """Images that one codec point is to encode and decode once more."""
 
-    Attributes:
-        task: the codec point, with its fingerprint; one of the tasks of the run that it stands for.
-        wanted: the images.
-        key: identity of the result, 24 hexadecimal digits.
-        about: what is recorded with the result; empty where it joins the task's own pictures.
-    """
-
-    task: Task
+    task: Task  # one of the tasks of the point
     wanted: tuple[ImageRequest, ...]
     key: str
-    about: Mapping[str, Any]
+    about: Mapping[str, Any]  # fields of the worst case; empty where the pictures join the task's own
 
     @property
     def of_task(self) -> bool:

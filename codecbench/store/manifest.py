@@ -1,4 +1,4 @@
-"""What ``run.json`` holds, and how a command adds itself to it; pure functions of plain JSON values.
+"""The content of ``run.json``, and how a command adds itself to it; pure functions of plain JSON values.
 
 schema         version of the run folder
 datasets       by label: how many images were chosen, by which seed, their fingerprint, what kind of data they are
@@ -6,12 +6,12 @@ codecs         by name: fingerprint, sources, library versions, weights, what th
 planned        by label and codec: the settings of every point that was asked for
 skipped        pairs of codec and dataset that do not fit, with the reason
 metrics        by name, the plugin metrics that some codec here was measured with: title, unit, better,
-               description, fingerprint, versions, and by dataset which variant of it these images have; each codec
-               tells the fingerprints of those that it was measured with
+               description, fingerprint, versions, and by dataset which variant of it these images have; the record of
+               a codec has the fingerprints of those that it was measured with
 invocations    every command that measured into the folder: versions, machine, threads, seed, commit
 
-A command is refused, not mixed in, where the folder holds another choice of images. Of how many of them pictures are
-kept is no part of that choice: what a folder keeps only grows.
+A command is refused if the folder has another choice of images. For how many of them pictures are kept is no part of
+that choice: these only become more.
 """
 
 from __future__ import annotations
@@ -28,23 +28,14 @@ from codecbench.plan.tasks import Selection, metrics_fingerprint
 SCHEMA = 3
 """Version of the run folder; a folder of another version is refused."""
 PICTURED = ("shown", "classes")
-"""What the record of a dataset tells of the images whose reconstructions are kept."""
+"""Keys of a dataset's record about the images whose reconstructions are kept."""
 
 
 @dataclass(frozen=True)
 class Addition:
-    """What one command measures.
+    """What one command measures; see the keys of ``run.json``."""
 
-    Attributes:
-        selections: the images chosen, by dataset label.
-        codecs: fingerprint and description of every codec measured, by name.
-        planned: settings of the points to be measured, by dataset label and codec name.
-        skipped: pairs of codec and dataset that do not fit.
-        invocation: command, versions, machine, threads, seed and commit.
-        metrics: the plugin metrics, described as ``codecbench.plugins.registry.describe_metrics`` does.
-    """
-
-    selections: Mapping[str, Selection]
+    selections: Mapping[str, Selection]  # by dataset label
     codecs: Mapping[str, Mapping[str, Any]]
     planned: Mapping[str, Mapping[str, Sequence[str]]]
     skipped: Sequence[Mapping[str, Any]]
@@ -54,15 +45,8 @@ class Addition:
 
 def empty() -> dict[str, Any]:
     """The manifest of a run that nothing was measured into yet."""
-    return {
-        "schema": SCHEMA,
-        "datasets": {},
-        "codecs": {},
-        "planned": {},
-        "skipped": [],
-        "metrics": {},
-        "invocations": [],
-    }
+    tables: dict[str, Any] = {name: {} for name in ("datasets", "codecs", "planned", "metrics")}
+    return {"schema": SCHEMA, **tables, "skipped": [], "invocations": []}
 
 
 def joined(manifest: Mapping[str, Any], addition: Addition) -> dict[str, Any]:
@@ -104,7 +88,7 @@ def joined(manifest: Mapping[str, Any], addition: Addition) -> dict[str, Any]:
 
 
 def with_weights_of(codec: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """A codec's record that also tells which weights the points of another record decode with, where it is the same."""
+    """A codec's record, with the weights that the points of another record decode with if it is of the same codec."""
     used = other.get("weights_used") if other.get("fingerprint") == codec.get("fingerprint") else None
     return dict(codec) | ({"weights_used": used | codec.get("weights_used", {})} if used else {})
 
@@ -115,7 +99,7 @@ def holds(
     fingerprints: Mapping[str, str],
     metrics: Mapping[str, str] | None = None,
 ) -> bool:
-    """Whether these images, and codecs and metrics with these fingerprints by name, are what a manifest knows."""
+    """Whether a manifest has these images, and codecs and metrics with these fingerprints by name."""
     if any(_metrics_of(manifest, name) != (metrics or {}) for name in fingerprints):
         return False
     datasets, known = manifest["datasets"], fingerprints_of(manifest)
@@ -169,7 +153,7 @@ def _with_more_metrics(
 
 
 def _choice(described: Mapping[str, Any]) -> dict[str, Any]:
-    """What is said of a dataset without the images that are shown of it."""
+    """A dataset's record without the images that are shown of it."""
     return {key: value for key, value in described.items() if key not in PICTURED}
 
 

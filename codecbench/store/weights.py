@@ -1,10 +1,10 @@
-"""What belongs to a learned codec's weight files: logs, cards and sizes; kept by a run, read by a report.
+"""What a run keeps about a learned codec's weight files: logs, model cards and sizes.
 
-    RUN/training/WEIGHTS-SHA.csv     the training log that lay beside a weight file with this checksum
+    RUN/training/WEIGHTS-SHA.csv     the training log found beside a weight file with this checksum
     RUN/training/WEIGHTS-SHA.json    its model card
     RUN/training/WEIGHTS-SHA.md      its model card as text, where there is one
 
-No weight file is read here but for its header, and no library of learned codecs is loaded.
+Only the headers of weight files are read, and no library of learned codecs is loaded.
 """
 
 from __future__ import annotations
@@ -27,33 +27,25 @@ if TYPE_CHECKING:
 
 WEIGHTS = ".safetensors"
 KEPT = (".csv", ".json", ".md")
-"""Endings of what lies beside a weight file and comes into the run folder: log, card, and card as text."""
+"""Endings of the files beside a weight file that are kept: log, card, and card as text."""
 MOST_BYTES = 4_000_000
 """Larger logs and cards are not kept."""
 MOST_HEADER = 1 << 24
 """Most bytes of a weight file's header that are looked at."""
 TABLES = "tables."
-"""What the names of an entropy coder's tables begin with in a weight file; they are no parameters."""
+"""Prefix of an entropy coder's tables in a weight file; they are no parameters."""
 LOG_COLUMNS = ("epoch", "train_loss")
 """Columns that a training log has at least, beside one of ``JUDGED``."""
 JUDGED = {"mse": "MSE", "score": "score"}
-"""What networks are judged by: the endings of a log's columns ``held_out_`` and ``test_``, with the words for people
-where a model card has none; see ``codecbench.learned.training.recipe.Recipe.score``."""
+"""Measures that networks are judged by: endings of a log's columns ``held_out_`` and ``test_``, and what the report
+calls them where a model card does not; see ``codecbench.learned.training.recipe.Recipe.score``."""
 
 
 # ---- at the time of a run -------------------------------------------------------------------------------------------
 
 
 def to_keep(store: RunFolder, codecs: Iterable[str]) -> dict[str, Path]:
-    """Training logs and model cards that lie beside the weights of some codecs and not in the run folder yet.
-
-    Args:
-        store: the run folder.
-        codecs: names of codecs that were planned.
-
-    Returns:
-        Files beside the weights, by the path in the run folder where each is to lie.
-    """
+    """Training logs and model cards of some codecs that the run folder does not have yet, by their paths in it."""
     found = {}
     for name in codecs:
         for weights in (Path(file) for file in CODECS.get(name).weight_files()):
@@ -66,11 +58,7 @@ def to_keep(store: RunFolder, codecs: Iterable[str]) -> dict[str, Path]:
 
 
 def keep(store: RunFolder, files: Mapping[str, Path]) -> None:
-    """Copies logs and cards into the run folder.
-
-    Raises:
-        StoreError: the folder cannot be written, or a file not be read.
-    """
+    """Copies logs and cards into the run folder; raises a ``StoreError`` for what cannot be read or written."""
     for place, file in files.items():
         try:
             content = file.read_bytes()
@@ -80,14 +68,9 @@ def keep(store: RunFolder, files: Mapping[str, Path]) -> None:
 
 
 def sizes(files: Iterable[str]) -> dict[str, dict[str, int | None]]:
-    """How large weight files are; their headers are all that is read.
+    """Of each safetensors file, by name: ``bytes``, and ``parameters``, None where the header cannot be read.
 
-    Args:
-        files: paths of safetensors files; others are passed over.
-
-    Returns:
-        By file name: ``bytes``, and ``parameters``, the numbers in all tensors but an entropy coder's tables; None
-        where the header cannot be read.
+    Parameters are the numbers in all tensors but an entropy coder's tables.
     """
     found: dict[str, dict[str, int | None]] = {}
     for path in (Path(file) for file in files):
@@ -97,14 +80,9 @@ def sizes(files: Iterable[str]) -> dict[str, dict[str, int | None]]:
 
 
 def used(cls: type[Codec], points: Iterable[CodecSpec]) -> dict[str, str]:
-    """Which weight file each point of a codec decodes with, where its settings choose among several networks.
+    """The weight file that each point decodes with, by settings; empty for a codec with a single file.
 
-    Args:
-        cls: the codec's class; one that chooses among networks has ``variant``, see ``codecbench.learned``.
-        points: specs of its points.
-
-    Returns:
-        File names by settings, in the spec syntax; empty where a codec has but one file or does not tell.
+    A codec that chooses among several networks has ``variant``, see ``codecbench.learned``.
     """
     files = {Path(file).stem: Path(file).name for file in cls.weight_files() if Path(file).suffix == WEIGHTS}
     found = {}
@@ -141,14 +119,9 @@ def weights_of(store: StoredRun, codec: str) -> dict[str, str]:
 
 
 def weight_bytes(codec: Mapping[str, Any], settings: str) -> float:
-    """Bytes of the weights that a point decodes with; of all the codec's weights where it is not told which.
+    """Bytes of the weights that a point decodes with, from the codec's record in ``run.json``; NaN without sizes.
 
-    Args:
-        codec: its record in ``run.json``.
-        settings: of the point.
-
-    Returns:
-        NaN where the run recorded no sizes.
+    All the codec's weights count where the record does not say which the point uses.
     """
     sizes = {file: record.get("bytes") for file, record in codec.get("weight_sizes", {}).items()}
     used = codec.get("weights_used", {}).get(settings)
@@ -157,36 +130,21 @@ def weight_bytes(codec: Mapping[str, Any], settings: str) -> float:
 
 
 def judged_by(columns: Iterable[object]) -> str | None:
-    """What a training log was judged by, a key of ``JUDGED``; None for what is no log.
-
-    Args:
-        columns: of the log.
-    """
+    """What a training log with these columns was judged by, a key of ``JUDGED``; None for what is no log."""
     known = set(columns)
     return next((judged for judged in JUDGED if f"held_out_{judged}" in known), None)
 
 
 def judged_words(card: Mapping[str, Any], columns: Iterable[object]) -> str:
-    """What weights were judged by, for people, with its unit: the card's word for it, or one of ``JUDGED``.
-
-    Args:
-        card: the weights' model card, or nothing.
-        columns: of the training log, or the card's keys.
-    """
+    """What weights were judged by, with its unit: as their model card calls it, or else by the log's columns."""
     return str(card.get("judged_by") or JUDGED[judged_by(columns) or "mse"])
 
 
 def training_logs(store: StoredRun, codecs: Iterable[str]) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    """The training logs of the weights that some codecs were measured with.
+    """The training logs of the weights that some codecs were measured with, and the weights without a readable log.
 
-    Args:
-        store: the run folder.
-        codecs: their names.
-
-    Returns:
-        By weights (``NAME``, or ``NAME-VARIANT`` where a codec has several): one row an epoch, with the columns
-        ``epoch``, ``train_loss``, ``held_out_mse`` or ``held_out_score``, and others where they were logged. And the
-        weights without a log that can be read.
+    By weights (``NAME``, or ``NAME-VARIANT`` where a codec has several), one row an epoch, with the columns ``epoch``,
+    ``train_loss``, ``held_out_mse`` or ``held_out_score``, and others where they were logged.
     """
     import pandas as pd
 
@@ -209,11 +167,7 @@ def training_logs(store: StoredRun, codecs: Iterable[str]) -> tuple[dict[str, pd
 
 
 def cards(store: StoredRun, codec: str) -> dict[str, dict[str, Any]]:
-    """The model cards that a run kept of a codec's weights, by file name of the weights; damaged ones are left out.
-
-    Returns:
-        The cards' JSON; ``text`` is the card as prose, where one lay beside the weights.
-    """
+    """The model cards of a codec's weights, by file name of the weights; ``text`` is the card as prose, if any."""
     found = {}
     for file, sha256 in weights_of(store, codec).items():
         card: dict[str, Any] = {}
