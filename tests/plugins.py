@@ -42,11 +42,11 @@ class Mine(cb.PerImageCodec):
 
 @contextlib.contextmanager
 def use_folder(folder: Path) -> Iterator[Path]:
-    """Puts a new folder of plugins among the codecs for a while."""
+    """Puts a folder of plugins among the codecs for a while; makes it if it is not there."""
     import codecbench.codecs
     from codecbench.plugins.registry import CODECS
 
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     before = list(codecbench.codecs.__path__)
     with mock.patch.dict(os.environ, {"CODECBENCH_CODEC_PATH": ""}):
         CODECS.add_folder(folder)

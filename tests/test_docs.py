@@ -1,9 +1,10 @@
-"""The examples in docs/ work as they stand: each is cut out of the Markdown, written to a file and run."""
+"""The examples in README.md and docs/ work as they are: each is cut out of the Markdown, written to a file and run."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import importlib
 import json
 import math
@@ -14,14 +15,17 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
+import numpy as np
 import pytest
 import torch
+from plugins import use_folder
 
 import codecbench as cb
 from codecbench.learned.training import checkpoint, job
-from codecbench.testing import CHECKS, damage
+from codecbench.testing import CHECKS, check_codec, damage
 
 ROOT = Path(__file__).resolve().parents[1]
 CODEC_DOC = ROOT / "docs" / "adding-a-codec.md"
@@ -64,34 +68,76 @@ def summary(run: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-RUN = ("-m", "codecbench", "run", "--no-timing", "--workers", 1)
+RUN = ("-m", "codecbench", "run", "--no-timing", "--workers", 1, "--images", 5, "--out", "out")
 
 
-def test_the_codec_runs_from_a_folder(tmp_path):
-    write_example(tmp_path / "my_codecs", CODEC_DOC, "quantised_zlib.py")
-    codecs = ("--codecs", "quantised_zlib,png:compress_level=9", "--codec-dir", "my_codecs")
-    call(*RUN, *codecs, "--datasets", "digits", "--images", 20, "--out", "out", cwd=tmp_path)
-    rows = [row for row in summary(tmp_path / "out") if row["codec"] == "quantised_zlib"]
-    assert {row["settings"] for row in rows} == {f"step={2**power},effort=6" for power in range(7)}
-    assert all(row["dataset"] == "digits" and row["images"] == "20" and row["failed"] == "0" for row in rows)
-    (exact,) = [row for row in rows if row["lossless"] == "True"]
-    assert exact["settings"].startswith("step=1,")
-    assert float(exact["mse"]) == 0.0
-    assert all(float(row["container_bytes"]) == 15 for row in rows)
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """One run, as the pages say, of the plugins in them: three codecs, a dataset and a metric."""
+    folder = tmp_path_factory.mktemp("plugins")
+    for document, kind, name in (
+        (CODEC_DOC, "codecs", "quantised_zlib.py"),
+        (CODEC_DOC, "codecs", "packed_set.py"),
+        (README, "codecs", "zlib28.py"),
+        (DATASET_DOC, "datasets", "checkerboards.py"),
+        (METRIC_DOC, "metrics", "worst_block_mse.py"),
+    ):
+        write_example(folder / f"my_{kind}", document, name)
+    codecs = ("--codecs", "quantised_zlib,packed_set,zlib28,png:compress_level=9", "--codec-dir", "my_codecs")
+    metrics = ("--metrics", "worst_block_mse", "--metric-dir", "my_metrics")
+    datasets = ("--datasets", "digits,checkerboards:cell=4")
+    call(*RUN, *codecs, *metrics, *datasets, cwd=folder, CODECBENCH_DATASET_PATH=folder / "my_datasets")
+    return folder / "out"
 
 
-def test_the_metric_runs_from_a_folder(tmp_path):
-    write_example(tmp_path / "my_metrics", METRIC_DOC, "worst_block_mse.py")
-    chosen = ("--codecs", "jpeg:quality=50", "--metrics", "worst_block_mse", "--metric-dir", "my_metrics")
-    call(*RUN, *chosen, "--datasets", "digits", "--images", 5, "--out", "out", cwd=tmp_path)
-    (row,) = summary(tmp_path / "out")
+def rows_of(run: Path, codec: str, dataset: str = "digits") -> list[dict[str, str]]:
+    return [row for row in summary(run) if (row["codec"], row["dataset"]) == (codec, dataset)]
+
+
+def test_the_codec_and_the_dataset_run(run):
+    for dataset in ("digits", "checkerboards:cell=4"):
+        rows = rows_of(run, "quantised_zlib", dataset)
+        assert {row["settings"] for row in rows} == {f"step={2**power},effort=6" for power in range(7)}
+        assert all(row["images"] == "5" and row["failed"] == "0" for row in rows)
+        assert all(float(row["container_bytes"]) == 15 for row in rows)
+        (exact,) = [row for row in rows if row["lossless"] == "True"]
+        assert exact["settings"].startswith("step=1,")
+        assert float(exact["mse"]) == 0.0
+
+
+def test_the_short_codec_of_the_readme_runs(run):
+    (row,) = rows_of(run, "zlib28")
+    assert (row["exact_images"], row["failed"]) == ("5", "0")
+
+
+def test_the_codec_of_whole_sets_codes_them(run):
+    with (run / "sets.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["codec"] == "packed_set"]
+    assert {(row["dataset"], row["settings"], row["status"]) for row in rows} == {
+        ("digits", "effort=9", ""),
+        ("checkerboards:cell=4", "effort=9", ""),
+    }
+
+
+def test_the_metric_runs(run):
+    (row,) = (row for row in rows_of(run, "quantised_zlib") if row["settings"].startswith("step=64,"))
     assert float(row["worst_block_mse"]) > float(row["mse"]) > 0
     assert "ms_ssim" not in row
-    (told,) = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))["metrics"].values()
+    (told,) = json.loads((run / "run.json").read_text(encoding="utf-8"))["metrics"].values()
     assert told["description"] == "Largest mean squared error of any 8×8 block, levels scaled to [0, 1]."
-    assert told["variants"] == {"digits": "worst of 3×3 blocks"}
+    assert told["variants"] == {
+        "digits": "worst of 3×3 blocks",
+        "checkerboards:cell=4": "worst of 8×8 blocks",
+    }
 
 
+@pytest.mark.parametrize("name", ["quantised_zlib", "packed_set", "zlib28"])
+def test_the_codecs_pass_the_checks(run, name):
+    with use_folder(run.parent / "my_codecs"):
+        check_codec(cb.open_codec(name), damages=10)
+
+
+@pytest.mark.slow
 def test_the_codec_passes_the_conformance_suite_as_the_page_says(tmp_path):
     write_example(tmp_path / "my_codecs", CODEC_DOC, "quantised_zlib.py")
     test = write_example(tmp_path, CODEC_DOC, "test_quantised_zlib.py")
@@ -106,6 +152,7 @@ def test_the_page_describes_every_check():
     assert f"within {damage.MAX_DECODE_S:g} s and {damage.MAX_GROWTH_BYTES >> 30} GiB" in page
 
 
+@pytest.mark.slow
 def test_new_codecs_are_written_and_checked_as_the_page_says(tmp_path):
     (block,) = [block for block in blocks(CODEC_DOC, "sh") if "codecbench new" in block]
     for line in block.splitlines():
@@ -127,97 +174,66 @@ def test_the_codec_runs_as_an_installed_package(tmp_path):
     for group, points in project["project"]["entry-points"].items():
         lines += [f"[{group}]", *(f"{key} = {target}" for key, target in points.items())]
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    assert "quantised_zlib" in call("-m", "codecbench", "list", "--names", cwd=tmp_path, PYTHONPATH=site).split()
-    options = ("--codecs", "quantised_zlib:step=8/1", "--datasets", "digits", "--images", 3, "--out", "out")
-    call(*RUN, *options, cwd=tmp_path, PYTHONPATH=site)
+    call(*RUN, "--codecs", "quantised_zlib:step=8/1", "--datasets", "digits", cwd=tmp_path, PYTHONPATH=site)
     settings = [row["settings"] for row in summary(tmp_path / "out") if row["failed"] == "0"]
     assert sorted(settings) == ["step=1,effort=6", "step=8,effort=6"]
 
 
+def trained(folder: Path, document: Path, name: str) -> str:
+    """Writes a learned codec of a page, and trains it for one epoch."""
+    write_example(folder / "my_codecs", document, f"{name}.py")
+    train = ("-m", "codecbench", "train", name, "--codec-dir", "my_codecs", "--epochs", 1, "--install")
+    return call(*train, "--device", "cpu", cwd=folder, OMP_NUM_THREADS=1)
+
+
+@pytest.mark.slow
 def test_the_learned_codec_trains_and_runs(tmp_path):
-    folder = write_example(tmp_path / "my_codecs", CODEC_DOC, "tiny_ae.py").parent
-    train = ("-m", "codecbench", "train", "tiny_ae", "--codec-dir", "my_codecs", "--epochs", 1, "--install")
-    said = call(*train, "--device", "cpu", cwd=tmp_path, OMP_NUM_THREADS=1)
-    assert "best epoch 1" in said
-    assert sorted(file.name for file in (folder / "weights").iterdir()) == [
-        "tiny_ae.csv",
-        "tiny_ae.json",
-        "tiny_ae.safetensors",
-    ]
-    options = ("--codecs", "tiny_ae", "--codec-dir", "my_codecs", "--device", "cpu")
-    call(*RUN, *options, "--datasets", "digits", "--images", 5, "--out", "out", cwd=tmp_path)
+    assert "best epoch 1" in trained(tmp_path, CODEC_DOC, "tiny_ae")
+    weights = sorted(file.name for file in (tmp_path / "my_codecs" / "weights").iterdir())
+    assert weights == ["tiny_ae.csv", "tiny_ae.json", "tiny_ae.safetensors"]
+    options = ("--codecs", "tiny_ae", "--codec-dir", "my_codecs", "--device", "cpu", "--datasets", "digits")
+    call(*RUN, *options, cwd=tmp_path)
     (row,) = summary(tmp_path / "out")
     assert (row["failed"], row["bits_per_image"], row["out_of_domain"]) == ("0", "256.0", "False")
 
 
-EXACT = """
-import torch
-import codecbench as cb
-codec, images = cb.open_codec("tiny_lossless"), cb.open_dataset("digits").read(range(5))
-torch.set_num_threads(1)
-streams = codec.encode(images)
-torch.set_num_threads(2)
-assert [codec.encode(image[None])[0] for image in images] == streams
-torch.set_num_threads(1)
-assert (codec.decode(streams[:1])[0] == images[0]).all()
-assert (codec.decode(streams) == images).all()
-try:
-    codec.decode([streams[0][:-1]])
-except cb.BitstreamError:
-    print(sum(map(len, streams)))
-"""
-
-
 def test_the_lossless_learned_codec_trains_and_is_exact(tmp_path):
-    folder = write_example(tmp_path / "my_codecs", LEARNED_DOC, "tiny_lossless.py").parent
-    train = ("-m", "codecbench", "train", "tiny_lossless", "--codec-dir", "my_codecs", "--epochs", 1, "--install")
-    said = call(*train, "--device", "cpu", cwd=tmp_path, OMP_NUM_THREADS=1)
-    assert "held-out bits per pixel" in said
-    options = ("--codecs", "tiny_lossless", "--codec-dir", "my_codecs", "--device", "cpu")
-    call(*RUN, *options, "--datasets", "digits", "--images", 5, "--out", "out", cwd=tmp_path)
-    (row,) = summary(tmp_path / "out")
-    assert (row["failed"], row["lossless"], row["exact_images"]) == ("0", "True", "5")
-    assert 0 < float(row["bits_per_pixel"]) < 8
-    assert int(call("-c", EXACT, cwd=tmp_path, CODECBENCH_CODEC_PATH=folder)) > 0
+    """In any batch and with any number of threads; a cut stream is refused."""
+    assert "held-out bits per pixel" in trained(tmp_path, LEARNED_DOC, "tiny_lossless")
+    with use_folder(tmp_path / "my_codecs"):
+        codec, images = cb.open_codec("tiny_lossless"), cb.open_dataset("digits").read(range(5))
+        threads = torch.get_num_threads()
+        try:
+            torch.set_num_threads(1)
+            streams = codec.encode(images)
+            torch.set_num_threads(2)
+            assert [codec.encode(image[None])[0] for image in images] == streams
+        finally:
+            torch.set_num_threads(threads)
+        np.testing.assert_array_equal(codec.decode(streams), images)
+        np.testing.assert_array_equal(codec.decode(streams[:1]), images[:1])
+        with pytest.raises(cb.BitstreamError):
+            codec.decode([streams[0][:-1]])
 
 
-def test_the_override_of_the_sweep(tmp_path):
+def test_the_override_of_the_sweep(codec_folder):
     """The indented block about ``default_points``, put into the example's class."""
     (override,) = [block for block in blocks(CODEC_DOC, "python") if block.startswith("    @classmethod")]
-    file = write_example(tmp_path, CODEC_DOC, "quantised_zlib.py")
+    file = write_example(codec_folder, CODEC_DOC, "quantised_zlib.py")
     file.write_text(file.read_text(encoding="utf-8").rstrip("\n") + "\n\n" + override, encoding="utf-8")
-    code = "from codecbench.plugins.registry import CODECS; print(len(CODECS.get('quantised_zlib').default_points((8, 8, 1))))"  # noqa: E501
-    assert call("-c", code, cwd=tmp_path, CODECBENCH_CODEC_PATH=tmp_path) == "7\n"
+    assert len(type(cb.open_codec("quantised_zlib")).default_points((8, 8, 1))) == 7
 
 
-def test_the_dataset_runs(tmp_path):
-    write_example(tmp_path / "my_datasets", DATASET_DOC, "checkerboards.py")
-    options = ("--codecs", "png:compress_level=9", "--datasets", "checkerboards:cell=4", "--images", 10, "--out", "out")
-    call(*RUN, *options, cwd=tmp_path, CODECBENCH_DATASET_PATH=tmp_path / "my_datasets")
-    (row,) = summary(tmp_path / "out")
-    assert (row["dataset"], row["images"], row["failed"]) == ("checkerboards:cell=4", "10", "0")
-
-
-def test_the_short_codec_of_the_readme(tmp_path):
-    write_example(tmp_path / "my_codecs", README, "zlib28.py")
-    call("-m", "codecbench", "check", "zlib28", "--codec-dir", "my_codecs", cwd=tmp_path)
-    options = ("--codecs", "zlib28", "--codec-dir", "my_codecs", "--datasets", "digits", "--images", 5, "--out", "out")
-    call(*RUN, *options, cwd=tmp_path)
-    (row,) = summary(tmp_path / "out")
-    assert (row["exact_images"], row["failed"]) == ("5", "0")
-
-
-def test_the_python_lines_of_the_readme(tmp_path):
-    """As they stand, in a script."""
+def test_the_python_lines_of_the_readme(tmp_path, monkeypatch, capsys):
+    """As they are, but without the times that a run takes."""
     (code,) = [block for block in blocks(README, "python") if "cb.run(" in block]
-    code += "assert set(df['codec']) == {'jpeg', 'png'}\nassert len(rows) == 100 * len(df)\n"
-    (tmp_path / "script.py").write_text(code, encoding="utf-8")
-    assert "report.html" in call("script.py", cwd=tmp_path)
-
-
-def test_a_missing_data_set_names_the_command_that_gets_it_as_the_readme_says(tmp_path):
-    with pytest.raises(cb.DatasetError, match="`codecbench data get mnist`"):
-        cb.run("png", "mnist", out=tmp_path / "out", data_dir=tmp_path / "nothing")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cb, "run", functools.partial(cb.run, timing=False, workers=1))
+    names: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert set(names["df"]["codec"]) == {"jpeg", "png"}
+    assert len(names["rows"]) == 100 * len(names["df"])
+    assert "report.html" in capsys.readouterr().out
 
 
 def test_training_writes_what_the_page_on_it_names():
@@ -228,11 +244,11 @@ def test_training_writes_what_the_page_on_it_names():
     assert "`training/NAME-RECIPE`" in section
 
 
-@pytest.mark.parametrize("document", [README, *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.stem)
-def test_the_examples_are_formatted_like_the_code(document, tmp_path):
-    for number, block in enumerate(blocks(document, "python")):
-        if not block.startswith("    "):
-            (tmp_path / f"block{number}.py").write_text(block, encoding="utf-8")
+def test_the_examples_are_formatted_like_the_code(tmp_path):
+    for document in (README, *sorted((ROOT / "docs").glob("*.md"))):
+        for number, block in enumerate(blocks(document, "python")):
+            if not block.startswith("    "):
+                (tmp_path / f"{document.stem}_{number}.py".replace("-", "_")).write_text(block, encoding="utf-8")
     options = ("--config", ROOT / "pyproject.toml", "--no-cache")
     call("-m", "ruff", "format", "--check", *options, tmp_path, cwd=tmp_path)
     call("-m", "ruff", "check", "--ignore", "D,RUF012", *options, tmp_path, cwd=tmp_path)
