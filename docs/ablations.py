@@ -31,6 +31,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from codecbench import learned
 from codecbench.codecs import ar_lossless, rd_ae, res_lossless
 from codecbench.data import data_root
 from codecbench.fingerprint import file_sha256
@@ -117,7 +118,7 @@ def random_colour() -> nn.Module:
     """A colour network whose linear transforms begin with random directions, not with cosines."""
     network = rd_ae.ColourNetwork()
     shape = network.forth.weight.shape
-    directions = rd_ae.SCALE * orthonormal(shape[0], math.prod(shape[1:])).view(shape)
+    directions = learned.LATENT_SCALE * orthonormal(shape[0], math.prod(shape[1:])).view(shape)
     network.forth.weight.data.copy_(directions)
     network.back.weight.data.copy_(directions)
     return network
@@ -129,9 +130,9 @@ def random_start(network: nn.Module, images: torch.Tensor) -> None:
     forth, back = network.forth.linear, network.back.linear
     mean = images.flatten(1).float().mean(0) / 255 - 0.5
     directions = orthonormal(*forth.weight.shape)
-    forth.weight.data.copy_(rd_ae.SCALE * directions)
-    forth.bias.data.copy_(-rd_ae.SCALE * directions @ mean)
-    back.weight.data.copy_(rd_ae.SCALE * directions.T)
+    forth.weight.data.copy_(learned.LATENT_SCALE * directions)
+    forth.bias.data.copy_(-learned.LATENT_SCALE * directions @ mean)
+    back.weight.data.copy_(learned.LATENT_SCALE * directions.T)
 
 
 @dataclass(frozen=True)
