@@ -132,7 +132,7 @@ def test_conditions(monkeypatch):
 def test_the_commit_is_the_checkouts(monkeypatch, tmp_path):
     root = tmp_path / "checkout"
     (root / "codecbench").mkdir(parents=True)
-    monkeypatch.setattr(environment, "__file__", str(root / "codecbench" / "provenance.py"))
+    monkeypatch.setattr(environment, "__file__", str(root / "codecbench" / "environment.py"))
     assert environment.git_commit() == ""
 
     def git(*arguments):

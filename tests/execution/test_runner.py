@@ -13,7 +13,9 @@ import codecbench as cb
 from codecbench.errors import PluginError, StoreError, UsageError
 from codecbench.execution.runner import default_folder
 from codecbench.measure.timing import ROUNDS
+from codecbench.plan.specs import expand, split_specs
 from codecbench.plugins.registry import CODECS, DATASETS
+from codecbench.plugins.settings import settings_of
 from codecbench.store.folder import RunFolder
 from codecbench.store.manifest import Addition
 
@@ -23,9 +25,9 @@ def test_rows_are_what_the_codec_says_when_asked_directly(tmp_path):
     images = DATASETS.get("digits")().load(tmp_path)
     assert len(rows) == 3 * 4
     for row in rows.itertuples():
-        (spec,) = cb.specs.split_specs(f"{row.codec}:{row.settings}")
+        (spec,) = split_specs(f"{row.codec}:{row.settings}")
         cls = CODECS.get(row.codec)
-        (point,) = cb.specs.expand(spec, cb.settings.settings_of(cls))
+        (point,) = expand(spec, settings_of(cls))
         codec = cls(**point)
         image = images.read([row.image])
         (stream,) = codec.encode(image)
