@@ -17,7 +17,7 @@ from unittest import mock
 import pytest
 from filelock import FileLock
 from in_process import EngineHere, SandboxHere
-from measuring import measure
+from measuring import MEASURED, measure
 from plugins import use_folder
 from runs import usual_run
 
@@ -79,10 +79,6 @@ def measured_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     It is what ``measure(MEASURED, folder, images=4, timing=True)`` gives; no codec of it needs PyTorch.
     """
     return made_once(tmp_path_factory, "measured", lambda folder: measure(MEASURED, folder, images=4, timing=True))
-
-
-MEASURED = "jpeg:quality=20/50/80,png:compress_level=6,deflate:level=9,filter=up"
-"""The codecs of ``measured_folder``."""
 
 
 @pytest.fixture

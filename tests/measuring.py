@@ -7,6 +7,8 @@ import pandas as pd
 
 import codecbench as cb
 
+MEASURED = "jpeg:quality=20/50/80,png:compress_level=6,deflate:level=9,filter=up"
+"""The codecs of the fixture ``measured_folder``."""
 POINT = ["dataset", "codec", "settings", "image"]
 
 

@@ -1,4 +1,4 @@
-"""Disks that are full, parts and timings that are damaged, run folders of other versions."""
+"""Disks that are full, rows and timings that are damaged, run folders of other versions."""
 
 import errno
 import json
@@ -9,13 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from measuring import measure, measured, sorted_rows
+from measuring import MEASURED, measure, measured, sorted_rows
 from runs import usual_run
 
 import codecbench as cb
 from codecbench.cli.main import main
 from codecbench.errors import StoreError, UsageError
 from codecbench.measure.timing import ROUNDS
+from codecbench.report.context import Context
 from codecbench.store.folder import RunFolder
 from codecbench.store.manifest import SCHEMA
 from codecbench.store.timings import TimingRecord
@@ -51,21 +52,41 @@ def assert_full(done, out):
     return Path(line.removeprefix(before).removesuffix(after))
 
 
-def test_a_full_disk_is_said_clearly_and_loses_nothing(tmp_path, monkeypatch):
-    run = measure("none", tmp_path / "run")
-    store = RunFolder(run.path)
+def test_a_file_that_finds_no_room_is_said_and_leaves_nothing_half_written(tmp_path, monkeypatch):
+    store = usual_run(tmp_path / "run").store
 
     def full(self, content):
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(StoreError, match=r"no space left to write .*run the same command again"):
+        store.write_samples("x.npz", {})
+    assert not list(store.path.rglob("*.tmp"))
+
+
+def test_a_command_that_finds_no_room_says_so_and_goes_on_where_it_stopped(tmp_path, in_process, monkeypatch, capsys):
+    out, codecs, write = tmp_path / "run", "none,jpeg:quality=5/95", Path.write_bytes
+    arguments = ["run", "--codecs", codecs, "--datasets", "digits", "--images", "3", "--no-timing", "--out", str(out)]
+
+    def full(self, content):
+        if self.parent.name == "parts" and len(list(self.parent.glob("*.json"))) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(self, content)
+
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
-        with pytest.raises(StoreError, match=r"no space left to write .*run the same command again"):
-            store.write_samples("x.npz", {})
-    assert len(run.rows()) == 3
-    assert not list(run.path.rglob("*.tmp"))
+        assert main(arguments) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    before, after = FULL.split("{}")
+    assert line.startswith(f"{before}{out}/parts/")
+    assert line.endswith(after)
+    assert len(cb.load_run(out).rows()) == 3
+    events = []
+    assert len(measure(codecs, out, events=events).rows()) == 9
+    assert measured(events) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit of file sizes")
 @pytest.mark.parametrize(
     ("limit", "where", "tasks"),
@@ -108,6 +129,7 @@ def leave(disk, free):
     return filler
 
 
+@pytest.mark.slow
 def test_a_disk_that_runs_full_in_either_pass_and_a_command_that_goes_on(small_disk):
     out, codecs = small_disk / "run", "none,jpeg:quality=5..95:15"
     filler = leave(small_disk, 70_000)
@@ -141,16 +163,10 @@ def rounds(out):
 # ---- damaged files --------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def measured_once(tmp_path_factory):
-    run = measure("none,jpeg:quality=5", tmp_path_factory.mktemp("once") / "run", timing=True)
-    return run.path
-
-
 @pytest.fixture
-def finished(measured_once, tmp_path):
-    """A run folder of two tasks of three images, of a test's own."""
-    return Path(shutil.copytree(measured_once, tmp_path / "run"))
+def finished(measured_folder, copied):
+    """A run folder of five tasks of four images, of a test's own."""
+    return copied(measured_folder)
 
 
 def without(file, name):
@@ -187,52 +203,59 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_part_is_named_set_aside_and_measured_again(finished, damage):
-    whole = sorted_rows(cb.load_run(finished))
+def test_damaged_rows_are_named_and_set_aside(finished, damage):
     part = sorted((finished / "parts").glob("*.parquet"))[0]
+    content = {file.suffix: file.read_bytes() for file in (part, part.with_suffix(".json"))}
     DAMAGE[damage](part, part.with_suffix(".json"))
     run = cb.load_run(finished)
-    assert len(run.rows()) == 3, "the damaged part's rows do not count"
-    aside = RunFolder(finished).damaged()
+    assert len(run.rows()) == 16, "the damaged rows do not count"
+    store = RunFolder(finished)
+    aside = store.damaged()
     assert aside
     assert {name.partition(".")[0] for name in aside} == {part.stem}
-    events = []
-    again = measure("none,jpeg:quality=5", finished, events=events)
-    assert measured(events) == 1
-    notes = [event.text for event in events if event.text.startswith("damaged")]
-    assert notes == [f"damaged and set aside: {finished / 'parts' / name}" for name in aside]
-    assert sorted_rows(again).equals(whole)
-    assert RunFolder(finished).damaged() == [], "what was measured again is no longer missing"
     assert all((finished / "parts" / name).is_file() for name in aside), "nothing is thrown away"
+    assert part.stem not in store.finished(), "so they are measured again"
+    for suffix, original in content.items():
+        part.with_suffix(suffix).write_bytes(original)
+    assert store.damaged() == [], "what was measured again is no longer missing"
+    assert len(run.rows()) == 20
 
 
-def test_a_damaged_part_is_found_by_the_command_that_measures(finished):
-    part = sorted((finished / "parts").glob("*.parquet"))[0]
-    part.write_bytes(part.read_bytes()[:-1])
+def test_damaged_rows_are_measured_again(finished, in_process):
+    whole = sorted_rows(cb.load_run(finished))
+    first, second = sorted((finished / "parts").glob("*.parquet"))[:2]
+    flip(first)
+    cb.load_run(finished).rows()
+    second.write_bytes(second.read_bytes()[:-1])  # found by the command itself
     events = []
-    assert len(measure("none,jpeg:quality=5", finished, events=events).rows()) == 6
-    assert measured(events) == 1
-    assert any("damaged and set aside" in event.text for event in events)
+    again = measure(MEASURED, finished, images=4, events=events)
+    assert measured(events) == 2
+    aside = {file.name for file in (finished / "parts").glob("*.damaged")}
+    assert {name.partition(".")[0] for name in aside} == {first.stem, second.stem}
+    notes = {event.text for event in events if event.text.startswith("damaged")}
+    assert notes == {f"damaged and set aside: {finished / 'parts' / name}" for name in aside}
+    assert sorted_rows(again).equals(whole)
 
 
 def test_a_report_of_damaged_files_is_drawn_without_them_and_says_so(finished):
-    sidecar, _ = sorted((finished / "parts").glob("*.json"))
-    altered(sidecar, shape="28x28", codec=["none"])
-    _, times = sorted((finished / "timings").glob("*.json"))
+    record, _, *_ = sorted((finished / "parts").glob("*.json"))
+    altered(record, shape="28x28", codec=["none"])
+    _, times, *_ = sorted((finished / "timings").glob("*.json"))
     altered(times, encode_s="quick")
-    page = cb.load_run(finished).report().read_text(encoding="utf-8")
-    assert f"found damaged and set aside ({sidecar.stem})" in page
+    notes = Context(RunFolder(finished)).notes
+    (damaged,) = [note for note in notes if note.title == "Damaged"]
+    assert f"found damaged and set aside ({record.stem})" in damaged.lines[0]
 
 
-def test_files_of_others_among_the_parts_and_timings_are_left_alone(finished):
+def test_files_of_others_among_the_records_are_left_alone(finished, in_process):
     for folder in ("parts", "timings"):
         (finished / folder / "notes.json").write_text('{"mine": 1}', encoding="utf-8")
         (finished / folder / "table.parquet").write_bytes(b"mine")
         (finished / folder / "copy.json.tmp").write_bytes(b"mine")
         (finished / folder / "folder.json").mkdir()
-    run = measure("none,jpeg:quality=5,png:compress_level=6", finished)
-    assert len(run.rows()) == 9
-    assert len(run.summary()) == 3
+    run = measure("none", finished, images=4)
+    assert len(run.rows()) == 24
+    assert len(run.summary()) == 6
     assert RunFolder(finished).damaged() == []
     for folder in ("parts", "timings"):
         assert (finished / folder / "notes.json").read_text(encoding="utf-8") == '{"mine": 1}'
@@ -240,11 +263,12 @@ def test_files_of_others_among_the_parts_and_timings_are_left_alone(finished):
         assert (finished / folder / "copy.json.tmp").exists()
 
 
-def test_what_killed_commands_left_half_written_is_removed(finished):
-    left = [finished / "parts" / "abc.parquet.4711.tmp", finished / "run.json.00c0ffee.tmp"]
+def test_what_killed_commands_left_half_written_is_removed(tmp_path):
+    folder = usual_run(tmp_path / "run").store.path
+    left = [folder / "parts" / "abc.parquet.4711.tmp", folder / "run.json.00c0ffee.tmp"]
     for file in left:
         file.write_bytes(b"half")
-    measure("png:compress_level=6", finished)
+    RunFolder.for_writing(folder)
     assert not any(file.exists() for file in left)
 
 
@@ -260,19 +284,24 @@ TIMES = {
 
 
 @pytest.mark.parametrize("damage", TIMES)
-def test_a_damaged_timing_is_taken_again(finished, damage):
-    file, other = sorted((finished / "timings").glob("*.json"))
-    kept = other.read_bytes()
+def test_damaged_times_are_named_and_set_aside(finished, damage):
+    file, *others = sorted((finished / "timings").glob("*.json"))
     TIMES[damage](file)
-    run = cb.load_run(finished)
-    assert run.summary()["encode_s"].notna().sum() == 1
-    (aside,) = RunFolder(finished).damaged(TimingRecord)
+    assert cb.load_run(finished).summary()["encode_s"].notna().sum() == len(others) == 4
+    assert RunFolder(finished).damaged(TimingRecord) == [f"{file.name}.damaged"]
+
+
+def test_damaged_times_are_taken_again(finished):
+    file, *others = sorted((finished / "timings").glob("*.json"))
+    kept = [other.read_bytes() for other in others]
+    without(file, "encode_s")
+    cb.load_run(finished).summary()
     events = []
-    again = measure("none,jpeg:quality=5", finished, timing=True, events=events)
-    assert f"damaged and set aside: {finished / 'timings' / aside}" in [event.text for event in events]
+    again = measure(MEASURED, finished, images=4, timing=True, events=events)
+    assert f"damaged and set aside: {file}.damaged" in [event.text for event in events]
     steps = [event.done for event in events if event.kind == "timed"]
     assert steps[-1] - steps[0] == ROUNDS
-    assert other.read_bytes() == kept
+    assert [other.read_bytes() for other in others] == kept
     assert (again.summary()["encode_s"] > 0).all()
 
 
