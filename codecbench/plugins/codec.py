@@ -193,7 +193,11 @@ class PerImageCodec(Codec):
         return [self.encode_image(image) for image in images]
 
     def decode(self, bitstreams: Sequence[bytes]) -> Images:
-        """Restores the images one after the other."""
+        """Restores the images one after the other.
+
+        Raises:
+            BitstreamError: a stream is damaged, or they are of images of different shapes.
+        """
         images = [self.decode_image(bitstream) for bitstream in bitstreams]
         if len({image.shape for image in images}) > 1:
             raise BitstreamError(f"{self.name}: streams of one batch decode to images of different shapes")

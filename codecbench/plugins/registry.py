@@ -220,10 +220,10 @@ class Registry(Generic[P]):
         origin, module = origins[name], f"{self.package}.{name}"
         try:
             plugin = origin.entry_point.load() if origin.entry_point else importlib.import_module(module)
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # a plugin may raise anything, SystemExit included
             _registered.pop(module, None)
+            if isinstance(error, KeyboardInterrupt):
+                raise
             raise PluginError(f"{self.kind} {name!r} cannot be imported from {origin}: {one_line(error)}") from error
         if origin.entry_point:
             if not self._is_plugin(plugin):
@@ -283,7 +283,8 @@ class MetricRegistry(Registry["Metric"]):
                 run measures add nothing.
 
         Raises:
-            UsageError: an unknown name, ``none`` beside others, or a metric that is unavailable here.
+            UnknownNameError: no metric has that name.
+            UsageError: ``none`` beside others, or a metric that is unavailable here.
             PluginError: one that was named cannot be imported.
         """
         from codecbench.plugins.metric import ALWAYS

@@ -73,7 +73,11 @@ class NewCodec(cb.FloatCodec):
         return images
 
     def _read(self, bitstream: bytes) -> tuple[cb.Shape, npt.NDArray[np.int16]]:
-        """Shape and coefficients, (8, 8, C, H/8, W/8), of one stream."""
+        """Shape and coefficients, (8, 8, C, H/8, W/8), of one stream.
+
+        Raises:
+            BitstreamError: the stream is empty, cut short, altered or foreign.
+        """
         (height, width, channels), start = cb.unpack_numbers(bitstream, 3, self.name)
         down, across = -(-height // SIDE), -(-width // SIDE)
         size = 2 * SIDE * SIDE * channels * down * across
