@@ -17,8 +17,13 @@ from codecbench.learned.weights import card_path, save_weights, weights_path
 def store(path: Path, network: torch.nn.Module, tables: Mapping[str, torch.Tensor] | None = None) -> Path:
     """Writes a network's weights, an entropy coder's tables and a model card."""
     save_weights(path, network.state_dict(), tables)
-    card_path(path).write_text(json.dumps({"sha256": file_sha256(path)}), encoding="utf-8")
+    write_card(path)
     return path
+
+
+def write_card(path: Path) -> None:
+    """Writes a model card with the checksum that a weight file has now."""
+    card_path(path).write_text(json.dumps({"sha256": file_sha256(path)}), encoding="utf-8")
 
 
 def find_weights_in(folder: Path, patch: pytest.MonkeyPatch) -> None:

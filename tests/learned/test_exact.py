@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,10 +15,12 @@ from codecbench.errors import WeightsError
 from codecbench.learned.layers.exact import (
     ACTIVATION_BITS,
     LARGEST,
+    ROWS,
     WEIGHT_BITS,
     ExactConv2d,
     ExactLinear,
     ExactResidual,
+    IntegerNetwork,
     on_grid,
 )
 from codecbench.learned.layers.levels import LEVELS, STEPS, Levels
@@ -109,14 +112,6 @@ def test_the_device_changes_nothing(name: str) -> None:
     assert torch.equal(layer.to("cpu").exact(inputs), whole)
 
 
-def test_the_order_of_the_inputs_of_a_sum_changes_nothing() -> None:
-    layer, inputs = residual().first, drawn(50, 30)
-    shuffled, order = copy.deepcopy(layer), torch.randperm(30, generator=torch.Generator().manual_seed(5))
-    with torch.no_grad():
-        shuffled.weight.copy_(layer.weight[:, order])
-    assert torch.equal(shuffled.exact(inputs[:, order]), layer.exact(inputs))
-
-
 def test_a_linear_layer_is_integer_arithmetic() -> None:
     torch.manual_seed(6)
     layer, inputs = ExactLinear(7, 4), drawn(20, 7, scale=600.0)
@@ -164,12 +159,6 @@ def test_a_residual_network_takes_a_bias_of_its_own() -> None:
     assert torch.equal(torch.cat([network.exact(*part) for part in parts]), found)
 
 
-def test_huge_activations_stay_within_bounds() -> None:
-    network = residual()
-    far = network.exact(torch.full((3, 30), LARGEST, dtype=torch.float64), torch.full((64,), LARGEST))
-    assert far.abs().max() <= LARGEST
-
-
 # ---- states of a layer -----------------------------------------------------------------------------------------------
 
 
@@ -186,15 +175,6 @@ def test_new_weights_are_rounded_anew() -> None:
         twin.bias.zero_()
     assert bool((twin.exact(inputs) == 0).all())
     assert bool((layer.exact(inputs) == 0.25).all())
-
-
-def test_layers_that_were_made_in_inference_mode_work() -> None:
-    inputs = drawn(5, 30)
-    expected = residual().exact(inputs)
-    with torch.inference_mode():
-        network = residual()
-        assert torch.equal(network.exact(inputs), expected)
-    assert torch.equal(network.exact(inputs), expected)
 
 
 @pytest.mark.parametrize("value", [1e6, -1e6, float("nan"), float("inf")])
@@ -227,13 +207,9 @@ def levels(size: int = 5) -> Levels:
     return found
 
 
-def test_levels_start_evenly() -> None:
-    table = Levels(3, 2.0, -5.0)(torch.arange(1, LEVELS + 1).float())
-    assert torch.allclose(table[:, 0], torch.linspace(2, -5, LEVELS))
-    assert torch.equal(table[:, :1].expand(-1, 3), table)
-
-
 def test_levels_at_and_between_whole_qualities() -> None:
+    start = Levels(3, 2.0, -5.0)(torch.arange(1, LEVELS + 1).float())
+    assert torch.allclose(start, torch.linspace(2, -5, LEVELS)[:, None].expand(-1, 3))
     found = levels()
     table = found.values.view(LEVELS, 5)
     assert torch.equal(found(torch.arange(1, LEVELS + 1).float()), table)
@@ -241,23 +217,10 @@ def test_levels_at_and_between_whole_qualities() -> None:
     assert torch.allclose(between[0], (table[0] + table[1]) / 2)
     assert torch.allclose(between[1], 0.75 * table[3] + 0.25 * table[4])
     assert torch.allclose(between[2], 0.25 * table[-2] + 0.75 * table[-1])
-
-
-def test_exact_levels_are_near_the_float_ones_and_on_the_grid() -> None:
-    found = levels()
-    for quality in [1.0, LEVELS * 1.0, *torch.linspace(1, LEVELS, 100).mul(STEPS).round().div(STEPS).tolist()]:
-        vector = found.exact(quality)
-        assert vector.dtype == torch.float64
-        assert torch.equal(on_grid(vector), vector)
-        assert (vector - found(torch.tensor([quality]))[0]).abs().max() <= 1.01 / UNIT
-    assert torch.equal(found.exact(3.0), on_grid(found.values.detach()).view(LEVELS, 5)[2])
-
-
-def test_exact_qualities_are_rounded_to_steps() -> None:
-    found = levels()
+    for quality in (1.0, 2.0 + 1 / STEPS, 4.5, LEVELS * 1.0):
+        assert (found.exact(quality) - found(torch.tensor([quality]))[0]).abs().max() <= 1.01 / UNIT
     assert torch.equal(found.exact(2.0 + 0.4 / STEPS), found.exact(2.0))
     assert torch.equal(found.exact(2.0 + 0.6 / STEPS), found.exact(2.0 + 1 / STEPS))
-    assert not torch.equal(found.exact(2.0 + 1 / STEPS), found.exact(2.0))
 
 
 def test_exact_levels_are_integer_arithmetic() -> None:
@@ -271,3 +234,69 @@ def test_exact_levels_are_integer_arithmetic() -> None:
             for low, high in zip(table[below], table[below + 1], strict=True)
         ]
         assert found.exact(1 + step / STEPS).tolist() == expected
+
+
+# ---- the network on integers ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def network() -> ExactResidual:
+    """Small, with all its weights drawn, some of them large."""
+    torch.manual_seed(0)
+    network = ExactResidual(9, 12, 2, 5)
+    for parameter in network.parameters():
+        parameter.data = torch.randn_like(parameter) * 2
+    return network.requires_grad_(False)
+
+
+def even(count: int, size: int, largest: float = 4.0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(size)
+    return on_grid((torch.rand(count, size, generator=generator) - 0.5) * 2 * largest)
+
+
+@pytest.mark.parametrize("largest", [4.0, LARGEST])
+def test_the_integer_network_is_the_exact_one(network: ExactResidual, largest: float) -> None:
+    inputs, bias = even(50, 9, largest), even(50, 12)
+    assert torch.equal(IntegerNetwork.of(network)(inputs * UNIT, bias * UNIT) / UNIT, network.exact(inputs, bias))
+    assert torch.equal(IntegerNetwork.of(network)(inputs * UNIT, bias[0] * UNIT) / UNIT, network.exact(inputs, bias[0]))
+    assert torch.equal(IntegerNetwork.of(network)(inputs * UNIT) / UNIT, network.exact(inputs))
+
+
+@pytest.mark.parametrize("count", [0, 1, ROWS, ROWS + 1, 2 * ROWS + 30])
+def test_inputs_go_in_parts(network: ExactResidual, count: int) -> None:
+    fast, inputs, bias = IntegerNetwork.of(network), even(count, 9) * UNIT, even(count, 12) * UNIT
+    assert torch.equal(fast(inputs), network.exact(inputs / UNIT) * UNIT)
+    assert torch.equal(fast(inputs, bias), network.exact(inputs / UNIT, bias / UNIT) * UNIT)
+    assert torch.equal(fast(inputs, bias[0] if count else None)[:1], fast(inputs[:1], bias[:1]))
+
+
+def test_the_integer_network_is_integer_arithmetic(network: ExactResidual) -> None:
+    def layer(one: torch.nn.Module, inputs: np.ndarray) -> np.ndarray:
+        weight, bias = (np.rint(p.double().numpy() * 2**WEIGHT_BITS).astype(object) for p in (one.weight, one.bias))
+        sums, unit = inputs @ weight.T + bias * int(UNIT), 1 << WEIGHT_BITS
+        down, rest = sums // unit, sums % unit
+        rounded = down + ((rest * 2 > unit) | ((rest * 2 == unit) & (down % 2 == 1)))
+        return np.clip(rounded, -limit, limit)
+
+    limit = int(LARGEST * UNIT)
+    inputs = (even(20, 9, LARGEST) * UNIT).numpy().astype(int).astype(object)
+    hidden = layer(network.first, inputs)
+    for first, second in zip(network.inner[::2], network.inner[1::2], strict=True):
+        change = layer(second, np.maximum(layer(first, np.maximum(hidden, 0)), 0))
+        hidden = np.clip(hidden + change, -limit, limit)
+    expected = layer(network.last, np.maximum(hidden, 0))
+    found = IntegerNetwork.of(network)(torch.from_numpy(inputs.astype(float)))
+    assert found.numpy().tolist() == expected.tolist()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_gives_the_same_integers(network: ExactResidual) -> None:
+    inputs, bias = even(300, 9) * UNIT, even(1, 12)[0] * UNIT
+    here = IntegerNetwork.of(network)(inputs, bias)
+    assert torch.equal(IntegerNetwork.of(network.cuda())(inputs.cuda(), bias.cuda()).cpu(), here)
+
+
+def test_the_integer_network_refuses_weights_that_are_too_large(network: ExactResidual) -> None:
+    network.inner[1].weight.data *= 1e6  # type: ignore[operator,union-attr]
+    with pytest.raises(WeightsError, match="too large for exact sums"):
+        IntegerNetwork.of(network)

@@ -79,14 +79,6 @@ def test_lanes_are_independent_of_one_another(seed: int) -> None:
     assert interleaved.encode(starts.astype(np.int32), counts.astype(np.uint32)) == together
 
 
-def test_steps_without_symbols_cost_nothing() -> None:
-    starts, counts = drawn_symbols(1, 30, 4)
-    spread_starts, spread_counts = (np.zeros((60, 4), np.int64) for _ in range(2))
-    spread_starts[1::2], spread_counts[1::2] = starts, counts
-    spread_starts[::2] = 77  # not looked at
-    assert interleaved.encode(spread_starts, spread_counts) == interleaved.encode(starts, counts)
-
-
 def test_some_lanes_may_advance_alone() -> None:
     starts, counts = drawn_symbols(2, 40, 6)
     reader = InterleavedDecoder(interleaved.encode(starts, counts), "it")
@@ -96,14 +88,6 @@ def test_some_lanes_may_advance_alone() -> None:
             assert ((start[part] <= slots) & (slots < start[part] + count[part])).all()
             reader.advance(start[part], count[part], part)
     reader.finish()
-
-
-def test_the_rarest_symbols_take_their_bits() -> None:
-    for start in (0, interleaved.TOTAL - 1):
-        starts, counts = np.full((400, 2), start), np.ones((400, 2), np.int64)
-        streams = interleaved.encode(starts, counts)
-        assert len(streams[0]) <= 400 * interleaved.PRECISION // 8 + 1
-        check_reads(streams, starts, counts)
 
 
 def refused(stream: bytes, below: np.ndarray, table: np.ndarray) -> bool:
