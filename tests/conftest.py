@@ -16,13 +16,12 @@ from unittest import mock
 
 import pytest
 from filelock import FileLock
-from in_process import EngineHere, SandboxHere
+from in_process import in_this_process
 from measuring import MEASURED, measure
 from plugins import use_folder
 from runs import usual_run
 
 import codecbench as cb
-from codecbench.execution import runner, workers
 
 
 @pytest.fixture
@@ -100,9 +99,7 @@ def _own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Does in this process what a run does in others, timings apart: for tests of what is stored, not of processes."""
-    monkeypatch.setattr(runner, "LocalEngine", EngineHere)
-    monkeypatch.setattr(workers, "Sandbox", SandboxHere)
-    yield
-    workers.close()
+def in_process() -> Iterator[None]:
+    """Runs of this test measure in this process, see ``in_this_process``."""
+    with in_this_process():
+        yield

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
+import pytest
+
+from codecbench.execution import runner, workers
 from codecbench.execution.sandbox import SandboxError
 from codecbench.text import one_line
 
@@ -70,3 +73,13 @@ class SandboxHere:
 
     def stderr_tail(self) -> str:
         return ""
+
+
+@contextlib.contextmanager
+def in_this_process() -> Iterator[None]:
+    """Does in this process what a run does in others, timings apart: for tests of what is stored, not of processes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "LocalEngine", EngineHere)
+        patch.setattr(workers, "Sandbox", SandboxHere)
+        yield
+        workers.close()

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from plugins import write_codec
+from runs import MadeUpRun
 
 import codecbench as cb
 from codecbench.analysis.pca import principal_plane
@@ -270,6 +271,7 @@ def test_a_failure_is_forgotten_once_it_is_mended(codec_folder: Path, in_process
     assert len(found(done.path)) == 1
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_costs_its_own_latents_only(codec_folder: Path, tmp_path: Path) -> None:
     learned(codec_folder, "seen")
     learned(codec_folder, "deadly", begin="os._exit(3)")
@@ -390,10 +392,8 @@ def test_a_log_that_comes_later_is_taken(codec_folder: Path, in_process: None, t
     "content",
     ["", "epoch,loss\n1,2\n", "epoch,train_loss\n1,2\n", "epoch,train_loss,held_out_mse\na,b,c\n", "\x00\xff" * 9],
 )
-def test_a_log_that_is_no_log_is_said(codec_folder: Path, in_process: None, tmp_path: Path, content: str) -> None:
-    write_weights(codec_folder, log=log())
-    learned(codec_folder, extra=WEIGHTS)
-    done, _ = run(tmp_path / "run", images=4)
-    (copy,) = (done.path / "training").iterdir()
-    copy.write_text(content, encoding="latin-1")
-    assert weightfiles.training_logs(RunFolder.existing(done.path), ["seen"]) == ({}, ["seen"])
+def test_a_log_that_is_no_log_is_said(tmp_path: Path, content: str) -> None:
+    store = MadeUpRun(tmp_path, {"mnist": (28, 28, 1)}, trained_on={"net": ("mnist",)}).store
+    store.manifest["codecs"]["net"]["weights"] = {"net.safetensors": "0" * 64}
+    store.write_file(f"training/net-{'0' * 12}.csv", content.encode("latin-1"))
+    assert weightfiles.training_logs(store, ["net"]) == ({}, ["net"])
