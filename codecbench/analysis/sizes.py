@@ -112,7 +112,7 @@ def _smallest_exact(points: pd.DataFrame, column: str) -> dict[str, str]:
     """By codec, how small it is where it restores every pixel."""
     exact = points[is_exact(points)]
     sizes = exact.groupby("codec", sort=False)[column].min() / 8.0 if column in exact else pd.Series(dtype=float)
-    return {str(codec): f"{size:,.0f} bytes an image" for codec, size in sizes.items() if size > 0}
+    return {str(codec): f"{size:,.0f} bytes per image" for codec, size in sizes.items() if size > 0}
 
 
 def levels_of(quality: str) -> tuple[float, ...]:

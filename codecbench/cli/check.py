@@ -15,13 +15,15 @@ COLOURS = {"failed": "red", "warning": "yellow", "passed": "green"}
 
 @click.command()
 @click.argument("spec", metavar="NAME[:SETTINGS]")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides images and damages.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the images and of the damage."
+)
 @click.option(
     "--damages",
     type=click.IntRange(1),
     default=100,
     show_default=True,
-    help="Damaged streams that are decoded at each point.",
+    help="Number of damaged streams to decode at each point.",
 )
 @click.option(
     "--time-limit",
@@ -29,15 +31,15 @@ COLOURS = {"failed": "red", "warning": "yellow", "passed": "green"}
     default=60,
     show_default=True,
     metavar="SECONDS",
-    help="A codec that takes longer for one step is taken to hang.",
+    help="Time limit of one step; a codec that takes longer counts as hanging.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Every check at every point, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print every check at every point as JSON.")
 @codec_folders
 def check(spec: str, seed: int, damages: int, time_limit: float, as_json: bool) -> int:
-    """Check that a codec does what every codec must.
+    """Check that a codec does what every codec must do.
 
-    Without settings the default is checked, and the first, the middle and the last point of the default sweep. The
-    codec runs in a process of its own, whose time and memory are bounded. Exit code 1 where a check fails.
+    Without settings, the default is checked, and the first, middle and last point of the default sweep. The codec runs
+    in a process of its own with limited time and memory. The exit code is 1 if a check fails.
     """
     from codecbench.testing.isolated import check_plugin
 

@@ -35,12 +35,20 @@ TIME_HEADS = {
     "limits",
     metavar="KEY=VALUE",
     multiple=True,
-    help="Exit with 1 where B is significantly worse by more than this (repeatable): bits=0.5%, mse=1%, psnr_db=0.05, "
+    help="Exit with 1 if B is significantly worse by more than this (repeatable): bits=0.5%, mse=1%, psnr_db=0.05, "
     "ssim=0.001, encode_s=10%, decode_s=10%, encode_latency_s=10%, decode_latency_s=10%.",
 )
 @click.option("--dataset", metavar="NAME", help="One of the runs' datasets [all].")
-@click.option("--codecs", metavar="SPECS", help="Only these codecs; settings narrow to some of their points [all].")
-@click.option("--confidence", type=float, default=0.95, show_default=True, help="Of the intervals, above 0, below 1.")
+@click.option(
+    "--codecs", metavar="SPECS", help="Only these codecs, or only some of their points if settings are given [all]."
+)
+@click.option(
+    "--confidence",
+    type=float,
+    default=0.95,
+    show_default=True,
+    help="Confidence level of the intervals, between 0 and 1.",
+)
 @click.option("--csv", "as_csv", is_flag=True, help="Print the table of all points as CSV, with every digit.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def compare(
@@ -53,10 +61,10 @@ def compare(
     as_csv: bool,
     as_json: bool,
 ) -> int:
-    """What changed from run A, the baseline, to run B: codecs, machine, rates, distortions and times.
+    """Show what changed from run A, the baseline, to run B: codecs, machine, rates, distortions and times.
 
     Rates and distortions are compared image by image, with confidence intervals; times by a test over their rounds, and
-    against a threshold only where both runs took them on the same machine. Measures nothing.
+    against a threshold only if both runs measured them on the same machine. Measures nothing.
     """
     from pathlib import Path
 

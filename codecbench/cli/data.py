@@ -9,12 +9,12 @@ from codecbench.cli.options import data_folder
 
 @click.group()
 def data() -> None:
-    """Get the data sets."""
+    """Download data sets."""
 
 
 @data.command()
 @click.argument("name", metavar="NAME")
-@click.option("--yes", is_flag=True, help="Do not ask before a large download.")
+@click.option("--yes", is_flag=True, help="Download without asking, even if it is large.")
 @data_folder
 def get(name: str, yes: bool, data_dir: str | None) -> None:
     """Download and verify a data set: mnist, stl10."""

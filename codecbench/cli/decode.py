@@ -19,8 +19,8 @@ from codecbench.cli.options import codec_folders
 def decode(file: str, out: str, device: str) -> None:
     """Restore the image in FILE, which `codecbench encode` wrote, from that file alone.
 
-    IMAGE is written without loss, as .png, .ppm, .pgm, .pnm, .bmp or .tiff. A file that is there is replaced. FILE
-    may be - for standard input.
+    IMAGE is written without loss, as .png, .ppm, .pgm, .pnm, .bmp or .tiff. An existing file is overwritten. FILE may
+    be - for standard input.
     """
     from codecbench.files import container, images
     from codecbench.text import format_shape

@@ -24,36 +24,36 @@ device_option = click.option(
 
 @click.command()
 @click.argument("image", metavar="IMAGE")
-@click.option("-c", "--codec", "spec", metavar="SPEC", required=True, help="A codec, each setting with one value.")
+@click.option("-c", "--codec", "spec", metavar="SPEC", required=True, help="The codec, with one value per setting.")
 @click.option("-o", "--out", metavar="FILE", required=True, help="The file to write, usually *.cb; - for stdout.")
 @click.option(
     "--alpha",
     type=click.Choice(["refuse", "drop", "white", "black"]),
     default="refuse",
     show_default=True,
-    help="An image with an alpha channel: drop it, or lay the image over white or black.",
+    help="For an image with an alpha channel: drop it, or put the image on white or black.",
 )
 @click.option(
     "--depth16",
     type=click.Choice(["refuse", "scale"]),
     default="refuse",
     show_default=True,
-    help="An image with more than 8 bits a sample.",
+    help="For an image with more than 8 bits per sample: scale it to 8.",
 )
 @click.option(
     "--frames",
     type=click.Choice(["refuse", "first"]),
     default="refuse",
     show_default=True,
-    help="An image with several frames or pages.",
+    help="For an image with several frames or pages: take the first.",
 )
 @device_option
 @codec_folders
 def encode(image: str, spec: str, out: str, alpha: str, depth16: str, frames: str, device: str) -> None:
-    """Compress IMAGE with any codec, into a file that `codecbench decode` takes.
+    """Compress IMAGE with any codec, into a file that `codecbench decode` reads.
 
-    IMAGE is a PNG, JPEG, PPM, TIFF, BMP, GIF, WebP, AVIF or JPEG 2000 file, or - for standard input. The file holds
-    the codec with its settings and a checksum beside the codec's stream. A file that is there is replaced.
+    IMAGE is a PNG, JPEG, PPM, TIFF, BMP, GIF, WebP, AVIF or JPEG 2000 file, or - for standard input. The file has
+    the name and settings of the codec, its stream and a checksum. An existing file is overwritten.
     """
     from codecbench.environment import resolve_device
     from codecbench.errors import UnsupportedImageError, UsageError

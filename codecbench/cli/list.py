@@ -21,8 +21,8 @@ from codecbench.text import format_shape
 
 
 @click.command(name="list")
-@click.option("--names", is_flag=True, help="Only the codecs' names, one a line; imports no codec.")
-@click.option("--json", "as_json", is_flag=True, help="Everything as JSON.")
+@click.option("--names", is_flag=True, help="Print only the names of the codecs, one per line, without importing them.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @data_folder
 @codec_folders
 @metric_folders

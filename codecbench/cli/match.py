@@ -16,8 +16,18 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("folder", metavar="RUN")
-@click.option("--codec", metavar="SPEC", required=True, help="Whose points are matched; settings narrow to some.")
-@click.option("--against", metavar="SPEC", required=True, help="The codec whose curves are read; likewise.")
+@click.option(
+    "--codec",
+    metavar="SPEC",
+    required=True,
+    help="The codec whose points are matched, or only some of them if settings are given.",
+)
+@click.option(
+    "--against",
+    metavar="SPEC",
+    required=True,
+    help="The codec whose curves are read, or only some of its points if settings are given.",
+)
 @click.option("--dataset", metavar="NAME", help="One of the run's datasets [all].")
 @click.option(
     "--at", type=click.Choice(["error", "bytes"]), default="error", show_default=True, help="What is held equal."
@@ -31,9 +41,9 @@ if TYPE_CHECKING:
 )
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, with every column and digit.")
 def match(folder: str, codec: str, against: str, dataset: str | None, at: str, by: str, as_csv: bool) -> None:
-    """At which setting one codec has another's error, and what each costs.
+    """Find the setting at which one codec has the same error as another, and compare their sizes.
 
-    Reads the curves of --against between measured neighbours, and beyond its points says so. Measures nothing.
+    The curves of --against are interpolated between measured points, and never extrapolated. Measures nothing.
     """
     from codecbench import api
 
@@ -109,7 +119,9 @@ def _print_matches(matches: pd.DataFrame, at: str, by: str) -> None:
         click.echo(note)
     click.echo(matching.method(at, by))
     if several:
-        click.echo(f"* of {theirs}'s curves the one of {'fewest bits' if at == 'error' else 'least error'} there.")
+        click.echo(
+            f"* of {theirs}'s curves the one with the {'fewest bits' if at == 'error' else 'smallest error'} there."
+        )
     flat = matches["status"].isin({matching.ONE_POINT, matching.NOT_NUMERIC})
     if flat.any() and not matches["status"].isin(inline).any():
         click.echo(f"{theirs} has no curve to read here. The other way round: --codec {theirs} --against {ours}")

@@ -17,13 +17,11 @@ import click
     show_default=True,
     help="One image at a time with NumPy, or batches with PyTorch on a CPU or a GPU.",
 )
-@click.option(
-    "--codec-dir", metavar="DIR", default="codecs", show_default=True, help="The folder that the file goes to."
-)
+@click.option("--codec-dir", metavar="DIR", default="codecs", show_default=True, help="The folder for the file.")
 def new(name: str, kind: str, codec_dir: str) -> None:
-    """Write the file of a new codec, DIR/NAME.py, to be changed.
+    """Write the file of a new codec, DIR/NAME.py, as a starting point.
 
-    It is a small, whole codec that passes `codecbench check` as it is. No file is written over.
+    It is a small but complete codec that passes `codecbench check`. No existing file is overwritten.
     """
     from codecbench.plugins.registry import CODECS
     from codecbench.plugins.scaffold import write_new_codec

@@ -57,7 +57,7 @@ def _folders(kind: str) -> Callable[[F], F]:
         metavar="DIR",
         expose_value=False,
         callback=add_folders,
-        help=f"Also take {kind}s from this folder of plugin files (repeatable; or $CODECBENCH_{kind.upper()}_PATH).",
+        help=f"Also use the {kind}s in this folder of plugin files (repeatable; or $CODECBENCH_{kind.upper()}_PATH).",
     )
 
 

@@ -9,14 +9,14 @@ import click
 
 @click.command()
 @click.argument("folders", metavar="RUN...", nargs=-1, required=True)
-@click.option("--out", metavar="DIR", help="Where the report goes [into RUN; of several runs results/A+B].")
-@click.option("--anchor", metavar="CODEC", help="The codec that others are compared with [jpeg, where it has a curve].")
+@click.option("--out", metavar="DIR", help="The folder for the report [RUN itself; for several runs results/A+B].")
+@click.option("--anchor", metavar="CODEC", help="The codec that others are compared with [jpeg, if it has a curve].")
 @click.option("--open", "open_it", is_flag=True, help="Open the report in the browser.")
 def report(folders: tuple[str, ...], out: str | None, anchor: str | None, open_it: bool) -> None:
     """Draw the table, the figures and the report of RUN again, without measuring.
 
-    Of several runs one report is drawn. Datasets with the same images stand together, and a codec of another source,
-    library or weights is told apart by the run's name.
+    Several runs give one report. Datasets with the same images are shown together; a codec whose source, libraries or
+    weights differ between runs is marked with the name of the run.
     """
     from codecbench.report import report_of
 

@@ -22,46 +22,58 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--codecs", multiple=True, metavar="SPEC[,SPEC...]", default=("all",), help="What to measure [all].")
-@click.option("--datasets", multiple=True, metavar="SPEC[,SPEC...]", help="On what [mnist,stl10, or stand-ins].")
-@click.option("--images", type=ImageCount(), default="1000", show_default=True, help="Images of each dataset.")
+@click.option("--codecs", multiple=True, metavar="SPEC[,SPEC...]", default=("all",), help="Codecs to measure [all].")
+@click.option(
+    "--datasets", multiple=True, metavar="SPEC[,SPEC...]", help="Datasets to measure on [mnist,stl10, or stand-ins]."
+)
+@click.option(
+    "--images", type=ImageCount(), default="1000", show_default=True, help="Number of images of each dataset."
+)
 @click.option("--out", metavar="DIR", help="The run folder [results/<datasets>-<images>].")
 @click.option("--skip", multiple=True, metavar="NAME[,NAME...]", help="Codecs to leave out.")
 @click.option(
     "--metrics",
     multiple=True,
     metavar="NAME[,NAME...]",
-    help="Plugin metrics, beside those of every run; none for these alone [default: the usual ones].",
+    help="Plugin metrics, in addition to those of every run; 'none' for no others [default: the usual ones].",
 )
-@click.option("--workers", type=click.IntRange(1), help="Worker processes [one a core].")
+@click.option("--workers", type=click.IntRange(1), help="Number of worker processes [one per core].")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--no-timing", is_flag=True, help="Take no timings.")
+@click.option("--no-timing", is_flag=True, help="Measure no times.")
 @click.option(
-    "--timing-threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of a codec that is timed."
+    "--timing-threads",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Number of threads of a codec while it is timed.",
 )
-@click.option("--no-sets", is_flag=True, help="Code no whole dataset as one stream.")
+@click.option("--no-sets", is_flag=True, help="Do not code whole datasets as one stream.")
 @click.option(
     "--task-timeout",
     type=Seconds(),
     default="3600",
     show_default=True,
-    help="How long a codec may take to encode or decode one task.",
+    help="Time limit for a codec to encode or decode one task.",
 )
 @click.option("--memory-limit", type=Memory(), help="Memory that a codec's process may use, such as 4G [no limit].")
 @click.option(
     "--scheduler", metavar="ADDRESS|local", help="Measure on a Dask cluster: tcp://HOST:PORT, or local [no cluster]."
 )
-@click.option("--worker-data-dir", metavar="DIR", help="The data root on the workers [theirs, else the one here].")
-@click.option("--shared-out", is_flag=True, help="Workers write into the run folder, which they have under this path.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the choice of images.")
+@click.option("--worker-data-dir", metavar="DIR", help="The data root on the workers [their own, else the one here].")
+@click.option(
+    "--shared-out",
+    is_flag=True,
+    help="Workers write into the run folder themselves, which they see under the same path.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the choice of images.")
 @click.option(
     "--keep-images",
     type=click.IntRange(0),
     default=24,
     show_default=True,
-    help="Images of each dataset whose reconstructions are kept to look at.",
+    help="Number of images of each dataset whose reconstructions are kept for viewing.",
 )
-@click.option("--fresh", is_flag=True, help="First throw away what codecbench wrote into the run folder.")
+@click.option("--fresh", is_flag=True, help="First delete what codecbench wrote into the run folder.")
 @data_folder
 @codec_folders
 @metric_folders
@@ -89,7 +101,8 @@ def run(
 ) -> int:
     """Measure codecs over datasets and write tables, figures and a report.
 
-    Goes on where an interrupted run stopped; codecs measured later over the same images join the folder.
+    An interrupted run is continued where it stopped; codecs measured later over the same images are added to
+    the folder.
     """
     from codecbench import api
     from codecbench.cli.console import RunProgress

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     type=click.Choice(["table", "csv", "json", "md"]),
     default="table",
     show_default=True,
-    help="csv: the summary's columns; json: everything as records; md: tables for GitHub.",
+    help="csv: the columns of summary.csv; json: everything as records; md: Markdown tables.",
 )
 @click.option("--dataset", metavar="NAME", help="One of the run's datasets [all].")
 def show(folders: tuple[str, ...], form: str, dataset: str | None) -> None:
-    """Show RUN in short: the best codec for each dataset and quality, what failed, where the report is.
+    """Summarise RUN: the best codec for each dataset and quality, what failed, where the report is.
 
-    Several runs are read as one. A published run without its parts will do.
+    Several runs are read as one. A published run, which has only its tables, can be shown as well.
     """
     from codecbench.analysis.summary import summary_of
     from codecbench.report import brief

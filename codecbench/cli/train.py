@@ -13,16 +13,22 @@ from codecbench.errors import UsageError
 @click.command()
 @click.argument("name", metavar="NAME")
 @click.option("--recipe", help="One of the codec's recipes [its first].")
-@click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's number of epochs.")
-@click.option("--seed", type=click.IntRange(0), help="Instead of the recipe's seed.")
-@click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Another field of the recipe; repeatable.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--out", metavar="DIR", help="Checkpoint, log and weights [training/NAME-RECIPE].")
+@click.option("--epochs", type=click.IntRange(1), help="Number of epochs [that of the recipe].")
+@click.option("--seed", type=click.IntRange(0), help="Seed [that of the recipe].")
 @click.option(
-    "--resume", is_flag=True, help="Go on from the checkpoint in --out; of a finished run, write weights and card anew."
+    "--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe (repeatable)."
 )
-@click.option("--keep", metavar="N,N", help="Epochs whose weights stay in --out, as epoch-0001.safetensors.")
-@click.option("--install", is_flag=True, help="At the end, put the best weights and their log beside the codec's file.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--out", metavar="DIR", help="Folder for checkpoint, log and weights [training/NAME-RECIPE].")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Continue from the checkpoint in --out; for a finished run, write weights and card again.",
+)
+@click.option("--keep", metavar="N,N", help="Epochs whose weights are kept in --out, as epoch-0001.safetensors.")
+@click.option(
+    "--install", is_flag=True, help="At the end, copy the best weights and their log to the folder of the codec's file."
+)
 @data_folder
 @codec_folders
 def train(

@@ -50,9 +50,9 @@ def _markdown(answers: Sequence[Answer]) -> str:
 METHOD = (
     "Codecs are compared by the bytes of whole files with which they reach at least a PSNR: "
     f"{', '.join(f'{level:g}' for level in best.LEVELS_DB[:-1])} and {best.LEVELS_DB[-1]:g}{SPACE}dB, from coarse "
-    "to fine; a level for which too few of them have a coarse enough setting is left out. "
-    f"Where the 95{SPACE}% interval of a difference holds 0, or it is below {claims.LEAST_PERCENT:g}{SPACE}%, "
-    "two codecs are called level."
+    "to fine; a level that too few of them have a coarse enough setting for is left out. "
+    f"Where the 95{SPACE}% interval of a difference contains 0, or the difference is below "
+    f"{claims.LEAST_PERCENT:g}{SPACE}%, two codecs are called level."
 )
 
 
@@ -83,7 +83,7 @@ def answer(context: Context, dataset: str) -> Answer:
     main = min((shown(group) for group in groups), key=lambda claim: abs(claim.quality_db - TARGET_DB), default=None)
     lines += sentences.speed(points, main) if main is not None else []
     if main is not None and not points["encode_s"].notna().any():
-        lines.append("**Speed:** no times were taken on these images.")
+        lines.append("**Speed:** no times were measured on these images.")
     lines += sentences.lossless(lossless, points)
     lines += sentences.learned(context.manifest["codecs"], learned, points)
     if main is not None and (both := claims.payload(dataset, points, resampled, main.quality_db)) is not None:
@@ -108,22 +108,22 @@ def lead(groups: Sequence[Sequence[Claim]], lossless: Claim | None, measured: pd
     every = [claim for group in groups for claim in group]
     first = shown(groups[0])
     if len(candidates) == 1:
-        return f"Only {names(sorted(candidates))} can be told of here: {size_of(first.first)} {region([first])}."
+        return f"Only {names(sorted(candidates))} can be judged here: {size_of(first.first)} {region([first])}."
     whom = f"of the {len(candidates)} codecs {'that need no training' if trained else 'here'}"
     parts = [f"{region(group)} {_take(group)}" for group in groups]
     if any(not claim.certain for claim in every):
         some = "this one image" if first.images == 1 else f"these {first.images:,} images"
         little = "So few images say" if claims.few(first.images) else "These numbers say"
-        return f"On {some}, smallest {whom}: **{', '.join(parts)}**. {little} nothing certain about others."
+        return f"On {some}, smallest {whom}: **{', '.join(parts)}**. {little} nothing certain about other images."
     if all(len(claim.rates) == 1 for claim in every):
-        return f"{names(sorted({claim.first.codec for claim in every}))} alone reaches {_levels(every)}, {whom}."
+        return f"Only {names(sorted({claim.first.codec for claim in every}))} reaches {_levels(every)}, {whom}."
     always = set(every[0].winners).intersection(*(claim.winners for claim in every))
     if len(always) == 1 and all(len(claim.winners) == 1 for claim in every):
         kinds = "; ".join(f"{'lossless' if group[0].first.exact else 'lossy'} {region(group)}" for group in groups)
         return f"**Take {names(sorted(always))}**, {kinds}: it needs the fewest bytes {whom}."
     if len(groups) > 1 and always:
         pick = max(sorted(always), key=lambda codec: sum(claim.winners[0] == codec for claim in every))
-        return f"**Take `{pick}`**: {region(every)} no other is certainly smaller, {whom}."
+        return f"**Take `{pick}`**: {region(every)} no other codec has significantly smaller files, {whom}."
     return f"**{'; '.join(_taken(group, place == 0) for place, group in enumerate(groups))}**: the fewest bytes {whom}."
 
 
@@ -141,12 +141,12 @@ def _without_quality(lossless: Claim | None, candidates: set[str], trained: set[
         if lossless.images and claims.few(lossless.images):
             return f"On these few images {names(lossless.winners)} has the smallest lossless files."
         if len(lossless.rates) == 1 and len(candidates | trained) == 1:
-            return f"Only {names(lossless.winners)} can be told of here, lossless: {size_of(lossless.first)}."
+            return f"Only {names(lossless.winners)} can be judged here, lossless: {size_of(lossless.first)}."
         take = names(lossless.winners, "or") + (" (level)" if len(lossless.winners) > 1 else "")
         return f"**Take {take}**, lossless: no lossy codec was measured over a range of quality here."
     if candidates or trained:
         return "No codec here can be compared with another at equal quality, so none is the best."
-    return "No codec here was measured on data that it may be judged by, so none is the best."
+    return "No codec here was measured on data that it can fairly be judged by, so none is the best."
 
 
 def _take(group: Sequence[Claim]) -> str:
@@ -167,5 +167,5 @@ def _left_out(measured: pd.DataFrame) -> list[str]:
     for which, mark, why in reasons:
         codecs = sorted(set(measured.loc[which, "codec"]))
         if codecs:
-            lines.append(f"Left out of these answers: {names(codecs)}{mark}, {why}.")
+            lines.append(f"Not considered in these answers: {names(codecs)}{mark}, {why}.")
     return lines

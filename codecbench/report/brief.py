@@ -124,7 +124,7 @@ class Brief:
         return [_table("Whole sets as one stream", titles, (*titles[:3], "status"), rows)] if rows else []
 
 
-READ = "Bits are read between measured points; times are an image's, at the measured point nearest to there."
+READ = "Bits are interpolated between measured points; times are per image, at the nearest measured point."
 NOTHING = "Nothing was measured that could be compared."
 
 
@@ -245,7 +245,7 @@ def _left_out(points: pd.DataFrame, dataset: str) -> list[str]:
         short = own[own["images"] < own["total_images"]]
         if len(short):
             some = "" if len(short) == len(own) else f" at {len(short)} of {count(len(own), 'point')}"
-            lines.append(f"{codec} has results for fewer images of {dataset} than there are{some}: not compared there.")
+            lines.append(f"{codec} has results for only some images of {dataset}{some}: not compared there.")
         mark = own["mark"].iloc[0]
         if mark:
             why = f"other data than {dataset}" if mark == "†" else f"these very images of {dataset}"
@@ -256,7 +256,7 @@ def _left_out(points: pd.DataFrame, dataset: str) -> list[str]:
 def _failures(summary: pd.DataFrame) -> list[Any]:
     """What failed, from the table alone, which published runs have too: one object a point, see ``all_notes``."""
     rows = summary[summary["failed"] > 0]
-    rows = rows.assign(images=rows["failed"], failed=rows["reason"].replace("", "no reason is told"))
+    rows = rows.assign(images=rows["failed"], failed=rows["reason"].replace("", "no reason was recorded"))
     return list(rows[["dataset", "codec", "settings", "images", "failed"]].itertuples(index=False))
 
 

@@ -148,9 +148,9 @@ def _left_out(gathered: Gathered, level: tuple[int, int, int]) -> list[str]:
     said = []
     kept = len(gathered.originals)
     if images < kept:
-        said.append(f"{count(images, 'image')} of the {kept} that could stand here")
+        said.append(f"{count(images, 'image')} of the {kept} that were kept")
     if points < sprites.POINTS:
-        said.append(f"{count(points, 'point')} a codec instead of {sprites.POINTS}")
+        said.append(f"{count(points, 'point')} per codec instead of {sprites.POINTS}")
     largest = max(max(image.shape[:2]) for image in gathered.originals.values())
     if side < largest:
         said.append(f"windows of {side}×{side} pixels")
@@ -297,7 +297,7 @@ def add_worst(
         if size <= budget or (images, side) == levels[-1]:
             break
     if size > 2 * budget:
-        view.said.append("no worst images, for which there is no room")
+        view.said.append("none of the worst images, for which there is no room")
         return
     wanted = {(case.codec, case.settings): set[int]() for group in cases.values() for case in group}
     for group in cases.values():
@@ -308,7 +308,7 @@ def add_worst(
         _add_case(context, view, name, group, atlas, images, side, rows)
     if images < most or side < WINDOW:
         cut = f", cut to {side}×{side} pixels" if side < WINDOW else ""
-        view.said.append(f"{count(images, 'worst image')} a codec{cut}")
+        view.said.append(f"{count(images, 'worst image')} per codec{cut}")
 
 
 def _worst_size(group: list[WorstCase], images: int, side: int) -> int:

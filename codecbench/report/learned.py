@@ -33,8 +33,8 @@ FACTS = {
     "trained_on": "trained on",
     "training_images": "training images",
     "best_epoch": "best epoch",
-    "held_out_mse": "MSE on images held out",
-    "held_out_score": "{judged_by} on images held out",
+    "held_out_mse": "MSE on held-out images",
+    "held_out_score": "{judged_by} on held-out images",
     "test": "tested on",
     "test_mse": "MSE there",
     "test_score": "{judged_by} there",
@@ -103,7 +103,7 @@ def sizes_table(context: Context) -> Table:
     columns = (
         Column("Codec", numeric=False),
         Column("Weights", numeric=False),
-        Column("Parameters", "numbers in the tensors of the file, tables of the entropy coder left out"),
+        Column("Parameters", "numbers in the tensors of the file, without the tables of the entropy coder"),
         Column("Bytes", "length of the file"),
         Column("Trained on", numeric=False),
     )
@@ -139,20 +139,23 @@ def shared_table(context: Context, dataset: str) -> Table | None:
     columns = (
         Column("Codec", numeric=False),
         Column("PSNR dB", "mean PSNR of the point"),
-        Column("Bits an image", "of the stream alone"),
+        Column("Bits per image", "of the stream alone"),
         *(Column(f"+ weights, {images:,}", f"stream and weights shared among {images:,} images") for images in SHARED),
         Column(
             "Untrained",
             "the codec that reaches the same quality with the fewest bits and without training",
             numeric=False,
         ),
-        Column("Its bits", "at the same quality or a better one"),
-        Column("Pays from", "images from which on stream and weights together are smaller than the untrained codec"),
+        Column("Its bits", "at the same or a better quality"),
+        Column(
+            "Pays from",
+            "number of images from which streams and weights together are smaller than the untrained codec's files",
+        ),
     )
     shares = join_words([f"{images:,}" for images in SHARED])
     about = (
-        f"Bits an image on {dataset} where the weight file has to be sent once as well, for {shares} images. The "
-        "weights are counted as they lie on disk, encoder included."
+        f"Bits per image on {dataset} if the weight file has to be sent once as well, for {shares} images. The whole "
+        "weight file is counted, encoder included."
     )
     return Table(f"With the weights counted: {dataset}", columns, tuple(rows), about)
 
@@ -161,7 +164,7 @@ def _pays(own: BestRate, other: BestRate, weight_bytes: float) -> Cell:
     """From how many images on the learned codec is smaller, weights included."""
     images = claims.pays_from(own, other, weight_bytes)
     if images is None:
-        return word("never", "its streams alone are larger")
+        return word("never", "its streams alone are larger already")
     return Cell(f"{format_significant(images)} images", images, hint=f"{images:,}")
 
 
@@ -219,7 +222,7 @@ def _drawings(context: Context, label: str, views: list[LatentView]) -> dict[str
         if view.originals:
             triples.append(context.drawing(f"triples-{name}", view.triples(), view.triples_title))
         else:
-            absent.append(f"{view.name}: no reconstructions were kept, so none stand beside its latents.")
+            absent.append(f"{view.name}: no reconstructions were kept, so none are shown beside its latents.")
         if view.has_map:
             total = context.manifest["datasets"][label]["images"]
             maps.append(context.drawing(f"latents-{name}", view.map(), view.map_title(total)))
@@ -286,7 +289,7 @@ class LatentView:
         shown = len(self.latents.points)
         which = f"{shown:,} of the {total:,} images" if shown < total else f"the {count(shown, 'image')}"
         share = sum(self.latents.explained)
-        return f"{self.name}: the latents of {which}, in the plane that holds {share:.0%} of their variance"
+        return f"{self.name}: the latents of {which}, in a plane that has {share:.0%} of their variance"
 
     def map(self) -> Figure:
         """The latents in the plane in which they vary most."""

@@ -21,7 +21,7 @@ CALL_FACTS = {
     "git_commit": "commit",
     "seed": "seed",
     "workers": "workers",
-    "threads_per_worker": "threads a worker",
+    "threads_per_worker": "threads per worker",
     "timing_threads": "threads while timing",
 }
 """What is told about each command, by its key in ``run.json``."""

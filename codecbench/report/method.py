@@ -15,7 +15,7 @@ from codecbench.report.notes import Note
 from codecbench.report.tables import Cell, Column, Row, Table, number, word
 from codecbench.text import format_significant, join_words
 
-FRAMING = "the image's shape, and the compressor's own framing where that is plain"
+FRAMING = "the image's shape, and the compressor's own framing if it can be told apart"
 HEADERS = {
     "avif": "every box but the data of mdat",
     "jpeg": "everything but the scans: markers, quantisation and Huffman tables",
@@ -76,23 +76,23 @@ def _markdown(
 def reading(context: Context) -> list[str]:
     """How to read the page, in a few sentences."""
     found = [
-        "A codec turns an image into bytes and back. **Rate** is what those bytes cost, every header and table "
-        "included; they were decoded again from the bytes alone. **PSNR** and **SSIM** say how near the decoded image "
-        "is to the original.",
+        "A codec turns an image into bytes and back. **Rate** is the number of those bytes, every header and table "
+        "included; the image was decoded from them alone. **PSNR** and **SSIM** say how close the decoded image is to "
+        "the original.",
         "Compare codecs at equal quality or at equal rate, never at equal settings: the same number means different "
         "things to different codecs.",
-        f"A value at {TARGET_DB:g} dB is read between two measured points. Nothing is extrapolated: a codec that does "
-        "not get there has no value.",
-        "An image whose every pixel is restored has no PSNR (it would be infinite) and enters no mean.",
+        f"A value at {TARGET_DB:g} dB is interpolated between two measured points. Nothing is extrapolated: a codec "
+        "that does not reach this quality has no value.",
+        "An image that is restored exactly has no PSNR (it would be infinite) and is left out of the means.",
     ]
     marks = set(context.points["mark"])
     if "†" in marks:
-        found.append("**†** trained on data of another kind: drawn hollow, and dashed where there is a curve.")
+        found.append("**†** trained on data of another kind: drawn hollow, curves dashed.")
     if "‡" in marks:
-        found.append("**‡** measured on the very images that it was trained on, which flatters it.")
+        found.append("**‡** measured on its own training images, which flatters it.")
     if bool(context.points["unsteady"].any()):
         found.append(
-            f"**~** an unsteady time: something else had the processor, or the rounds spread by more than "
+            f"**~** an unsteady time: something else was using the processor, or the rounds spread by more than "
             f"{UNSTEADY_SPREAD:.0%} of the median (interquartile range)."
         )
     return found
@@ -105,15 +105,15 @@ def measuring(points: pd.DataFrame) -> str:
     fresh = " and in a fresh process for each codec" if in_rounds else ""
     times = (
         f" Times are medians over {rounds}, after a warm-up: from 8-bit pixels in memory to bytes and back, one point "
-        f"at a time{fresh}, after the parallel part had ended."
+        f"at a time{fresh}, after the parallel part of the run."
         if points["encode_s"].notna().any()
         else " No times were taken."
     )
     return (
-        "Rates are the lengths of real bitstreams. Decoding sees those bytes in another process, which never saw the "
-        f"image. A codec that says it is lossless is checked on every pixel.{times} Intervals are of 95 %, from a "
-        "bootstrap over the images: the same images are drawn for all codecs, so that differences between codecs are "
-        "judged image by image."
+        "Rates are the lengths of real bitstreams. They are decoded in another process, which never sees the original "
+        f"image. A codec that claims to be lossless is checked on every pixel.{times} Intervals are 95 % confidence "
+        "intervals from a bootstrap over the images: the same images are drawn for all codecs, so that differences "
+        "between codecs are judged image by image."
     )
 
 
@@ -178,7 +178,9 @@ def headers(context: Context) -> Table | None:
     told = set(known["codec"])
     silent = sorted(set(points.loc[points["images"] > 0, "codec"]) - told)
     if silent:
-        lines.append("Not told by " + join_words([f"`{name}`" for name in silent]) + ": whole files are all there is.")
+        lines.append(
+            "Unknown for " + join_words([f"`{name}`" for name in silent]) + ": only the size of whole files is known."
+        )
     columns = (
         Column("Codec", numeric=False),
         Column("Dataset", numeric=False),
@@ -191,7 +193,7 @@ def headers(context: Context) -> Table | None:
     )
     about = (
         f"At each codec's point nearest to {TARGET_DB:g} dB, or its smallest lossless one. Headers are what a format "
-        "sets apart from image data, counted in every stream by the codec itself; **payload** is the rest. A learned "
-        "codec whose stream is nothing but coded numbers has none: its tables lie in the weights."
+        "separates from the image data, counted in every stream by the codec itself; **payload** is the rest. A "
+        "learned codec whose stream is nothing but coded numbers has none: its tables are part of the weights."
     )
     return Table("Headers and payload", columns, tuple(rows), about, lacking=tuple(lines), open=False)

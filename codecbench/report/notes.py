@@ -96,7 +96,7 @@ def _damaged(names: Sequence[str]) -> list[str]:
     which = ", ".join(parts[:5]) + (f" and {len(parts) - 5} more" if len(parts) > 5 else "")
     return [
         f"{count(len(parts), 'part')} of this run {'was' if len(parts) == 1 else 'were'} found damaged and set aside "
-        f"({which}); running the same command again measures what was in there."
+        f"({which}); running the same command again measures it anew."
     ]
 
 
@@ -117,7 +117,7 @@ def _missing(manifest: Mapping[str, Any], points: pd.DataFrame) -> list[str]:
             if len(short):
                 lines.append(
                     f"{codec} on {dataset}: {count(len(short), 'point')} with fewer images than the others "
-                    f"(the fewest: {int(short.min())}); their means are not over the same images"
+                    f"(at least {int(short.min())}); their means are not over the same images"
                 )
     return lines
 
@@ -135,14 +135,14 @@ def _foreign(manifest: Mapping[str, Any], points: pd.DataFrame) -> list[str]:
         names = " and ".join(dict.fromkeys(members["dataset"]))
         lines.append(
             f"{codec} was trained on {members['trained_on'].iloc[0]}. On {names} it is out of its domain: marked † "
-            "in the tables, drawn hollow in the plots, and dashed where there is a curve."
+            "in the tables, drawn hollow in the plots, curves dashed."
         )
     return lines
 
 
 def _own(points: pd.DataFrame) -> list[str]:
     return [
-        f"{codec} was trained on {' and '.join(dict.fromkeys(members['dataset']))}: its figures there say nothing "
+        f"{codec} was trained on {' and '.join(dict.fromkeys(members['dataset']))}: its results there say nothing "
         "about other images. Marked ‡ in the tables."
         for codec, members in points[points["on_training_images"]].groupby("codec", sort=True)
     ]
@@ -154,7 +154,7 @@ def _speed(points: pd.DataFrame) -> list[str]:
     if measured.empty:
         return []
     if timed.empty:
-        return ["No timings were taken, so nothing is said about speed."]
+        return ["No times were measured, so nothing is said about speed."]
     lines = []
     if len(timed) < len(measured):
         lines.append(f"{len(measured) - len(timed)} of {count(len(measured), 'point')} have no timings.")

@@ -84,7 +84,7 @@ def markdown(context: Context, sections: Sequence[Section]) -> str:
         f"# {markup.markdown(_title(context))}",
         markup.markdown(" · ".join(headline(context))),
         *(section.markdown.strip() for section in sections if section.markdown),
-        f"codecbench {__version__} wrote these tables from the run folder alone. The same numbers, unrounded, stand in "
+        f"codecbench {__version__} wrote these tables from the run folder alone. The same numbers, unrounded, are in "
         "`summary.csv`, and `report.html` shows them with curves and images.",
     ]
     return "\n\n".join(parts) + "\n"

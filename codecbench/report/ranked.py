@@ -76,27 +76,27 @@ def overview_table(points: pd.DataFrame) -> Table:
     columns = [
         Column("Codec", numeric=False),
         Column("Points", "settings measured"),
-        Column(f"bpp at {level}", "bits per pixel at this mean PSNR, on the line (over log rate) between two points"),
+        Column(f"bpp at {level}", "bits per pixel at this mean PSNR, interpolated between two points (over log rate)"),
         Column("bpp lossless", "smallest bits per pixel of a point that restored every pixel of every image"),
-        Column("Its point", "settings of the measured point that the columns behind are of", numeric=False),
-        Column("Bytes", "mean bytes of an image"),
+        Column("Its point", "settings of the measured point that the columns to the right describe", numeric=False),
+        Column("Bytes", "mean bytes per image"),
         Column("bpp", meaning["bits_per_pixel"]),
         Column("PSNR dB", meaning["psnr_db"]),
         Column("SSIM", meaning["ssim"]),
     ]
     columns += [Column("Encode", meaning["encode_s"]), Column("Decode", meaning["decode_s"])] if timed else []
     about = (
-        f"Bits per pixel (bpp) at {level}, the smallest on top, and without loss. Behind them stands each codec's "
-        f"measured point nearest to {level}, or its smallest lossless one."
+        f"Bits per pixel (bpp) at {level}, the smallest on top, and without loss. The columns to the right describe "
+        f"each codec's measured point nearest to {level}, or its smallest lossless one."
     )
     return Table("Overview", tuple(columns), tuple(rows), about, keys(rows))
 
 
 def _why_no_rate(row: pd.Series) -> tuple[str, str]:
     if row["highest_psnr_db"] < TARGET_DB:
-        return "stays below", f"all its points have less than {TARGET_DB:g} dB"
+        return f"below {TARGET_DB:g} dB", f"all its points have less than {TARGET_DB:g} dB"
     if row["lowest_psnr_db"] > TARGET_DB:
-        return "stays above", f"all its lossy points have more than {TARGET_DB:g} dB"
+        return f"above {TARGET_DB:g} dB", f"all its lossy points have more than {TARGET_DB:g} dB"
     return ("–", "") if math.isnan(row["lowest_psnr_db"]) else ("not between two points", "")
 
 
@@ -127,14 +127,16 @@ def savings_table(points: pd.DataFrame, anchor: str) -> Table | None:
     for place in range(len(levels)):
         rows = with_best(rows, 2 * place)
     rows.sort(key=lambda row: [cell.value if cell.has_value else math.inf for cell in row.cells[::2]])
-    without_loss = (f"Every quality at one size, without loss: {join_words(exact)}.",) if exact else ()
+    without_loss = (f"The same size at every quality, without loss: {join_words(exact)}.",) if exact else ()
     columns = [Column("Codec", numeric=False)]
     for level in levels:
-        columns.append(Column(f"Bytes at {level:g} dB", "mean bytes of a whole file, read between two measured points"))
+        columns.append(
+            Column(f"Bytes at {level:g} dB", "mean bytes of a whole file, interpolated between two measured points")
+        )
         columns.append(Column(f"against {anchor}", f"bytes over those of {anchor} at {level:g} dB, less 100 %"))
     about = (
-        f"Bytes of an image at three levels of PSNR, since a mean over a range hides where curves cross; {MINUS}20 % "
-        f"is a fifth fewer bytes than `{anchor}`."
+        f"Bytes per image at three levels of PSNR, since a mean over a range hides where curves cross; {MINUS}20 % "
+        f"means a fifth fewer bytes than `{anchor}`."
     )
     return Table(
         f"Savings at {', '.join(f'{level:g}' for level in levels)} dB",
@@ -249,12 +251,13 @@ def _bd_ranking(title: str, anchor: str, tables: dict[tuple[str, str], pd.DataFr
     columns.append(
         Column(f"Over ({_measure(next(iter(tables))[0])})", "the qualities that both codecs reach", numeric=False)
     )
-    base = f", the line {first['anchor_curve'].iloc[0]}" if len(first) and first["anchor_curve"].iloc[0] else ""
+    base = f", the curve {first['anchor_curve'].iloc[0]}" if len(first) and first["anchor_curve"].iloc[0] else ""
     about = (
-        f"How many per cent fewer ({MINUS}) or more (+) bytes than `{anchor}`{base}, on the mean over the qualities "
+        f"How many per cent fewer ({MINUS}) or more (+) bytes than `{anchor}`{base}, on average over the qualities "
         "that both reach (Bjøntegaard delta rate: piecewise cubic Hermite interpolation, PCHIP, of log rate; of SSIM "
-        "in decibels). Behind it the 95 % interval of a bootstrap over images. Payload leaves headers out. Means over "
-        "different qualities are no ranking: the best is marked among those over at least half of the widest range."
+        "in decibels). In brackets, the 95 % interval of a bootstrap over images. Payload is without headers. Means "
+        "over different qualities are no ranking: the best is marked among those over at least half of the widest "
+        "range."
     )
     return Table(title, tuple(columns), tuple(rows), about, keys(rows), absent_lines(absent))
 
@@ -270,7 +273,11 @@ def _bd_cell(record: pd.Series, single: bool = False) -> Cell:
     text = signed(value)
     if math.isfinite(record["low_percent"]):
         text += f" [{_end(record['low_percent'])}, {_end(record['high_percent'])}]"
-    hint = "left out, since others of its points beat them: " + str(record["dropped"]) if record["dropped"] else ""
+    hint = (
+        "left out, since other points of the same curve beat them: " + str(record["dropped"])
+        if record["dropped"]
+        else ""
+    )
     return Cell(text, value, hint=hint)
 
 
@@ -295,7 +302,7 @@ def _matched_table(anchor: str, tables: dict[tuple[str, str], pd.DataFrame]) -> 
     for quality, rate in tables:
         hint = f"bytes over those of {anchor} at the point's own {_measure(quality)}, less 100 %"
         columns.append(Column(f"{_measure(quality)}, {SIDES[rate]}", hint))
-    about = f"Lines of one point have no range: each is compared with `{anchor}` at the quality of that point."
+    about = f"Codecs with a single point have no range: each is compared with `{anchor}` at the quality of that point."
     return Table(
         "Single points at matched distortion", tuple(columns), tuple(rows), about, keys(rows), open=len(rows) <= 6
     )
@@ -326,12 +333,14 @@ def pareto_tables(points: pd.DataFrame) -> list[Table]:
         rows.sort(key=lambda row: row.cells[0].value)
         columns = [Column("Codec", numeric=False), Column("bpp", "bits per pixel there")]
         for title in ("Encode", "Decode"):
-            columns.append(Column(title, f"seconds an image to {title.lower()}, read between the same two points"))
+            columns.append(
+                Column(title, f"seconds per image to {title.lower()}, interpolated between the same two points")
+            )
             columns.append(Column(f"{title}: beaten by", "a codec with no more bits and no more time", numeric=False))
         where = "Without loss" if lossless else f"At {TARGET_DB:g} dB"
         about = (
-            f"{where}: rate against time. **front**: no other codec is both smaller and faster. Otherwise the one that "
-            "is; in brackets where the times are nearer than their spread."
+            f"{where}: rate against time. **front**: no other codec is both smaller and faster. Otherwise a codec that "
+            "is both; in brackets if the times differ by less than their spread."
         )
         title = "Rate against time, " + ("lossless" if lossless else f"at {TARGET_DB:g} dB")
         found.append(Table(title, tuple(columns), tuple(rows), about, keys(rows), open=False))
@@ -342,7 +351,7 @@ def _standing(record: pd.Series) -> Cell:
     if record["status"]:
         return Cell(hint=str(record["status"]))
     if record["front"]:
-        return Cell("front", hint="nothing beats it in both", best=True)
+        return Cell("front", hint="no codec beats it in both", best=True)
     name = str(record["dominated_by"])
     return word(name if record["clear"] else f"({name})")
 
@@ -393,9 +402,9 @@ def contrast_table(
         Column("Codec", numeric=False),
         Column("Images", f"images whose curves reach {TARGET_DB:g} dB in both codecs"),
         Column("Mean", f"geometric mean over the images of their bits against {anchor}"),
-        Column("5 %", "5 % of the images lie below"),
-        Column("Median", "half of the images lie below"),
-        Column("95 %", "95 % of the images lie below"),
+        Column("5 %", "5 % of the images are below"),
+        Column("Median", "half of the images are below"),
+        Column("95 %", "95 % of the images are below"),
         Column(
             "Spread",
             "images by their bits against the anchor, on a log scale from an eighth to eight times",
@@ -403,13 +412,11 @@ def contrast_table(
         ),
         Column("Smaller on", "share of the images on which it needs fewer bits"),
         Column("Loses most on", "index of the image in its dataset", numeric=False),
-        Column(
-            "Look", "of the images that this page holds, the one where it compares worst", numeric=False, page_only=True
-        ),
+        Column("Look", "of the images on this page, the one where it compares worst", numeric=False, page_only=True),
     )
     about = (
         f"Bits of every single image against those of `{anchor}` at {TARGET_DB:g} dB of that image. A codec that is "
-        "smaller on the mean may be larger on many images."
+        "smaller on average may be larger on many images."
     )
     return Table("Image by image", columns, tuple(rows), about, keys(rows), absent_lines(absent), open=False)
 

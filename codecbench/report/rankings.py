@@ -76,7 +76,7 @@ def ranking(context: Context, dataset: str) -> Ranking:
         return found
     lossy = measured[~is_exact(measured)]
     if lossy.empty:
-        found.lacking.append("Every codec here restores every pixel: there is no quality to hold equal.")
+        found.lacking.append("Every codec here restores every pixel: there are no qualities to compare at.")
     elif anchor not in set(lossy["codec"]):
         who = f"`{anchor}` has no lossy point here" if anchor else "no codec here has a curve"
         found.lacking.append(f"No BD-rates and savings: {who} to compare others with.")
@@ -132,15 +132,15 @@ def sets_table(context: Context) -> Table | None:
         Column("Dataset", numeric=False),
         Column("Settings", numeric=False),
         Column("Images", "images in the stream"),
-        Column("Bytes of the set", "length of the one stream that holds all images"),
+        Column("Bytes of the set", "length of the one stream of all images"),
         Column("bpp", "its bits over the pixels of all images"),
-        Column("Bytes an image", "the stream shared among its images"),
+        Column("Bytes per image", "length of the stream over the number of its images"),
         Column("Encode", "seconds for the whole set"),
         Column("Decode", "seconds for the whole set"),
     )
     text = (
         "All images of a set in one stream, as papers quote general-purpose compressors and bits-back coders. One "
-        "image cannot be had without the others, so **none of these figures compares with those of single images**."
+        "image cannot be decoded without the others, so **none of these figures compares with those of single images**."
     )
     return Table("The whole set as one stream", columns, tuple(rows), text)
 

@@ -69,11 +69,12 @@ def lacking(points: pd.DataFrame) -> list[str]:
     if not figures.can_draw(points):
         found.append("No curve is shown: every lossy stream measured is empty, and a log scale has no zero.")
     if not figures.can_draw(points, "ssim"):
-        found.append("SSIM is not shown: no codec has one here (images smaller than its window have none).")
+        found.append("SSIM is not shown: no codec has one here (it needs images at least as large as its window).")
     empty = measured[measured["bits_per_pixel"] == 0]
     if 0 < len(empty) < len(measured):
         found.append(
-            f"{count(len(empty), 'point')} with empty streams (0 bits) cannot stand on a log scale; the table has them."
+            f"{count(len(empty), 'point')} with empty streams (0 bits) cannot be shown on a log scale; the table "
+            "has them."
         )
     if far := int(figures.outside(points).sum()):
         found.append(

@@ -58,12 +58,12 @@ def at_quality(group: Sequence[Claim], points: pd.DataFrame) -> str:
     first = claim.first
     at = _capital(_quality(claim))
     if len(claim.rates) == 1:
-        alone = "no other codec gets there without training"
+        alone = "no other untrained codec reaches this quality"
         return f"{at} `{first.codec}`{_variant(first, points)} needs {size_of(first)}; {alone}."
     if len(claim.winners) > 1:
         sizes = [claim.rates[codec].num_bytes for codec in claim.winners]
         span = format_span(min(sizes), max(sizes), format_significant, "bytes")
-        start = f"{at} {names(claim.winners)} are level at {span} an image"
+        start = f"{at} {names(claim.winners)} are level at {span} per image"
         start += f"; `{first.codec}` needs" if claim.loser or claim.anchor else ""
     else:
         start = f"{at} `{first.codec}`{_variant(first, points)} needs {size_of(first)}"
@@ -85,7 +85,7 @@ def lossless_instead(groups: Sequence[Sequence[Claim]]) -> list[str]:
         return []
     first = exact[0][0].first
     return [
-        f"{_capital(region(exact[0]))} nothing lossy is smaller than the lossless files of `{first.codec}`, "
+        f"{_capital(region(exact[0]))} no lossy files are smaller than the lossless ones of `{first.codec}`, "
         f"{size_of(first)}: there is nothing to gain by losing pixels."
     ]
 
@@ -121,11 +121,11 @@ def lossless(claim: Claim | None, points: pd.DataFrame) -> list[str]:
         return []
     first = claim.first
     if len(claim.rates) == 1:
-        return [f"**Lossless:** `{first.codec}` alone restores every pixel, with {size_of(first)}."]
+        return [f"**Lossless:** only `{first.codec}` restores every pixel, with {size_of(first)}."]
     if len(claim.winners) > 1:
         sizes = [claim.rates[codec].num_bytes for codec in claim.winners]
         span = format_span(min(sizes), max(sizes), format_significant, "bytes")
-        return [f"**Lossless:** {names(claim.winners)} are level at {span} an image."]
+        return [f"**Lossless:** {names(claim.winners)} are level at {span} per image."]
     text = f"**Lossless:** `{first.codec}` is smallest with {size_of(first)}"
     if claim.loser:
         text += f", {_fewer(claim.difference)} fewer than the next, `{claim.loser}`"
@@ -154,18 +154,18 @@ def learned(codecs: Mapping[str, Any], found: Sequence[Claim], points: pd.DataFr
     weights = weightfiles.weight_bytes(codecs[own.codec], own.settings)
     known = math.isfinite(weights)
     images = claims.pays_from(own, other, weights) if known and claim.winners == (own.codec,) else None
-    pays = f"; with them it pays from {format_significant(images)} images on" if images else ""
+    pays = f"; counting them, it is smaller for {format_significant(images)} images or more" if images else ""
     text = (
         f"**Learned:** `{own.codec}`{_variant(own, points)} reaches {claim.quality_db:.1f}{SPACE}dB with "
         f"{size_of(own)}, {verdict if claim.loser else 'about as many'} {'than' if claim.loser else 'as'} the "
-        f"{format_significant(other.num_bytes)} that `{other.codec}`, the smallest that needs no training, takes for "
-        "that quality or a better one. Its weights"
+        f"{format_significant(other.num_bytes)} that `{other.codec}`, the smallest that needs no training, needs for "
+        "at least that quality. Its weights"
         f"{f' ({format_file_size(weights)})' if known else ''}, which a decoder needs as well, are not counted{pays}."
     )
     better = [one.anchor for one in found[1:] if one.winners == (one.anchor,) and one.certain]
     worse = [one.anchor for one in found[1:] if one.anchor not in one.winners]
-    parts = [f"{names(better)} {_are(better)} smaller than the untrained as well"] if better else []
-    parts += [f"{names(worse)} {_are(worse)} larger than these"] if worse else []
+    parts = [f"{names(better)} {_are(better)} also smaller than the best untrained codec"] if better else []
+    parts += [f"{names(worse)} {_are(worse)} larger than it"] if worse else []
     text += f" Of the other learned codecs {', '.join(parts)}." if parts else ""
     may = eligible(points)
     best = may.loc[(may["trained_on"] != "") & may["psnr_db"].notna(), "psnr_db"].max()
@@ -190,8 +190,8 @@ def headers(whole: Claim, inner: Claim) -> list[str]:
         if inner.winners != whole.winners:
             return []
         return [
-            f"**Headers** are at most {_percent(100 * shares[heaviest])} of a file {_quality(whole)} and decide "
-            "nothing."
+            f"**Headers** are at most {_percent(100 * shares[heaviest])} of a file {_quality(whole)} and make no "
+            "difference to the ranking."
         ]
     offer = whole.rates[told]
     start = (
@@ -201,11 +201,11 @@ def headers(whole: Claim, inner: Claim) -> list[str]:
     if changed:
         by = claims.saving(inner.first, inner.rates[whole.winners[0]])
         return [
-            f"**Headers** decide at this size: {start}. Over payload alone `{inner.winners[0]}` would be first, with "
-            f"{_fewer(by)} less of it than `{whole.winners[0]}`."
+            f"**Headers** decide the ranking at this size: {start}. By payload alone `{inner.winners[0]}` would be "
+            f"first, with {_fewer(by)} less of it than `{whole.winners[0]}`."
         ]
     same = inner.winners[0] == whole.winners[0] and len(inner.winners) == 1
-    end = f"; over payload alone `{whole.winners[0]}` is first as well" if same else ""
+    end = f"; by payload alone `{whole.winners[0]}` is first as well" if same else ""
     return [f"**Headers:** {start}{end}."]
 
 
@@ -229,7 +229,7 @@ def _capital(text: str) -> str:
 
 def size_of(offer: BestRate) -> str:
     """What an offer costs, in words."""
-    return f"{format_significant(offer.num_bytes)} bytes an image"
+    return f"{format_significant(offer.num_bytes)} bytes per image"
 
 
 def _quality(claim: Claim) -> str:

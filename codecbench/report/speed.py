@@ -49,9 +49,11 @@ def _drawings(context: Context, label: str, points: pd.DataFrame) -> tuple[list[
             name = f"{kind}-{safe_name(label)}{file}"
             drawings.append(context.drawing(name, figure, f"{title} per image on {label}{where}"))
         if len(hosts) > 1 and kind == "speed-encode":
-            lacking.append(f"Times here are from {len(hosts)} machines, and compare on one machine only.")
+            lacking.append(
+                f"Times here are from {len(hosts)} machines; only times of the same machine can be compared."
+            )
         if not hosts:
-            lacking.append(f"{title} is not shown: no timings were taken here.")
+            lacking.append(f"{title} is not shown: no times were measured here.")
     return drawings, lacking
 
 
@@ -196,7 +198,7 @@ HEADINGS = (
         "Images / s",
         ("encode_images_per_s", "decode_images_per_s"),
         "significant",
-        "throughput: one over the median time an image, with as many images a call as the batch says",
+        "throughput: one over the median time per image, with as many images per call as the batch size",
     ),
     Heading("Megapixels / s", ("encode_megapixels_per_s", "decode_megapixels_per_s"), "significant"),
     Heading("One image", ("encode_latency_s", "decode_latency_s"), "seconds"),
@@ -204,7 +206,7 @@ HEADINGS = (
         "CPU / wall",
         ("encode_cpu_per_wall", "decode_cpu_per_wall"),
         "ratio",
-        "CPU seconds of all threads and child processes over wall seconds: above 1 where several cores worked",
+        "CPU seconds of all threads and child processes over wall seconds: above 1 if several cores were used",
     ),
     Heading("Peak memory", ("encode_peak_bytes", "decode_peak_bytes"), "memory"),
     Heading("First call", ("cold_encode_s", "cold_decode_s"), "seconds"),

@@ -268,8 +268,8 @@ def test_a_run_and_its_command(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert rows(found)["jpeg"]["bd_rate_percent"] == pytest.approx(100, abs=2)
     assert main(["bd", str(tmp_path), "--at", "25,30", "--dataset", "stl10"]) == 0
     out = capsys.readouterr().out
-    assert "Bytes an image at equal psnr_db, whole files, against jpeg" in out
-    assert "exact: not available: restores every pixel; 2,000 bytes an image" in out
+    assert "Bytes per image at equal psnr_db, whole files, against jpeg" in out
+    assert "exact: not available: restores every pixel; 2,000 bytes per image" in out
     assert main(["bd", str(tmp_path), "--at", "25,30", "--csv"]) == 0
     saved = pd.read_csv(io.StringIO(capsys.readouterr().out))
     assert set(saved["quality_at"]) == {25, 30}

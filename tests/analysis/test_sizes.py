@@ -34,7 +34,7 @@ def test_sizes_and_what_they_save() -> None:
     assert math.isnan(at["better", 43]["against_anchor_percent"])
     assert at["single", 35]["status"] == "not available: one point, at 34.0 dB"
     assert at["exact", 35]["status"] == "not available: restores every pixel"
-    assert at["exact", 35]["note"] == "32 bytes an image"
+    assert at["exact", 35]["note"] == "32 bytes per image"
     assert set(found.loc[found["codec"] != "exact", "note"]) == {""}
 
 

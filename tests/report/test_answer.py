@@ -66,7 +66,7 @@ def test_the_smallest_codec_is_named_with_what_it_saves_and_how_fast_it_is(tmp_p
     assert found.lead.startswith("**Take `small`**, lossy from 25 to 40")
     assert "of the 3 codecs here" in text
     assert (
-        "At 30 dB `small` (`quality=30`) needs 120 bytes an image, 25 % fewer than the runner-up `middle` and" in text
+        "At 30 dB `small` (`quality=30`) needs 120 bytes per image, 25 % fewer than the runner-up `middle` and" in text
     )
     assert "and 40 % fewer than `jpeg`." in text
     assert "`small` encodes an image in 1 ms and decodes it in 2 ms; `jpeg` takes 4 ms and 20 µs" in text
@@ -109,7 +109,9 @@ def test_a_codec_that_is_nowhere_beaten_is_taken(tmp_path: Path) -> None:
         theirs = sizes[::-1] * factor * (2 if db == 40.0 else 1.001)
         run.point("data", "other", {"q": quality}, num_bytes=[round(n) for n in theirs], mse=10 ** (-db / 10))
     lead = answered(run)[0].lead.replace(sentences.SPACE, " ")
-    assert lead == "**Take `one`**: from 25 to 40 dB no other is certainly smaller, of the 2 codecs here."
+    assert (
+        lead == "**Take `one`**: from 25 to 40 dB no other codec has significantly smaller files, of the 2 codecs here."
+    )
 
 
 def test_lossless_is_said_to_win_where_it_does(tmp_path: Path) -> None:
@@ -121,8 +123,8 @@ def test_lossless_is_said_to_win_where_it_does(tmp_path: Path) -> None:
     assert found.lead.replace(sentences.SPACE, " ").startswith(
         "**From 25 to 35 dB take `lossy`; at 40 dB lossless `exact`**"
     )
-    assert "At 40 dB nothing lossy is smaller than the lossless files of `exact`, 150 bytes an image" in text
-    assert "`exact` is smallest with 150 bytes an image, 50 % fewer than the next, `larger`" in text
+    assert "At 40 dB no lossy files are smaller than the lossless ones of `exact`, 150 bytes per image" in text
+    assert "`exact` is smallest with 150 bytes per image, 50 % fewer than the next, `larger`" in text
 
 
 def test_a_point_that_is_better_than_asked_for_counts(tmp_path: Path) -> None:
@@ -158,14 +160,14 @@ def test_headers_that_decide_are_told(tmp_path: Path) -> None:
     found, text = answered(run)
     assert of_kind(found, "quality")[1].winners == ("lean",)
     assert "of the 120 bytes with which `heavy` reaches 30 dB, 90.0 are headers and tables (75 %)" in text
-    assert "Over payload alone `heavy` would be first, with 69 % less of it than `lean`" in text
+    assert "By payload alone `heavy` would be first, with 69 % less of it than `lean`" in text
 
 
 def test_headers_that_change_nothing_are_told_so(tmp_path: Path) -> None:
     run = made(tmp_path, ["lean", "heavy"])
     lossy(run, "lean", 1000, header=10)
     lossy(run, "heavy", 2000, header=20)
-    assert "**Headers** are at most 1.0 % of a file at 30 dB and decide nothing." in answered(run)[1]
+    assert "**Headers** are at most 1.0 % of a file at 30 dB and make no difference to the ranking." in answered(run)[1]
 
 
 def test_a_learned_codec_stands_beside_the_best_of_its_quality(tmp_path: Path) -> None:
@@ -175,13 +177,13 @@ def test_a_learned_codec_stands_beside_the_best_of_its_quality(tmp_path: Path) -
     run.point("data", "worse", num_bytes=500, mse=10**-2.5)
     run.store.manifest["codecs"]["net"]["weight_sizes"] = {"net.safetensors": {"bytes": 355_940, "parameters": 88_985}}
     found, text = answered(run)
-    assert "`net` reaches 25.0 dB with 25.0 bytes an image" in text
-    assert "65 % fewer than the 70.7 that `lossy`, the smallest that needs no training, takes for that quality" in text
+    assert "`net` reaches 25.0 dB with 25.0 bytes per image" in text
+    assert "65 % fewer than the 70.7 that `lossy`, the smallest that needs no training, needs for at least that quality" in text
     assert "Its weights (356 kB), which a decoder needs as well, are not counted" in text
-    assert "with them it pays from 7,790 images on." in text  # 355,940 bytes over 70.71 - 25
+    assert "counting them, it is smaller for 7,790 images or more." in text  # 355,940 bytes over 70.71 - 25
     assert "Of the other learned codecs `worse` is larger than these." in text
     assert "No learned codec here reaches 30 dB." in text
-    assert found.lead.startswith("Only `lossy` can be told of here")
+    assert found.lead.startswith("Only `lossy` can be judged here")
 
 
 def test_a_learned_codec_that_loses_is_not_praised(tmp_path: Path) -> None:
@@ -200,7 +202,7 @@ def test_codecs_off_their_ground_never_win(
     lossy(run, "net", 10)
     found, text = answered(run)
     assert all("net" not in claim.rates for claim in found.claims)
-    assert f"Left out of these answers: `net`{mark}" in text
+    assert f"Not considered in these answers: `net`{mark}" in text
 
 
 def test_results_for_fewer_images_never_win(tmp_path: Path) -> None:
@@ -226,7 +228,7 @@ def test_a_single_codec_is_the_best_of_nothing(tmp_path: Path) -> None:
     run = made(tmp_path, ["lossy"])
     lossy(run, "lossy", 100)
     found, text = answered(run)
-    assert found.lead.replace(sentences.SPACE, " ") == "Only `lossy` can be told of here: 100 bytes an image at 30 dB."
+    assert found.lead.replace(sentences.SPACE, " ") == "Only `lossy` can be judged here: 100 bytes per image at 30 dB."
     assert "fewer" not in text
 
 
@@ -271,9 +273,9 @@ def test_a_codec_that_alone_gets_there_is_not_called_the_best(tmp_path: Path) ->
         run.point("data", "coarse", {"quality": quality}, num_bytes=20 * quality, mse=10 ** (-db / 10))
     found, text = answered(run)
     assert found.lead.replace(sentences.SPACE, " ") == (
-        "`lossy` alone reaches 25, 30, 35 and 40 dB, of the 2 codecs here."
+        "Only `lossy` reaches 25, 30, 35 and 40 dB, of the 2 codecs here."
     )
-    assert "no other codec gets there without training" in text
+    assert "no other untrained codec reaches this quality" in text
 
 
 def test_a_learned_codec_alone(tmp_path: Path) -> None:

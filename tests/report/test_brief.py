@@ -102,8 +102,8 @@ def test_points_over_fewer_images_do_not_compare(tmp_path):
     assert {record["codec"] for record in found.best} == {"lossy"}
     assert keyed(found.best, "at")["30 dB",]["bits_per_image"] == pytest.approx(8 * 90)
     assert found.notes == [
-        "lossy has results for fewer images of mnist than there are at 1 of 3 points: not compared there.",
-        "short has results for fewer images of mnist than there are: not compared there.",
+        "lossy has results for only some images of mnist at 1 of 3 points: not compared there.",
+        "short has results for only some images of mnist: not compared there.",
     ]
 
 

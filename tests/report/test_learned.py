@@ -122,7 +122,7 @@ def test_a_card_names_its_score(tmp_path: Path) -> None:
     run.store.write_file("training/net-0123456789ab.json", json.dumps(card).encode())
     (found,) = learned.cards(context(run))
     assert dict(found["facts"]) == {
-        "bits per pixel on images held out": "1.125",
+        "bits per pixel on held-out images": "1.125",
         "bits per pixel there": "1.25",
         "recipe": "",
     }

@@ -64,7 +64,7 @@ def test_headers_are_told_at_the_point_near_the_usual_quality(tmp_path: Path) ->
     assert sheet is not None
     found = cells(sheet, "jpeg")
     assert found[2:] == ["50.0", "200", "25\N{NO-BREAK SPACE}%", "40.0", "60.0"]
-    assert sheet.lacking == ("Not told by `silent`: whole files are all there is.",)
+    assert sheet.lacking == ("Unknown for `silent`: only the size of whole files is known.",)
 
 
 def test_without_headers_and_times_the_page_says_less(tmp_path: Path) -> None:

@@ -233,7 +233,7 @@ def odd_runs(path: Path) -> dict[str, MadeUpRun]:
 SAID = {
     "failed": "No codec has a result on this data yet",
     "nothing": "No codec has a result on this data yet",
-    "image": "no timings were taken here",
+    "image": "no times were measured here",
     "lossless": "Every codec here restores every pixel",
     "codec": "All points",
     "apart": "All points",

@@ -222,7 +222,7 @@ def test_lossless_codecs_alone(tmp_path: Path) -> None:
     run = MadeUpRun(tmp_path, {"data": SHAPE}, ["a", "b"])
     for codec in ("a", "b"):
         run.point("data", codec, mse=0.0, lossless=True)
-    assert lacking(run) == ["Every codec here restores every pixel: there is no quality to hold equal."]
+    assert lacking(run) == ["Every codec here restores every pixel: there are no qualities to compare at."]
 
 
 def test_a_mean_over_a_sliver_of_the_range_is_not_marked_as_the_best(tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_all_columns_of_a_bd_rate_have_one_base(tmp_path: Path) -> None:
         mse = 10 ** (-db / 10)
         run.point("data", "tenth", {"quality": quality}, num_bytes=90 * quality, mse=mse, ssim=1 - mse)
     one = sheet(context(run), "BD-rate")
-    assert "the line subsampling=4:4:4" in one.about
+    assert "the curve subsampling=4:4:4" in one.about
     other = row(one, "jpeg").cells
     assert other[0].value > 0 > other[column(one, "SSIM, whole files")].value, "both against 4:4:4"
     assert "(subsampling=4:4:4)" in one.columns[column(one, "SSIM, whole files") + 1].hint

@@ -338,8 +338,8 @@ def test_one_image_and_one_point(tmp_path: Path) -> None:
     run = MadeUpRun(tmp_path, {"a": (8, 8, 1)}, ["c"])
     run.point("a", "c", indices=[0])
     page = page_of(run)
-    assert "Encoding time is not shown: no timings were taken here." in page.text
-    assert "No timings were taken, so nothing is said about speed." in page.text
+    assert "Encoding time is not shown: no times were measured here." in page.text
+    assert "No times were measured, so nothing is said about speed." in page.text
 
 
 def test_only_lossless_codecs(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ codecbench.section("curves", (root, data) => {
     const rows = [
       `<b>${escape(line.name)}</b>${line.mark ? ` ${line.mark}` : ""}`,
       points.settings[at] ? escape(points.settings[at]) : null,
-      `${format.bytes(own("bpi") / 8)} an image · ${format.significant(own("bpp"), 4)} bits/pixel${span("bpp", (value) => format.significant(value, 4))}`,
+      `${format.bytes(own("bpi") / 8)} per image · ${format.significant(own("bpp"), 4)} bits/pixel${span("bpp", (value) => format.significant(value, 4))}`,
       own("pbpi") !== null ? `payload ${format.bytes(own("pbpi") / 8)}, container ${format.bytes((own("bpi") - own("pbpi")) / 8)}` : null,
       line.exact ? "every pixel restored" : null,
       ...(line.exact ? [] : data.metrics.filter((metric) => own(metric.name) !== null)
@@ -190,7 +190,7 @@ codecbench.section("curves", (root, data) => {
     drawn = true;
     for (const own of root.querySelectorAll(".static")) own.hidden = own.dataset.dataset !== settings.dataset;
     const silent = [...new Set(shown().filter((line) => !line.points[rateKey()]).map((line) => line.name))];
-    said.textContent = settings.part === "payload" && silent.length ? `Not drawn, because they do not tell what of their bytes is payload: ${silent.join(", ")}.` : "";
+    said.textContent = settings.part === "payload" && silent.length ? `Not drawn, because it is not known how many of their bytes are payload: ${silent.join(", ")}.` : "";
   };
   const redraw = () => { if (drawn) draw(); };
 

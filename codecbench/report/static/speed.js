@@ -32,10 +32,10 @@ codecbench.section("speed", (root, data) => {
     `<b>${escape(row.name)}</b>${row.mark ? ` ${row.mark}` : ""}`,
     row.settings ? escape(row.settings).replaceAll(" | ", "<br>and ") : null,
     `${format.significant(row.bpp, 4)} bits/pixel`,
-    `${row.unsteady ? "~ " : ""}${format.seconds(row.cost)} an image${row.iqr ? `, rounds spread by ${format.seconds(row.iqr)}` : ""}`,
+    `${row.unsteady ? "~ " : ""}${format.seconds(row.cost)} per image${row.iqr ? `, rounds spread by ${format.seconds(row.iqr)}` : ""}`,
     row.psnr === undefined ? null : `PSNR ${format.db(row.psnr)} dB`,
     row.by ? `beaten by ${escape(row.by)}${row.clear ? "" : ", within the spread of the times"}` : null,
-    row.front ? "on the front: nothing beats it in both" : null,
+    row.front ? "on the front: no codec beats it in both" : null,
   ].filter((line) => line !== null).join("<br>");
 
   /* From point to point of the front in steps: between two of them nothing was measured. */
