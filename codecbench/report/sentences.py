@@ -158,7 +158,7 @@ def learned(codecs: Mapping[str, Any], found: Sequence[Claim], points: pd.DataFr
     text = (
         f"**Learned:** `{own.codec}`{_variant(own, points)} reaches {claim.quality_db:.1f}{SPACE}dB with "
         f"{size_of(own)}, {verdict if claim.loser else 'about as many'} {'than' if claim.loser else 'as'} the "
-        f"{format_significant(other.num_bytes)} that `{other.codec}`, the smallest that needs no training, needs for "
+        f"{format_significant(other.num_bytes)} of `{other.codec}`, the smallest untrained codec, for "
         "at least that quality. Its weights"
         f"{f' ({format_file_size(weights)})' if known else ''}, which a decoder needs as well, are not counted{pays}."
     )

@@ -178,10 +178,10 @@ def test_a_learned_codec_stands_beside_the_best_of_its_quality(tmp_path: Path) -
     run.store.manifest["codecs"]["net"]["weight_sizes"] = {"net.safetensors": {"bytes": 355_940, "parameters": 88_985}}
     found, text = answered(run)
     assert "`net` reaches 25.0 dB with 25.0 bytes per image" in text
-    assert "65 % fewer than the 70.7 that `lossy`, the smallest that needs no training, needs for at least that quality" in text
+    assert "65 % fewer than the 70.7 of `lossy`, the smallest untrained codec, for at least that quality" in text
     assert "Its weights (356 kB), which a decoder needs as well, are not counted" in text
     assert "counting them, it is smaller for 7,790 images or more." in text  # 355,940 bytes over 70.71 - 25
-    assert "Of the other learned codecs `worse` is larger than these." in text
+    assert "Of the other learned codecs `worse` is larger than it." in text
     assert "No learned codec here reaches 30 dB." in text
     assert found.lead.startswith("Only `lossy` can be judged here")
 
