@@ -60,6 +60,11 @@ def quick_report(run: MadeUpRun, sections: tuple[ModuleType, ...] = (), **option
         return write_report(run.store, **options)
 
 
+def wait_until_ready(page: Page) -> None:
+    """Waits until the scripts of a page that was just loaded are bound, and what is on the screen is drawn."""
+    page.wait_for_selector("html[data-ready]", state="attached")
+
+
 def open_details(page: Page) -> None:
     """Opens everything that can be opened, and what is within that."""
     page.evaluate("""async () => {

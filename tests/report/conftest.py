@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import DESKTOP, FLAGS, Opened, chromium, quick_report, varied_run
+from pages import DESKTOP, FLAGS, Opened, chromium, quick_report, varied_run, wait_until_ready
 from playwright.sync_api import Browser, Page, sync_playwright
 
 
@@ -36,7 +36,7 @@ def open_page(browser: Browser) -> Iterator[Opened]:
         contexts.append(context)
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.on("console", lambda message: complaints.append(f"console: {message.text}"))
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
         page.on("dialog", lambda dialog: (complaints.append(f"dialogue: {dialog.message}"), dialog.dismiss()))
@@ -44,7 +44,8 @@ def open_page(browser: Browser) -> Iterator[Opened]:
             "request", lambda request: complaints.append(f"request: {request.url}") if _loads(request.url) else None
         )
         page.goto(path.as_uri() + hash)
-        page.wait_for_load_state("load")
+        if options.get("java_script_enabled", True):
+            wait_until_ready(page)
         return page
 
     def _loads(url: str) -> bool:

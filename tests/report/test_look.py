@@ -99,7 +99,6 @@ def page(written: Path, open_page: Opened) -> Page:
 
 def ready(page: Page) -> None:
     """Waits until what was chosen last is drawn."""
-    page.set_default_timeout(5_000)
     page.wait_for_selector("#look[data-ready]")
 
 

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
-from pages import DESKTOP, NASTY, PHONE, Opened, large_run, open_details, quick_report, varied_run
+from pages import DESKTOP, NASTY, PHONE, Opened, large_run, open_details, quick_report, varied_run, wait_until_ready
 from playwright.sync_api import Page
 from runs import MadeUpRun
 
@@ -127,8 +127,9 @@ def test_dark_and_light_follow_the_system_and_the_button(varied: Path, open_page
     dark, dark_ink = page.evaluate(paper), page.evaluate(ink)
     page.get_by_role("button", name="Light colours").click()
     assert page.evaluate(paper) != dark
-    assert page.evaluate(ink) != dark_ink
+    page.wait_for_function(f"{ink} !== {dark_ink!r}")
     page.reload()
+    wait_until_ready(page)
     assert page.evaluate(paper) != dark, "the choice is kept"
     assert page.get_by_role("button", name="Dark colours").is_visible()
     fresh = open_page(varied, color_scheme="light")

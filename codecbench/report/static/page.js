@@ -298,6 +298,9 @@ const codecbench = (() => {
   themed();
   window.addEventListener("load", () => {
     if (asked.length) scrollTo(asked[0][0]);
+    // Ready: every script is bound, and what is on the screen is drawn, which the observer starts after the first frame.
+    const frame = window.requestAnimationFrame;
+    frame(() => frame(() => window.setTimeout(() => { root.dataset.ready = ""; })));
   });
 
   return {
