@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,9 +24,8 @@ import codecbench as cb
 
 
 @pytest.fixture
-def codec_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def codec_folder(tmp_path: Path) -> Iterator[Path]:
     """A folder of plugins that is among the codecs for one test."""
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     with use_folder(tmp_path / "plugins") as folder:
         yield folder
 

@@ -1,12 +1,11 @@
 """Codec plugins that tests write into a folder of their own."""
 
 import contextlib
-import os
-import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from unittest import mock
+
+from codecbench.plugins.registry import CODECS
 
 HEAD = """
 import os, signal, sys, time
@@ -43,27 +42,9 @@ class Mine(cb.PerImageCodec):
 @contextlib.contextmanager
 def use_folder(folder: Path) -> Iterator[Path]:
     """Puts a folder of plugins among the codecs for a while; makes it if it is not there."""
-    import codecbench.codecs
-    from codecbench.plugins.registry import CODECS
-
     folder.mkdir(exist_ok=True)
-    before = list(codecbench.codecs.__path__)
-    with mock.patch.dict(os.environ, {"CODECBENCH_CODEC_PATH": ""}):
-        CODECS.add_folder(folder)
-        try:
-            yield folder
-        finally:
-            codecbench.codecs.__path__[:] = before
-            for file in folder.glob("*.py"):
-                forget(file.stem)
-
-
-def forget(name: str) -> None:
-    """Lets an edited plugin be imported again, as a new process would."""
-    from codecbench.plugins import registry
-
-    sys.modules.pop(f"codecbench.codecs.{name}", None)
-    registry._registered.pop(f"codecbench.codecs.{name}", None)
+    with CODECS.temporary(folder):
+        yield folder
 
 
 def write_codec(

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from plugins import forget, write_codec
+from plugins import write_codec
 from runs import MadeUpRun, usual_run
 from scipy import stats
 
@@ -26,6 +26,7 @@ from codecbench.cli.main import main
 from codecbench.errors import StoreError, UsageError
 from codecbench.measure.timing import Timing
 from codecbench.plugins.codec import CodecSpec
+from codecbench.plugins.registry import CODECS
 from codecbench.store.folder import RunFolder
 
 BYTES = (100, 120, 80, 200, 150, 90, 110, 130)
@@ -629,7 +630,7 @@ def test_a_real_run_against_itself(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_an_edited_codec_is_found(tmp_path: Path, codec_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_codec(codec_folder, "mine", encode="image = image // 2 * 2")
     a = measure("mine:level=0/1,none", tmp_path / "a")
-    forget("mine")
+    CODECS.forget("mine")
     file = write_codec(codec_folder, "mine", encode="image = image // 8 * 8", decode="stream = stream[:-1]")
     source = file.read_text(encoding="utf-8").replace("return pack(image)", "return pack(image) + b'!'")
     file.write_text(source, encoding="utf-8")

@@ -12,7 +12,6 @@ from PIL import Image
 
 from codecbench.codecs.avif import Avif
 from codecbench.errors import BitstreamError, PluginError, UnsupportedImageError
-from codecbench.plugins import registry
 from codecbench.plugins.codec import Codec
 from codecbench.plugins.registry import CODECS
 from codecbench.testing import sample_images
@@ -35,11 +34,11 @@ def error(codec, images) -> float:
 
 
 def test_without_the_library_the_plugin_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(registry, "_registered", {})
-    monkeypatch.delitem(sys.modules, "codecbench.codecs.qoi", raising=False)
     monkeypatch.setitem(sys.modules, "imagecodecs", None)
-    with pytest.raises(PluginError, match=r"'qoi' cannot be imported .* pip install codecbench\[imagecodecs\]"):
-        CODECS.get("qoi")
+    with CODECS.temporary():
+        CODECS.forget("qoi")
+        with pytest.raises(PluginError, match=r"'qoi' cannot be imported .* pip install codecbench\[imagecodecs\]"):
+            CODECS.get("qoi")
     assert not Avif.versions().keys() & {"imagecodecs", "libavif"}
     with pytest.raises(UnsupportedImageError, match=r"pip install codecbench\[imagecodecs\]"):
         Avif(mode="lossless").encode(sample_images(RGB))

@@ -23,8 +23,6 @@ from plugins import write_codec
 import codecbench as cb
 from codecbench.errors import ClusterError, UsageError
 from codecbench.execution import cluster, cluster_worker
-from codecbench.plugins import registry
-from codecbench.plugins.registry import CODECS
 
 distributed = pytest.importorskip("distributed", reason="distributed is not installed (codecbench[cluster])")
 
@@ -131,24 +129,6 @@ def nodes(tmp_path_factory):
         yield running
     finally:
         running.close()
-
-
-@pytest.fixture
-def codec_folder(tmp_path, monkeypatch):
-    """A folder of plugins that is among the codecs for one test."""
-    import codecbench.codecs
-
-    folder = tmp_path / "plugins"
-    folder.mkdir()
-    before = list(codecbench.codecs.__path__)
-    monkeypatch.setenv("CODECBENCH_CODEC_PATH", "")
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    CODECS.add_folder(folder)
-    yield folder
-    codecbench.codecs.__path__[:] = before
-    for file in folder.glob("*.py"):  # the next test's plugin may have the same name
-        sys.modules.pop(f"codecbench.codecs.{file.stem}", None)
-        registry._registered.pop(f"codecbench.codecs.{file.stem}", None)
 
 
 def measure(codecs, out, scheduler=None, events=None, images=3, **options):

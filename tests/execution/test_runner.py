@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from measuring import measure, measured, sorted_rows
-from plugins import forget, write_codec
+from plugins import write_codec
 
 import codecbench as cb
 from codecbench.errors import PluginError, StoreError, UsageError
@@ -71,7 +71,7 @@ def test_workers_and_batches_do_not_change_the_rows(tmp_path):
 def test_an_edited_codec_never_shows_stale_rows(tmp_path, codec_folder):
     write_codec(codec_folder, "mine")
     measure("mine:level=0/1", tmp_path / "run")
-    forget("mine")
+    CODECS.forget("mine")
     write_codec(codec_folder, "mine", encode="image = image // 2")
     events = []
     run = measure("mine:level=0", tmp_path / "run", events=events)

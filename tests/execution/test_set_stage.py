@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from measuring import measure
 from PIL import Image
-from plugins import forget
 
 import codecbench as cb
 from codecbench.errors import ContractError
@@ -15,6 +14,7 @@ from codecbench.execution.context import RunContext
 from codecbench.plan.planner import choose_codecs, choose_datasets, make_plan
 from codecbench.plan.tasks import Task
 from codecbench.plugins.codec import CodecSpec
+from codecbench.plugins.registry import CODECS
 from codecbench.store.folder import RunFolder
 
 FAULTY = """
@@ -125,7 +125,7 @@ def test_failures_cost_only_their_own_set(tmp_path, codec_folder):
     assert done.failed_tasks == 3
     assert not (done.path / "stamp.json").exists()
     (codec_folder / "faulty.py").write_text(FAULTY.replace("os._exit(3)", "pass"))
-    forget("faulty")
+    CODECS.forget("faulty")
     mended = run("faulty:fault=exit", tmp_path / "run")
     assert list(mended.sets()["status"]) == [""], "no record of the codec as it was before"
 

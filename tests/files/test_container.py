@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from plugins import forget, write_codec
+from plugins import write_codec
 
 from codecbench.cli.main import main
 from codecbench.errors import (
@@ -236,13 +236,13 @@ def test_an_edited_decoder_is_told(codec_folder):
     write_codec(codec_folder, "mine")
     content = pack(GRAY, CODECS.get("mine")()).content
     assert unpack(content).notes == ()
-    forget("mine")
+    CODECS.forget("mine")
     write_codec(codec_folder, "mine", decode="return 255 - unpack(stream)")
     done = unpack(content, name="x.cb")
     assert done.notes == (
         "x.cb decodes to other pixels here than where it was written; the source or the libraries of mine are others",
     )
-    forget("mine")
+    CODECS.forget("mine")
     write_codec(codec_folder, "mine", decode="return 255 - unpack(stream)", lossless=True)
     with pytest.raises(ContractError, match="is lossless, but gives other pixels than were packed"):
         unpack(content)
@@ -413,4 +413,4 @@ def test_through_pipes_and_with_a_plugin_of_ones_own(tmp_path, capsysbinary, mon
     monkeypatch.setattr(sys, "stdin", Input(packed.out[:-1]))
     assert main(["decode", "-", "-o", "-"]) == 1
     assert b"standard input is cut short" in capsysbinary.readouterr().err
-    forget("piped")
+    CODECS.forget("piped")

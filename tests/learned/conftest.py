@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +11,6 @@ import pytest
 import torch
 from small_data import marked_digits, write_mnist, write_stl10
 
-import codecbench.codecs
-from codecbench.plugins import registry
 from codecbench.plugins.registry import CODECS
 
 TINY_AE = '''
@@ -75,18 +71,13 @@ def small_root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def user_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with the codec ``tiny_ae``; not yet registered. The codec_folder is put back afterwards."""
-    monkeypatch.setenv("CODECBENCH_CODEC_PATH", "")
-    monkeypatch.setattr(codecbench.codecs, "__path__", list(codecbench.codecs.__path__))
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+def user_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder with the codec ``tiny_ae``; not yet registered."""
     folder = tmp_path / "my codecs"
     folder.mkdir()
     (folder / "tiny_ae.py").write_text(textwrap.dedent(TINY_AE), encoding="utf-8")
-    yield folder
-    sys.modules.pop("codecbench.codecs.tiny_ae", None)
-    vars(codecbench.codecs).pop("tiny_ae", None)
-    importlib.invalidate_caches()
+    with CODECS.temporary():
+        yield folder
 
 
 @pytest.fixture

@@ -9,11 +9,8 @@ import textwrap
 
 import pytest
 
-import codecbench.codecs
-import codecbench.datasets
 from codecbench.errors import PluginError, UnknownNameError, UsageError
 from codecbench.plan.tasks import codec_fingerprint
-from codecbench.plugins import registry
 from codecbench.plugins.registry import CODECS, DATASETS
 
 CODEC = """
@@ -55,27 +52,14 @@ def write(folder, name, source):
 
 
 @pytest.fixture(autouse=True)
-def registries_as_before(monkeypatch):
+def registries_as_before():
     """The registries belong to the process: puts back all that a test changes about them."""
-    packages = (codecbench.codecs, codecbench.datasets)
-    monkeypatch.delenv("CODECBENCH_CODEC_PATH", raising=False)
-    monkeypatch.delenv("CODECBENCH_DATASET_PATH", raising=False)
-    # Keeps bytecode out of it: a file rewritten within a second, at equal length, would be taken for the old one.
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    paths = [list(package.__path__) for package in packages]
-    modules, registered = dict(sys.modules), {key: list(value) for key, value in registry._registered.items()}
-    yield
-    for package, path in zip(packages, paths, strict=True):
-        package.__path__[:] = path
-    for name in [name for name in sys.modules if name not in modules]:
-        if name.startswith(("codecbench.codecs.", "codecbench.datasets.", "fake_")):
-            parent, _, child = name.rpartition(".")
-            if parent in sys.modules:
-                vars(sys.modules[parent]).pop(child, None)
+    before = set(sys.modules)
+    with CODECS.temporary(), DATASETS.temporary():
+        yield
+    for name in set(sys.modules) - before:
+        if name.startswith("fake_"):
             del sys.modules[name]
-    registry._registered.clear()
-    registry._registered.update(registered)
-    importlib.invalidate_caches()
 
 
 def in_fresh_process(code, **variables):

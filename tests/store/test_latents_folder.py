@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from codecbench.analysis.summary import summarise
 from codecbench.execution import latents as stage
 from codecbench.execution import workers
 from codecbench.plan.planner import open_dataset
+from codecbench.plugins.registry import CODECS
 from codecbench.report import learned as section
 from codecbench.report.context import Context
 from codecbench.store import weights as weightfiles
@@ -40,11 +40,8 @@ WEIGHTS = """
 
 def forget(name: str) -> None:
     """Lets an edited plugin be imported again, as a new process would."""
-    from codecbench.plugins import registry
-
     workers.close()
-    sys.modules.pop(f"codecbench.codecs.{name}", None)
-    registry._registered.pop(f"codecbench.codecs.{name}", None)
+    CODECS.forget(name)
 
 
 def learned(codec_folder: Path, name: str = "seen", begin: str = "pass", extra: str = "") -> None:

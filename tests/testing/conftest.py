@@ -1,11 +1,9 @@
 """A plugin for tests of the conformance kit."""
 
-import sys
-
 import pytest
 from unsound import use_folder, write_unsound
 
-from codecbench.plugins import registry
+from codecbench.plugins.registry import CODECS
 
 
 @pytest.fixture
@@ -15,8 +13,7 @@ def mine(tmp_path, monkeypatch):
 
     def open_it(**misdeed):
         write_unsound(tmp_path, **misdeed)
-        return registry.CODECS.get("mine")()
+        return CODECS.get("mine")()
 
     yield open_it
-    sys.modules.pop("codecbench.codecs.mine", None)
-    registry._registered.pop("codecbench.codecs.mine", None)
+    CODECS.forget("mine")
