@@ -66,7 +66,10 @@ class SandboxHere:
             raise SandboxError(one_line(error)) from error
 
     def stream(self, function: Callable, *arguments: object) -> Iterator:
-        yield from function(*arguments)
+        try:
+            yield from function(*arguments)
+        except Exception as error:
+            raise SandboxError(one_line(error)) from error
 
     def close(self) -> None:
         pass

@@ -74,10 +74,7 @@ def reach(
     """Connects to a cluster (``local``: ``workers`` processes of this machine), and looks at all its workers.
 
     ``shared`` is the run folder, where workers write into it themselves. Leaves nothing behind at the end.
-
-    Raises:
-        ClusterError: no scheduler answers there, it has no workers, or one differs.
-        StoreError: the run folder cannot be written.
+    Raises ClusterError where no scheduler answers there, it has no workers, or one differs.
     """
     run = uuid.uuid4().hex
     with contextlib.ExitStack() as stack:
@@ -115,11 +112,7 @@ class Cluster:
         self._refused: set[str] = set()
 
     def introduce_all(self) -> None:
-        """Waits for a worker, and looks at all that are there.
-
-        Raises:
-            ClusterError: there is none, or one differs from the caller.
-        """
+        """Waits for a worker, and looks at all; raises ClusterError where there is none, or one differs from here."""
         deadline = time.monotonic() + WORKERS_S
         if not self._present():
             self._watch(Event("note", f"no worker at {self._address} yet; waiting for one, up to {WORKERS_S:g} s"))
@@ -384,14 +377,7 @@ def _pieces(plan: Plan) -> tuple[cluster_worker.Piece, ...]:
 
 
 def connect(address: str) -> Any:
-    """Connects to a scheduler.
-
-    Returns:
-        A ``distributed.Client``.
-
-    Raises:
-        ClusterError: none answers there.
-    """
+    """A ``distributed.Client`` of a scheduler; raises ClusterError where none answers there."""
     from distributed import Client
 
     # In a thread: a port where something else listens can keep Dask waiting for ever.
@@ -412,11 +398,7 @@ def close(client: Any) -> None:
 
 
 def check_options(scheduler: str | None, workers: int | None, worker_data_dir: object, shared_out: bool) -> None:
-    """Makes sure that what was asked for can be carried out here.
-
-    Raises:
-        UsageError: no address, options that do not go together, or Dask is not installed.
-    """
+    """Raises UsageError for no address, options that do not go together, or where Dask is not installed."""
     if scheduler is None:
         for name, given in (("worker_data_dir", worker_data_dir), ("shared_out", shared_out)):
             if given:
@@ -481,11 +463,7 @@ def quiet() -> Iterator[None]:
 
 
 def bounded(call: Callable[[], Any], seconds: float, who: str) -> Any:
-    """What a call returns, if it returns in time.
-
-    Raises:
-        ClusterError: it does not.
-    """
+    """What a call returns, if it returns in time; raises ClusterError if it does not."""
     answer: Future[Any] = Future()
 
     def ask() -> None:

@@ -115,11 +115,7 @@ _lock = threading.Lock()
 
 
 def describe(codecs: Iterable[str], device: str, metrics: Iterable[str] = ()) -> dict[str, str]:
-    """Everything that decides rows and can differ between machines, by name; one line each.
-
-    Raises:
-        PluginError: a codec or a metric cannot be imported.
-    """
+    """Everything that decides rows and can differ between machines, by name; one line each."""
     found = {"codecbench": __version__, "Python": ".".join(platform.python_version_tuple()[:2])}
     found |= {name: metadata.version(name) for name in LIBRARIES}
     found[MEASURING] = measuring_fingerprint()
@@ -183,11 +179,7 @@ def _look(request: WorkerRequest) -> Report:
 
 
 def fingerprint(piece: Piece, data_dir: Path) -> str:
-    """Identifies a piece's images as they are under a data root here.
-
-    Raises:
-        DatasetError: they are not there, or damaged.
-    """
+    """Identifies a piece's images as they are under a data root here."""
     return piece.dataset.load(data_dir).fingerprint(piece.indices)
 
 
@@ -248,10 +240,7 @@ def perform(run: str, call: bytes) -> Any:
 
     Pickled by the caller, so that neither the scheduler nor Dask looks inside. Returns what the function returned;
     where the run folder is shared, without the files, which are written.
-
-    Raises:
-        StoreError: the shared folder cannot be written.
-        Refused: this worker is not introduced to the run, or does not fit; another one may do the job.
+    Raises Refused where this worker is not introduced to the run, or does not fit; another one may do the job.
     """
     here = _introduced(run)
     function, arguments = pickle.loads(call)

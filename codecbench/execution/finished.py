@@ -33,17 +33,7 @@ FILE = "stamp.json"
 
 
 def write(store: RunFolder, request: Mapping[str, Any], plan: Plan, timing_threads: int | None) -> None:
-    """Leaves a stamp in a run folder in which nothing of a plan is left to do.
-
-    Args:
-        store: the run folder.
-        request: what was asked, as plain JSON values.
-        plan: what it came to.
-        timing_threads: threads of the timings, or None where none were asked for.
-
-    Raises:
-        StoreError: the folder cannot be written.
-    """
+    """Leaves a stamp in a run folder in which nothing of a plan, which is what a request came to, is left to do."""
     classes = [CODECS.get(name) for name in plan.codec_fingerprints]
     own = Path(__file__).parents[2] / "codecs", Path(__file__).parents[1] / "codecs"
     if not all(Path(str(sys.modules[cls.__module__].__file__)).parent in own for cls in classes):
@@ -91,21 +81,7 @@ def _state(file: Path) -> str:
 
 
 def holds(path: Path, request: Mapping[str, Any], datasets: Sequence[Dataset], data_dir: Path) -> int:
-    """Tells whether a command would find nothing to do.
-
-    Args:
-        path: the run folder.
-        request: what is asked, as it was for :func:`write`.
-        datasets: the datasets that are asked for.
-        data_dir: the data root.
-
-    Returns:
-        How many tasks are finished; 0 where anything changed, is missing, or is not known.
-
-    Raises:
-        StoreError: the folder is damaged.
-        DatasetError: a dataset is missing.
-    """
+    """How many tasks are finished where a request would find nothing to do; 0 where anything changed or is missing."""
     try:
         stamp = json.loads((path / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -141,9 +141,7 @@ def make(
     """Computes the latents of some images and their principal plane.
 
     ``read`` gives images by index, uint8 (N, H, W, C); ``labels`` is the class number of every image of the dataset.
-
-    Raises:
-        ContractError: the codec's latents are no finite floats, one an image and all of one shape.
+    Raises ContractError unless they are finite floats, one an image and all of one shape.
     """
     codec: Any = CODECS.get(request.task.codec.name)(**request.task.codec.settings).on(device)
     height, width, channels = request.task.shape

@@ -24,7 +24,7 @@ Found = tuple[dict[str, Values], dict[str, str]]
 
 
 class PluginMetrics:
-    """Measures the metrics of a run.
+    """Measures the metrics of a run, pairs of name and fingerprint.
 
     Args:
         metrics: pairs of name and fingerprint; see ``codecbench.plugins.registry.metric_fingerprint``.
@@ -40,12 +40,7 @@ class PluginMetrics:
         self._sandbox: Sandbox | None = None
 
     def measure(self, original: Images, decoded: Images) -> Found:
-        """Measures all of them; never raises for what a metric does.
-
-        Args:
-            original: uint8, (N, H, W, C).
-            decoded: uint8, the same shape.
-        """
+        """Measures all of them on images uint8 (N, H, W, C); never raises for what a metric does."""
         values: dict[str, Values] = {}
         lacking: dict[str, str] = {}
         for name, expected in self.metrics:
@@ -89,12 +84,7 @@ def is_own(name: str) -> bool:
 
 
 def measure_one(name: str, expected: str, original: Images, decoded: Images) -> Values:
-    """What one metric gives.
-
-    Raises:
-        PluginError: it is not the one that the run was planned with, or cannot be imported.
-        ContractError: it gave anything but one finite number or NaN an image.
-    """
+    """What one metric gives; raises PluginError where it is not the one that the run was planned with."""
     metric = METRICS.get(name)
     if metric_fingerprint(metric) != expected:
         raise PluginError(f"the source of the metric {name} changed while the run went on; run again")

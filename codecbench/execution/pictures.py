@@ -71,11 +71,7 @@ def is_complete(plan: Plan, store: RunFolder) -> bool:
 
 
 def keep_pictures(run: RunContext) -> None:
-    """Keeps the pictures that a plan's finished tasks lack, and its codecs' worst images; a failure is but a note.
-
-    Raises:
-        StoreError: the run folder cannot be written any more.
-    """
+    """Keeps the pictures that a plan's finished tasks lack, and its codecs' worst images; a failure is but a note."""
     _carry_out(missing(run.plan, run.store), run)
     worst = WorstImages(run.plan, run.store)
     if not worst.due:
@@ -256,11 +252,7 @@ class WorstImages:
         self._failed[str(request.about["key"])] = f"{request.task.codec}: {reason}"
 
     def finish(self) -> None:
-        """Records which codecs' worst images are kept, so that the same command finds nothing to do.
-
-        Raises:
-            StoreError: the folder cannot be written.
-        """
+        """Records which codecs' worst images are kept, so that the same command finds nothing to do."""
         for (label, name), tasks in self.due.items():
             key = self._key((label, name))
             own = [key] if self.store.record(WorstCase, key) is not None else []
@@ -305,12 +297,7 @@ def encode_again(request: PictureRequest, dataset: Dataset, limits: WorkerLimits
 
 
 def _restored(task: Task, originals: Images, limits: WorkerLimits) -> tuple[Images, list[int]]:
-    """What a codec makes of images, and the lengths of its bitstreams.
-
-    Raises:
-        SandboxError: it raised, or its process died.
-        ContractError: it gave something else than images of this shape.
-    """
+    """What a codec makes of images, and the lengths of its bitstreams."""
     processes = workers.processes_for(task, limits)
     (encoded,) = processes.encoder.stream(measure.encode, [task.codec], originals, limits.device)
     output = processes.decoder.call(measure.decode, task.codec, encoded.bitstreams, limits.device)

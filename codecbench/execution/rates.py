@@ -16,11 +16,7 @@ from codecbench.store.tasks import failure_files
 
 
 def measure_all(run: RunContext) -> int:
-    """Measures every task of a plan that is not stored yet; returns how many failed.
-
-    Raises:
-        StoreError: the run folder cannot be written any more; what was measured is kept.
-    """
+    """Measures every task of a plan that is not stored yet; returns how many failed."""
     store, watch = run.store, run.watch
     finished = store.finished()
     for name in store.damaged():

@@ -47,12 +47,9 @@ _live: set[Sandbox] = set()
 
 
 class SandboxError(Exception):
-    """A function in a sandbox raised, or the sandbox died.
+    """A function in a sandbox raised, or the sandbox ``died``: then another must be started.
 
-    Attributes:
-        reason: why, in one line.
-        details: the traceback there, or the tail of what was written to standard error.
-        died: the process is gone, and another must be started.
+    ``reason`` is one line; ``details`` is the traceback there, or the tail of what was written to standard error.
     """
 
     def __init__(self, reason: str, details: str = "", died: bool = False):
@@ -61,19 +58,11 @@ class SandboxError(Exception):
 
 
 class Sandbox:
-    """A process that runs functions one after the other.
+    """A process that runs functions one after the other; all that it cannot do is a :class:`SandboxError`.
 
-    Args:
-        role: what it is called in messages, such as ``"encoding"``.
-        threads: how many its libraries may use; None for what this process may.
-        timeout_s: seconds that one answer may take, the first one :data:`START_S` more; None for any.
-        memory_limit: bytes of resident memory that it and its children may use; None for any. Looked at ten times a
-            second, so a quick allocation can go beyond for a moment.
-        environment: variables to set beside those of this process.
-        options: what sets these two limits, for messages.
-
-    Raises:
-        SandboxError: the system starts no more processes.
+    Its libraries may use ``threads``, or None for what this process may. One answer may take ``timeout_s`` seconds, the
+    first one :data:`START_S` more. It and its children may use ``memory_limit`` bytes of resident memory, looked at ten
+    times a second, so a quick allocation can go beyond for a moment. ``options`` name what sets them, for messages.
     """
 
     def __init__(
@@ -128,11 +117,7 @@ class Sandbox:
         self.close()
 
     def begin(self, function: Callable[..., Any], *arguments: Any) -> None:
-        """Asks for a function of a module to be called; :meth:`answer` waits for what it gives.
-
-        Raises:
-            SandboxError: the sandbox died.
-        """
+        """Asks for a function of a module to be called; :meth:`answer` waits for what it gives."""
         self._deadline = None if self.timeout_s is None else time.monotonic() + self.timeout_s + self._start_s
         self._start_s, self._asked, self._streams = 0.0, True, False
         try:
@@ -141,11 +126,7 @@ class Sandbox:
             raise self._death() from None
 
     def answer(self) -> Any:
-        """What the function returned.
-
-        Raises:
-            SandboxError: it raised, or the sandbox died.
-        """
+        """What the function returned."""
         kind, value = self._receive()
         assert kind == "value", f"{kind} in answer to a call"
         return value
@@ -156,11 +137,7 @@ class Sandbox:
         return self.answer()
 
     def stream(self, function: Callable[..., Iterator[Any]], *arguments: Any) -> Iterator[Any]:
-        """Calls a generator function there, and yields what it yields.
-
-        Raises:
-            SandboxError: it raised, or the sandbox died.
-        """
+        """Calls a generator function there, and yields what it yields."""
         self.begin(function, *arguments)
         self._streams = True
         while True:

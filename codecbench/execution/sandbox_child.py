@@ -37,8 +37,7 @@ def serve(lifeline: int) -> None:
 def _die_with(lifeline: int) -> None:
     """Lets the system kill this process and what it started once the pipe closes, even where C code holds the GIL.
 
-    Raises:
-        AttributeError, ImportError: the system cannot; the end of the requests then ends the process.
+    Raises AttributeError or ImportError where the system cannot; the end of the requests then ends the process.
     """
     import fcntl
 

@@ -136,11 +136,7 @@ def waiting(sets: Iterable[SetTask], store: RunFolder) -> list[SetTask]:
 
 
 def code_sets(sets: Sequence[SetTask], run: RunContext) -> int:
-    """Codes every set that the run folder lacks, in worker processes; returns how many failed.
-
-    Raises:
-        StoreError: the run folder cannot be written any more.
-    """
+    """Codes every set that the run folder lacks, in worker processes; returns how many failed."""
     due = waiting(sets, run.store)
     for one in [one for one in due if one.skipped]:
         _write(run.store, one, {})
@@ -218,11 +214,7 @@ def _compare(task: Task, images: Images, decoded: Images) -> None:
 
 
 def encode(spec: CodecSpec, images: Images, device: str) -> tuple[bytes, float]:
-    """Encodes a set: the stream, and the wall seconds of the one call.
-
-    Raises:
-        ContractError: the codec returned something else.
-    """
+    """Encodes a set: the stream, and the wall seconds of the one call."""
     images.setflags(write=False)
     codec: Any = CODECS.get(spec.name)(**spec.settings).on(device)
     began = time.perf_counter()
@@ -234,11 +226,7 @@ def encode(spec: CodecSpec, images: Images, device: str) -> tuple[bytes, float]:
 
 
 def decode(spec: CodecSpec, bitstream: bytes, device: str) -> tuple[Images, float]:
-    """Decodes a set in a new instance of the codec, from the bytes alone: uint8 (N, H, W, C), and the wall seconds.
-
-    Raises:
-        ContractError: it is no array of this type.
-    """
+    """Decodes a set in a new instance of the codec, from the bytes alone: uint8 (N, H, W, C), and the wall seconds."""
     codec: Any = CODECS.get(spec.name)(**spec.settings).on(device)
     began = time.perf_counter()
     images = codec.decode_set(bitstream)

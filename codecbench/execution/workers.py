@@ -52,11 +52,7 @@ class TaskResult:
 
 
 def measure_tasks(tasks: tuple[Task, ...], dataset: Dataset, limits: WorkerLimits) -> list[TaskResult]:
-    """Measures points of one codec on the same images; a codec's failure is recorded, never raised.
-
-    Raises:
-        StoreError: a result cannot be written.
-    """
+    """Measures points of one codec on the same images; a codec's failure is recorded, never raised."""
     began = time.perf_counter()
     try:
         images = images_of(dataset, limits.data_dir, tasks[0].indices, tasks[0].data_fingerprint)
@@ -144,11 +140,7 @@ def open_images(dataset: Dataset, data_dir: Path) -> ImageSet:
 
 @functools.lru_cache(maxsize=1)
 def images_of(dataset: Dataset, data_dir: Path, indices: tuple[int, ...], fingerprint: str) -> Images:
-    """A task's images, which the tasks of other points mostly share.
-
-    Raises:
-        DatasetError: they are not those that the run was planned with, or cannot be read.
-    """
+    """A task's images, which the tasks of other points mostly share; raises DatasetError where they changed."""
     images = open_images(dataset, data_dir).read(indices)
     if fingerprint_pixels([images]) != fingerprint:
         raise DatasetError(f"the images of {dataset.label} changed while the run went on; run again")
@@ -169,11 +161,7 @@ class CodecProcesses:
 
     @classmethod
     def start(cls, name: str, fingerprint: str, limits: WorkerLimits) -> CodecProcesses:
-        """Starts both at once, and imports the codec.
-
-        Raises:
-            SandboxError: it cannot be imported, or is not the one that the run was planned with.
-        """
+        """Starts both at once, and imports the codec, which must be the one that the run was planned with."""
         environment = {CODECS.variable: limits.codec_path}
         with contextlib.ExitStack() as started:
             encoder, decoder = (
@@ -230,11 +218,7 @@ def check_stopped() -> None:
 
 
 def processes_for(task: Task, limits: WorkerLimits) -> CodecProcesses:
-    """This thread's processes, with a task's codec imported; started where it has none, or another codec's.
-
-    Raises:
-        SandboxError: they cannot be started, or the codec is not the one that the run was planned with.
-    """
+    """This thread's processes, with a task's codec imported; started where it has none, or another codec's."""
     check_stopped()
     key = (task.codec.name, task.codec_fingerprint, limits)
     if _thread.processes not in _open or _thread.key != key:
@@ -270,11 +254,7 @@ def close_idle(busy: Container[int] = (), ending: Container[int] = ()) -> None:
 
 
 def check_codec(name: str, fingerprint: str, device: str, threads: int) -> None:
-    """Imports a codec in a sandbox, and makes sure that it is the one that the run was planned with.
-
-    Raises:
-        PluginError: it is not.
-    """
+    """Imports a codec in a sandbox; raises PluginError unless it is the one that the run was planned with."""
     if codec_fingerprint(CODECS.get(name), device_name(device)) != fingerprint:
         raise PluginError(f"the source or the weights of {name} changed while the run went on; run again")
     torch = sys.modules.get("torch")

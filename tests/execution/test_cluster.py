@@ -88,7 +88,7 @@ class Nodes:
             found += [child for child in psutil.Process(process.pid).children() if "spawn_main" in command(child)]
         return found
 
-    def hosts(self):
+    def sandboxes(self):
         """Processes below the workers that run a codec's code."""
         below = [child for process in self.processes for child in psutil.Process(process.pid).children(recursive=True)]
         return [child for child in below if "codecbench.execution.sandbox_child" in command(child)]
@@ -168,12 +168,13 @@ def test_rows_are_the_bytes_of_a_local_run_and_times_are_of_one_machine(tmp_path
     assert len(timings) == 3
     assert {timing["host"] for timing in timings} == {host}
     assert all(len(timing["encode_s"]) == len(timing["decode_s"]) == 5 for timing in timings)
-    eventually(lambda: not nodes.hosts())  # nothing is left when a run has ended
+    eventually(lambda: not nodes.sandboxes())  # nothing is left when a run has ended
     again = []
     measure(codecs, tmp_path / "there", nodes.address, again, timing=True)
     assert "nothing to measure: all 3 tasks are there" in notes(again)
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_the_middle_costs_nothing_but_time(tmp_path, nodes, codec_folder):
     write_codec(codec_folder, "slow", encode="time.sleep(0.1)")
     points = "slow:level=0..11"
@@ -199,6 +200,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing_but_time(tmp_path, nodes, c
     nodes.wait_for(3)
 
 
+@pytest.mark.slow
 def test_a_job_that_always_kills_its_worker_is_a_failure_and_no_hang(tmp_path, nodes, codec_folder):
     write_codec(codec_folder, "deadly", encode="self.level == 1 and os.kill(os.getppid(), 9)")
     events = []
@@ -213,6 +215,7 @@ def test_a_job_that_always_kills_its_worker_is_a_failure_and_no_hang(tmp_path, n
     nodes.wait_for(3)
 
 
+@pytest.mark.slow
 def test_workers_write_into_a_shared_folder(tmp_path, nodes):
     here = measure("svd:rank=3/5", tmp_path / "here", workers=1)  # one job of two tasks
     there = measure("svd:rank=3/5", tmp_path / "there", nodes.address, shared_out=True)
@@ -247,6 +250,7 @@ def test_a_worker_with_other_versions_is_refused_by_name(tmp_path, nodes, monkey
     assert re.fullmatch(rf"worker tcp://127.0.0.1:\d+ differs from here: {re.escape(what)}", str(error.value))
 
 
+@pytest.mark.slow
 def test_a_worker_with_other_images_is_refused(tmp_path, nodes, monkeypatch):
     from PIL import Image
 
@@ -310,6 +314,7 @@ def test_a_worker_that_joins_later_helps_or_is_refused(tmp_path, codec_folder, m
         alone.close()
 
 
+@pytest.mark.slow
 def test_times_are_not_taken_without_a_worker_for_them_and_no_worker_is_an_error(tmp_path, monkeypatch):
     few = Nodes(tmp_path, ["dask scheduler --host $HOST --port $PORT"])
     try:
@@ -378,6 +383,7 @@ def test_requests_that_cannot_be_carried_out(tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_the_pages_command_and_ctrl_c(tmp_path, nodes, codec_folder):
     (line,) = [line for line in commands() if line.startswith("codecbench ")]
     line = line.replace("$HOST", "127.0.0.1").replace("$PORT", str(nodes.port))
@@ -410,7 +416,7 @@ def test_the_pages_command_and_ctrl_c(tmp_path, nodes, codec_folder):
     _, error = process.communicate(timeout=30)
     assert process.returncode == 130
     assert error == "interrupted; what was measured is kept, the same command goes on from there\n"
-    eventually(lambda: not nodes.hosts())  # also those that would have slept on
+    eventually(lambda: not nodes.sandboxes())  # also those that would have slept on
     assert len(list((tmp_path / "run" / "parts").glob("*.json"))) == 1
 
 

@@ -26,8 +26,6 @@ if sys.platform == "win32":
 CODECS = "slow:level=0..7,none,jpeg:quality=5"
 """What is killed, over and over."""
 KILLS = 20
-SAMPLE = 3
-"""How many of the kills the plain test run does."""
 
 
 class Command:
@@ -58,7 +56,7 @@ class Command:
 
     def family(self):
         """All processes below this one, by what they are for; they are remembered."""
-        kinds = {"worker": [], "host": []}
+        kinds = {"worker": [], "sandbox": []}
         try:
             family = psutil.Process(self.process.pid).children(recursive=True)
         except psutil.NoSuchProcess:
@@ -69,7 +67,9 @@ class Command:
                 line = " ".join(member.cmdline())
             except psutil.Error:
                 continue
-            kind = "host" if "codecbench.execution.sandbox_child" in line else "worker" if "spawn_main" in line else ""
+            kind = (
+                "sandbox" if "codecbench.execution.sandbox_child" in line else "worker" if "spawn_main" in line else ""
+            )
             kinds.setdefault(kind, []).append(member)
         return kinds
 
@@ -115,11 +115,11 @@ def parts(out):
     return {file.name: file.read_bytes() for file in (out / "parts").glob("*.parquet")}
 
 
-@pytest.mark.parametrize("seed", [pytest.param(n, marks=[pytest.mark.slow] * (n >= SAMPLE)) for n in range(KILLS)])
+@pytest.mark.parametrize("seed", [pytest.param(n, marks=[pytest.mark.slow] * (n > 0)) for n in range(KILLS)])
 def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_rows(tmp_path, slow_codecs, whole, seed):
     expected, seconds = whole
     moment = random.Random(seed)
-    victim = ("parent", "worker", "host")[seed % 3]
+    victim = ("parent", "worker", "sandbox")[seed % 3]
     command = Command.script(tmp_path / "run", CODECS, slow_codecs)
     end = time.monotonic() + moment.uniform(0.05, 0.95) * seconds
     while time.monotonic() < end:
@@ -141,6 +141,7 @@ def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_rows(tmp_path, s
     assert not list((tmp_path / "run").rglob("*.tmp"))
 
 
+@pytest.mark.slow
 def test_what_was_measured_before_a_kill_is_not_measured_again(tmp_path, slow_codecs):
     command = Command.script(tmp_path / "run", CODECS, slow_codecs)
     wait_until(lambda: len(list((tmp_path / "run" / "parts").glob("*.json"))) >= 3)
@@ -150,6 +151,7 @@ def test_what_was_measured_before_a_kill_is_not_measured_again(tmp_path, slow_co
     assert 0 < measured(events) <= 7
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_while_it_takes_times_keeps_its_rounds(tmp_path, slow_codecs):
     codecs, folder = "jpeg:quality=5..60:5,none", tmp_path / "run" / "timings"
     measure(codecs, tmp_path / "run")
@@ -189,8 +191,17 @@ def interrupt(command, how):
     return time.monotonic() - began
 
 
-@pytest.mark.parametrize("how", ["ctrl-c", "sigterm"])
-@pytest.mark.parametrize("while_it", ["measures", "times", "hangs"])
+@pytest.mark.parametrize(
+    ("while_it", "how"),
+    [
+        ("measures", "ctrl-c"),
+        pytest.param("measures", "sigterm", marks=pytest.mark.slow),
+        pytest.param("times", "ctrl-c", marks=pytest.mark.slow),
+        pytest.param("times", "sigterm", marks=pytest.mark.slow),
+        pytest.param("hangs", "ctrl-c", marks=pytest.mark.slow),
+        pytest.param("hangs", "sigterm", marks=pytest.mark.slow),
+    ],
+)
 def test_an_interrupted_command_says_what_is_kept_and_how_to_go_on(tmp_path, slow_codecs, while_it, how):
     out = tmp_path / "run"
     if while_it == "measures":
@@ -201,7 +212,7 @@ def test_an_interrupted_command_says_what_is_kept_and_how_to_go_on(tmp_path, slo
         wait_until(lambda: len(list((out / "timings").glob("*.json"))) >= 2)
     else:
         command = Command.run(out, "none,stuck:level=0..3", slow_codecs, "--no-timing")
-        wait_until(lambda: list((out / "parts").glob("*.json")) and len(command.family()["host"]) >= 4)
+        wait_until(lambda: list((out / "parts").glob("*.json")) and len(command.family()["sandbox"]) >= 4)
     print(f"{how} while it {while_it}: ended after {interrupt(command, how):.2f} s")
     code, _, err = command.end()
     assert code == 130
@@ -212,6 +223,7 @@ def test_an_interrupted_command_says_what_is_kept_and_how_to_go_on(tmp_path, slo
     assert not list(out.rglob("*.tmp"))
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_processes_start_is_no_tracebacks_either(tmp_path, slow_codecs):
     command = Command.run(tmp_path / "run", "slow:level=0..60", slow_codecs, "--no-timing")
     wait_until(lambda: command.family()["worker"])
@@ -220,12 +232,12 @@ def test_ctrl_c_while_processes_start_is_no_tracebacks_either(tmp_path, slow_cod
     assert (code, "Traceback" in err) == (130, False), err
 
 
-@pytest.mark.parametrize("process_that", ["encode", "decode"])
+@pytest.mark.parametrize("process_that", [pytest.param("encode", marks=pytest.mark.slow), "decode"])
 def test_all_processes_end_with_a_parent_that_was_killed(tmp_path, codec_folder, process_that):
     line = "ctypes.PyDLL(None).sleep(1000)"  # with Python's lock held, so that nothing there can look around
     write_codec(codec_folder, "held", **{process_that: line}, extra="import ctypes\n")
     command = Command.script(tmp_path / "run", "held:level=0..3", codec_folder, workers=1)
-    wait_until(lambda: len(command.family()["host"]) == 2 and (tmp_path / "run" / "samples").is_dir())
+    wait_until(lambda: len(command.family()["sandbox"]) == 2 and (tmp_path / "run" / "samples").is_dir())
     time.sleep(0.5)
     code, _, _ = command.kill()
     assert code == -signal.SIGKILL
@@ -246,6 +258,7 @@ def test_the_second_of_two_commands_into_a_folder_is_told(tmp_path, slow_codecs)
     assert measure("none", out, images=2).failed_tasks == 0, "the lock has ended with its process"
 
 
+@pytest.mark.slow
 def test_commands_that_start_together_never_damage_the_folder(tmp_path, slow_codecs):
     for attempt in range(3):
         out = tmp_path / str(attempt)
@@ -259,6 +272,7 @@ def test_commands_that_start_together_never_damage_the_folder(tmp_path, slow_cod
         assert len(cb.load_run(out).rows()) == 9
 
 
+@pytest.mark.slow
 def test_of_two_threads_into_a_folder_one_is_told(tmp_path, slow_codecs):
     ends, start = [], threading.Barrier(2)
 

@@ -13,22 +13,19 @@ import codecbench as cb
 from codecbench.errors import PluginError, StoreError, UsageError
 from codecbench.execution.runner import default_folder
 from codecbench.measure.timing import ROUNDS
-from codecbench.plan.specs import expand, split_specs
 from codecbench.plugins.registry import CODECS, DATASETS
-from codecbench.plugins.settings import settings_of
 from codecbench.store.folder import RunFolder
 from codecbench.store.manifest import Addition
 
+IN_PROCESS = pytest.mark.usefixtures("in_process")
 
-def test_rows_are_what_the_codec_says_when_asked_directly(tmp_path):
-    rows = measure("jpeg:quality=20/80,png:compress_level=6", tmp_path / "run", images=4).rows()
+
+def test_rows_are_what_the_codec_says_when_asked_directly(tmp_path, measured_folder):
+    rows = cb.load_run(measured_folder).rows()
     images = DATASETS.get("digits")().load(tmp_path)
-    assert len(rows) == 3 * 4
+    assert len(rows) == 5 * 4
     for row in rows.itertuples():
-        (spec,) = split_specs(f"{row.codec}:{row.settings}")
-        cls = CODECS.get(row.codec)
-        (point,) = expand(spec, settings_of(cls))
-        codec = cls(**point)
+        codec = cb.open_codec(f"{row.codec}:{row.settings}")
         image = images.read([row.image])
         (stream,) = codec.encode(image)
         difference = codec.decode([stream]).astype(int) - image.astype(int)
@@ -40,6 +37,7 @@ def test_rows_are_what_the_codec_says_when_asked_directly(tmp_path):
         assert (row.height, row.width, row.channels) == (28, 28, 1)
 
 
+@IN_PROCESS
 def test_the_manifest_tells_where_the_figures_come_from(tmp_path):
     run = measure("jpeg:quality=20", tmp_path / "run", command="codecbench run --codecs jpeg", seed=3)
     manifest = json.loads((run.path / "run.json").read_text(encoding="utf-8"))
@@ -53,6 +51,7 @@ def test_the_manifest_tells_where_the_figures_come_from(tmp_path):
     assert manifest["codecs"]["jpeg"]["versions"]["pillow"]
 
 
+@IN_PROCESS
 def test_a_second_run_measures_nothing_and_a_new_codec_only_itself(tmp_path):
     first, second, third = [], [], []
     measure("none", tmp_path / "run", events=first)
@@ -68,6 +67,7 @@ def test_workers_and_batches_do_not_change_the_rows(tmp_path):
     pd.testing.assert_frame_equal(sorted_rows(one), sorted_rows(two), check_exact=True)
 
 
+@IN_PROCESS
 def test_an_edited_codec_never_shows_stale_rows(tmp_path, codec_folder):
     write_codec(codec_folder, "mine")
     measure("mine:level=0/1", tmp_path / "run")
@@ -82,6 +82,7 @@ def test_an_edited_codec_never_shows_stale_rows(tmp_path, codec_folder):
     assert len(list((tmp_path / "run" / "parts").glob("*.parquet"))) == 3, "what was measured is never thrown away"
 
 
+@IN_PROCESS
 def test_the_encoder_cannot_spoil_the_originals(tmp_path, codec_folder):
     write_codec(codec_folder, "spoiler", encode="image[...] = 0")
     run = measure("spoiler", tmp_path / "run")
@@ -109,6 +110,7 @@ def test_a_plugin_that_changes_under_a_run_is_refused(tmp_path, codec_folder):
     assert "changed while the run went on" in run.summary().loc[0, "reason"]
 
 
+@IN_PROCESS
 def test_another_choice_of_images_does_not_mix_with_what_is_there(tmp_path):
     measure("none", tmp_path / "run")
     with pytest.raises(UsageError, match=r"already holds 3 images of digits \(seed 0\)"):
@@ -138,6 +140,7 @@ def test_only_folders_of_runs_are_measured_into(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["precious.txt"]
 
 
+@IN_PROCESS
 def test_fresh_removes_nothing_that_codecbench_did_not_write(tmp_path):
     run = measure("none", tmp_path / "run")
     run.report()
@@ -148,40 +151,33 @@ def test_fresh_removes_nothing_that_codecbench_did_not_write(tmp_path):
     assert not (run.path / "report.html").exists()
 
 
-def test_a_published_run_without_its_parts_is_neither_drawn_nor_added_to(tmp_path):
-    run = measure("none", tmp_path / "run")
-    run.report()
+def test_a_published_run_without_its_parts_is_neither_drawn_nor_added_to(copied, drawn_folder):
+    run = cb.load_run(copied(drawn_folder))
     table = (run.path / "summary.csv").read_bytes()
     shutil.rmtree(run.path / "parts")
-    for attempt in (run.report, lambda: measure("jpeg:quality=5", tmp_path / "run")):
+    for attempt in (run.report, lambda: measure("jpeg:quality=5", run.path)):
         with pytest.raises(StoreError, match="without the parts they were made from"):
             attempt()
     assert (run.path / "summary.csv").read_bytes() == table
 
 
-def test_a_finished_run_says_so_and_leaves_everything_as_it_is(tmp_path):
-    first = measure("none", tmp_path / "run")
-    assert first.changed
-    first.report()
-    assert first.report_is_current
-    manifest = (first.path / "run.json").read_bytes()
-    events = []
-    again = measure("none", tmp_path / "run", events=events)
-    assert not again.changed
-    assert again.report_is_current
-    assert "nothing to measure: all 1 tasks are there" in [event.text for event in events]
-    assert (first.path / "run.json").read_bytes() == manifest
+@IN_PROCESS
+def test_what_a_codec_does_not_take_stands_in_the_summary(tmp_path, codec_folder):
+    refuses = """
+    def check_shape(self, shape):
+        super().check_shape(shape)
+        if shape[0] < self.level:
+            raise cb.UnsupportedImageError(f"level {self.level} is above the height")
+"""
+    write_codec(codec_folder, "picky", extra=refuses)
+    summary = measure("picky:level=1/40,none", tmp_path / "run", datasets="digits,photos").summary()
+    summary = summary.set_index(["dataset", "codec", "settings"])
+    assert "level 40 is above" in summary.loc[("digits", "picky", "level=40"), "reason"]
+    assert summary.loc[("photos", "picky", "level=40"), "images"] == 3
+    assert summary[summary["reason"].str.startswith("skipped")]["images"].tolist() == [0]
 
 
-def test_what_a_codec_does_not_take_stands_in_the_summary(tmp_path):
-    run = measure("lossy_ae,none,svd:rank=1/40", tmp_path / "run", datasets="digits,photos")
-    summary = run.summary().set_index(["dataset", "codec", "settings"])
-    assert "28×28×1" in summary.loc[("photos", "lossy_ae", ""), "reason"]
-    assert "rank 40 is above" in summary.loc[("digits", "svd", "rank=40"), "reason"]
-    assert summary.loc[("photos", "svd", "rank=40"), "images"] == 3
-    assert summary[summary["reason"].str.startswith("skipped")]["images"].tolist() == [0, 0]
-
-
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_a_learned_codec_on_its_own_training_images_is_marked(tmp_path, data_root):
     datasets = "mnist,mnist:split=train,digits"
@@ -197,6 +193,7 @@ def test_a_folder_that_cannot_be_written_is_said_clearly(tmp_path):
         measure("none", tmp_path / "file" / "run")
 
 
+@IN_PROCESS
 def test_timings_are_taken_once_and_stand_in_the_summary(tmp_path):
     first, second = [], []
     measure("none,jpeg:quality=5", tmp_path / "run", events=first, timing=True)
@@ -210,6 +207,7 @@ def test_timings_are_taken_once_and_stand_in_the_summary(tmp_path):
     assert (summary["device"] == "cpu").all()
 
 
+@pytest.mark.slow
 def test_even_the_first_codec_with_torch_is_timed_with_one_thread(tmp_path, codec_folder):
     flag = tmp_path / "measured"
     threads = f"import torch; assert not os.path.exists({str(flag)!r}) or torch.get_num_threads() == 1"
@@ -219,6 +217,7 @@ def test_even_the_first_codec_with_torch_is_timed_with_one_thread(tmp_path, code
     assert measure("threaded", tmp_path / "run", timing=True).failed_tasks == 0
 
 
+@IN_PROCESS
 def test_a_codec_that_fails_while_it_is_planned_is_left_out_unless_it_was_named(tmp_path, codec_folder):
     write_codec(
         codec_folder, "odd", extra="    @classmethod\n    def default_points(cls, shape):\n        raise KeyError(1)\n"
@@ -232,6 +231,7 @@ def test_a_codec_that_fails_while_it_is_planned_is_left_out_unless_it_was_named(
     assert any("left out: codec 'odd'" in event.text for event in events)
 
 
+@IN_PROCESS
 def test_float_reconstructions_that_are_no_numbers_are_a_failure_not_a_gap_in_a_mean(tmp_path, codec_folder):
     write_codec(
         codec_folder,
@@ -277,6 +277,7 @@ def test_the_default_folder_is_named_after_datasets_and_images(tmp_path):
     assert ":" not in name
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_the_first_figures_of_the_source_experiment(tmp_path, data_root):
     run = measure("svd:rank=5/13", tmp_path / "run", datasets="mnist", images=None, data_dir=data_root, workers=2)

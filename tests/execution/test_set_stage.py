@@ -75,6 +75,7 @@ def two_shapes(tmp_path):
     return folder
 
 
+@pytest.mark.usefixtures("in_process")
 def test_a_set_is_stored_and_measured_once(tmp_path, monkeypatch):
     without = run("deflate:level=1/9,filter=up,none", tmp_path / "run", sets=False)
     assert without.sets().empty

@@ -1,0 +1,78 @@
+"""Worker processes as an engine: what comes back, what a death costs, and what is left when a run is broken off."""
+
+import contextlib
+import os
+import threading
+import time
+
+import pytest
+
+from codecbench.errors import StoreError
+from codecbench.execution.engines import LocalEngine, QueuedJob, run_stage
+
+
+def fail(words):
+    raise StoreError(words)
+
+
+def die(flag):
+    """Ends its process, but for the third time."""
+    with flag.open("a") as file:
+        file.write(".")
+    if flag.stat().st_size < 3:
+        os._exit(1)
+    return "alive"
+
+
+def go(jobs, slots=2):
+    """What a stage of jobs gives: results and deaths, by name."""
+    done, died = {}, []
+    queued = [QueuedJob(name, kind, function, arguments) for name, kind, function, arguments in jobs]
+    with LocalEngine(slots, 1) as engine:
+        run_stage(engine, queued, done.__setitem__, died.append)
+    return done, died
+
+
+def test_a_slot_does_the_jobs_of_one_kind_in_their_order_in_one_process():
+    jobs = [((kind, number), kind, os.getpid, ()) for number in range(3) for kind in "ab"]
+    done, died = go(jobs, slots=1)
+    assert died == []
+    assert list(done) == sorted(done), "a kind is done before the next one begins"
+    assert len(set(done.values())) == 1
+
+
+def test_a_job_whose_worker_dies_is_tried_once_more_and_alone(tmp_path):
+    twice, thrice = tmp_path / "twice", tmp_path / "thrice"
+    thrice.write_text("..")
+    done, died = go([("dies", "a", die, (twice,)), ("works", "a", os.getppid, ()), ("late", "b", die, (thrice,))])
+    assert died == ["dies"]
+    assert done == {"works": os.getpid(), "late": "alive"}
+    assert twice.read_text() == ".."
+
+
+def test_what_a_job_raises_ends_the_stage_and_says_where_it_was_raised():
+    with pytest.raises(StoreError, match="no room") as raised:
+        go([("fails", "a", fail, ("no room",)), ("waits", "b", time.sleep, (1000,))])
+    assert "in fail" in raised.value.__notes__[0]
+
+
+def broken_off():
+    """An engine that is left by Ctrl-C: its processes, and what became of their calls."""
+    pids, calls = [], []
+    with contextlib.suppress(KeyboardInterrupt), LocalEngine(2, 1) as engine:
+        pids += [engine.submit(slot, os.getpid).result() for slot in range(2)]
+        calls += [engine.submit(slot, time.sleep, 1000) for slot in (0, 0, 1)]
+        raise KeyboardInterrupt
+    return pids, calls
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_an_engine_that_is_broken_off_leaves_no_process_and_no_thread_behind(attempt):
+    """A thread that reads from a pipe that is closed meanwhile would write a traceback after the last message."""
+    before = set(threading.enumerate())
+    pids, calls = broken_off()
+    assert set(threading.enumerate()) <= before
+    assert all(call.done() for call in calls)
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
