@@ -33,9 +33,9 @@ LIBRARIES = (
     "torchvision",
 )
 OPTIONAL_LIBRARIES = ("imagecodecs", "distributed")
-"""Told where they are installed; codecbench does without them."""
+"""Listed where they are installed; codecbench works without them."""
 PILLOW_LIBRARIES = ("libjpeg_turbo", "mozjpeg", "jpg", "jpg_2000", "webp", "avif", "zlib", "zlib_ng")
-"""Libraries inside Pillow that write or read streams, by its own names; libavif's AV1 codecs are told beside them."""
+"""Libraries inside Pillow that write or read streams, by its own names; libavif's AV1 codecs are listed with them."""
 THREAD_COUNTS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -53,11 +53,9 @@ NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, codecbench and the libraries that figures depend on.
+    """Versions by name: of Python, codecbench, libraries that figures depend on, NumPy's BLAS, those inside Pillow.
 
-    Returns:
-        By name: Python packages (``absent`` where one is missing), NumPy's BLAS as ``blas``, and the codec libraries
-        inside Pillow under the names that Pillow has for them. Only NumPy and Pillow's core are imported.
+    A package that is missing is ``absent``. Only NumPy and Pillow's core are imported.
     """
     found = {"python": platform.python_version(), "codecbench": __version__}
     for name in (*LIBRARIES, *OPTIONAL_LIBRARIES):
@@ -70,11 +68,7 @@ def versions() -> dict[str, str]:
 
 
 def pillow_libraries() -> dict[str, str]:
-    """Versions of the codec libraries inside Pillow, as it reports them; ``unknown`` where it does not.
-
-    Returns:
-        For example ``{"libjpeg_turbo": "3.1.0", "webp": "1.6.0", "aom": "3.13.1"}``; empty without Pillow.
-    """
+    """Versions of the codec libraries inside Pillow, ``unknown`` where it does not report one; empty without Pillow."""
     try:
         from PIL import features
     except ImportError:
@@ -92,13 +86,8 @@ def pillow_libraries() -> dict[str, str]:
 def machine(device: str = "cpu") -> dict[str, Any]:
     """The processor, its cores, the memory and the accelerator; nothing that names the person or the host.
 
-    Args:
-        device: ``cpu`` or ``cuda``; torch is loaded for the latter only.
-
-    Returns:
-        ``system``, ``cpu``, ``cores`` (that this process may use), ``logical_cores`` (of the machine), ``memory_gib``,
-        ``governor`` and ``boost`` (None where the system does not tell, as in most virtual machines), ``virtual``,
-        ``device``, and with a GPU ``driver``. The same for every command on a machine whose settings stay.
+    ``cores`` are those that this process may use. A value is None where the system does not tell, as ``governor`` and
+    ``boost`` in most virtual machines. It is the same for every command on a machine whose settings stay.
     """
     found = {
         "system": f"{platform.system()} {platform.machine()}",
@@ -115,25 +104,18 @@ def machine(device: str = "cpu") -> dict[str, Any]:
 
 
 def host_id(machine: Mapping[str, Any]) -> str:
-    """Tells machines apart without naming them.
+    """8 hexadecimal digits that tell machines apart without naming them: of the network name and :func:`machine`.
 
-    Args:
-        machine: what :func:`machine` returned here.
-
-    Returns:
-        8 hexadecimal digits of a digest of the network name, the processor, the machine's cores and the memory. A new
-        container usually has another network name, and so counts as another machine.
+    A new container usually has another network name, and so counts as another machine.
     """
     parts = [platform.node(), *(machine.get(key) for key in ("system", "cpu", "logical_cores", "memory_gib"))]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
 
 
 def conditions() -> dict[str, Any]:
-    """What may change from one command to the next on one machine.
+    """What may change from one command to the next on one machine: the load average and variables of threads.
 
-    Returns:
-        ``load_1min``, the load average when the command began (None where the system does not tell), and
-        ``thread_variables``, those of ``THREAD_VARIABLES`` that are set, as they were before any worker changed them.
+    The variables are those of ``THREAD_VARIABLES`` as they were before any worker changed them.
     """
     load = None
     with contextlib.suppress(OSError, AttributeError):
@@ -143,14 +125,9 @@ def conditions() -> dict[str, Any]:
 
 
 def resolve_device(device: str, useful: bool) -> str:
-    """Turns ``auto`` into ``cuda`` or ``cpu``.
+    """Turns ``auto`` into ``cuda`` or ``cpu``; where a GPU is not ``useful``, without loading torch.
 
-    Args:
-        device: ``auto``, ``cpu`` or ``cuda``.
-        useful: whether anything that was asked for computes on a GPU; if not, ``auto`` does not load torch.
-
-    Raises:
-        UsageError: an unknown device, or ``cuda`` where there is none.
+    Raises UsageError for an unknown device, or ``cuda`` where there is none.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"device={device} is not allowed; allowed: auto, cpu, cuda")

@@ -29,27 +29,21 @@ from codecbench.plugins.settings import Value, settings_of
 from codecbench.text import one_line, printable
 
 KEPT_IMAGES = 24
-"""Images of each dataset whose reconstructions are kept when nobody says otherwise."""
+"""Images of each dataset whose reconstructions are kept by default."""
 DEFAULT_IMAGES = 1_000
 STAND_INS = {"mnist": "digits", "stl10": "photos"}
-"""Datasets measured when nobody says otherwise, each with the embedded one that stands in while it is not on disk."""
+"""Datasets measured by default, each with the embedded one that replaces it while it is not on disk."""
 
 Point = dict[str, Value]
 
 
 @dataclass
 class CodecChoice:
-    """A codec that was asked for.
-
-    Attributes:
-        cls: its class.
-        sweeps: what was asked of it: lists of complete points, or None for the default sweep.
-        named: it was asked for by name, not by ``all``.
-    """
+    """A codec that was asked for."""
 
     cls: type[Codec]
-    sweeps: list[list[Point] | None] = field(default_factory=list)
-    named: bool = False
+    sweeps: list[list[Point] | None] = field(default_factory=list)  # complete points, or None for the default sweep
+    named: bool = False  # by its name, not by ``all``
 
     @property
     def name(self) -> str:
@@ -68,18 +62,11 @@ class CodecChoice:
 
 @dataclass(frozen=True)
 class Skip:
-    """Images that a codec does not take.
-
-    Attributes:
-        dataset: the dataset's label.
-        codec: the codec's name, or its spec where only this point is refused.
-        images: how many images are concerned.
-        reason: what the codec takes.
-    """
+    """Images that a codec does not take."""
 
     dataset: str
-    codec: str
-    images: int
+    codec: str  # the codec's name, or its spec where only this point is refused
+    images: int  # how many
     reason: str
 
 
@@ -94,23 +81,14 @@ class Source:
 
 @dataclass
 class Plan:
-    """What a run will measure.
-
-    Attributes:
-        sources: the datasets with the images chosen.
-        tasks: the units of work.
-        skips: what does not fit.
-        codec_fingerprints: by codec name.
-        notes: lines a person should read: stand-ins, plugins that are not available.
-        metrics: fingerprints of the plugin metrics, by name.
-    """
+    """What a run will measure."""
 
     sources: list[Source]
     tasks: list[Task]
     skips: list[Skip]
-    codec_fingerprints: dict[str, str]
-    notes: list[str]
-    metrics: dict[str, str] = field(default_factory=dict)
+    codec_fingerprints: dict[str, str]  # by the codec's name
+    notes: list[str]  # lines a person should read: stand-ins, plugins that are not available
+    metrics: dict[str, str] = field(default_factory=dict)  # fingerprints of the plugin metrics, by name
 
     @property
     def shapes(self) -> dict[str, set[Shape]]:
@@ -127,18 +105,11 @@ class Plan:
 
 
 def choose_codecs(specs: str | Iterable[str], skip: Iterable[str] = ()) -> tuple[list[CodecChoice], list[str]]:
-    """Resolves codec specs.
+    """Resolves codec specs to codecs, in the order asked for, and notes about those that are not available.
 
-    Args:
-        specs: spec lists; ``all`` stands for every codec that can be imported, but for those that say ``on_request``.
-        skip: names to leave out.
-
-    Returns:
-        The codecs in the order asked for, and notes about those that are not available.
-
-    Raises:
-        UsageError: an unknown name or setting, a bad value, or nothing left to measure.
-        PluginError: a codec that was named cannot be imported.
+    ``all`` stands for every codec that can be imported and is not ``on_request``; ``skip`` has names to leave out.
+    Raises UsageError for an unknown name or setting, a bad value, or nothing left to measure, and PluginError where a
+    codec that was named cannot be imported.
     """
     left_out = set(skip)
     names = CODECS.names()
@@ -174,17 +145,9 @@ def choose_codecs(specs: str | Iterable[str], skip: Iterable[str] = ()) -> tuple
 
 
 def choose_datasets(specs: str | Iterable[str] | None, data_dir: Path) -> tuple[list[Dataset], list[str]]:
-    """Resolves dataset specs.
+    """Resolves dataset specs to datasets, and notes about stand-ins; None stands for the datasets of ``STAND_INS``.
 
-    Args:
-        specs: spec lists, or None for ``mnist`` and ``stl10`` with embedded stand-ins for what is not on disk.
-        data_dir: the data root.
-
-    Returns:
-        The datasets, and notes about stand-ins.
-
-    Raises:
-        UsageError: an unknown name or setting, or a bad value.
+    Raises UsageError for an unknown name or setting, or a bad value.
     """
     notes: list[str] = []
     if specs is None:
@@ -245,21 +208,13 @@ def open_dataset(spec: str, data_dir: str | os.PathLike[str] | None = None) -> I
 def select(
     dataset: Dataset, images: ImageSet, count: int | None, seed: int, keep_images: int = KEPT_IMAGES
 ) -> Selection:
-    """Chooses images of a dataset by seed.
+    """Chooses ``count`` images of a dataset by seed (all for None); raises UsageError for an empty dataset.
 
-    Args:
-        dataset: the dataset.
-        images: the same, opened.
-        count: how many, or None for all.
-        seed: of the choice.
-        keep_images: of how many of them the reconstructions are kept; a smaller number takes some of a larger one's.
-
-    Raises:
-        UsageError: the dataset is empty.
+    The reconstructions of ``keep_images`` of them are kept; a smaller number keeps some of a larger one's.
     """
     total = len(images)
     if total == 0:
-        raise UsageError(f"{dataset.label} holds no images")
+        raise UsageError(f"{dataset.label} has no images")
     order = np.random.default_rng(seed).permutation(total)
     chosen = order[: total if count is None else count]
     shown = tuple(int(index) for index in chosen[:keep_images])
@@ -302,28 +257,16 @@ def make_plan(
     metrics: Mapping[str, str] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Plan:
-    """Lays out every task of a sweep.
+    """Lays out every task of a sweep, over ``count`` images of each dataset.
 
-    Args:
-        choices: the codecs.
-        datasets: the datasets.
-        data_dir: the data root.
-        count: images a dataset, or None for all.
-        seed: of the choice of images.
-        device_name: ``cpu`` or the accelerator's name; part of the identity of codecs that compute on it.
-        keep_images: of how many images of each dataset the reconstructions are kept.
-        notes: lines to carry along.
-        metrics: fingerprints of the plugin metrics, by name.
-        say: receives a line before the images are read, which can take a while.
-
-    Raises:
-        UsageError: a dataset is missing, or a codec that was named takes none of the chosen images.
-        PluginError: a codec that was named fails when it is asked for its versions, its sweep or the shapes it takes;
-            one that ``all`` brought in is left out with a note.
+    ``device_name`` (``cpu`` or the accelerator's) is part of the identity of codecs that compute on it; ``metrics`` has
+    the fingerprints of plugin metrics by name; ``say`` receives a line before images are read, which can take a while.
+    Raises UsageError where a dataset is missing, or a codec that was named takes none of the chosen images, and
+    PluginError where one that was named raises; one that ``all`` brought in is left out with a note.
     """
     plan = Plan([], [], [], {}, list(notes), dict(metrics or {}))
     for choice in choices:
-        with _left_out(plan, choice):
+        with _skipping(plan, choice):
             plan.codec_fingerprints[choice.name] = codec_fingerprint(choice.cls, device_name)
     for dataset in datasets:
         images = dataset.load(data_dir)
@@ -335,7 +278,7 @@ def make_plan(
         pieces = list(chunks(images, selection.indices))
         for choice in choices:
             if choice.name in plan.codec_fingerprints:
-                with _left_out(plan, choice):
+                with _skipping(plan, choice):
                     _plan_codec(plan, choice, selection, pieces)
     for choice in choices:
         if choice.named and not any(task.codec.name == choice.name for task in plan.tasks):
@@ -375,8 +318,8 @@ def _fingerprints(images: ImageSet, selection: Selection) -> dict[tuple[int, ...
 
 
 @contextlib.contextmanager
-def _left_out(plan: Plan, choice: CodecChoice) -> Iterator[None]:
-    """Takes a plugin's own failure for what it is: no reason to stop the others, unless it was asked for by name."""
+def _skipping(plan: Plan, choice: CodecChoice) -> Iterator[None]:
+    """Skips a codec that raises while it is planned, with a note; raises PluginError if the codec was named."""
     try:
         yield
     except (KeyboardInterrupt, CodecbenchError):

@@ -4,7 +4,7 @@ r"""The spec grammar: how codecs and datasets are written on the command line, i
     SPEC  := NAME | NAME:PART[,PART…]
     PART  := KEY=VALUE[/VALUE…]      the product of all values is meant
     VALUE := a literal, or for numeric settings a range LO..HI[:STEP] (ends inclusive, decimal arithmetic;
-             whole numbers step by 1 unless told, other numbers need their step)
+             whole numbers step by 1 by default, other numbers need a step)
 
 After a comma, ``KEY=…`` goes on with the spec before it, anything else begins a new one. A positional setting
 (the path of ``folder:PATH``) may stand first without its key and is literal up to the next comma. A backslash
@@ -33,12 +33,7 @@ _RANGE = re.compile(r"(?P<low>[^:]+?)\.\.(?P<high>[^:]+?)(?::(?P<step>[^:]+))?")
 
 @dataclass(frozen=True)
 class RawSpec:
-    """One spec, cut into its name and its parts but not yet understood.
-
-    Attributes:
-        name: the codec's or dataset's name.
-        parts: what stood between the commas behind the colon, escapes still in place.
-    """
+    """One spec, cut into its name and its parts but not yet understood; escapes are still in place."""
 
     name: str
     parts: tuple[str, ...] = ()
@@ -72,11 +67,7 @@ def unescape(text: str) -> str:
 
 
 def split_specs(texts: str | Iterable[str]) -> list[RawSpec]:
-    """Cuts one or several spec lists into specs.
-
-    Raises:
-        SpecError: an empty spec, or settings with no name before them.
-    """
+    """Cuts one or several spec lists into specs; raises SpecError for an empty spec, or settings without a name."""
     specs: list[RawSpec] = []
     for text in [texts] if isinstance(texts, str) else texts:
         first = len(specs)
@@ -98,19 +89,10 @@ def split_specs(texts: str | Iterable[str]) -> list[RawSpec]:
 
 
 def expand(spec: RawSpec, settings: Mapping[str, Setting]) -> list[dict[str, Value]]:
-    """All points that a spec stands for: the product of its values, the rest at their defaults.
+    """All points that a spec stands for, complete and in the order written: the product of its values.
 
-    Args:
-        spec: the spec, cut by :func:`split_specs`.
-        settings: the settings that the named codec or dataset has.
-
-    Returns:
-        One complete settings record a point, in the order written, without repetition.
-
-    Raises:
-        SpecError: a part that is no ``KEY=VALUE``, a repeated key, a bad range, too many points.
-        UnknownNameError: a key that the codec or dataset does not have.
-        SettingError: a value of the wrong type or out of bounds.
+    Raises SpecError for a part that is no ``KEY=VALUE``, a repeated key, a bad range or too many points,
+    UnknownNameError for an unknown key, and SettingError for a value of the wrong type or out of bounds.
     """
     given: dict[str, list[Value]] = {}
     positional = next((s for s in settings.values() if s.positional), None)

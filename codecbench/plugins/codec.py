@@ -119,7 +119,7 @@ class Codec(HasSettings, abc.ABC):
 
     @classmethod
     def default_points(cls, shape: Shape) -> list[dict[str, Value]]:
-        """The settings measured when nobody says otherwise, for images of a shape.
+        """The settings measured by default, for images of a shape.
 
         The default is the product of every setting's ``sweep``. Override it where the sensible sweep depends on the
         shape, or is a curve plus a single point.
@@ -128,7 +128,7 @@ class Codec(HasSettings, abc.ABC):
             shape: height, width, channels.
 
         Returns:
-            Partial settings; what is left out stands at its default.
+            Partial settings; what is left out has its default.
         """
         points: list[dict[str, Value]] = [{}]
         for key, info in settings_of(cls).items():
@@ -301,7 +301,7 @@ class SetCodec(abc.ABC):
 
     @classmethod
     def set_points(cls, shape: Shape) -> list[dict[str, Value]]:
-        """The settings at which sets are coded when nobody says otherwise; override it to name those worth it.
+        """The settings at which sets are coded by default; override it to name those worth it.
 
         Args:
             shape: height, width, channels of every image.

@@ -76,7 +76,7 @@ class ImageSet(abc.ABC):
 
 
 class ArrayImages(ImageSet):
-    """Images of one shape that already lie in an array (also a memory map).
+    """Images of one shape in an array, which may be a memory map.
 
     Args:
         array: uint8, (N, H, W, C).
@@ -115,7 +115,7 @@ class Dataset(HasSettings, abc.ABC):
 
     @abc.abstractmethod
     def status(self, data_dir: Path) -> DatasetStatus:
-        """Tells whether the images are there, without reading them."""
+        """Whether the images can be read now, without reading them."""
 
     @abc.abstractmethod
     def load(self, data_dir: Path) -> ImageSet:

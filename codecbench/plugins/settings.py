@@ -28,11 +28,11 @@ class Setting:
     Attributes:
         name: the field's name, also its key in a spec.
         kind: ``bool``, ``int``, ``float`` or ``str``.
-        default: the value when nobody says otherwise.
+        default: the value where a spec gives none.
         low: smallest value allowed, inclusive (numbers only), or None.
         high: largest value allowed, inclusive (numbers only), or None.
         choices: the only values allowed, or empty.
-        sweep: the values measured when nobody says otherwise, or empty for the default alone.
+        sweep: the values measured by default, or empty for the default alone.
         help: one line for ``codecbench list``.
         literal: the text of a spec is taken as it stands (paths): no lists, no ranges.
         positional: may be given without its key, directly behind the colon (``folder:PATH``).

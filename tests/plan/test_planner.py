@@ -132,7 +132,7 @@ def test_the_choice_of_images_follows_the_seed():
     assert set(first.shown) <= set(first.indices)
     assert select(digits, images, None, 0).indices == tuple(range(100))
     assert len(select(digits, images, 1_000, 0).indices) == 100
-    with pytest.raises(UsageError, match="holds no images"):
+    with pytest.raises(UsageError, match="has no images"):
         select(digits, Zeros(), 10, 0)
 
 
