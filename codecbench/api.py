@@ -94,8 +94,8 @@ class Run:
 
         Args:
             anchor: the codec that the others are compared with; None for
-            ``codecbench.analysis.bd_rate.default_anchor``.
-            by: the measure of quality held equal: ``"psnr_db"``, ``"ssim"`` or another that the run has.
+                ``codecbench.analysis.bd_rate.default_anchor``.
+            by: the measure of quality that is equal: ``"psnr_db"``, ``"ssim"`` or another that the run has.
             rate: ``"whole"`` for whole files, ``"payload"`` for files without their container's bytes.
             method: ``"pchip"``, ``"cubic"`` or ``"akima"``.
             dataset: label of one dataset of the run; None for all.
@@ -190,7 +190,7 @@ class Run:
 
     @property
     def report_is_current(self) -> bool:
-        """Whether ``report.html`` was drawn after everything that lies in the folder was measured."""
+        """Whether ``report.html`` was drawn after everything in the folder was measured."""
         page = self.path / "report.html"
         names = ("run.json", "parts", "timings", "latents", "training", "sets")
         sources = [self.path / name for name in names if (self.path / name).exists()]
@@ -239,13 +239,13 @@ def run(
     Args:
         codecs: codec specs (see ``codecbench.plan.specs``); ``"all"`` for every codec but those on request.
         datasets: dataset specs; None for MNIST and STL-10, or embedded images where they are not on disk.
-        images: images a dataset, chosen by ``seed``; None for all.
+        images: how many images of each dataset, chosen by ``seed``; None for all.
         out: the run folder; by default ``results/<datasets>-<images>`` below the current directory.
         skip: codecs to leave out.
         metrics: names of plugin metrics, measured beside those of every run; ``"none"`` for none, None for those
             of codecbench's own plugins that are meant for every run and available here.
-        workers: worker processes, each with one that encodes and one that decodes; None for one a core, on a GPU at
-            most two.
+        workers: worker processes, each with one that encodes and one that decodes; None for one per core, or at most
+            two on a GPU.
         timing: whether to take timings after the measurements.
         timing_threads: how many threads a codec may use while it is timed.
         sets: whether codecs that can also code each dataset as one stream, for tables of its own.

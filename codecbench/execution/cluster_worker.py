@@ -86,7 +86,7 @@ class Report:
 
 
 class Refused(Exception):
-    """A job came to a worker that cannot take part in its run, before the scheduler was told so."""
+    """A job came to a worker that cannot take part in its run, before the scheduler knew."""
 
 
 @dataclass

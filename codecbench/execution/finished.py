@@ -1,8 +1,8 @@
-"""The stamp of a finished command: whether the same command would find nothing to do, told without importing a codec.
+"""The stamp of a finished command: whether the same command would find nothing to do, without importing a codec.
 
 Importing every codec takes seconds where PyTorch is among them. A command that left nothing to measure writes down what
 it was asked and everything that decided its plan: the sources of codecbench and of all plugins, the weights, and the
-versions of all installed packages. While all of these are the same, its list of tasks is the same, and only what lies
+versions of all installed packages. While all of these are the same, its list of tasks is the same, and only what is stored
 in the run folder, and the images, need to be looked at.
 """
 
@@ -39,7 +39,7 @@ def write(store: RunFolder, request: Mapping[str, Any], plan: Plan, timing_threa
     if not all(Path(str(sys.modules[cls.__module__].__file__)).parent in own for cls in classes):
         return  # other people's plugins may be made of anything
     if not all(metrics.is_own(name) for name in plan.metrics):
-        return  # likewise
+        return  # so may their metrics
     if any(store.failures(LatentsRecord)) or any(store.failures(WorstImagesRecord)):
         return  # the same command tries again
     weights = {Path(file) for cls in classes for file in cls.weight_files()}

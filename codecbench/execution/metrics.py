@@ -26,11 +26,7 @@ Found = tuple[dict[str, Values], dict[str, str]]
 class PluginMetrics:
     """Measures the metrics of a run, pairs of name and fingerprint.
 
-    Args:
-        metrics: pairs of name and fingerprint; see ``codecbench.plugins.registry.metric_fingerprint``.
-        metric_path: the folders of plugins, as ``$CODECBENCH_METRIC_PATH`` names them.
-        threads: how many a metric may use in a process of its own.
-        timeout_s: seconds that it may take there for one task; None for any.
+    One that runs in a process of its own may use ``threads`` there, and ``timeout_s`` seconds for one task.
     """
 
     def __init__(
@@ -42,7 +38,7 @@ class PluginMetrics:
     def measure(self, original: Images, decoded: Images) -> Found:
         """Measures all of them on images uint8 (N, H, W, C); never raises for what a metric does."""
         values: dict[str, Values] = {}
-        lacking: dict[str, str] = {}
+        failed: dict[str, str] = {}
         for name, expected in self.metrics:
             try:
                 if is_own(name):
@@ -50,14 +46,14 @@ class PluginMetrics:
                 else:
                     values[name] = self._started().call(measure_one, name, expected, original, decoded)
             except SandboxError as error:
-                lacking[name] = error.reason
+                failed[name] = error.reason
                 if error.died:
                     self.close()
             except Exception as error:
-                lacking[name] = one_line(error)
-            if name in lacking:
+                failed[name] = one_line(error)
+            if name in failed:
                 values[name] = np.full(len(original), np.nan)
-        return values, lacking
+        return values, failed
 
     def _started(self) -> Sandbox:
         if self._sandbox is None:

@@ -71,7 +71,7 @@ def is_complete(plan: Plan, store: RunFolder) -> bool:
 
 
 def keep_pictures(run: RunContext) -> None:
-    """Keeps the pictures that a plan's finished tasks lack, and its codecs' worst images; a failure is but a note."""
+    """Keeps the missing pictures of a plan's finished tasks, and its codecs' worst images; a failure is but a note."""
     _carry_out(missing(run.plan, run.store), run)
     worst = WorstImages(run.plan, run.store)
     if not worst.due:
@@ -100,13 +100,13 @@ def _carry_out(requests: Sequence[PictureRequest], run: RunContext) -> list[tupl
 
 
 def missing(plan: Plan, store: RunFolder) -> list[PictureRequest]:
-    """Pictures that finished tasks of a plan lack: measured when fewer were asked for, or damaged since."""
+    """Pictures that finished tasks of a plan do not have: measured when fewer were asked for, or damaged since."""
     finished = store.finished()
     found = []
     for task in plan.tasks:
         if task.id in finished and task.shown:
-            lacking = set(task.shown) - store.sample_indices(f"{task.id}.npz")
-            wanted = tuple(ImageRequest(index, *middle(*task.shape[:2])) for index in sorted(lacking))
+            absent = set(task.shown) - store.sample_indices(f"{task.id}.npz")
+            wanted = tuple(ImageRequest(index, *middle(*task.shape[:2])) for index in sorted(absent))
             if wanted:
                 found.append(PictureRequest(task, wanted, task.id, {}))
     return found

@@ -1,4 +1,4 @@
-"""The pass that codes whole data sets as one stream; see ``codecbench.store.sets``.
+"""The stage that codes whole data sets as one stream; see ``codecbench.store.sets``.
 
 One process encodes; another one, which has never seen an image, gets the codec's spec and the bytes and decodes; the
 worker compares every pixel. Both are started for each set anew.
@@ -96,7 +96,7 @@ def _of_codec(choice: CodecChoice, source: Source, shapes: set[Shape], fingerpri
     try:
         codecs = _points(choice, shape)
     except Exception as error:  # a plugin's class method may raise anything
-        return [task(CodecSpec(choice.name), f"its points for sets cannot be told: {one_line(error)}")]
+        return [task(CodecSpec(choice.name), f"its points for sets cannot be determined: {one_line(error)}")]
     return [task(codec.spec, _refusal(codec, len(selection.indices), shape)) for codec in codecs]
 
 
@@ -122,7 +122,7 @@ def _refusal(codec: Any, count: int, shape: Shape) -> str:
     except UnsupportedImageError as error:
         return one_line(error)
     except Exception as error:  # a plugin's methods may raise anything
-        return f"whether the codec takes such a set cannot be told: {one_line(error)}"
+        return f"whether the codec takes such a set cannot be determined: {one_line(error)}"
     return ""
 
 
@@ -136,7 +136,7 @@ def waiting(sets: Iterable[SetTask], store: RunFolder) -> list[SetTask]:
 
 
 def code_sets(sets: Sequence[SetTask], run: RunContext) -> int:
-    """Codes every set that the run folder lacks, in worker processes; returns how many failed."""
+    """Codes every set that the run folder does not have, in worker processes; returns how many failed."""
     due = waiting(sets, run.store)
     for one in [one for one in due if one.skipped]:
         _write(run.store, one, {})

@@ -188,7 +188,7 @@ def timing_points(plan: Plan, store: RunFolder, limits: WorkerLimits, seed: int,
 
 
 def untimed(plan: Plan, store: RunFolder, limits: WorkerLimits) -> bool:
-    """Whether any codec point of a plan lacks times with these threads."""
+    """Whether any codec point of a plan has no times with these threads."""
     points = {(task.dataset, task.codec): task for task in plan.tasks}
     for task in points.values():
         found = store.timing(task.dataset, task.codec, task.codec_fingerprint, limits.threads)

@@ -67,8 +67,8 @@ def measure_tasks(tasks: tuple[Task, ...], dataset: Dataset, limits: WorkerLimit
     failures: list[SandboxError] = []
     if len(tasks) > 1:
         try:
-            for task, files, lacking in _measured_together(tasks, images, limits):
-                results.append(_finish(limits, task, files, metrics_failed=lacking))
+            for task, files, no_values in _measured_together(tasks, images, limits):
+                results.append(_finish(limits, task, files, metrics_failed=no_values))
         except SandboxError as error:  # the first attempt of the task that was due; the others are measured one by one
             failures.append(error)
             close()
@@ -106,12 +106,12 @@ def _measured_alone(
     while len(failures) < ATTEMPTS:
         first = failures[0].reason if failures else ""
         try:
-            ((_, files, lacking),) = _measured_together((task,), images, limits, first)
+            ((_, files, no_values),) = _measured_together((task,), images, limits, first)
         except SandboxError as error:
             failures.append(error)
             wrote = close()
         else:
-            return _finish(limits, task, files, first_attempt=first, metrics_failed=lacking)
+            return _finish(limits, task, files, first_attempt=first, metrics_failed=no_values)
     seconds = time.perf_counter() - began
     reason, details = failures[-1].reason, failures[-1].details
     details = "\n\n".join([details] * bool(details) + [text for text in wrote if not details.endswith(text)])

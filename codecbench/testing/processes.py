@@ -20,7 +20,7 @@ FRESH_PROCESS_S = 300.0
 
 
 def check_fresh_process(codec: Codec, shape: Shape, seed: int = 0) -> None:
-    """Another process, told only name and settings, decodes the same images, and encodes to the same bytes.
+    """Another process, given only name and settings, decodes the same images, and encodes to the same bytes.
 
     It decodes before it sees an image. Bytes are compared in their length only where the codec says that
     ``exact_bytes`` is false: another process may use other threads.

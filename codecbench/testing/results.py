@@ -120,7 +120,7 @@ _tried = ""
 
 
 def trying(what: str) -> None:
-    """Tells what a check does next, so that somebody else can say what a codec hung or died of."""
+    """Says what a check does next, so that the report can name the step at which a codec hung or died."""
     global _tried
     _tried = what
     if _listener is not None:
@@ -128,13 +128,13 @@ def trying(what: str) -> None:
 
 
 def last_tried() -> str:
-    """What :func:`trying` was told last."""
+    """What :func:`trying` got last."""
     return _tried
 
 
 @contextlib.contextmanager
 def listener(tell: Callable[[str], None]) -> Iterator[None]:
-    """Has ``tell`` called with all that :func:`trying` is told."""
+    """Has ``tell`` called with all that :func:`trying` gets."""
     global _listener
     before, _listener = _listener, tell
     try:

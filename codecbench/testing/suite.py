@@ -45,7 +45,7 @@ class Check:
 
     Attributes:
         name: a word or two.
-        promise: what holds where the check passes, in one line.
+        promise: what is certain where the check passes, in one line.
         run: raises ``CheckFailed``, or returns what else there is to say.
         once: about the codec as a whole; one point of its settings is enough.
         limited: its memory is bounded; not where a GPU may be woken, whose driver reserves addresses by the terabyte.
@@ -127,7 +127,7 @@ def run_check(check: Check, subject: Subject) -> Result:
 def check_codec(codec: Codec, shapes: Sequence[Shape] = SHAPES, seed: int = 0, damages: int = 100) -> list[Result]:
     """Runs every check in this process, for tests of plugins.
 
-    A codec that hangs, or ends its process, takes the tests with it; ``codecbench check`` tells such a codec apart.
+    A codec that hangs, or ends its process, takes the tests with it; ``codecbench check`` survives such a codec.
 
     Args:
         codec: at one point of its settings.

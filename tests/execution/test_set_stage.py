@@ -166,8 +166,8 @@ def test_a_plugin_that_cannot_tell_is_skipped(tmp_path, monkeypatch):
 
     choices, plan = plan_of("bz2", "digits", 2, tmp_path)
     for method, reason in (
-        ("check_set", "whether the codec takes such a set cannot be told: ZeroDivisionError: oops"),
-        ("set_points", "its points for sets cannot be told: ZeroDivisionError: oops"),
+        ("check_set", "whether the codec takes such a set cannot be determined: ZeroDivisionError: oops"),
+        ("set_points", "its points for sets cannot be determined: ZeroDivisionError: oops"),
     ):
         monkeypatch.setattr(choices[0].cls, method, broken)
         assert {one.skipped for one in sets.tasks(choices, plan)} == {reason}
