@@ -2,8 +2,8 @@
 
 Importing every codec takes seconds where PyTorch is among them. A command that left nothing to measure writes down what
 it was asked and everything that decided its plan: the sources of codecbench and of all plugins, the weights, and the
-versions of all installed packages. While all of these are the same, its list of tasks is the same, and only what is stored
-in the run folder, and the images, need to be looked at.
+versions of all installed packages. While all of these are the same, its list of tasks is the same, and only the run
+folder and the images need to be looked at.
 """
 
 from __future__ import annotations
