@@ -50,8 +50,8 @@ def _markdown(answers: Sequence[Answer]) -> str:
 METHOD = (
     "Codecs are compared by the bytes of whole files with which they reach at least a PSNR: "
     f"{', '.join(f'{level:g}' for level in best.LEVELS_DB[:-1])} and {best.LEVELS_DB[-1]:g}{SPACE}dB, from coarse "
-    "to fine; a level that too few of them have a coarse enough setting for is left out. "
-    f"Where the 95{SPACE}% interval of a difference contains 0, or the difference is below "
+    "to fine; a level is left out if too few of them have settings as coarse as that. "
+    f"If the 95{SPACE}% interval of a difference contains 0, or the difference is below "
     f"{claims.LEAST_PERCENT:g}{SPACE}%, two codecs are called level."
 )
 

@@ -385,7 +385,7 @@ def contrast_table(
             Cell(
                 bars(one.histogram), hint=f"images by their bits against {anchor}: fewer to the left, more to the right"
             ),
-            Cell(_share(one.wins), one.wins),
+            Cell(share(one.wins), one.wins),
             word(", ".join(f"{image.image} ({signed(image.percent)})" for image in one.worst[:3]) or "none"),
             Cell()
             if look is None
@@ -433,7 +433,7 @@ def bars(histogram: Sequence[int], bins: int = 24) -> str:
     return "".join([*blocks[:middle], "│", *blocks[middle:]])
 
 
-def _share(value: float) -> str:
+def share(value: float) -> str:
     """A share in per cent; 0 and 100 only where they are exact."""
     percent = 100 * value
     text = f"{percent:.0f}" if percent in (0, 100) or 1 <= percent <= 99 else f"{min(max(percent, 0.1), 99.9):.1f}"

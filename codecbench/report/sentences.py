@@ -202,7 +202,7 @@ def headers(whole: Claim, inner: Claim) -> list[str]:
         by = claims.saving(inner.first, inner.rates[whole.winners[0]])
         return [
             f"**Headers** decide the ranking at this size: {start}. By payload alone `{inner.winners[0]}` would be "
-            f"first, with {_fewer(by)} less of it than `{whole.winners[0]}`."
+            f"first, with {_fewer(by)} less than `{whole.winners[0]}`."
         ]
     same = inner.winners[0] == whole.winners[0] and len(inner.winners) == 1
     end = f"; by payload alone `{whole.winners[0]}` is first as well" if same else ""

@@ -160,7 +160,7 @@ def test_headers_that_decide_are_told(tmp_path: Path) -> None:
     found, text = answered(run)
     assert of_kind(found, "quality")[1].winners == ("lean",)
     assert "of the 120 bytes with which `heavy` reaches 30 dB, 90.0 are headers and tables (75 %)" in text
-    assert "By payload alone `heavy` would be first, with 69 % less of it than `lean`" in text
+    assert "By payload alone `heavy` would be first, with 69 % less than `lean`" in text
 
 
 def test_headers_that_change_nothing_are_told_so(tmp_path: Path) -> None:

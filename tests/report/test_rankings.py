@@ -334,7 +334,7 @@ def test_bars_are_one_block_a_bin() -> None:
 
 @pytest.mark.parametrize(("value", "text"), [(1.0, "100"), (0.9997, "99.9"), (0.5, "50"), (0.0001, "0.1"), (0.0, "0")])
 def test_shares_are_whole_only_where_they_are(value: float, text: str) -> None:
-    assert ranked._share(value) == f"{text}{SPACE}%"
+    assert ranked.share(value) == f"{text}{SPACE}%"
 
 
 def test_buttons_do_not_stand_in_markdown(drawn: Context) -> None:
@@ -364,16 +364,3 @@ def test_a_click_on_an_image_opens_the_image_browser_there(open_page: Callable[.
     assert f"{detail['image']}" in shown
     assert detail["a"] in shown
     assert detail["b"] in shown
-
-
-def test_a_click_on_a_heading_sorts_by_value(open_page: Callable[..., Any], varied: Path) -> None:
-    page = open_page(varied)
-    table = page.locator("#rankings table", has_text="bpp lossless").first
-    heading = table.locator("th", has_text="Bytes").first
-    heading.get_by_role("button").click()
-    sizes = [float(value) for value in table.locator("tbody td:nth-child(6) data").evaluate_all(VALUES)]
-    assert sizes == sorted(sizes)
-    assert len(sizes) > 2
-
-
-VALUES = "cells => cells.map(cell => cell.value)"
