@@ -36,13 +36,10 @@ def test_known_values():
     assert math.isnan(found[2])
 
 
-def test_luma_that_is_restored_exactly_has_none_whatever_the_colours():
+def test_where_it_has_no_value():
     original = np.full((1, 2, 2, 3), (200, 0, 0), np.uint8)
-    decoded = np.full((1, 2, 2, 3), (7, 55, 223), np.uint8)  # -193·299 + 55·587 + 223·114 = 0
+    decoded = np.full((1, 2, 2, 3), (7, 55, 223), np.uint8)  # the same luma: -193·299 + 55·587 + 223·114 = 0
     assert np.isnan(PSNR_Y.measure(original, decoded)).all()
     assert PSNR_Y.measure(original, decoded + np.uint8(1))[0] == pytest.approx(20 * math.log10(255))
-
-
-def test_other_numbers_of_channels_have_none():
-    images = np.zeros((2, 3, 3, 2), np.uint8)
+    images = np.zeros((2, 3, 3, 2), np.uint8)  # neither gray nor RGB
     assert np.isnan(PSNR_Y.measure(images, images + 1)).all()
