@@ -45,8 +45,15 @@ class Addition:
 
 def empty() -> dict[str, Any]:
     """The manifest of a run that nothing was measured into yet."""
-    tables: dict[str, Any] = {name: {} for name in ("datasets", "codecs", "planned", "metrics")}
-    return {"schema": SCHEMA, **tables, "skipped": [], "invocations": []}
+    return {
+        "schema": SCHEMA,
+        "datasets": {},
+        "codecs": {},
+        "planned": {},
+        "skipped": [],
+        "metrics": {},
+        "invocations": [],
+    }
 
 
 def joined(manifest: Mapping[str, Any], addition: Addition) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from in_process import in_this_process
 from plugins import write_codec
 from runs import MadeUpRun
 
@@ -50,15 +51,18 @@ def learned(codec_folder: Path, name: str = "seen", begin: str = "pass", extra: 
     write_codec(codec_folder, name, extra=LATENTS.format(begin=begin) + extra)
 
 
-def run(out: Path, codecs: str = "seen", images: int = 12, **options: object) -> tuple[cb.Run, list[str]]:
-    """A run without timings, and the notes that it gave."""
+def run(
+    out: Path, codecs: str = "seen", images: int = 12, here: bool = True, **options: object
+) -> tuple[cb.Run, list[str]]:
+    """A run without timings, in this process or in processes of its own, and the notes that it gave."""
     notes: list[str] = []
 
     def watch(event) -> None:
         if event.kind == "note":
             notes.append(event.text)
 
-    done = cb.run(codecs, "digits", images=images, out=out, timing=False, workers=1, watch=watch, **options)
+    with in_this_process() if here else contextlib.nullcontext():
+        done = cb.run(codecs, "digits", images=images, out=out, timing=False, workers=1, watch=watch, **options)
     return done, notes
 
 
@@ -83,7 +87,7 @@ def warnings(out: Path) -> list[str]:
 # ---- latents -------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_keeps_latents_their_plane_and_labels(codec_folder: Path, in_process: None, tmp_path: Path) -> None:
+def test_a_run_keeps_latents_their_plane_and_labels(codec_folder: Path, tmp_path: Path) -> None:
     learned(codec_folder)
     done, _ = run(tmp_path / "run", "seen,png")
     (seen,) = found(done.path)
@@ -107,7 +111,7 @@ def test_a_run_keeps_latents_their_plane_and_labels(codec_folder: Path, in_proce
 
 def test_the_report_shows_them_and_the_parent_computes_nothing(codec_folder: Path, tmp_path: Path) -> None:
     learned(codec_folder, begin="assert 'pytest' not in sys.modules")
-    done, _ = run(tmp_path / "run")
+    done, _ = run(tmp_path / "run", here=False)
     html = page(done.path)
     assert "How the autoencoders see digits" in html
     assert "seen: images, their latents of 16 numbers (4×4), and the reconstructions" in html
@@ -116,24 +120,14 @@ def test_the_report_shows_them_and_the_parent_computes_nothing(codec_folder: Pat
     assert {f"{kind}-digits-seen.{suffix}" for kind in ("triples", "latents") for suffix in ("svg", "png")} <= names
 
 
-def test_codecs_without_latents_leave_nothing(in_process: None, tmp_path: Path) -> None:
-    done, _ = run(tmp_path / "run", "png", 3)
-    assert not (done.path / "latents").exists()
-    assert "autoencoders" not in page(done.path)
-
-
-def test_images_that_are_not_of_the_networks_shape_have_no_latent(
-    codec_folder: Path, in_process: None, tmp_path: Path
-) -> None:
+def test_codecs_without_latents_and_images_of_another_shape_leave_nothing(codec_folder: Path, tmp_path: Path) -> None:
     learned(codec_folder, extra="\n    image_shape = (64, 64, 3)\n")
-    done, notes = run(tmp_path / "run", images=3)
+    done, notes = run(tmp_path / "run", "seen,png", images=3)
     assert not (done.path / "latents").exists()
     assert not [note for note in notes if "latents" in note]
 
 
-def test_what_is_there_is_not_made_again_and_what_is_gone_is(
-    codec_folder: Path, in_process: None, tmp_path: Path
-) -> None:
+def test_what_is_there_is_not_made_again_and_what_is_gone_is(codec_folder: Path, tmp_path: Path) -> None:
     learned(codec_folder)
     done, _ = run(tmp_path / "run", images=4)
     (file,) = (done.path / "latents").glob("*.npz")
@@ -149,9 +143,7 @@ def test_what_is_there_is_not_made_again_and_what_is_gone_is(
     assert parts == {part: part.stat().st_mtime_ns for part in (done.path / "parts").iterdir()}
 
 
-def test_fewer_pictures_make_no_other_latents_and_more_take_their_place(
-    codec_folder: Path, in_process: None, tmp_path: Path
-) -> None:
+def test_fewer_pictures_make_no_other_latents_and_more_take_their_place(codec_folder: Path, tmp_path: Path) -> None:
     learned(codec_folder)
     done, _ = run(tmp_path / "run", images=6, keep_images=4)
     (before,) = found(done.path)
@@ -166,7 +158,7 @@ def test_fewer_pictures_make_no_other_latents_and_more_take_their_place(
         last.rename(last.with_name(f"{'0' if last.name > min(files).name else 'f'}{last.name[1:]}"))
 
 
-def test_an_edited_codec_does_not_show_old_latents(codec_folder: Path, in_process: None, tmp_path: Path) -> None:
+def test_an_edited_codec_does_not_show_old_latents(codec_folder: Path, tmp_path: Path) -> None:
     learned(codec_folder)
     done, _ = run(tmp_path / "run", images=4)
     (before,) = found(done.path)
@@ -178,30 +170,7 @@ def test_an_edited_codec_does_not_show_old_latents(codec_folder: Path, in_proces
     np.testing.assert_allclose(after.shown[first], 1 - before.shown[first], atol=1e-6)
 
 
-def test_other_images_do_not_show_old_latents(codec_folder: Path, in_process: None, tmp_path: Path) -> None:
-    learned(codec_folder)
-    done, _ = run(tmp_path / "run", images=4)
-    file = done.path / "run.json"
-    manifest = json.loads(file.read_text(encoding="utf-8"))
-    manifest["datasets"]["digits"]["fingerprint"] = "of other pixels"
-    file.write_text(json.dumps(manifest), encoding="utf-8")
-    assert found(done.path) == []
-
-
-def test_fresh_removes_them(codec_folder: Path, in_process: None, tmp_path: Path) -> None:
-    learned(codec_folder)
-    done, _ = run(tmp_path / "run", images=4)
-    (done.path / "training").mkdir()
-    (done.path / "mine.txt").write_text("kept", encoding="utf-8")
-    run(tmp_path / "run", "png", 3, fresh=True)
-    assert not (done.path / "latents").exists()
-    assert not (done.path / "training").exists()
-    assert (done.path / "mine.txt").exists()
-
-
-def test_of_several_points_the_default_is_kept_or_the_first(
-    codec_folder: Path, in_process: None, tmp_path: Path
-) -> None:
+def test_of_several_points_the_default_is_kept_or_the_first(codec_folder: Path, tmp_path: Path) -> None:
     learned(codec_folder)
     run(tmp_path / "one", "seen:level=5/0/9", 4)
     assert [seen.settings for seen in found(tmp_path / "one")] == ["level=0"]
@@ -214,7 +183,7 @@ def test_of_several_points_the_default_is_kept_or_the_first(
 
 
 def test_a_map_of_many_images_takes_some_evenly(
-    codec_folder: Path, in_process: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    codec_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stage, "MOST_IMAGES", 5)
     monkeypatch.setattr(stage, "MOST_SHOWN", 2)
@@ -242,9 +211,7 @@ def test_a_map_of_many_images_takes_some_evenly(
         ("images[0] = 0", "read-only"),
     ],
 )
-def test_a_failure_is_a_note_and_loses_nothing(
-    codec_folder: Path, in_process: None, tmp_path: Path, begin: str, reason: str
-) -> None:
+def test_a_failure_is_a_note_and_loses_nothing(codec_folder: Path, tmp_path: Path, begin: str, reason: str) -> None:
     learned(codec_folder, begin=begin)
     done, notes = run(tmp_path / "run", images=4)
     assert done.failed_tasks == 0
@@ -256,7 +223,7 @@ def test_a_failure_is_a_note_and_loses_nothing(
     assert found(done.path) == []
 
 
-def test_a_failure_is_forgotten_once_it_is_mended(codec_folder: Path, in_process: None, tmp_path: Path) -> None:
+def test_a_failure_is_forgotten_once_it_is_mended(codec_folder: Path, tmp_path: Path) -> None:
     flag = tmp_path / "broken"
     flag.touch()
     learned(codec_folder, begin=f"assert not os.path.exists({str(flag)!r}), 'still broken'")
@@ -272,13 +239,13 @@ def test_a_failure_is_forgotten_once_it_is_mended(codec_folder: Path, in_process
 def test_a_worker_that_dies_costs_its_own_latents_only(codec_folder: Path, tmp_path: Path) -> None:
     learned(codec_folder, "seen")
     learned(codec_folder, "deadly", begin="os._exit(3)")
-    done, notes = run(tmp_path / "run", "deadly,seen", 4)
+    done, notes = run(tmp_path / "run", "deadly,seen", 4, here=False)
     assert [seen.codec for seen in found(done.path)] == ["seen"]
     assert [note for note in notes if "no latents of deadly" in note and "the encoding process died" in note]
     forget("deadly")
 
 
-def test_labels_that_come_later_are_taken(codec_folder: Path, in_process: None, tmp_path: Path) -> None:
+def test_labels_that_come_later_are_taken(codec_folder: Path, tmp_path: Path) -> None:
     learned(codec_folder)
     done, _ = run(tmp_path / "run", images=4)
     store = RunFolder.existing(done.path)
@@ -319,9 +286,7 @@ def log() -> pd.DataFrame:
     )
 
 
-def test_the_log_beside_the_weights_comes_into_the_run_and_its_report(
-    codec_folder: Path, in_process: None, tmp_path: Path
-) -> None:
+def test_the_log_beside_the_weights_comes_into_the_run_and_its_report(codec_folder: Path, tmp_path: Path) -> None:
     write_weights(codec_folder, log=log())
     (codec_folder / "weights" / "seen.json").write_text('{"best_epoch": 2}', encoding="utf-8")
     learned(codec_folder, extra=WEIGHTS)
@@ -343,7 +308,7 @@ def test_the_log_beside_the_weights_comes_into_the_run_and_its_report(
     assert (done.path / "figures" / "training.svg").is_file()
 
 
-def test_a_log_judged_by_a_score_tells_its_unit(codec_folder: Path, in_process: None, tmp_path: Path) -> None:
+def test_a_log_judged_by_a_score_tells_its_unit(codec_folder: Path, tmp_path: Path) -> None:
     scored = log().rename(columns={"held_out_mse": "held_out_score", "test_mse": "test_score"})
     write_weights(codec_folder, log=scored)
     (codec_folder / "weights" / "seen.json").write_text('{"judged_by": "bits per pixel"}', encoding="utf-8")
@@ -362,7 +327,7 @@ def test_a_log_judged_by_a_score_tells_its_unit(codec_folder: Path, in_process: 
     assert section.training(store, ["seen"]).judged_by == {"seen": "score"}
 
 
-def test_a_log_of_other_weights_does_not_show(codec_folder: Path, in_process: None, tmp_path: Path) -> None:
+def test_a_log_of_other_weights_does_not_show(codec_folder: Path, tmp_path: Path) -> None:
     write_weights(codec_folder, log=log())
     learned(codec_folder, extra=WEIGHTS)
     done, _ = run(tmp_path / "run", images=4)
@@ -374,7 +339,7 @@ def test_a_log_of_other_weights_does_not_show(codec_folder: Path, in_process: No
     assert training.logs == {}
 
 
-def test_a_log_that_comes_later_is_taken(codec_folder: Path, in_process: None, tmp_path: Path) -> None:
+def test_a_log_that_comes_later_is_taken(codec_folder: Path, tmp_path: Path) -> None:
     write_weights(codec_folder)
     learned(codec_folder, extra=WEIGHTS)
     done, _ = run(tmp_path / "run", images=4)

@@ -17,8 +17,8 @@ from codecbench.cli.main import main
 from codecbench.errors import StoreError, UsageError
 from codecbench.measure.timing import ROUNDS
 from codecbench.report.context import Context
-from codecbench.store.folder import RunFolder
-from codecbench.store.manifest import SCHEMA
+from codecbench.store.folder import LOCK, OWN, RunFolder
+from codecbench.store.manifest import SCHEMA, empty
 from codecbench.store.timings import TimingRecord
 
 FULL = "error: no space left to write {}; what was measured is kept, make room and run the same command again"
@@ -158,6 +158,16 @@ def test_a_disk_that_runs_full_in_either_pass_and_a_command_that_goes_on(small_d
 def rounds(out):
     files = (out / "timings").glob("*.json")
     return {file.name: json.loads(file.read_text(encoding="utf-8"))["encode_s"] for file in files}
+
+
+def test_a_fresh_run_removes_what_codecbench_wrote_and_nothing_else(tmp_path):
+    folder = usual_run(tmp_path / "run").store.path
+    for name in (name for name in OWN if not (folder / name).exists()):
+        (folder / name).touch() if "." in name else (folder / name).mkdir()
+    (folder / "mine.txt").write_text("kept")
+    store = RunFolder.for_writing(folder, fresh=True)
+    assert {entry.name for entry in folder.iterdir()} == {"mine.txt", LOCK}
+    assert store.manifest == empty()
 
 
 # ---- damaged files --------------------------------------------------------------------------------------------------
