@@ -28,10 +28,7 @@ Layers = list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
 class PixelwiseStart:
     """Fills four linear layers, each followed by a PReLU, pixel by pixel; see the module.
 
-    Attributes:
-        starts: random starts of each small network, fitted side by side.
-        steps: Adam's steps of that fit.
-        seed: of the starts.
+    ``starts`` random starts, drawn by ``seed``, of each small network are fitted side by side, by ``steps`` of Adam.
     """
 
     starts: int = 192
@@ -39,14 +36,9 @@ class PixelwiseStart:
     seed: int = 0
 
     def __call__(self, network: nn.Module, images: torch.Tensor) -> None:
-        """Fills the network.
+        """Fills a network of four ``Linear`` layers of as many units as an image has pixels, and four ``PReLU``s.
 
-        Args:
-            network: holds four ``Linear`` layers of as many units as an image has pixels, and four ``PReLU``s.
-            images: training images, uint8, (N, 1, H, W), N ≥ 1.
-
-        Raises:
-            TrainingError: the network has other layers.
+        Given training images, uint8, (N, 1, H, W); raises ``TrainingError`` where the network has other layers.
         """
         linears = [module for module in network.modules() if isinstance(module, nn.Linear)]
         slopes = [module for module in network.modules() if isinstance(module, nn.PReLU)]
@@ -93,17 +85,10 @@ def _scatter(share: torch.Tensor) -> torch.Tensor:
 
 
 def fit_levels(units: int, weights: torch.Tensor, starts: int, steps: int, seed: int) -> Layers:
-    """Fits a network of three layers of some units and one output, with a sigmoid behind, to give back its input.
+    """Fits a network of three layers of ``units`` and one output, with a sigmoid behind, to return its input.
 
-    Args:
-        units: units of the three inner layers.
-        weights: how much each of the 256 levels counts, float64, (256,).
-        starts: networks fitted side by side; the best is returned.
-        steps: steps of Adam, on a cosine schedule.
-        seed: of the random starts.
-
-    Returns:
-        Its four layers.
+    The 256 levels count by their ``weights``, float64, (256,). Returns the four layers of the best of ``starts``
+    networks, each fitted by ``steps`` of Adam on a cosine schedule.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -148,15 +133,8 @@ def restore(layers: Layers) -> torch.Tensor:
 def allot_units(none: torch.Tensor, one: torch.Tensor, two: torch.Tensor) -> list[int]:
     """Deals out as many units as there are pixels: none, one or two a pixel, for the least sum of errors.
 
-    The sum is the least where a pixel's first unit saves at least as much as its second, as it does here.
-
-    Args:
-        none: each pixel's error without a unit, (pixels,).
-        one: with one.
-        two: with two.
-
-    Returns:
-        Units of each pixel.
+    Given each pixel's error without a unit, with one and with two, (pixels,) each. The sum is the least where a pixel's
+    first unit saves at least as much as its second, as it does here.
     """
     units = [1] * len(one)
     costs = sorted((float(none[pixel] - one[pixel]), pixel) for pixel in range(len(units)))

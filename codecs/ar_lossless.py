@@ -27,8 +27,8 @@ NEARLY_WHITE = 250
 class CausalNetwork(nn.Module):
     """Distribution of a pixel's value given its causal neighbours, its row and its column.
 
-    A residual network of linear layers. Where all neighbours are 0, the distribution comes from a table of its own,
-    by row and column, counted over the training images.
+    A residual network of linear layers. Where all neighbours are 0, the distribution comes from a table by row and
+    column, counted over the training images.
     """
 
     blank: torch.Tensor
@@ -45,12 +45,7 @@ class CausalNetwork(nn.Module):
         self.register_buffer("blank", torch.zeros(SIDE * SIDE, VALUES))
 
     def logits(self, known: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
-        """Logits of values: (P, VALUES).
-
-        Args:
-            known: features of neighbours, (P, K·FEATURES).
-            place: number of the pixel, int64, (P,).
-        """
+        """Logits (P, VALUES) of values, given features of neighbours (P, K·FEATURES) and numbers of pixels (P,)."""
         hidden = self.first(known)
         hidden = hidden + F.embedding(place // SIDE, self.rows.view(SIDE, -1)).to(hidden.dtype)
         hidden = hidden + F.embedding(place % SIDE, self.columns.view(SIDE, -1)).to(hidden.dtype)
@@ -140,14 +135,7 @@ HIGH, WIDE = ABOVE + 1, 2 * ASIDE + 1
 
 
 class ExactModel:
-    """The network as the coder wants it: whole numbers in, integer counts out, the same on every machine.
-
-    Args:
-        network: with its weights, on its device.
-
-    Raises:
-        WeightsError: weights so large that sums would not be exact.
-    """
+    """The network as the coder needs it: integers in, integer counts out, the same on every machine."""
 
     @torch.no_grad()
     def __init__(self, network: CausalNetwork):
@@ -165,12 +153,7 @@ class ExactModel:
         self.blank_counts = np.diff(self.blank_starts, append=interleaved.TOTAL)
 
     def distributions(self, blocks: torch.Tensor, places: torch.Tensor | int) -> learned.Softmax:
-        """Distributions of the values of P pixels.
-
-        Args:
-            blocks: of :func:`planes`, about the pixels: (P, FEATURES, HIGH, WIDE).
-            places: numbers of the pixels, int64 (P,), or of them all.
-        """
+        """Distributions of P pixels, by :func:`planes` about them, (P, FEATURES, HIGH, WIDE), and their numbers."""
         return learned.Softmax(self._network(blocks.flatten(1), self._places[places]))
 
 
@@ -181,7 +164,7 @@ _models: weakref.WeakKeyDictionary[nn.Module, ExactModel] = weakref.WeakKeyDicti
 def planes(values: torch.Tensor) -> torch.Tensor:
     """Features of all pixels: uint8 (N, SIDE, SIDE) to float64 (N, FEATURES, ABOVE + SIDE, ASIDE + SIDE + ASIDE).
 
-    They are multiples of 2**−``ACTIVATION_BITS``, as whole numbers; 0 outside the image.
+    They are integers, in units of 2**−``ACTIVATION_BITS``; 0 outside the image.
     """
     padded = F.pad(values, (ASIDE, ASIDE, ABOVE, 0))
     found = features(padded.double().view(-1, 1)).view(*padded.shape, FEATURES)
@@ -193,9 +176,9 @@ def planes(values: torch.Tensor) -> torch.Tensor:
 class ArLossless(learned.LearnedCodec):
     """Lossless 28×28 gray digits: every pixel coded by a network's distribution, given the pixels before it.
 
-    The network is told the values of 144 neighbours above and to the left, and computes in whole numbers, so that each
-    machine gets the same distributions (see :mod:`codecbench.learned.layers.exact`). Where those neighbours are all 0,
-    the distribution comes from a table by row and column. A stream is one lane of
+    The network sees the 144 neighbours above and to the left, and computes with integers, so that each machine gets the
+    same distributions (see :mod:`codecbench.learned.layers.exact`). Where those neighbours are all 0, the distribution
+    comes from a table by row and column. A stream is one of the interleaved streams of
     :mod:`codecbench.learned.coding.interleaved`, without any header. (A. van den Oord, N. Kalchbrenner, K. Kavukcuoglu,
     Pixel Recurrent Neural Networks, ICML 2016, code images pixel by pixel with a network.)
     """
@@ -216,32 +199,18 @@ class ArLossless(learned.LearnedCodec):
         return True
 
     def check_shape(self, shape: cb.Shape) -> None:
-        """Takes images of the network's shape.
-
-        Raises:
-            UnsupportedImageError: any other shape.
-        """
+        """Takes images of the network's shape."""
         if shape != self.image_shape:
             raise cb.UnsupportedImageError(
                 f"{self.name} takes {cb.format_shape(self.image_shape)} images, not {cb.format_shape(shape)}"
             )
 
     def encode(self, images: cb.Images) -> list[bytes]:
-        """Encodes uint8 images (N, 28, 28, 1).
-
-        Raises:
-            UnsupportedImageError: images of another shape.
-            WeightsError: the weights are missing or damaged.
-        """
+        """Encodes uint8 images (N, 28, 28, 1)."""
         return interleaved.encode(*self._bounds(images))
 
     def decode(self, bitstreams: Sequence[bytes]) -> cb.Images:
-        """Decodes to uint8 images (N, 28, 28, 1).
-
-        Raises:
-            BitstreamError: a stream is empty, was altered or cut short, or is another codec's.
-            WeightsError: the weights are missing or damaged.
-        """
+        """Decodes to uint8 images (N, 28, 28, 1)."""
         parts = [self._decode(bitstreams[start : start + IMAGES]) for start in range(0, len(bitstreams), IMAGES)]
         return np.concatenate(parts)
 
@@ -295,15 +264,15 @@ class ArLossless(learned.LearnedCodec):
             images[:, place] = values
             (lit,) = values.nonzero()
             if len(lit):
-                told = features(torch.from_numpy(values[lit]).to(self.device).double()[:, None]) * _UNIT
-                known[torch.from_numpy(lit).to(self.device), :, row + ABOVE, column + ASIDE] = told
+                lit_features = features(torch.from_numpy(values[lit]).to(self.device).double()[:, None]) * _UNIT
+                known[torch.from_numpy(lit).to(self.device), :, row + ABOVE, column + ASIDE] = lit_features
         decoder.finish()
         return images.reshape(-1, *self.image_shape)
 
     def _step(
         self, model: ExactModel, decoder: InterleavedDecoder, blocks: torch.Tensor, place: int
     ) -> interleaved.States:
-        """Reads one pixel of all images, (N,), given what is known about it: (N, FEATURES, HIGH, WIDE)."""
+        """Decodes one pixel of all images, (N,), given what is known about it: (N, FEATURES, HIGH, WIDE)."""
         slots = decoder.slots()
         values = np.searchsorted(model.blank_starts[place], slots, "right") - 1
         starts, counts = model.blank_starts[place][values], model.blank_counts[place][values]

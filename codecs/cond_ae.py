@@ -1,4 +1,4 @@
-"""An autoencoder for digits whose decoder is told the digit's label, and the same without: does the label help?"""
+"""An autoencoder for digits whose decoder is conditioned on the digit's label, and the same without: does it help?"""
 
 from __future__ import annotations
 
@@ -19,14 +19,11 @@ LABELS = 10
 
 
 class ConditionalAutoencoder(LossyAutoencoder):
-    """The network of ``lossy_ae`` with a label beside the latent, as ten channels of which one is 1.
+    """The network of ``lossy_ae`` with ``size`` numbers in a latent and ten channels for the label, one of them 1.
 
     The idea of the conditional autoencoder (K. Sohn, H. Lee, X. Yan, Learning Structured Output Representation using
-    Deep Conditional Generative Models, NeurIPS 2015), without its sampling.
-
-    Args:
-        size: numbers in a latent.
-        labelled: the decoder is told the label; else its ten channels are 0, so that nothing but that differs.
+    Deep Conditional Generative Models, NeurIPS 2015), without its sampling. Where it is not ``labelled`` the ten
+    channels are 0, so that nothing but that differs.
     """
 
     encoder: nn.Sequential
@@ -43,8 +40,8 @@ class ConditionalAutoencoder(LossyAutoencoder):
 
     def restore(self, latents: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
         """Images (N, 1, 28, 28) from latents (N, size, 1, 1) and labels from 0 to 9, int64, (N,)."""
-        told = nn.functional.one_hot(classes, LABELS)[:, :, None, None].to(latents.dtype)
-        images: torch.Tensor = self.decoder(torch.cat([latents, told if self.labelled else 0 * told], dim=1))
+        label = nn.functional.one_hot(classes, LABELS)[:, :, None, None].to(latents.dtype)
+        images: torch.Tensor = self.decoder(torch.cat([latents, label if self.labelled else 0 * label], dim=1))
         return images
 
     def choose(self, images: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
@@ -97,10 +94,10 @@ RECIPES = {
 @cb.register_codec
 @dataclass(frozen=True)
 class CondAe(learned.LatentCodec):
-    """Autoencoder for 28×28 gray digits whose decoder is told the label, which the stream pays for.
+    """Autoencoder for 28×28 gray digits whose decoder is conditioned on the label, which is part of the stream.
 
     The codec sees images alone: the encoder tries all ten labels and writes the one that restores an image best. With
-    ``labels=false`` the network was trained the same way without being told, and no label is written.
+    ``labels=false`` the network was trained the same way without labels, and none is written.
     """
 
     trained_on: ClassVar[tuple[str, ...]] = ("mnist",)
@@ -109,7 +106,7 @@ class CondAe(learned.LatentCodec):
     recipes: ClassVar[dict[str, learned.Recipe]] = RECIPES
 
     size: int = cb.setting(32, choices=(8, 32), sweep=(8, 32), help="numbers in a latent")
-    labels: bool = cb.setting(True, sweep=(True, False), help="the decoder is told the digit's label")
+    labels: bool = cb.setting(True, sweep=(True, False), help="the decoder gets the digit's label")
     latent: str = cb.setting(
         "float32",
         choices=("float32", "int8"),

@@ -29,11 +29,7 @@ BASE = "base"
 
 
 def rd_ae_network(device: str) -> learned.RateDistortionNetwork:
-    """The network of ``rd_ae`` for colour images, as it is shipped.
-
-    Raises:
-        WeightsError: its weights are missing or damaged.
-    """
+    """The network of ``rd_ae`` for colour images, as it is shipped."""
     path = learned.weights_path(RdAe, "colour")
     network = learned.shipped_network(RdAe.networks["colour"], path, device)
     assert isinstance(network, learned.RateDistortionNetwork)
@@ -43,8 +39,8 @@ def rd_ae_network(device: str) -> learned.RateDistortionNetwork:
 def fingerprint(network: learned.RateDistortionNetwork) -> bytes:
     """SHA-256 of those parameters of a network's entropy model that decoders need: they decide what latents mean."""
     found = hashlib.sha256()
-    told = {name: value for name, value in network.contexts.state_dict().items() if "analysis" not in name}
-    for name, value in sorted(told.items()):
+    decoded_with = {name: value for name, value in network.contexts.state_dict().items() if "analysis" not in name}
+    for name, value in sorted(decoded_with.items()):
         found.update(name.encode() + value.float().cpu().numpy().astype("<f4").tobytes())
     return found.digest()
 
@@ -115,12 +111,10 @@ def _moved(*pairs: torch.Tensor) -> list[torch.Tensor]:
 
 @dataclass(frozen=True)
 class Perceptual:
-    """Squared error, distance of features and doubt of the discriminator, at qualities drawn at random, one an image.
+    """Squared error, distance of features and loss of the discriminator, at qualities drawn at random, one an image.
 
-    Attributes:
-        error: what a unit of squared error on the 0–255 scale counts for.
-        features: the same for a unit of the distance of features.
-        doubt: the same for a nat of the discriminator's.
+    ``error``, ``features`` and ``doubt`` weigh a unit of squared error on the 0–255 scale, a unit of the distance of
+    features, and a nat of the discriminator's doubt.
     """
 
     error: float
@@ -156,9 +150,9 @@ def classes_told(network: learned.Network, images: torch.Tensor, labels: torch.T
 
 @learned.called("share of wrong classes")
 def wrong_classes(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """1 for an image whose class is not told right, else 0: (N,)."""
-    told: torch.Tensor = network(images).argmax(1)
-    return (told != labels).double()
+    """1 for an image whose class is not predicted right, else 0: (N,)."""
+    predicted: torch.Tensor = network(images).argmax(1)
+    return (predicted != labels).double()
 
 
 AUGMENT = learned.Chain((learned.RandomCropFlip(64, 64), learned.RandomColour()))
@@ -214,7 +208,7 @@ class GanAe(learned.RateDistortionCodec):
     Needs the weights of ``rd_ae`` beside its own.
     """
 
-    on_request: ClassVar[bool] = True  # docs/learned-codecs.md tells why
+    on_request: ClassVar[bool] = True  # docs/learned-codecs.md says why
     trained_on: ClassVar[tuple[str, ...]] = ("stl10",)
     fixed: ClassVar[Mapping[str, cb.Shape]] = FIXED
     network: ClassVar[Callable[[], PerceptualNetwork]] = PerceptualNetwork
@@ -264,11 +258,7 @@ class GanAe(learned.RateDistortionCodec):
         return {}
 
     def check_shape(self, shape: cb.Shape) -> None:
-        """Takes any colour image, or the one shape that ``shape`` names.
-
-        Raises:
-            UnsupportedImageError: any other.
-        """
+        """Takes any colour image, or the one shape that ``shape`` names."""
         super().check_shape(shape)
         if shape[2] != ColourNetwork.channels:
             raise cb.UnsupportedImageError(f"{self.name} takes colour images, not {cb.format_shape(shape)}")

@@ -214,9 +214,8 @@ def principal_components(network: nn.Module, images: torch.Tensor) -> None:
 class RateDistortion:
     """Bits a pixel plus λ times the squared error, λ going geometrically from quality 1 to the highest.
 
-    Attributes:
-        low: λ at quality 1, bits a pixel for a unit of squared error on the 0–255 scale.
-        high: λ at quality ``LEVELS``.
+    ``low`` is λ at quality 1, bits a pixel for a unit of squared error on the 0–255 scale; ``high`` is λ at quality
+    ``LEVELS``.
     """
 
     low: float

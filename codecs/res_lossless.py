@@ -1,4 +1,4 @@
-"""Lossless images of any size: a network tells, from its neighbours, how each pixel may differ from its prediction.
+"""Lossless images of any size: a network predicts, from its neighbours, how each pixel differs from its prediction.
 
 Decoding goes along slanted lines (``codecbench.learned.coding.wavefront``), with exact arithmetic
 (``codecbench.learned.layers.exact``) and interleaved range coding (``codecbench.learned.coding.interleaved``).
@@ -43,7 +43,7 @@ MIDDLE = 128
 TRAINING_SHARE = 8
 """One of so many pixels of a crop, drawn at random, is looked at in a training step."""
 FINE = 2.0**learned.ACTIVATION_BITS
-"""Numbers are told in units of its inverse."""
+"""Inputs of the networks are integers in units of its inverse."""
 SYMBOLS_AT_ONCE = 1 << 24
 """About so many are encoded together; one image at least."""
 PIXELS_AT_ONCE = 1 << 15
@@ -55,9 +55,9 @@ SMALL = 127
 class ResidualNetwork(nn.Module):
     """Mixtures of logistic distributions about the median predictor, one network a channel.
 
-    The median predictor of LOCO-I (M. Weinberger, G. Seroussi, G. Sapiro, IEEE Trans. Image Processing 2000) is taken
-    off the neighbours, so the networks see differences alone. The first channel is green; red is told green, and blue
-    is told both. Gray images have a network of their own.
+    The median predictor of LOCO-I (M. Weinberger, G. Seroussi, G. Sapiro, IEEE Trans. Image Processing 2000) is
+    subtracted from the neighbours, so the networks see differences alone. The first channel is green; the network of
+    red sees green, that of blue both. Gray images have a network of their own.
     """
 
     def __init__(self, width: int = 128, blocks: int = 2):
@@ -81,23 +81,18 @@ class ResidualNetwork(nn.Module):
         off = (actual - base) / UNIT
         bits = torch.zeros(len(images), device=images.device)
         for channel, network in enumerate(self.colour if images.shape[1] == 3 else [self.gray]):
-            told = torch.cat([inputs, off[..., :channel]], 2).flatten(0, 1)
+            seen = torch.cat([inputs, off[..., :channel]], 2).flatten(0, 1)
             if self.training:
-                told = told.bfloat16()
-            parameters = network(told).float().view(*actual.shape[:2], -1)
+                seen = seen.bfloat16()
+            parameters = network(seen).float().view(*actual.shape[:2], -1)
             bits = bits + mixture_bits(parameters, actual[..., channel], base[..., channel]).sum(1)
         return bits * (values[0, 0].numel() / len(places))
 
 
 def surroundings(values: torch.Tensor, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """What a network is told of each pixel's neighbours, and the median predictor.
+    """The networks' inputs about pixels, (N, P, (K + 1)·C + MARKS), in units of 1/``UNIT``, and median predictors.
 
-    Args:
-        values: 0 to 255, (N, C, H, W).
-        places: numbers of pixels, row by row, (P,).
-
-    Returns:
-        (N, P, (K + 1)·C + MARKS) multiples of 1/``UNIT``, and (N, P, C).
+    Given values from 0 to 255, (N, C, H, W), and numbers of pixels, row by row, (P,); the predictors are (N, P, C).
     """
     width = values.shape[3]
     padded = padding(values)
@@ -107,9 +102,9 @@ def surroundings(values: torch.Tensor, places: torch.Tensor) -> tuple[torch.Tens
     seen = padded.flatten(2).movedim(2, 1)[:, corner[:, None] + reach]  # (N, P, K, C)
     left, above, diagonal = (seen[:, :, WINDOW.index(place)] for place in ((0, -1), (-1, 0), (-1, -1)))
     base = median(left, above, diagonal)
-    told = torch.cat([seen - base[:, :, None], base[:, :, None] - MIDDLE], 2).flatten(2) / UNIT
+    inputs = torch.cat([seen - base[:, :, None], base[:, :, None] - MIDDLE], 2).flatten(2) / UNIT
     marks = border_marks(places // width, places % width, width).to(values)
-    return torch.cat([told, marks.expand(len(values), -1, -1)], 2), base
+    return torch.cat([inputs, marks.expand(len(values), -1, -1)], 2), base
 
 
 def padding(values: torch.Tensor) -> torch.Tensor:
@@ -126,7 +121,7 @@ def median(left: torch.Tensor, above: torch.Tensor, corner: torch.Tensor) -> tor
 
 
 def border_marks(rows: torch.Tensor, columns: torch.Tensor, width: int) -> torch.Tensor:
-    """Which borders are near to pixels: (P, MARKS) of 0 and 1; each mark says: so near or nearer."""
+    """Which borders are near to pixels: (P, MARKS) of 0 and 1; each mark means: at most so near."""
     marks = [rows <= near for near in range(TOP)] + [columns <= near for near in range(LEFT)]
     return torch.stack(marks + [columns >= width - 1 - near for near in range(RIGHT)], 1)
 
@@ -138,8 +133,8 @@ def mixture_bits(parameters: torch.Tensor, values: torch.Tensor, base: torch.Ten
     rate = torch.exp(-scales.clamp(-2.5, 5.0))
     high = torch.sigmoid(torch.where(values[..., None] == 255, 1e4, (off + 0.5) * rate))
     low = torch.sigmoid(torch.where(values[..., None] == 0, -1e4, (off - 0.5) * rate))
-    chance = (torch.softmax(weights, 2) * (high - low)).sum(2)
-    return -torch.log2(chance + 1e-5)
+    probability = (torch.softmax(weights, 2) * (high - low)).sum(2)
+    return -torch.log2(probability + 1e-5)
 
 
 def bits_per_pixel(network: learned.Network, images: torch.Tensor) -> torch.Tensor:
@@ -195,38 +190,32 @@ RECIPES = {
 }
 
 
-def told_exactly(
+def exact_surroundings(
     canvas: wavefront.Canvas, images: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """:func:`surroundings` of pixels of any images, in units of 1/``FINE``, with room for the channels before.
+    """:func:`surroundings` of pixels in units of 1/``FINE``, with C − 1 columns for channels coded before; and (P, C).
 
-    Args:
-        canvas: the images, as far as they are known.
-        images: numbers of images, (P,).
-        rows: of the pixels, (P,).
-        columns: of the pixels, (P,).
-
-    Returns:
-        float64 (P, (K + 1)·C + MARKS + C − 1), the last C − 1 to be filled by :func:`tell`; and (P, C).
+    The canvas has the images as far as they are known; numbers of images, rows and columns are (P,) each. The last C −
+    1 columns of the float64 (P, (K + 1)·C + MARKS + C − 1) are filled by :func:`condition`.
     """
     channels, near = canvas.channels, len(WINDOW) * canvas.channels
-    told = torch.empty(len(rows), near + 2 * channels + MARKS - 1, dtype=torch.float64, device=rows.device)
+    inputs = torch.empty(len(rows), near + 2 * channels + MARKS - 1, dtype=torch.float64, device=rows.device)
     base = torch.empty(len(rows), channels, dtype=torch.float64, device=rows.device)
     for block in learned.batches(len(rows), learned.batch_size(rows.device.type)):
         seen = canvas.seen(images[block], rows[block], columns[block]).double()
         left, above, diagonal = (seen[:, WINDOW.index(place)] for place in ((0, -1), (-1, 0), (-1, -1)))
         middle = base[block] = median(left, above, diagonal)
-        told[block, :near] = (seen - middle[:, None]).mul_(FINE / UNIT).flatten(1)
-        told[block, near : near + channels] = (middle - MIDDLE) * (FINE / UNIT)
-    told[:, near + channels : near + channels + MARKS] = border_marks(rows, columns, canvas.width) * FINE
-    return told, base
+        inputs[block, :near] = (seen - middle[:, None]).mul_(FINE / UNIT).flatten(1)
+        inputs[block, near : near + channels] = (middle - MIDDLE) * (FINE / UNIT)
+    inputs[:, near + channels : near + channels + MARKS] = border_marks(rows, columns, canvas.width) * FINE
+    return inputs, base
 
 
-def tell(told: torch.Tensor, channel: int, values: torch.Tensor, base: torch.Tensor) -> None:
-    """Puts what is now known of a channel, (P,), where the networks of the later ones are told of it."""
+def condition(inputs: torch.Tensor, channel: int, values: torch.Tensor, base: torch.Tensor) -> None:
+    """Puts what is now known of a channel, (P,), into the inputs of the networks of later channels."""
     channels = base.shape[1]
     if channel < channels - 1:
-        told[:, channel - channels + 1] = (values - base[:, channel]) * (FINE / UNIT)
+        inputs[:, channel - channels + 1] = (values - base[:, channel]) * (FINE / UNIT)
 
 
 def channel_order(channels: int) -> list[int]:
@@ -235,15 +224,7 @@ def channel_order(channels: int) -> list[int]:
 
 
 class PixelCoder:
-    """Exact distributions of pixels, in the encoder's order or in the decoder's.
-
-    Args:
-        networks: one a channel, all of them ``ExactResidual``, on the device.
-        device: where to compute.
-
-    Raises:
-        WeightsError: weights so large that sums would not be exact.
-    """
+    """Exact distributions of pixels, in the encoder's order or in the decoder's; one ``ExactResidual`` a channel."""
 
     def __init__(self, networks: Sequence[nn.Module], device: str):
         self._networks = [learned.IntegerNetwork.of(network) for network in networks]  # type: ignore[arg-type]
@@ -260,35 +241,35 @@ class PixelCoder:
         for block in learned.batches(len(actual), learned.batch_size(self._device)):
             place = torch.arange(block.start, block.stop, device=self._device)
             image, place = place.div(height * width, rounding_mode="floor"), place % (height * width)
-            told, base = told_exactly(canvas, image, place.div(width, rounding_mode="floor"), place % width)
+            inputs, base = exact_surroundings(canvas, image, place.div(width, rounding_mode="floor"), place % width)
             values = torch.tensor(actual[block], device=self._device)
             for channel in range(channels):
-                mixtures = self._mixtures(channel, told, base)
-                tell(told, channel, values[:, channel], base)
+                mixtures = self._mixtures(channel, inputs, base)
+                condition(inputs, channel, values[:, channel], base)
                 starts[block, channel], counts[block, channel] = mixtures.bounds(actual[block, channel])
         return starts.reshape(images.shape), counts.reshape(images.shape)
 
     @torch.inference_mode()
-    def read(self, reader: wavefront.WavefrontDecoder, size: tuple[int, int, int, int]) -> cb.Images:
+    def decode(self, reader: wavefront.WavefrontDecoder, size: tuple[int, int, int, int]) -> cb.Images:
         """Images with green in front, (N, H, W, C)."""
         number, height, width, channels = size
         canvas = wavefront.Canvas(size, WINDOW, MIDDLE, self._device)
         every = torch.arange(number, device=self._device)
         for rows, line in wavefront.lines(height, width, SLANT):
             row = torch.arange(rows.start, rows.stop, device=self._device).repeat_interleave(number)
-            told, base = told_exactly(canvas, every.repeat(rows.stop - rows.start), row, line - SLANT * row)
+            inputs, base = exact_surroundings(canvas, every.repeat(rows.stop - rows.start), row, line - SLANT * row)
             values = torch.empty(len(row), channels, dtype=torch.int64, device=self._device)
             for channel in range(channels):
-                found = reader.decode(self._mixtures(channel, told, base), rows)
+                found = reader.decode(self._mixtures(channel, inputs, base), rows)
                 values[:, channel] = torch.from_numpy(found).to(self._device)
-                tell(told, channel, values[:, channel], base)
+                condition(inputs, channel, values[:, channel], base)
             canvas.put(values.view(-1, number, channels), rows, line, SLANT)
         reader.finish()
         return wavefront.to_numpy(canvas.inside())
 
-    def _mixtures(self, channel: int, told: torch.Tensor, base: torch.Tensor) -> learned.Mixtures:
+    def _mixtures(self, channel: int, inputs: torch.Tensor, base: torch.Tensor) -> learned.Mixtures:
         network = self._networks[channel]
-        parameters = network(told[:, : told.shape[1] - len(self._networks) + 1 + channel]).div_(FINE)
+        parameters = network(inputs[:, : inputs.shape[1] - len(self._networks) + 1 + channel]).div_(FINE)
         return learned.Mixtures(wavefront.to_numpy(parameters), wavefront.to_numpy(base[:, channel]), UNIT)
 
 
@@ -302,10 +283,9 @@ def pack_header(shape: cb.Shape) -> bytes:
 
 
 def unpack_header(bitstream: bytes, owner: str) -> tuple[cb.Shape, int]:
-    """Height, width and channels, and how many bytes tell them.
+    """Height, width and channels, and the number of bytes that code them.
 
-    Raises:
-        BitstreamError: the header is cut short, or tells a shape that :func:`pack_header` writes otherwise.
+    Raises ``BitstreamError`` where the header is truncated or :func:`pack_header` writes that shape otherwise.
     """
     if not bitstream:
         raise cb.BitstreamError(f"{owner}: the stream is empty")
@@ -329,7 +309,7 @@ def _lines(shape: cb.Shape) -> int:
 @cb.register_codec
 @dataclass(frozen=True)
 class ResLossless(learned.LearnedCodec):
-    """Lossless for gray and RGB images of any size: a network tells what each pixel may be, from its neighbours.
+    """Lossless for gray and RGB images of any size: a network predicts each pixel's distribution from its neighbours.
 
     A stream is a header (1 byte for square images of up to 127 pixels a side), and range-coded residuals.
     """
@@ -344,11 +324,7 @@ class ResLossless(learned.LearnedCodec):
         return True
 
     def check_shape(self, shape: cb.Shape) -> None:
-        """Takes gray and RGB images.
-
-        Raises:
-            UnsupportedImageError: any other, and one of more than ``MOST_LINES`` lines.
-        """
+        """Takes gray and RGB images of at most ``MOST_LINES`` lines."""
         super().check_shape(shape)
         if _lines(shape) > MOST_LINES:
             limit = f"width + {SLANT}·height may be {MOST_LINES:,} at most"
@@ -377,7 +353,7 @@ class ResLossless(learned.LearnedCodec):
         longest, found = min(height, -(-width // SLANT)), []
         for part in learned.batches(len(bitstreams), learned.batch_size(self.device, PIXELS_AT_ONCE) // longest):
             reader = wavefront.WavefrontDecoder([stream[start:] for stream in bitstreams[part]], shape, self.name)
-            found.append(coder.read(reader, (part.stop - part.start, *shape))[..., np.argsort(order)])
+            found.append(coder.decode(reader, (part.stop - part.start, *shape))[..., np.argsort(order)])
         return np.ascontiguousarray(np.concatenate(found))
 
     def container_bytes(self, bitstream: bytes) -> int | None:
@@ -387,7 +363,7 @@ class ResLossless(learned.LearnedCodec):
         return len(bitstream) - sum(map(len, streams))
 
     def estimate_bits(self, images: cb.Images) -> npt.NDArray[np.float64] | None:
-        """What the counts say that the images cost, without header and the coder's end."""
+        """The information of the symbols under their counts, without header and the coder's end."""
         height, width, channels = shape = images.shape[1:]
         self.check_shape(shape)
         coder, order = self._coder(channels), channel_order(channels)

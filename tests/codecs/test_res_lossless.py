@@ -134,9 +134,10 @@ def test_networks_are_told_what_they_were_trained_on(network: torch.nn.Module, s
     places = torch.arange(height * width)
     inputs, base = module.surroundings(torch.tensor(images).movedim(3, 1).float(), places)
     for number in range(2):
-        told, found = module.told_exactly(canvas, torch.full_like(places, number), places // width, places % width)
+        image = torch.full_like(places, number)
+        exact, found = module.exact_surroundings(canvas, image, places // width, places % width)
         assert torch.equal(found, base[number].double())
-        assert torch.equal(told[:, : inputs.shape[2]] / module.FINE, inputs[number].double())
+        assert torch.equal(exact[:, : inputs.shape[2]] / module.FINE, inputs[number].double())
     assert inputs.shape[2] == (network.gray if channels == 1 else network.colour[0]).first.in_features
 
 
