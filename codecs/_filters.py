@@ -3,7 +3,7 @@
 A filter replaces each sample by its difference, modulo 256, from a prediction made of its neighbours to the left, above
 and above to the left; neighbours outside the image count as 0. See the PNG specification (Third Edition), clause 9;
 ``adaptive`` is its heuristic of clause 12.7: of the five types the one with the smallest sum of absolute differences,
-for each row on its own, told by a byte before the row.
+for each row on its own, which a byte before the row records.
 
 ``average`` and ``paeth`` need a sample's neighbours before the sample itself. All samples of one anti-diagonal are
 independent, in all images at once, so that they are undone diagonal by diagonal rather than sample by sample.
@@ -22,7 +22,7 @@ TYPES = ("none", "sub", "up", "average", "paeth")
 """The filter types of PNG, in the order of their numbers."""
 ADAPTIVE = "adaptive"
 FILTERS = (*TYPES, ADAPTIVE)
-"""What a codec's setting ``filter`` may say."""
+"""The choices of a codec's setting ``filter``."""
 
 _BLOCK_SAMPLES = 1 << 18
 """Samples that are worked on at once: larger blocks leave the processor's cache."""
@@ -33,26 +33,13 @@ _Numbers = npt.NDArray[np.int16]
 
 
 def filtered_size(shape: cb.Shape, kind: str) -> int:
-    """Bytes of one filtered image.
-
-    Args:
-        shape: height, width, channels.
-        kind: one of ``FILTERS``.
-    """
+    """Bytes of one filtered image; ``kind`` is one of ``FILTERS``."""
     height, width, channels = shape
     return height * (width * channels + (kind == ADAPTIVE))
 
 
 def apply_filter(images: cb.Images, kind: str) -> cb.Images:
-    """Filters images.
-
-    Args:
-        images: uint8, (N, H, W, C).
-        kind: one of ``FILTERS``.
-
-    Returns:
-        uint8, (N, H, W·C), for ``adaptive`` (N, H, 1 + W·C) with the type before each row.
-    """
+    """Filters images, (N, H, W, C), to rows (N, H, W·C), for ``adaptive`` (N, H, 1 + W·C) with each row's type first."""
     count, height, width, channels = images.shape
     if kind == "none":
         return images.reshape(count, height, width * channels)
@@ -66,15 +53,7 @@ def apply_filter(images: cb.Images, kind: str) -> cb.Images:
 
 
 def undo_filter(filtered: cb.Images, shape: cb.Shape, kind: str) -> cb.Images:
-    """Restores what :func:`apply_filter` filtered.
-
-    Args:
-        filtered: uint8, (N, bytes), as many as :func:`filtered_size` says.
-        shape: height, width, channels of the images.
-        kind: one of ``FILTERS``.
-
-    Returns:
-        uint8, (N, H, W, C).
+    """Restores images, (N, H, W, C), from N filtered ones of :func:`filtered_size` bytes each.
 
     Raises:
         ValueError: a row has a type that PNG does not know.
@@ -145,18 +124,11 @@ def _paeth(left: _Numbers, up: _Numbers, corner: _Numbers) -> _Numbers:
 
 
 def _undo_diagonals(samples: cb.Images, types: cb.Images) -> cb.Images:
-    """Undoes any types.
+    """Undoes any types: images (N, H, W, C) from differences of that shape and the types of rows, (N, H) or (1, H).
 
     The shorter side's lines become lanes, each shifted by one step against the lane before it. Step s then holds an
-    anti-diagonal, whose neighbours lie in the steps s - 1 and s - 2. Before its first sample a lane holds zeros, and
+    anti-diagonal, whose neighbours are in the steps s - 1 and s - 2. Before its first sample a lane has zeros, and
     stays zero: these are the neighbours outside the image.
-
-    Args:
-        samples: differences, uint8, (N, H, W, C).
-        types: of the rows, (N, H) or (1, H).
-
-    Returns:
-        uint8, (N, H, W, C).
     """
     count, height, width, channels = samples.shape
     by_rows = height <= width

@@ -1,7 +1,7 @@
 """What the codecs of published file formats share: the walk over a stream's structure before a library reads it.
 
 A library is given a stream only after the codec's own :meth:`FormatCodec.inspect` has walked its outer structure. That
-finds streams cut short (some decoders accept them silently), data behind the end, and headers that claim more pixels
+finds streams cut short (some decoders accept them silently), data after the end, and headers that claim more pixels
 than ``codecbench.MAX_PIXELS`` before anything is allocated for them.
 """
 

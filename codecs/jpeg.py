@@ -91,7 +91,7 @@ class Jpeg(PillowCodec):
                 end = found.start()
             elif marker in _FRAMES:
                 if frame or scans:
-                    raise ValueError("the stream holds two frames, or one behind its scan")
+                    raise ValueError("the stream holds two frames, or one after its scan")
                 frame = data[position + 4 : end]
             elif marker not in _TABLES:
                 raise _broken(position)

@@ -12,7 +12,7 @@ from ._format import Layout, LossyOrLossless, sweep
 from ._imagecodecs import ImagecodecsCodec
 
 _SIGNATURE = b"II\xbc\x01"
-_DIRECTORY = 32  # offset of the tags, behind the signature, the pixel format and the checksum
+_DIRECTORY = 32  # offset of the tags, after the signature, the pixel format and the checksum
 _TAG = struct.Struct("<HHII")  # number, type, values, value or where it is
 _BYTE, _LONG, _FLOAT = 1, 4, 11
 _FORMATS = {True: "24c3dd6f034efe4bb1853d77768dc908", False: "24c3dd6f034efe4bb1853d77768dc90d"}  # gray; BGR, 8 bits

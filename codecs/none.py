@@ -1,4 +1,4 @@
-"""No compression: the raw samples behind a header of a few bytes. Measures the harness itself."""
+"""No compression: the raw samples after a header of a few bytes. Measures the harness itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ._shape import unpack_shape
 @cb.register_codec
 @dataclass(frozen=True)
 class NoCompression(cb.PerImageCodec):
-    """The raw bytes, row by row, channels interleaved, behind the shape as three variable-length integers."""
+    """The raw bytes, row by row, channels interleaved, after the shape as three variable-length integers."""
 
     lossless = True
 

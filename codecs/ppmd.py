@@ -52,7 +52,7 @@ class Ppmd(GeneralCodec):
         stream = packed[_CHECKSUM_BYTES:]
         if packed[:_CHECKSUM_BYTES] != checksum(stream, size) or stream.startswith(b"\xff\xff\xff\xff"):
             raise ValueError("the stream does not match its checksum")
-        # Where it runs out of input, pyppmd 1.3 goes on in a thread and writes where it must not: zeros keep it fed.
+        # When it runs out of input, pyppmd 1.3 goes on in a thread and writes out of bounds: zeros keep it fed.
         fed = stream + bytes(_PADDING_BYTES + size // 8)
         decoder = pyppmd.Ppmd8Decoder(self.order, self.memory_mb << 20, pyppmd.PPMD8_RESTORE_METHOD_RESTART)
         data: bytes = decoder.decode(fed, size)

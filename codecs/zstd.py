@@ -61,7 +61,7 @@ class Zstandard(GeneralCodec):
         return 1 + 3 * self._blocks(packed)
 
     def _blocks(self, packed: bytes) -> int:
-        """How many blocks there are; the library itself says nothing about bytes behind the last one."""
+        """How many blocks there are; the library itself ignores bytes after the last one."""
         position, blocks, last = 1, 0, False
         while not last:
             header = int.from_bytes(packed[position : position + 3], "little")

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import codecbench as cb
 
 SIDE = 28
-MAX_IMAGES = 1_000_000  # a damaged header must not ask for all memory
+MAX_IMAGES = 1_000_000  # a damaged header must not claim all memory
 STEMS = {"test": "t10k", "train": "train"}
 PLAIN_MD5 = {
     "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",

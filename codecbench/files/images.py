@@ -76,7 +76,7 @@ def image_shape(path: Path, rules: Rules) -> Shape:
     with _opened(path, rules) as image:
         width, height = image.size
         if _orientation(image, path) in (5, 6, 7, 8):
-            if image.format == "TIFF":  # Pillow may have turned it already; only the decoded image tells
+            if image.format == "TIFF":  # Pillow may have turned it already; only the decoded image shows that
                 width, height = ImageOps.exif_transpose(image).size
             else:
                 width, height = height, width

@@ -15,7 +15,7 @@ import codecbench as cb
 class NewCodec(cb.PerImageCodec):
     """Every sample goes to the nearest multiple of a step; zlib packs the differences along each row."""
 
-    # The fields are the codec's settings; ``sweep`` are the values measured when nobody says otherwise.
+    # The fields are the codec's settings; ``sweep`` are the values measured by default.
     step: int = cb.setting(8, low=1, high=128, sweep=(1, 2, 4, 8, 16, 32, 64), help="levels between two values")
     effort: int = cb.setting(9, low=0, high=9, help="zlib's effort")
 
@@ -43,8 +43,8 @@ class NewCodec(cb.PerImageCodec):
         size = height * width * channels
         inflater = zlib.decompressobj()
         try:
-            self.check_shape((height, width, channels))  # a forged header must not ask for all memory,
-            data = inflater.decompress(bitstream[start:], size + 1)  # nor the data behind it
+            self.check_shape((height, width, channels))  # a forged header must not claim all memory,
+            data = inflater.decompress(bitstream[start:], size + 1)  # nor the data after it
         except (cb.UnsupportedImageError, zlib.error) as error:
             raise cb.BitstreamError(f"{self.name}: {error}") from error
         if len(data) != size or not inflater.eof or inflater.unused_data:

@@ -83,8 +83,8 @@ class NewCodec(cb.FloatCodec):
         size = 2 * SIDE * SIDE * channels * down * across
         inflater = zlib.decompressobj()
         try:
-            self.check_shape((height, width, channels))  # a forged header must not ask for all memory,
-            data = inflater.decompress(bitstream[start:], size + 1)  # nor the data behind it
+            self.check_shape((height, width, channels))  # a forged header must not claim all memory,
+            data = inflater.decompress(bitstream[start:], size + 1)  # nor the data after it
         except (cb.UnsupportedImageError, zlib.error) as error:
             raise cb.BitstreamError(f"{self.name}: {error}") from error
         if len(data) != size or not inflater.eof or inflater.unused_data:
