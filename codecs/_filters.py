@@ -39,7 +39,7 @@ def filtered_size(shape: cb.Shape, kind: str) -> int:
 
 
 def apply_filter(images: cb.Images, kind: str) -> cb.Images:
-    """Filters images (N, H, W, C) to rows (N, H, W·C), for ``adaptive`` (N, H, 1 + W·C) with the type before each row."""
+    """Filters images (N, H, W, C) to rows (N, H, W·C), for ``adaptive`` (N, H, 1 + W·C) with each row's type first."""
     count, height, width, channels = images.shape
     if kind == "none":
         return images.reshape(count, height, width * channels)
