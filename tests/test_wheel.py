@@ -100,13 +100,18 @@ def test_the_wheel_carries_the_plugins_and_nothing_else(wheel):
     weights = files(Path("codecs/weights"), "*.safetensors") | files(Path("codecs/weights"), "*.json")
     weights |= files(Path("codecs/weights"), "*.csv")
     assert {f"codecbench/{name}" for name in weights} <= names
-    folders = (Path("codecbench/templates"), Path("codecbench/report/templates"), Path("codecbench/report/static"))
+    folders = (
+        Path("codecbench/plugins/templates"),
+        Path("codecbench/report/templates"),
+        Path("codecbench/report/static"),
+    )
     assert files(Path("codecbench"), "*.py").union(*(files(folder, "*.*") for folder in folders)) <= names
-    assert "codecbench/py.typed" in names
+    assert {"codecbench/py.typed", "codecbench/__init__.pyi"} <= names
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"codecbench"}
     assert not [name for name in names if "__pycache__" in name or name.endswith((".pyc", ".tmp"))]
 
 
+@pytest.mark.slow
 def test_the_source_archive_builds_the_same_wheel(built, wheel, tmp_path):
     (archive,) = built.glob("*.tar.gz")
     with tarfile.open(archive) as tar:
@@ -119,27 +124,25 @@ def test_the_source_archive_builds_the_same_wheel(built, wheel, tmp_path):
     assert content(again) == content(wheel)
 
 
-def test_the_installed_wheel_is_the_one_that_runs(environment, tmp_path):
+@pytest.mark.slow
+def test_the_installed_wheel_measures(environment, tmp_path):
+    """It is the one that runs, with a codec of the user's own beside the built-in ones, from a folder of theirs."""
     where = call(environment, "-c", "import codecbench; print(codecbench.__file__)", cwd=tmp_path).strip()
     assert Path(where).is_relative_to(environment.parents[1])
     command = environment.with_name("codecbench")
     names = call(command, "list", "--names", cwd=tmp_path).split()
     assert names == sorted(file.stem for file in (ROOT / "codecs").glob("*.py") if not file.stem.startswith("_"))
-
-
-def test_the_installed_wheel_measures(environment, tmp_path):
-    """With a codec of the person's own beside the shipped ones, from a folder of theirs."""
     write_example(tmp_path / "my_codecs", CODEC_DOC, "quantised_zlib.py")
-    codecs = "jpeg,none,quantised_zlib:step=8"
-    options = ("--codecs", codecs, "--codec-dir", "my_codecs", "--datasets", "digits", "--images", 5, "--no-timing")
-    said = call(environment.with_name("codecbench"), "run", *options, cwd=tmp_path)
-    assert "report.html" in said
+    codecs = ("--codecs", "jpeg,none,quantised_zlib:step=8", "--codec-dir", "my_codecs")
+    options = ("--datasets", "digits", "--images", 5, "--no-timing")
+    assert "report.html" in call(command, "run", *codecs, *options, cwd=tmp_path)
     run = tmp_path / "results" / "digits-5"
     assert (run / "report.html").stat().st_size > 10_000
     lines = (run / "summary.csv").read_text(encoding="utf-8").splitlines()
     assert sum(line.startswith(("digits,jpeg,", "digits,none,", "digits,quantised_zlib,")) for line in lines) == 13
 
 
+@pytest.mark.slow
 def test_the_shipped_weights_decode_from_the_wheel(environment, wheel, tmp_path):
     weights = [Path(name).stem for name in content(wheel) if name.endswith(".safetensors")]
     learned = sorted({stem.partition("-")[0] for stem in weights})  # a codec may have several, NAME-VARIANT
