@@ -173,8 +173,8 @@ def page(rows: list[list[Judged]], originals: Images, network: FeatureNetwork) -
         "Made by `python docs/perceptual.py`; [learned-codecs.md](learned-codecs.md) explains it.",
         "",
         f"{len(originals):,} test crops of STL-10. `gan_ae` and `rd_ae` decode the same streams. The classifier "
-        f"behind the features classifies {right:.1f} % of its held-out training images correctly; it took no part in the "
-        "training of `gan_ae`. "
+        f"behind the features classifies {right:.1f} % of its held-out training images correctly; it took no part in "
+        "the training of `gan_ae`. "
         '"Same class": share of the crops that it puts into the class of their original.',
         "",
         "| Codec, quality | Bytes | PSNR, dB | SSIM | Fréchet distance on our own classifier's features | Same class |",

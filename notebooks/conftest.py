@@ -10,6 +10,13 @@ import pytest
 VARIABLE = "CODECBENCH_NOTEBOOK"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Notebooks take half a minute and more each; tests/test_notebooks.py has quick checks of their names."""
+    for item in items:
+        if item.path.suffix == ".ipynb":
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Sets the variable for the kernel of a notebook below this folder, and for nothing else."""

@@ -23,7 +23,7 @@ WEIGHTS = {
     "01_mnist_autoencoders": ("lossy_ae", "lossless_ae"),
     "02_stl10_conv_autoencoder": ("stl10_ae",),
 }
-PUBLIC = re.compile(r"codecbench(\.(analysis\.(points|pca)|figures(\.style)?|learned(\.training)?(\.[a-z]\w*)?))?")
+PUBLIC = re.compile(r"plots|codecbench(\.(analysis|figures|learned)(\.[a-z]\w*)*)?")
 MOST_BYTES = 3_000_000
 MACHINE = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|mnt|Users|opt|usr|var)\b|[A-Z]:\\")
 
@@ -104,25 +104,27 @@ def test_it_is_small_and_holds_nothing_of_the_kernel(path):
 
 
 @each
-def test_it_uses_public_names_alone(path):
-    imported: list[tuple[str, str | None]] = []
+def test_it_uses_public_names_that_exist(path):
+    ours: dict[str, object] = {}  # by the name in the notebook
     for cell in code_cells(path):
         for node in ast.walk(ast.parse(source(cell))):
             if isinstance(node, ast.Import):
-                imported += [(name.name, None) for name in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                imported += [(str(node.module), name.name) for name in node.names]
+                modules = [(name.name, name.asname or name.name) for name in node.names]
+                ours |= {name: importlib.import_module(module) for module, name in modules if PUBLIC.fullmatch(module)}
+            elif isinstance(node, ast.ImportFrom) and str(node.module).startswith("codecbench"):
+                assert PUBLIC.fullmatch(str(node.module)), node.module
+                module = importlib.import_module(str(node.module))
+                for name in node.names:
+                    assert not name.name.startswith("_")
+                    ours[name.asname or name.name] = getattr(module, name.name, None) or importlib.import_module(
+                        f"{node.module}.{name.name}"
+                    )
             elif isinstance(node, ast.Attribute):
-                assert not node.attr.startswith("_") or node.attr == "__file__" or node.attr == "__version__"
-                if isinstance(node.value, ast.Name) and node.value.id == "cb" and node.attr != "__file__":
-                    assert node.attr in cb.__all__
-    ours = [(module, name) for module, name in imported if module.partition(".")[0] in {"codecbench", "tests"}]
-    assert ("codecbench", None) in ours
-    for module, name in ours:
-        inside = name if module in {"codecbench", "codecbench.learned"} else None  # a module of that package
-        assert PUBLIC.fullmatch(f"{module}.{inside}" if inside else module), (module, name)
-        assert name is None or not name.startswith("_")
-        importlib.import_module(f"{module}.{inside}" if inside else module)
+                assert not node.attr.startswith("_") or node.attr in ("__file__", "__version__")
+                if isinstance(node.value, ast.Name) and node.value.id in ours:
+                    assert hasattr(ours[node.value.id], node.attr), f"{node.value.id}.{node.attr}"
+    assert ours["cb"] is cb
+    assert "plots" in ours
 
 
 @pytest.mark.parametrize("text", ["cache in /home/someone/data", "File /tmp/x.py", r"C:\Users", "/root/.cache"])
