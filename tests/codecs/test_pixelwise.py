@@ -28,14 +28,6 @@ def images_of(levels: list[tuple[int, ...]]) -> torch.Tensor:
     return torch.tensor(levels, dtype=torch.uint8)[:, None, None]
 
 
-def test_level_counts() -> None:
-    counts = pixelwise.level_counts(images_of([(0, 255), (0, 7), (0, 7)]))
-    assert counts.shape == (2, 256)
-    assert counts[0, 0] == 3
-    assert (counts[1, 7], counts[1, 255]) == (2, 1)
-    assert counts.sum() == 6
-
-
 def test_a_second_unit_pays() -> None:
     weights = torch.full((256,), 1 / 256, dtype=torch.float64)
     errors = []
@@ -59,7 +51,7 @@ def test_the_fit_depends_on_its_seed_alone() -> None:
     assert not torch.equal(one[0][0], other[0][0])
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(8))
 def test_allotment_is_the_best_of_all(seed: int) -> None:
     rng = np.random.default_rng(seed)
     two, saved, more = rng.exponential(size=(3, PIXELS))

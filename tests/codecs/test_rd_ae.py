@@ -21,7 +21,6 @@ from codecbench.plugins.codec import MAX_PIXELS
 from codecbench.plugins.registry import CODECS
 from codecbench.plugins.varint import pack_numbers
 from codecbench.testing import (
-    SHAPES,
     check_batches,
     check_containers,
     check_damage,
@@ -91,11 +90,14 @@ def test_conformance(codec, shape) -> None:
     check_damage(codec, shape, trials=44)
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_any_size(shape) -> None:
-    codec = RdAe()
+@pytest.mark.parametrize("shape", [(1, 1, 3), (2, 150, 3), (50, 40, 1)], ids=str)
+def test_any_size_and_gray_stays_gray(shape) -> None:
+    codec = RdAe(quality=8.0)
     check_types(codec, shape)
-    check_floats(codec, shape)
+    some = sample_images(shape)
+    decoded = codec.decode(codec.encode(some)).astype(int)
+    assert decoded.shape == some.shape
+    assert shape[2] == 3 or np.abs(decoded[3:5] - some[3:5]).mean() < 8
 
 
 def test_rate_rises_with_quality() -> None:
@@ -107,7 +109,7 @@ def test_rate_rises_with_quality() -> None:
 @pytest.mark.parametrize("shape", [(28, 28, 1), (64, 64, 3)], ids=str)
 def test_what_a_batch_encodes_single_streams_decode(shape, threads: int) -> None:
     codec = RdAe(**{**RdAe.default_points(shape)[6], "checksum": True})
-    streams = codec.encode(images(shape, 100))[:: 1 if threads == 1 else 20]  # threads wait for one another
+    streams = codec.encode(images(shape, 40))[:: 4 if threads == 1 else 20]  # threads wait for one another
     together = codec.decode_float(streams)
     torch.set_num_threads(threads)
     try:
@@ -127,27 +129,18 @@ def test_devices(shape) -> None:
         assert np.abs(difference).max() < 1e-3
 
 
-def test_overhead_of_fixed_shapes() -> None:
-    for shape in ((28, 28, 1), (64, 64, 3)):
-        codec = RdAe(**RdAe.default_points(shape)[4])
-        some = images(shape)
-        streams, bits = codec.encode(some), codec.estimate_bits(some)
-        assert [codec.container_bytes(stream) for stream in streams] == [0] * len(streams)
-        over = np.array([len(stream) for stream in streams]) - bits / 8
-        assert over.max() < 2
-        assert over.mean() < 1.5
-
-
 def test_headers_and_checksums_are_counted() -> None:
     some = images((64, 64, 3), 2)
     fixed, free = RdAe(shape="64x64x3").encode(some), RdAe().encode(some)
     header = pack_numbers((128, 64))
     assert free == [header + stream for stream in fixed]
-    assert RdAe().container_bytes(free[0]) == len(header) == 3
+    assert (RdAe(shape="64x64x3").container_bytes(fixed[0]), RdAe().container_bytes(free[0])) == (0, 3)
     checked = RdAe(checksum=True)
     streams = checked.encode(some)
     assert [stream[:-2] for stream in streams] == free
     assert checked.container_bytes(streams[0]) == 5
+    over = np.array([len(stream) for stream in fixed]) - RdAe(shape="64x64x3").estimate_bits(some) / 8
+    assert 0 <= over.max() < 2
 
 
 def test_a_checksum_finds_every_other_picture() -> None:
@@ -202,14 +195,6 @@ def test_batches_beyond_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     assert codec.estimate_bits(some).shape == (7,)
 
 
-def test_gray_images_stay_gray() -> None:
-    some = sample_images((50, 40, 1))
-    decoded = RdAe(quality=8.0).decode(RdAe(quality=8.0).encode(some))
-    assert decoded.shape == some.shape
-    assert np.abs(decoded[3].astype(int) - some[3]).mean() < 8
-    assert np.abs(decoded[4].astype(int) - some[4]).mean() < 8
-
-
 @pytest.mark.parametrize(
     ("stream", "reason"),
     [
@@ -234,7 +219,25 @@ def test_streams_of_one_batch_have_one_size() -> None:
             RdAe().decode([streams[0], streams[other]])
 
 
-def test_refusals() -> None:
+def test_a_checksum_covers_the_header_which_is_written_in_one_way() -> None:
+    codec = RdAe(checksum=True)
+    (stream,) = codec.encode(images((64, 64, 3), 1))
+    start = codec.container_bytes(stream) - ratedistortion.CHECKSUM_BYTES
+    for numbers in ((2 * 63, 64), (2 * 64, 33), (2 * 64 + 1, 64)):  # filled, all are as large
+        with pytest.raises(BitstreamError, match="checksum"):
+            codec.decode([pack_numbers(numbers) + stream[start:]])
+    (small,) = RdAe().encode(images((8, 8, 3), 1))
+    assert small[:2] == bytes([16, 8])
+    with pytest.raises(BitstreamError, match="header"):
+        RdAe().decode([bytes([16 | 0x80, 0, 8]) + small[2:]])
+
+
+def test_shapes_and_settings_that_are_refused() -> None:
+    RdAe().check_shape((MAX_PIXELS // 16, 1, 3))
+    with pytest.raises(UnsupportedImageError, match="too thin"):
+        RdAe().check_shape((1, MAX_PIXELS, 3))
+    with pytest.raises(BitstreamError, match="tells of no image"):
+        RdAe().decode([pack_numbers((2 * MAX_PIXELS, 1)) + bytes(100)])
     with pytest.raises(UnsupportedImageError, match=r"takes 28×28×1 images, not 28×28×3; with shape=any"):
         RdAe(shape="28x28x1").encode(np.zeros((1, 28, 28, 3), np.uint8))
     with pytest.raises(UnsupportedImageError, match=f"up to {MAX_PIXELS} pixels"):
@@ -243,31 +246,6 @@ def test_refusals() -> None:
         RdAe(quality=8.5)
     with pytest.raises(SettingError, match="allowed: any, 64x64x3, 28x28x1"):
         RdAe(shape="64x64")
-
-
-def test_a_checksum_covers_the_header() -> None:
-    codec = RdAe(checksum=True)
-    for shape in ((64, 64, 3), (64, 64, 1)):
-        (stream,) = codec.encode(images(shape, 1))
-        start = codec.container_bytes(stream) - ratedistortion.CHECKSUM_BYTES
-        for numbers in ((2 * 63, 64), (2 * 64, 33), (2 * 64 + (shape[2] == 3), 64)):  # filled, all are as large
-            with pytest.raises(BitstreamError, match="checksum"):
-                codec.decode([pack_numbers(numbers) + stream[start:]])
-
-
-def test_a_header_is_written_in_one_way() -> None:
-    (stream,) = RdAe().encode(images((8, 8, 3), 1))
-    assert stream[:2] == bytes([16, 8])
-    with pytest.raises(BitstreamError, match="header"):
-        RdAe().decode([bytes([16 | 0x80, 0, 8]) + stream[2:]])
-
-
-def test_thin_images_are_refused_where_filling_makes_them_huge() -> None:
-    RdAe().check_shape((MAX_PIXELS // 16, 1, 3))
-    with pytest.raises(UnsupportedImageError, match="too thin"):
-        RdAe().check_shape((1, MAX_PIXELS, 3))
-    with pytest.raises(BitstreamError, match="tells of no image"):
-        RdAe().decode([pack_numbers((2 * MAX_PIXELS, 1)) + bytes(100)])
 
 
 def test_qualities_are_rounded() -> None:

@@ -68,12 +68,15 @@ def test_every_pixel_comes_back(shape: tuple[int, int, int]) -> None:
 
 
 @pytest.mark.usefixtures("network")
-def test_a_batch_gives_what_single_images_give() -> None:
-    codec, images = ResLossless(), photographs(100, (3, 3, 3))
+def test_a_batch_gives_what_single_images_give_with_any_number_of_threads() -> None:
+    codec, images = ResLossless(), photographs(60, (3, 3, 3))
     streams = codec.encode(images)
+    torch.set_num_threads(2)
+    assert codec.encode(images[:5]) == streams[:5]
+    assert np.array_equal(codec.decode(streams[:2]), images[:2])
+    torch.set_num_threads(1)
     assert [codec.encode(image[None])[0] for image in images] == streams
     assert np.array_equal(np.concatenate([codec.decode([stream]) for stream in streams]), images)
-    assert np.array_equal(codec.decode(streams), images)
     assert np.array_equal(codec.decode(streams[::-1]), images[::-1])
 
 
@@ -89,7 +92,7 @@ def test_parts_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("network")
 @pytest.mark.parametrize("number", [1, 3])
-def test_photographs_of_many_lanes(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_photographs_of_many_interleaved_streams(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read symbol by symbol, and in arrays."""
     monkeypatch.setattr(wavefront, "PIXELS_PER_STREAM", 40)
     codec, images = ResLossless(), photographs(number, (20, 18, 1))
@@ -100,18 +103,6 @@ def test_photographs_of_many_lanes(number: int, monkeypatch: pytest.MonkeyPatch)
     assert codec.container_bytes(streams[0]) == 1 + 1 + 1 + 8
     with pytest.raises(BitstreamError, match=r"^res_lossless: the stream"):
         codec.decode([stream[:-1] for stream in streams])
-
-
-@pytest.mark.usefixtures("network")
-def test_threads_do_not_matter() -> None:
-    codec, images = ResLossless(), photographs(6, (7, 6, 3))
-    torch.set_num_threads(2)
-    streams = codec.encode(images)
-    torch.set_num_threads(1)
-    assert codec.encode(images) == streams
-    assert np.array_equal(codec.decode(streams), images)
-    torch.set_num_threads(2)
-    assert np.array_equal(codec.decode(streams[:2]), images[:2])
 
 
 @pytest.mark.usefixtures("network")
@@ -155,28 +146,29 @@ def test_damage_is_noticed() -> None:
     stream = codec.encode(photographs(1, (6, 7, 3)))[0]
     start = codec.container_bytes(stream)
     foreign = [b"", b"\0", b"\xff", b"\0\0\5", b"\0\5\0", b"\0\5\1", stream + b"\0", stream + b"\7"]
-    cut = [stream[:end] for end in range(start, len(stream), 3)]
-    flipped = []
-    for position in range(start, len(stream), 11):
-        flipped.append(stream[:position] + bytes([stream[position] ^ 16]) + stream[position + 1 :])
+    cut = [stream[:end] for end in range(start, len(stream), 9)]
+    flipped = [
+        stream[:place] + bytes([stream[place] ^ 16]) + stream[place + 1 :] for place in range(start, len(stream), 33)
+    ]
     for damaged in (*foreign, *cut, *flipped):
         with pytest.raises(BitstreamError, match=r"^res_lossless: [^\n]+$"):
             codec.decode([damaged])
     with pytest.raises(BitstreamError, match="images of different shapes"):
         codec.decode([stream, codec.encode(photographs(1, (6, 6, 3)))[0]])
-    forged = b"\0" + b"\xff\xff\3" * 2 + stream[start:]
     with pytest.raises(BitstreamError, match=r"header tells of no image|far too short"):
-        codec.decode([forged])
+        codec.decode([b"\0" + b"\xff\xff\3" * 2 + stream[start:]])
 
 
 @pytest.mark.usefixtures("network")
-@pytest.mark.parametrize("shape", [(4, 6, 3), (6, 6, 1)])
-def test_conformance_without_trained_weights(shape: tuple[int, int, int]) -> None:
-    codec = ResLossless()
+def test_conformance_without_trained_weights() -> None:
+    codec, shape = ResLossless(), (4, 5, 3)
     check_types(codec, shape)
     check_batches(codec, shape)
     check_truncation(codec, shape, cuts=2)
     check_damage(codec, shape, trials=22)
+    for wrong in ((1, 4, 4, 2), (1, 0, 4, 3)):
+        with pytest.raises(UnsupportedImageError, match="takes gray or RGB images"):
+            codec.encode(np.zeros(wrong, np.uint8))
 
 
 @pytest.mark.parametrize(
@@ -195,13 +187,6 @@ def test_headers(shape: tuple[int, int, int]) -> None:
 def test_headers_that_none_writes(header: bytes) -> None:
     with pytest.raises(BitstreamError, match="it: the header"):
         module.unpack_header(header, "it")
-
-
-@pytest.mark.usefixtures("network")
-def test_images_that_are_not_taken() -> None:
-    for shape in ((1, 4, 4, 2), (1, 0, 4, 3)):
-        with pytest.raises(UnsupportedImageError, match="takes gray or RGB images"):
-            ResLossless().encode(np.zeros(shape, np.uint8))
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, (1 << 17) - 3), ((1 << 17) // 3, 2)])
