@@ -1,4 +1,4 @@
-"""Speed of the learned codecs in batches, and of lanes that are read together beside lanes read one by one.
+"""Speed of the learned codecs in batches, and of streams that are decoded together beside streams decoded one by one.
 
 Run with ``CODECBENCH_DATA=... pytest tests/benchmarks/test_learned_speed.py --benchmark-enable``.
 """
@@ -68,8 +68,8 @@ def read_one_by_one(streams, counts, steps):
         reader.finish()
 
 
-def test_lanes_read_together(benchmark):
-    """A thousand lanes of equal length, a symbol of each at a time."""
+def test_streams_decoded_together(benchmark):
+    """A thousand interleaved streams of equal length, a symbol of each at a time."""
     steps, number = (200, 1_000) if benchmark.enabled else (20, 30)
     counts = np.full(256, interleaved.TOTAL // 256)
     values = np.random.default_rng(0).integers(0, 256, (steps, number))
