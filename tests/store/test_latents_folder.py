@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from in_process import in_this_process
 from plugins import write_codec
-from runs import MadeUpRun
+from runs import usual_run
 
 import codecbench as cb
 from codecbench.analysis.pca import principal_plane
@@ -113,9 +113,9 @@ def test_the_report_shows_them_and_the_parent_computes_nothing(codec_folder: Pat
     learned(codec_folder, begin="assert 'pytest' not in sys.modules")
     done, _ = run(tmp_path / "run", here=False)
     html = page(done.path)
-    assert "How the autoencoders see digits" in html
+    assert "How the autoencoders represent digits" in html
     assert "seen: images, their latents of 16 numbers (4×4), and the reconstructions" in html
-    assert "seen: the latents of the 12 images, in the plane that holds" in html
+    assert "seen: the latents of the 12 images, in a plane" in html
     names = {file.name for file in (done.path / "figures").iterdir()}
     assert {f"{kind}-digits-seen.{suffix}" for kind in ("triples", "latents") for suffix in ("svg", "png")} <= names
 
@@ -308,23 +308,26 @@ def test_the_log_beside_the_weights_comes_into_the_run_and_its_report(codec_fold
     assert (done.path / "figures" / "training.svg").is_file()
 
 
-def test_a_log_judged_by_a_score_tells_its_unit(codec_folder: Path, tmp_path: Path) -> None:
+def run_with_log(path: Path, content: bytes) -> RunFolder:
+    """A made-up run whose learned codec has a training log."""
+    store = usual_run(path).store
+    store.manifest["codecs"]["net"]["weights"] = {"net.safetensors": "0" * 64}
+    store.write_file(f"training/net-{'0' * 12}.csv", content)
+    return store
+
+
+def test_a_log_judged_by_a_score_tells_its_unit(tmp_path: Path) -> None:
     scored = log().rename(columns={"held_out_mse": "held_out_score", "test_mse": "test_score"})
-    write_weights(codec_folder, log=scored)
-    (codec_folder / "weights" / "seen.json").write_text('{"judged_by": "bits per pixel"}', encoding="utf-8")
-    learned(codec_folder, extra=WEIGHTS)
-    done, _ = run(tmp_path / "run", images=4)
-    store = RunFolder.existing(done.path)
-    (row,) = section.training(store, ["seen"]).rows()
-    told = {"judged_by": "bits per pixel", "held_out": 0.1, "test": 0.11, "best_epoch": 2}
-    assert {key: row[key] for key in told} == told
-    html = page(done.path)
+    store = run_with_log(tmp_path, scored.to_csv(index=False).encode())
+    assert section.training(store, ["net"]).judged_by == {"net": "score"}
+    store.write_file(f"training/net-{'0' * 12}.json", b'{"judged_by": "bits per pixel"}')
+    (row,) = section.training(store, ["net"]).rows()
+    expected = {"judged_by": "bits per pixel", "held_out": 0.1, "test": 0.11, "best_epoch": 2}
+    assert {key: row[key] for key in expected} == expected
+    html = section.section(Context(store)).html
     assert "<td>bits per pixel</td>" in html
     assert '<data value="0.11">0.11</data>' in html
-    assert "judged by something else than the error" in html
-    for card in (store.path / "training").glob("*.json"):
-        card.unlink()
-    assert section.training(store, ["seen"]).judged_by == {"seen": "score"}
+    assert "judged by something other than the error" in html
 
 
 def test_a_log_of_other_weights_does_not_show(codec_folder: Path, tmp_path: Path) -> None:
@@ -355,7 +358,5 @@ def test_a_log_that_comes_later_is_taken(codec_folder: Path, tmp_path: Path) -> 
     ["", "epoch,loss\n1,2\n", "epoch,train_loss\n1,2\n", "epoch,train_loss,held_out_mse\na,b,c\n", "\x00\xff" * 9],
 )
 def test_a_log_that_is_no_log_is_said(tmp_path: Path, content: str) -> None:
-    store = MadeUpRun(tmp_path, {"mnist": (28, 28, 1)}, trained_on={"net": ("mnist",)}).store
-    store.manifest["codecs"]["net"]["weights"] = {"net.safetensors": "0" * 64}
-    store.write_file(f"training/net-{'0' * 12}.csv", content.encode("latin-1"))
+    store = run_with_log(tmp_path, content.encode("latin-1"))
     assert weightfiles.training_logs(store, ["net"]) == ({}, ["net"])
