@@ -8,8 +8,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from small_weights import find_weights_in, store
 
 from codecbench.errors import BitstreamError, UnsupportedImageError, WeightsError
@@ -17,7 +15,6 @@ from codecbench.learned import autoencoder
 from codecbench.learned.autoencoder import to_tensor
 from codecbench.learned.coding.latents import HIGHEST, LOWEST, LatentCoder
 from codecbench.plan.specs import expand, split_specs
-from codecbench.plugins.codec import to_uint8
 from codecbench.plugins.registry import CODECS
 from codecbench.plugins.settings import settings_of
 from codecbench.plugins.varint import pack_numbers
@@ -49,6 +46,11 @@ TILED = (
     "stl10_ae:latent=int8,tiles=true",
 )
 LAST_MSE = {"lossy_ae": 0.00298, "lossless_ae": 1e-5, "stl10_ae": 0.0055}
+
+
+def length_of(codec) -> int:
+    latent = codec.settings.get("latent")
+    return LENGTHS[codec.name if codec.name in LENGTHS else f"{codec.name}:latent={latent}"]
 
 
 def make(spec: str):
@@ -107,12 +109,28 @@ def images_for(codec, count: int = 5) -> np.ndarray:
     return np.resize(sample_images(codec.image_shape), (count, *codec.image_shape))
 
 
-@pytest.mark.parametrize("spec", LENGTHS)
-def test_lengths(spec: str) -> None:
-    codec = make(spec)
-    streams = codec.encode(images_for(codec))
-    assert [len(stream) for stream in streams] == [LENGTHS[spec]] * 5
+def test_the_stream_is_the_latent_and_decodes_to_what_the_network_makes_of_it(codec, monkeypatch, tmp_path) -> None:
+    images = images_for(codec)
+    streams, network = codec.encode(images), codec.shipped_network()
     assert {codec.container_bytes(stream) for stream in streams} == {0}
+    assert codec.estimate_bits(images) is None
+    latents = codec.latents(images).reshape(len(images), -1)
+    for stream, latent in zip(streams, latents, strict=True):
+        assert len(stream) == length_of(codec)
+        numbers = np.frombuffer(stream, codec.latent_dtype)
+        assert np.dtype(codec.latent_dtype).byteorder in "<="
+        assert np.array_equal(numbers, latent.astype(numbers.dtype))
+    with torch.inference_mode():
+        expected = network(to_tensor(images, "cpu")).permute(0, 2, 3, 1).numpy()
+    floats = codec.decode_float(streams)
+    assert floats.dtype == np.float32
+    assert np.abs(floats - expected).max() < (2e-3 if codec.settings.get("latent") == "float16" else 1e-6)
+    images.flags.writeable = False
+    assert codec.encode(images) == streams
+    find_weights_in(tmp_path, monkeypatch)
+    for act in (lambda: codec.encode(images), lambda: codec.decode(streams)):
+        with pytest.raises(WeightsError, match=f"no model card {codec.name}.json"):
+            act()
 
 
 @pytest.mark.parametrize("spec", [*LENGTHS, *CODED, *TILED])
@@ -125,7 +143,7 @@ def test_conformance(spec: str) -> None:
 
 
 @pytest.mark.parametrize("spec", TILED)
-@pytest.mark.parametrize("size", [(1, 1), (2, 150), (70, 31)], ids=str)
+@pytest.mark.parametrize("size", [(1, 1), (70, 31)], ids=str)
 def test_conformance_of_other_sizes(spec: str, size: tuple[int, int]) -> None:
     codec = make(spec)
     shape = (*size, codec.image_shape[2])
@@ -133,25 +151,6 @@ def test_conformance_of_other_sizes(spec: str, size: tuple[int, int]) -> None:
     check_round_trip(codec, shape)
     check_truncation(codec, shape, cuts=15)
     check_damage(codec, shape, trials=24)
-
-
-def test_stream_is_the_latent_little_endian(codec) -> None:
-    images = images_for(codec)
-    latents = codec.shipped_network().encoder(to_tensor(images, "cpu")).flatten(1).numpy()
-    for stream, latent in zip(codec.encode(images), latents, strict=True):
-        numbers = np.frombuffer(stream, codec.latent_dtype)
-        assert np.dtype(codec.latent_dtype).byteorder in "<="
-        assert np.array_equal(numbers, latent.astype(numbers.dtype))
-
-
-def test_decodes_what_the_network_makes_of_the_images(codec) -> None:
-    images = images_for(codec)
-    with torch.inference_mode():
-        expected = codec.shipped_network()(to_tensor(images, "cpu")).permute(0, 2, 3, 1).numpy()
-    floats = codec.decode_float(codec.encode(images))
-    assert floats.dtype == np.float32
-    assert np.abs(floats - expected).max() < (2e-3 if codec.settings.get("latent") == "float16" else 1e-6)
-    assert np.array_equal(codec.decode(codec.encode(images)), to_uint8(floats))
 
 
 def test_blocks_of_images_join_in_order(codec, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,22 +163,16 @@ def test_blocks_of_images_join_in_order(codec, monkeypatch: pytest.MonkeyPatch) 
     assert np.allclose(codec.decode_float(streams), floats, atol=1e-5)
 
 
-def test_images_that_cannot_be_written_to(codec) -> None:
-    images = images_for(codec)
-    streams = codec.encode(images)
-    images.flags.writeable = False
-    assert codec.encode(images) == streams
-    assert len(codec.encode(images[::2])) == 3
-
-
 def test_images_of_another_shape_are_refused(codec) -> None:
     height, width, channels = codec.image_shape
-    for shape in ((height + 1, width, channels), (width, height // 2, channels), (height, width, 4 - channels)):
-        message = f"{codec.name} takes {height}×{width}×{channels} images, not"
-        with pytest.raises(UnsupportedImageError, match=message) as refused:
+    for shape in ((height + 1, width, channels), (height, width, 4 - channels)):
+        with pytest.raises(UnsupportedImageError, match=f"takes {height}×{width}×{channels} images, not") as refused:
             codec.encode(np.zeros((1, *shape), np.uint8))
         helps = shape[2] == channels and "tiles" in codec.settings
         assert str(refused.value).endswith("; with tiles=true it takes any size") == helps
+    if "tiles" in codec.settings:
+        with pytest.raises(UnsupportedImageError, match=rf"takes blocks of .* images, not 50×40×{4 - channels}$"):
+            type(codec)(tiles=True).check_shape((50, 40, 4 - channels))
 
 
 def test_wrong_lengths(codec) -> None:
@@ -198,15 +191,11 @@ def test_numbers_that_are_not_finite(codec, value: float) -> None:
         codec.decode([numbers.tobytes()])
 
 
-@pytest.mark.parametrize("value", [1e38, -1e38, 3.4e38, 1e300, -1e300, 65504.0, 1e-45, 1e-310])
-@pytest.mark.parametrize("places", ["one", "all", "alternating"])
-def test_extreme_numbers_give_an_image_or_are_refused(codec, value: float, places: str) -> None:
+@pytest.mark.parametrize("value", [-1e38, 3.4e38, 1e300, 65504.0, 1e-310])
+def test_extreme_numbers_give_an_image_or_are_refused(codec, value: float) -> None:
     numbers = np.frombuffer(codec.encode(images_for(codec, 1))[0], codec.latent_dtype).copy()
     with np.errstate(over="ignore", under="ignore"):
-        if places == "alternating":
-            numbers[0::2], numbers[1::2] = value, -value
-        else:
-            numbers[0 if places == "one" else slice(None)] = value
+        numbers[0::2], numbers[1::2] = value, -value
     try:
         floats = codec.decode_float([numbers.tobytes()])
     except BitstreamError:
@@ -226,33 +215,15 @@ def with_encoder_giving(monkeypatch: pytest.MonkeyPatch, codec, value: float):
     return np.frombuffer(codec.encode(images_for(codec, 1))[0], codec.latent_dtype)
 
 
-@pytest.mark.parametrize("value", [65504.0, 65519.0, 65520.0, 1e6, 3e38, np.inf])
+@pytest.mark.parametrize("value", [65504.0, 65520.0, 3e38, np.inf])
 def test_latents_too_large_for_the_stream_saturate(codec, monkeypatch: pytest.MonkeyPatch, value: float) -> None:
     numbers = with_encoder_giving(monkeypatch, codec, value)
     largest = 65504.0 if numbers.dtype.itemsize == 2 else np.finfo(np.float32).max
     assert numbers.max() == -numbers.min() == np.float32(min(value, largest))
-    try:
+    if value <= 65504:
         assert np.isfinite(codec.decode_float([numbers.tobytes()])).all()
-    except BitstreamError as error:
-        assert "overflow the decoder" in str(error)  # noqa: PT017
-    else:
-        return
-    assert value > 65504
-
-
-def test_latents_that_are_no_numbers_are_not_written(codec, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(WeightsError, match=f"{codec.name}: the encoder gives values that are not numbers"):
         with_encoder_giving(monkeypatch, codec, np.nan)
-
-
-def test_missing_weights_are_said_when_they_are_needed(codec, monkeypatch, tmp_path: Path) -> None:
-    stream = codec.encode(images_for(codec, 1))[0]
-    find_weights_in(tmp_path, monkeypatch)
-    codec.check_shape(codec.image_shape)
-    assert len(codec.spec.settings) == len(codec.settings)
-    for act in (lambda: codec.encode(images_for(codec, 1)), lambda: codec.decode([stream])):
-        with pytest.raises(WeightsError, match=f"no model card {codec.name}.json"):
-            act()
 
 
 # --- Tiles --------------------------------------------------------------------------------------------------
@@ -275,24 +246,6 @@ def test_tiles_are_the_blocks_one_by_one(spec: str) -> None:
     assert tiled.container_bytes(streams[0]) == len(header)
     if tiled.latent != "int8":
         assert streams[0][len(header) :] == b"".join(plain.encode(blocks))
-
-
-@pytest.mark.parametrize("spec", TILED)
-@settings(deadline=None, max_examples=8)
-@given(height=st.integers(1, 100), width=st.integers(1, 100), count=st.integers(1, 3))
-def test_any_size_comes_back(spec: str, height: int, width: int, count: int) -> None:
-    codec = make(spec)
-    images = np.resize(np.arange(251, dtype=np.uint8), (count, height, width, codec.image_shape[2]))
-    assert codec.decode(codec.encode(images)).shape == images.shape
-
-
-@pytest.mark.parametrize("spec", TILED)
-def test_tiles_of_other_channels_are_refused(spec: str) -> None:
-    codec = make(spec)
-    with pytest.raises(
-        UnsupportedImageError, match=rf"takes blocks of .* images, not 50×40×{4 - codec.image_shape[2]}$"
-    ):
-        codec.check_shape((50, 40, 4 - codec.image_shape[2]))
 
 
 @pytest.mark.parametrize("spec", TILED)
@@ -339,12 +292,6 @@ def test_coded_streams(spec: str) -> None:
     assert np.abs(codec.decode_float(streams) - expected).max() < 0.02
 
 
-@pytest.mark.parametrize("spec", LENGTHS)
-def test_float_latents_have_no_estimate(spec: str) -> None:
-    codec = make(spec)
-    assert codec.estimate_bits(images_for(codec)) is None
-
-
 def test_latents_handed_out(codec) -> None:
     images = images_for(codec)
     latents = codec.latents(images)
@@ -376,6 +323,11 @@ def test_tables_of_another_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     find_weights_in(tmp_path, monkeypatch)
     with pytest.raises(WeightsError, match="the tables of the latent are not made for 32 channels"):
         codec.encode(images_for(codec, 1))
+    conditioned, network = Told(latent="int8"), ToldNetwork()
+    path = store(tmp_path / "told.safetensors", network, tables_for("lossy_ae", network))
+    monkeypatch.setattr(Told, "weights_path", lambda self: path)
+    with pytest.raises(WeightsError, match="holds tables of 1 classes, not 2"):
+        conditioned.encode(images_for(codec, 1))
 
 
 class ToldNetwork(CODECS.get("lossy_ae").network):
@@ -415,11 +367,3 @@ def test_classes_stand_in_the_stream(latent: str, tiles: bool, monkeypatch: pyte
         assert [stream[place] for stream in streams] == [1, 0, 1, 0]
         with pytest.raises(BitstreamError, match="class 2 of 2"):
             told.decode([streams[0][:place] + b"\2" + streams[0][place + 1 :]])
-
-
-def test_tables_of_other_classes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    told, network = Told(latent="int8"), ToldNetwork()
-    path = store(tmp_path / "told.safetensors", network, tables_for("lossy_ae", network))
-    monkeypatch.setattr(Told, "weights_path", lambda self: path)
-    with pytest.raises(WeightsError, match="holds tables of 1 classes, not 2"):
-        told.encode(images_for(told, 1))

@@ -189,16 +189,6 @@ def test_killed_while_it_writes(small_root: Path, tmp_path: Path, monkeypatch) -
     assert result_of(parts.out) == result_of(whole.out)
 
 
-def test_resume_of_a_finished_run_gives_the_same_again(small_root: Path, tmp_path: Path) -> None:
-    job = job_of(small_root, tmp_path / "out")
-    train(job)
-    before = result_of(job.out)
-    (job.out / "best.json").unlink()
-    (job.out / "best.safetensors").unlink()
-    train(job, resume=True, watch=lambda progress: pytest.fail("trained on"))
-    assert result_of(job.out) == before
-
-
 def test_a_run_without_a_checkpoint_begins_anew_and_leaves_the_callers_random_numbers_alone(
     small_root: Path, tmp_path: Path
 ) -> None:
@@ -454,6 +444,7 @@ def test_passes(small_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_most_images(small_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samples, "LOADING_BATCH", 7)  # images are loaded in blocks
     job = job_of(small_root, tmp_path / "out", most_images=32)
     trained, evaluated = images_used(monkeypatch, job)
     assert {len(images) for images in trained} == {32}
@@ -488,16 +479,6 @@ def test_the_other_images_where_the_first_are_not_on_disk(small_root: Path, tmp_
     assert plain["sha256"] == card["sha256"]
     with pytest.raises(DatasetError):
         train(job_of(small_root, tmp_path / "none", PHOTOS, Colour, **wish | {"otherwise": ""}))
-
-
-def test_variants(small_root: Path, tmp_path: Path) -> None:
-    """A recipe says which of a codec's networks it trains."""
-    codec = SimpleNamespace(name="two", networks={"gray": Gray, "noisy": Noisy})
-    sizes = {}
-    for variant in codec.networks:
-        recipe = dataclasses.replace(DIGITS, epochs=1, variant=variant)
-        sizes[variant] = train(Job(codec, variant, recipe, small_root, tmp_path / variant))["parameters"]
-    assert sizes["noisy"] == sizes["gray"] + 8  # of its normalisation
 
 
 def test_muon_takes_the_matrices() -> None:
@@ -572,12 +553,6 @@ def test_evaluate(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cropped == pytest.approx(float((middle**2).mean()), rel=1e-6)
     monkeypatch.setattr(samples, "EVALUATION_BATCH", 3)
     assert evaluate(nn.Threshold(2.0, 0.5), Samples(images)) == pytest.approx(whole, rel=1e-12)
-
-
-def test_images_are_loaded_in_blocks(small_root, tmp_path, monkeypatch) -> None:
-    expected = train(job_of(small_root, tmp_path / "one", epochs=1))
-    monkeypatch.setattr(samples, "LOADING_BATCH", 7)
-    assert train(job_of(small_root, tmp_path / "other", epochs=1))["sha256"] == expected["sha256"]
 
 
 # --- Recipes ------------------------------------------------------------------------------------------------
