@@ -197,7 +197,7 @@ def _is_complete(
     """Whether nothing of a plan is still to be measured, timed, coded as a set or kept."""
     stored = store.finished()
     return (
-        manifest.holds(store.manifest, plan.selections, plan.codec_fingerprints, plan.metrics)
+        manifest.matches(store.manifest, plan.selections, plan.codec_fingerprints, plan.metrics)
         and all(task.id in stored for task in plan.tasks)
         and not (asked.timing and timings.untimed(plan, store, replace(limits, threads=asked.timing_threads)))
         and not sets.waiting(whole, store)

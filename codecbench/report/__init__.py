@@ -67,4 +67,4 @@ def _check_out(out: Path) -> None:
     """Refuses a folder with a run that was measured, or with anybody's files."""
     check_usable(out)
     if (out / "run.json").is_file() and MADE_OF not in (read_json(out / "run.json") or {}):
-        raise UsageError(f"{out} holds another run; name an --out that is new or empty")
+        raise UsageError(f"{out} has another run; name an --out that is new or empty")

@@ -195,7 +195,7 @@ class RunFolder(StoredRun):
             StoreError: it is damaged or of another version.
         """
         if not (path / "run.json").is_file():
-            raise UsageError(f"no run at {path}: it holds no run.json")
+            raise UsageError(f"no run at {path}: it has no run.json")
         return cls(path)
 
     @classmethod
@@ -203,7 +203,7 @@ class RunFolder(StoredRun):
         """Opens a run folder to measure into; ``fresh`` first removes what codecbench wrote there, and nothing else.
 
         Raises:
-            UsageError: a file, or a folder that holds other things and no run.
+            UsageError: a file, or a folder with other things and no run.
             StoreError: damaged, of another version, without its rows, or something cannot be removed.
         """
         check_usable(path)
@@ -238,7 +238,7 @@ class RunFolder(StoredRun):
         """Records that a command measures into this folder.
 
         Raises:
-            UsageError: the folder already holds another choice of images of one of these datasets.
+            UsageError: the folder already has another choice of images of one of these datasets.
             StoreError: it is not writable.
         """
         present = self._read_manifest()  # another command may have joined since the folder was opened
@@ -258,7 +258,7 @@ class RunFolder(StoredRun):
         """Raises a ``StoreError`` where this is a published run, which cannot be drawn or measured into."""
         if self.without_parts:
             raise StoreError(
-                f"{self.path} holds tables and figures without the parts they were made from, so they can be neither "
+                f"{self.path} has tables and figures without the parts they were made from, so they can be neither "
                 "drawn again nor added to; measure into another folder with --out, or anew with --fresh"
             )
 
@@ -391,7 +391,7 @@ class RunFolder(StoredRun):
         (self.path / record_class.FOLDER / f"{key}{record_class.SUFFIX}").unlink(missing_ok=True)
 
     def remove_leftovers(self) -> None:
-        """Removes what commands that were killed left half written; for whoever holds the folder."""
+        """Removes what killed commands left half written; for a command that has the folder's lock."""
         for folder in (".", *FOLDERS):
             for file in (self.path / folder).glob("*.tmp"):
                 if LEFTOVER.search(file.name):
@@ -442,7 +442,7 @@ def check_usable(path: Path) -> None:
     """Makes sure that a path can be a run folder, and has no files of anybody else.
 
     Raises:
-        UsageError: a file, or a folder that holds other things and no run.
+        UsageError: a file, or a folder with other things and no run.
         StoreError: it cannot be read.
     """
     try:
@@ -450,7 +450,7 @@ def check_usable(path: Path) -> None:
             raise UsageError(f"{path} is a file; a run needs a folder")
         others = path.is_dir() and any(entry.name not in OWN for entry in path.iterdir() if entry.suffix != ".tmp")
         if others and not (path / "run.json").is_file():
-            raise UsageError(f"{path} is not empty and holds no run; name another --out")
+            raise UsageError(f"{path} is not empty and has no run; name another --out")
     except OSError as error:
         raise StoreError(f"cannot use {path}: {error.strerror or error}") from error
 

@@ -2,7 +2,7 @@
 
 A record says how one codec point did on one dataset. Each kind is a frozen dataclass whose fields and their types are
 the schema of its files; :func:`read_records` reads a folder of one kind and leaves out what is damaged, what is
-somebody else's, and what was made with another codec than ``run.json`` knows.
+not codecbench's, and what was made with another codec than that of ``run.json``.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class Record:
         return True
 
     def counts(self, manifest: Mapping[str, Any]) -> bool:
-        """Whether it was made with the codec that ``run.json`` knows, on one of its datasets."""
+        """Whether it was made with the codec of ``run.json``, on one of its datasets."""
         known = manifest["codecs"].get(self.codec, {}).get("fingerprint")
         return known == self.codec_fingerprint and self.dataset in manifest["datasets"]
 
@@ -208,7 +208,7 @@ def read_records(path: Path, record_class: type[R], manifest: Mapping[str, Any] 
     found = []
     for file in sorted((path / record_class.FOLDER).glob(f"*{record_class.SUFFIX}")):
         if not RECORD_NAME.fullmatch(file.stem):
-            continue  # somebody else's
+            continue  # not codecbench's
         record = record_class.read(file)
         if record is None:
             if record_class.SET_ASIDE:

@@ -60,7 +60,7 @@ def joined(manifest: Mapping[str, Any], addition: Addition) -> dict[str, Any]:
     """A manifest with one more command in it.
 
     Raises:
-        UsageError: it already holds another choice of images of one of the datasets.
+        UsageError: it already has another choice of images of one of the datasets.
     """
     result = copy.deepcopy(dict(manifest))
     for label, selection in addition.selections.items():
@@ -68,7 +68,7 @@ def joined(manifest: Mapping[str, Any], addition: Addition) -> dict[str, Any]:
         held = result["datasets"].setdefault(label, described)
         if _choice(held) != _choice(described):
             raise UsageError(
-                f"already holds {held['images']} images of {label} (seed {held['seed']}), and not the same as the "
+                f"already has {held['images']} images of {label} (seed {held['seed']}), and not the same as the "
                 f"{len(selection.indices)} asked for (seed {selection.seed})"
             )
         result["datasets"][label] = _with_more_pictures(held, described)
@@ -100,7 +100,7 @@ def with_weights_of(codec: Mapping[str, Any], other: Mapping[str, Any]) -> dict[
     return dict(codec) | ({"weights_used": used | codec.get("weights_used", {})} if used else {})
 
 
-def holds(
+def matches(
     manifest: Mapping[str, Any],
     selections: Mapping[str, Selection],
     fingerprints: Mapping[str, str],

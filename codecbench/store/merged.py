@@ -1,9 +1,9 @@
-"""Several runs read as one: what is the same in them stands together, what only has the same name is told apart.
+"""Several runs read as one: what is the same in them is put together, what only has the same name gets two names.
 
-- **A dataset** of one label is the same where its images have the same fingerprint; else it stands as ``mnist (A)`` and
+- **A dataset** of one label is the same if its images have the same fingerprint; else it is shown as ``mnist (A)`` and
   ``mnist (B)``, with the runs' names.
-- **A codec** of one name is the same where it has the same fingerprint: plugin, weights, libraries, device and
-  measuring code. Else it stands as ``jpeg (A)`` and ``jpeg (B)``.
+- **A codec** of one name is the same if it has the same fingerprint: plugin, weights, libraries, device and
+  measuring code. Else it is shown as ``jpeg (A)`` and ``jpeg (B)``.
 - **A point** that several runs have is taken, with all its rows, from the one with the most images; of equals from the
   first. Its times are of the same run, else of the first that has some. Times of different machines stay apart by their
   column ``timed_on``.
@@ -45,7 +45,7 @@ class Member:
     """One of the runs.
 
     Attributes:
-        name: tells it from the others.
+        name: a short one, different from the others'.
         store: its folder.
         datasets: labels in the view by those in the run.
         codecs: names in the view by those in the run.
@@ -100,7 +100,7 @@ class MergedRuns(StoredRun):
         for member in self.members:
             if member.store.without_parts:
                 raise StoreError(
-                    f"{member.store.path} holds tables without the parts they were made from, so no report can be "
+                    f"{member.store.path} has tables without the parts they were made from, so no report can be "
                     "drawn from it; `codecbench show` takes it"
                 )
 
@@ -223,7 +223,7 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
 
 
 def name_apart(members: Sequence[Member]) -> list[str]:
-    """Fills in the names of every run's datasets and codecs, and says what there is to say."""
+    """Gives every run's datasets and codecs their names in the view; returns notes for readers, one line each."""
     names = [member.name for member in members]
     notes = [f"Several runs are shown together: {' and '.join(names)}."]
     edited = _different_metrics(members)
@@ -242,11 +242,11 @@ def name_apart(members: Sequence[Member]) -> list[str]:
             if len(prints) > 1:
                 apart = " and ".join(getattr(holders[0], key)[name] for holders in prints.values())
                 why = (
-                    "the runs hold other images of it"
+                    "the runs have different images of it"
                     if kind == "dataset"
                     else "its plugin, weights, libraries, device or the measuring code differ"
                 )
-                notes.append(f"{name} stands as {apart}: {why}.")
+                notes.append(f"{name} is shown as {apart}: {why}.")
     labels = [set(member.datasets.values()) for member in members]
     if not any(labels[a] & labels[b] for a in range(len(labels)) for b in range(a)):
         notes.append("The runs have no images in common: codecs compare within one data set only, never across two.")

@@ -50,7 +50,7 @@ class TaskRecord(Record):
         return bool(self.failed) or (bool(self.sha256) and rows.is_file() and rows.stat().st_size == self.num_bytes)
 
     def counts(self, manifest: Mapping[str, Any]) -> bool:
-        """As for every record, and measured with the metrics that ``run.json`` knows of the codec."""
+        """As for every record, and measured with the codec's metrics of ``run.json``."""
         if not super().counts(manifest):
             return False
         return manifests.metrics_fingerprint_of(manifest, self.codec) == self.metrics_fingerprint

@@ -86,7 +86,7 @@ def test_whatever_is_gone_is_measured_again(tmp_path, folder, planned):
 def test_changed_images_are_noticed(tmp_path, folder, planned):
     run(tmp_path / "run", f"folder:{folder}")
     Image.fromarray(np.full((16, 16), 200, np.uint8)).save(folder / "0.png")
-    with pytest.raises(cb.UsageError, match="already holds 2 images"):
+    with pytest.raises(cb.UsageError, match="already has 2 images"):
         run(tmp_path / "run", f"folder:{folder}")
     assert len(planned) == 2
 

@@ -113,7 +113,7 @@ def test_a_plugin_that_changes_under_a_run_is_refused(tmp_path, codec_folder):
 @IN_PROCESS
 def test_another_choice_of_images_does_not_mix_with_what_is_there(tmp_path):
     measure("none", tmp_path / "run")
-    with pytest.raises(UsageError, match=r"already holds 3 images of digits \(seed 0\)"):
+    with pytest.raises(UsageError, match=r"already has 3 images of digits \(seed 0\)"):
         measure("none", tmp_path / "run", images=4)
     with pytest.raises(UsageError, match="--fresh"):
         measure("none", tmp_path / "run", seed=1)
@@ -133,7 +133,7 @@ def test_commands_that_join_at_the_same_time_both_stay(tmp_path):
 def test_only_folders_of_runs_are_measured_into(tmp_path):
     (tmp_path / "precious.txt").write_text("mine", encoding="utf-8")
     for options in ({}, {"fresh": True}):
-        with pytest.raises(UsageError, match="is not empty and holds no run"):
+        with pytest.raises(UsageError, match="is not empty and has no run"):
             measure("none", tmp_path, **options)
         with pytest.raises(UsageError, match="is a file"):
             measure("none", tmp_path / "precious.txt", **options)

@@ -101,9 +101,9 @@ def test_a_manifest_forgets_metrics_that_no_codec_has_any_more(run):
     rejoin(run, ["d"], {})
     assert list(run.store.manifest["metrics"]) == ["alike"]
     fingerprints = manifest.fingerprints_of(run.store.manifest)
-    assert manifest.holds(run.store.manifest, {}, {"c": fingerprints["c"]}, {"alike": "print-of-metric"})
-    assert not manifest.holds(run.store.manifest, {}, {"c": fingerprints["c"]})
-    assert not manifest.holds(run.store.manifest, {}, fingerprints, {"alike": "print-of-metric"})
+    assert manifest.matches(run.store.manifest, {}, {"c": fingerprints["c"]}, {"alike": "print-of-metric"})
+    assert not manifest.matches(run.store.manifest, {}, {"c": fingerprints["c"]})
+    assert not manifest.matches(run.store.manifest, {}, fingerprints, {"alike": "print-of-metric"})
 
 
 def test_variants_of_other_datasets_are_kept_while_the_metric_is_the_same():

@@ -36,8 +36,8 @@ def test_a_folder_takes_a_command_with_other_pictures_and_forgets_none() -> None
     assert more["datasets"]["digits"]["shown"] == [5, 0, 2]
     assert more["datasets"]["digits"]["classes"] == {"5": 3, "0": 7, "2": 1}
     assert manifest.joined(more, addition(()))["datasets"] == more["datasets"]
-    assert manifest.holds(more, addition((5, 0)).selections, {})
-    assert not manifest.holds(held, addition((5, 0, 2)).selections, {})
+    assert manifest.matches(more, addition((5, 0)).selections, {})
+    assert not manifest.matches(held, addition((5, 0, 2)).selections, {})
     other = Selection("digits", (0, 1, 2), 9, 0, (), "pixels")
-    with pytest.raises(UsageError, match="already holds 4 images"):
+    with pytest.raises(UsageError, match="already has 4 images"):
         manifest.joined(held, manifest.Addition({"digits": other}, {}, {}, [], {}))

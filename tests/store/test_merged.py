@@ -157,7 +157,7 @@ def test_another_codec_of_the_same_name_stands_apart(tmp_path):
     assert set(view.rows()["codec"]) == {"lossy (a)", "lossy (b)", "exact"}
     assert set(view.reconstructions("mnist", "lossy (b)", "quality=10")) == {0, 1}
     assert view.reconstructions("mnist", "lossy", "quality=10") == {}
-    assert any("lossy stands as lossy (a) and lossy (b)" in note for note in view.notes)
+    assert any("lossy is shown as lossy (a) and lossy (b)" in note for note in view.notes)
     assert view.manifest["invocations"][0]["notes"][: len(view.notes)] == view.notes
 
 
@@ -229,8 +229,8 @@ def test_wrong_requests(tmp_path, two):
         ([a.path, tmp_path / "none"], {}, UsageError, "no run at"),
         ([a.path, a.path / "parts" / ".."], {}, UsageError, "given twice"),
         ([a.path, b.path], {"out": a.path}, UsageError, "is one of the runs"),
-        ([a.path], {"out": b.path}, UsageError, "holds another run"),
-        ([a.path, b.path], {"out": tmp_path / "other"}, UsageError, "is not empty and holds no run"),
+        ([a.path], {"out": b.path}, UsageError, "has another run"),
+        ([a.path, b.path], {"out": tmp_path / "other"}, UsageError, "is not empty and has no run"),
         ([a.path, b.path], {"out": tmp_path / "other" / "letter.txt"}, UsageError, "is a file"),
         ([a.path, tmp_path / "published"], {"out": tmp_path / "out"}, StoreError, "`codecbench show` takes it"),
         ([a.path, b.path], {"out": tmp_path / "out", "anchor": "losy"}, UsageError, "lossy"),
