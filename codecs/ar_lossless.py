@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import weakref
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -158,7 +158,12 @@ class ExactModel:
 
 
 _UNIT = 2.0**learned.ACTIVATION_BITS
-_models: weakref.WeakKeyDictionary[nn.Module, ExactModel] = weakref.WeakKeyDictionary()
+
+
+@functools.lru_cache(maxsize=4)
+def _exact_model(network: CausalNetwork) -> ExactModel:
+    with torch.inference_mode(False):
+        return ExactModel(network)
 
 
 def planes(values: torch.Tensor) -> torch.Tensor:
@@ -226,10 +231,7 @@ class ArLossless(learned.LearnedCodec):
     def _model(self) -> ExactModel:
         network = self.shipped_network()
         assert isinstance(network, CausalNetwork)
-        if network not in _models:
-            with torch.inference_mode(False):
-                _models[network] = ExactModel(network)
-        return _models[network]
+        return _exact_model(network)
 
     @torch.inference_mode()
     def _bounds(self, images: cb.Images) -> npt.NDArray[np.int32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -17,7 +18,6 @@ from codecbench.learned.coding import entropy
 from codecbench.learned.coding.entropy import Symbols
 from codecbench.learned.coding.latents import Classes, LatentCoder, Latents
 from codecbench.learned.weights import (
-    card_path,
     has_tables,
     shipped_tables,
     weights_path,
@@ -260,18 +260,7 @@ class LatentCodec(LearnedCodec, FloatCodec):
         return np.concatenate([symbols for symbols, _ in chosen]), np.concatenate([classes for _, classes in chosen])
 
     def _coder(self) -> LatentCoder:
-        path = self.weights_path()
-        card = card_path(path)
-        key = (path, card.stat().st_mtime_ns if card.is_file() else 0)
-        if key not in _coders:
-            tables = shipped_tables(path)
-            if not tables:
-                raise WeightsError(f"{self.name}: {path} holds no tables for latent=int8; train it anew")
-            coder = LatentCoder.of(tables, self.latent_shape[0], self.name)
-            if len(coder.front) != (classes := self._network().classes):
-                raise WeightsError(f"{self.name}: {path} holds tables of {len(coder.front)} classes, not {classes}")
-            _coders[key] = coder
-        return _coders[key]
+        return _coder_of(self._network(), self.weights_path(), self.latent_shape[0], self.name)
 
     def _size(self, bitstream: bytes) -> tuple[tuple[int, int], int]:
         """Height and width of the image of a stream, and the number of bytes that code them."""
@@ -318,7 +307,16 @@ class LatentCodec(LearnedCodec, FloatCodec):
         return lambda part: (coder.dequantise(symbols[part]).reshape(-1, *self.latent_shape), classes[part])
 
 
-_coders: dict[tuple[Path, int], LatentCoder] = {}
+@functools.lru_cache(maxsize=16)
+def _coder_of(network: Autoencoder, path: Path, channels: int, owner: str) -> LatentCoder:
+    """The coder of a network's shipped tables; made once, since networks are loaded once."""
+    tables = shipped_tables(path)
+    if not tables:
+        raise WeightsError(f"{owner}: {path} holds no tables for latent=int8; train it anew")
+    coder = LatentCoder.of(tables, channels, owner)
+    if len(coder.front) != network.classes:
+        raise WeightsError(f"{owner}: {path} holds tables of {len(coder.front)} classes, not {network.classes}")
+    return coder
 
 
 def to_tensor(images: Images, device: str) -> torch.Tensor:

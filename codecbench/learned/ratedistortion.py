@@ -5,9 +5,9 @@ from __future__ import annotations
 import abc
 import contextlib
 import functools
-import weakref
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -231,10 +231,7 @@ class RateDistortionCodec(LearnedCodec, FloatCodec):
         return module
 
     def _tables(self) -> ScaleTables:
-        network = self._network()  # kept, so that files are read once a process, and again where they change
-        if network not in _TABLES:
-            _TABLES[network] = ScaleTables.of(shipped_tables(self.weights_path()), self.name)
-        return _TABLES[network]
+        return _tables_of(self._network(), self.weights_path(), self.name)
 
     def _packed(self, shape: Shape) -> bytes:
         """The header of an image."""
@@ -274,7 +271,10 @@ class RateDistortionCodec(LearnedCodec, FloatCodec):
                 raise BitstreamError(f"{self.name}: such an image takes {least} bytes or more, not {len(payload)}")
 
 
-_TABLES: weakref.WeakKeyDictionary[nn.Module, ScaleTables] = weakref.WeakKeyDictionary()
+@functools.lru_cache(maxsize=16)
+def _tables_of(network: nn.Module, path: Path, owner: str) -> ScaleTables:
+    """The shipped tables of a network; read once, since networks are loaded once."""
+    return ScaleTables.of(shipped_tables(path), owner)
 
 
 @contextlib.contextmanager
