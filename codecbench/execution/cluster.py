@@ -28,7 +28,7 @@ from typing import Any
 from codecbench.errors import ClusterError, CodecbenchError, StoreError, UsageError
 from codecbench.execution import cluster_worker, timings
 from codecbench.execution.context import RunContext
-from codecbench.execution.engines import SharedEngine, hidden_main, without_interrupts
+from codecbench.execution.engines import hidden_main, without_interrupts
 from codecbench.execution.events import Event, Watch
 from codecbench.execution.limits import WorkerLimits
 from codecbench.plan.planner import Plan
@@ -219,9 +219,10 @@ class Cluster:
 
     def _introduce(self, workers: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         """Looks at workers; tells what is wrong with those that cannot take part, by address."""
-        ask = partial(self._client.run, cluster_worker.look, self._request, workers=list(workers), on_error="return")
         problems = {}
-        for address, report in bounded(ask, cluster_worker.CHECK_S, "its workers").items():
+        options = {"workers": list(workers), "on_error": "return"}
+        reports = self._ask(cluster_worker.CHECK_S, cluster_worker.look, self._request, **options)
+        for address, report in reports.items():
             if isinstance(report, OSError):
                 continue  # it went away
             if isinstance(report, BaseException):
@@ -234,6 +235,12 @@ class Cluster:
                 self._workers[address] = Worker(address, int(facts["nthreads"]), times, report)
         return problems
 
+    def _ask(self, seconds: float, function: Callable[..., Any], *arguments: Any, **options: Any) -> dict[str, Any]:
+        """What a function gives on every worker, by address."""
+        call = partial(self._client.run, cluster_worker.in_thread, function, *arguments, **options)
+        found: dict[str, Any] = bounded(call, seconds, "its workers")
+        return found
+
     @property
     def lost_scheduler(self) -> str:
         """What is said when the scheduler is gone."""
@@ -244,14 +251,14 @@ class Cluster:
     def rest(self) -> None:
         """Ends the sandboxes of workers that have nothing to do."""
         with contextlib.suppress(Exception):
-            bounded(partial(self._client.run, cluster_worker.rest, on_error="ignore"), CONNECT_S, "its workers")
+            self._ask(CONNECT_S, cluster_worker.rest, on_error="ignore")
 
     def leave(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Lets every worker forget the run; waits for that where the run ended well."""
         if self._client.status == "running":
-            end = partial(self._client.run, cluster_worker.end_run, self._request.run, on_error="ignore")
+            seconds = CONNECT_S if kind is None else 1.0
             with contextlib.suppress(Exception):
-                bounded(end, CONNECT_S if kind is None else 1.0, "its workers")
+                self._ask(seconds, cluster_worker.end_run, self._request.run, on_error="ignore")
 
 
 @dataclass
@@ -263,8 +270,8 @@ class _Sent:
     named: list[str] | None
 
 
-class ClusterEngine(SharedEngine):
-    """Slots of a cluster.
+class ClusterEngine:
+    """Slots of a cluster, among whose workers Dask spreads the jobs itself.
 
     While it is open, a thread looks at the workers: it introduces new ones, and lets all that is queued fail once
     there has been none for ``WORKERS_S``, or the scheduler is gone. ``resource``, if any, a worker must declare.
@@ -273,8 +280,9 @@ class ClusterEngine(SharedEngine):
     def __init__(self, cluster: Cluster, executor: Any, resource: str = ""):
         from distributed import KilledWorker
 
-        super().__init__(executor, sum(cluster.usable(resource).values()), (KilledWorker,))
-        self._cluster, self._resource = cluster, resource
+        self.lost: tuple[type[BaseException], ...] = (KilledWorker,)
+        self.slots = max(1, sum(cluster.usable(resource).values()))
+        self._cluster, self._executor, self._resource = cluster, executor, resource
         self._open: dict[Future[Any], _Sent] = {}
         self._closed = threading.Event()
         self._watcher = threading.Thread(target=self._look, daemon=True)
@@ -286,10 +294,17 @@ class ClusterEngine(SharedEngine):
         self._send(promise, call)
         return promise
 
+    def renew(self, slot: int) -> None:
+        """Nothing to do: Dask starts workers again."""
+
+    def alone(self) -> contextlib.AbstractContextManager[ClusterEngine]:
+        """This engine: Dask tells which job a death belongs to."""
+        return contextlib.nullcontext(self)
+
     def _send(self, promise: Future[Any], call: bytes) -> None:
         named = list(self._cluster.usable(self._resource)) if self._cluster.must_name(self._resource) else None
         options = {} if named is None else {"workers": named, "allow_other_workers": False}
-        inner: Future[Any] = self.executor.submit(cluster_worker.perform, self._cluster.run, call, **options)
+        inner: Future[Any] = self._executor.submit(cluster_worker.perform, self._cluster.run, call, **options)
         self._open[promise] = _Sent(call, inner, named)
         inner.add_done_callback(partial(self._pass_on, promise))
 
@@ -360,7 +375,7 @@ class ClusterEngine(SharedEngine):
             self._cluster.rest()
         elif self._cluster._client.status == "running":
             with contextlib.suppress(Exception):
-                bounded(partial(self.executor.shutdown, wait=False), 1.0, "its scheduler")
+                bounded(partial(self._executor.shutdown, wait=False), 1.0, "its scheduler")
 
 
 def _pieces(plan: Plan) -> tuple[cluster_worker.Piece, ...]:

@@ -13,7 +13,7 @@ import platform
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -147,20 +147,20 @@ def differences(there: dict[str, str], here: dict[str, str]) -> list[str]:
 # ---- on the worker, called by the client ----------------------------------------------------------------------------
 
 
-async def look(request: WorkerRequest) -> Report:
-    """Looks whether this worker can take part in a run, and lets it take part if so.
-
-    In a thread, so that the worker answers its scheduler meanwhile, and in a sandbox, since codecs and datasets are
-    plugins.
-    """
+async def in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Calls a function in a thread, so that the worker answers its scheduler meanwhile."""
     import asyncio
 
-    return await asyncio.to_thread(_look, request)
+    return await asyncio.to_thread(function, *arguments)
 
 
-def _look(request: WorkerRequest) -> Report:
+def look(request: WorkerRequest) -> Report:
+    """Looks whether this worker can take part in a run, and lets it take part if so.
+
+    In a sandbox, since codecs and datasets are plugins.
+    """
     limits = replace(request.limits, data_dir=_data_dir(request))
-    problems = list(_folder_problems(request))
+    problems = list(folder_problems(request))
     folders = {CODECS.variable: limits.codec_path, METRICS.variable: limits.metric_path}
     metrics = [name for name, _ in limits.metrics]
     try:
@@ -188,7 +188,7 @@ def _data_dir(request: WorkerRequest) -> Path:
     return Path(chosen).expanduser() if chosen else request.limits.data_dir
 
 
-def _folder_problems(request: WorkerRequest) -> Iterator[str]:
+def folder_problems(request: WorkerRequest) -> Iterator[str]:
     """Whether the run folder here is the caller's, and can be written."""
     if request.folder is None:
         return
@@ -205,26 +205,14 @@ def _folder_problems(request: WorkerRequest) -> Iterator[str]:
         yield f"the run folder {request.folder} cannot be used there: {error.strerror or one_line(error)}"
 
 
-async def rest() -> None:
+def rest() -> None:
     """Ends the sandboxes of threads that have nothing to do."""
-    import asyncio
-
-    await asyncio.to_thread(_rest)
-
-
-def _rest() -> None:
     with _lock:
         workers.close_idle(busy=_busy)
 
 
-async def end_run(run: str) -> None:
+def end_run(run: str) -> None:
     """Forgets a run: what still works for it stops and is not recorded, and no sandbox is left of it."""
-    import asyncio
-
-    await asyncio.to_thread(_end_run, run)
-
-
-def _end_run(run: str) -> None:
     with _lock:
         known = _runs.pop(run, None)
         if known is not None:

@@ -16,7 +16,7 @@ import time
 import types
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
@@ -185,28 +185,6 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         _end()
-
-
-class SharedEngine:
-    """Any executor of ``concurrent.futures``, which spreads jobs itself, ``slots`` of them at once.
-
-    What it raises for a worker that died again and again, one of ``lost``, is reported of the job alone.
-    """
-
-    def __init__(self, executor: Executor, slots: int, lost: tuple[type[BaseException], ...] = ()):
-        self.executor, self.slots, self.lost = executor, max(1, slots), lost
-
-    def submit(self, slot: int, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Queues a call, wherever."""
-        future: Future[Any] = self.executor.submit(function, *arguments)
-        return future
-
-    def renew(self, slot: int) -> None:
-        """Nothing to do: the executor has its own ways."""
-
-    def alone(self) -> AbstractContextManager[Engine]:
-        """This engine: its executor starts workers again."""
-        return contextlib.nullcontext(self)
 
 
 def run_stage(
