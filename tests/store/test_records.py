@@ -1,0 +1,91 @@
+"""Records: what is written is read back, and what is of another type, codec or dataset is not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from runs import MadeUpRun
+
+from codecbench.store.folder import RunFolder
+from codecbench.store.io import DatasetRecord
+from codecbench.store.latents import Latents, LatentsRecord
+from codecbench.store.pictures import StoredImage, WorstCase, WorstImagesRecord
+from codecbench.store.sets import SetRecord
+
+KEY = "0" * 24
+ABOUT: dict[str, Any] = {
+    "format": 1,
+    "dataset": "a",
+    "codec": "c",
+    "settings": "q=1",
+    "codec_fingerprint": "print-c",
+    "data_fingerprint": "pixels of a",
+}
+IMAGE = StoredImage(3, 9, 9, 0, 0, 7, 0.5, *np.zeros((2, 9, 9, 1), np.uint8))
+RECORDS = {
+    "sets": SetRecord(
+        **ABOUT, id=KEY, images=8, shape=(9, 9, 1), failed="", skipped="", set_bytes=70, encode_s=1, decode_s=0.5
+    ),
+    "no latents": LatentsRecord(**ABOUT, failed="ValueError: no"),
+    "worst images": WorstImagesRecord(**ABOUT, failed="", codecs=("c", "d"), files=(KEY,)),
+    "worst case": WorstCase(**ABOUT, worst_of="c", key=KEY, images=(IMAGE,), classes={3: 1}),
+    "latents": Latents(
+        **ABOUT,
+        points=np.zeros((4, 2), np.float32),
+        labels=np.arange(4),
+        explained=(0.5, 0.25),
+        shown={3: np.ones(5, np.float32)},
+        shown_labels={3: 1},
+    ),
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RunFolder:
+    return MadeUpRun(tmp_path, {"a": (9, 9, 1)}, ["c"]).store
+
+
+@pytest.mark.parametrize("record", RECORDS.values(), ids=RECORDS)
+def test_a_record_is_read_as_it_was_written_and_counts_for_its_codec_and_images(
+    store: RunFolder, record: DatasetRecord
+) -> None:
+    store.write_record(KEY, record)
+    (found,) = store.records(type(record))
+    assert found.content() == record.content()
+    for table, name, fingerprint in (("codecs", "c", "edited"), ("datasets", "a", "other pixels")):
+        known = store.manifest[table][name]
+        store.manifest[table][name] = known | {"fingerprint": fingerprint}
+        assert store.records(type(record)) == []
+        del store.manifest[table][name]
+        assert store.records(type(record)) == []
+        store.manifest[table][name] = known
+    file = store.path / record.FOLDER / f"{KEY}{record.SUFFIX}"
+    content = file.read_bytes()
+    for damaged in (b"", content[: len(content) // 2], b"[]", bytes(range(256))):
+        file.write_bytes(damaged)
+        assert store.records(type(record)) == []
+    assert store.record(type(record), "1" * 24) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"images": "8"},
+        {"images": 8.0},
+        {"images": True},
+        {"shape": [9, 9]},
+        {"shape": [9, 9, None]},
+        {"shape": "9×9"},
+        {"encode_s": "1"},
+        {"failed": None},
+    ],
+    ids=str,
+)
+def test_a_value_of_another_type_is_damage(store: RunFolder, change: dict[str, Any]) -> None:
+    file = store.write_file(f"sets/{KEY}.json", RECORDS["sets"].content())
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    assert store.records(SetRecord) == []
