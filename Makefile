@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "codecbench needs Python 3.11 or newer; set PYTHON=")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing codecbench and what it needs into $(VENV): about 2 minutes without a word from pip;"
-	@echo "on Linux PyTorch comes with CUDA, several GB (the README tells how to get it without)"
+	@echo "on Linux PyTorch comes with CUDA, several GB (the README says how to avoid that)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 

@@ -1,4 +1,4 @@
-"""Takes the pictures of the reference run's report that the README shows; needs Playwright and a Chromium on the path.
+"""Takes the pictures in README.md and docs/running.md of the reference run's report; needs Playwright and Chromium.
 
 python docs/screenshots.py    writes docs/report-desktop.png and docs/report-phone.png
 """

@@ -22,7 +22,7 @@ from codecbench.plugins.codec import Images
 from codecbench.store.folder import StoredRun
 
 FACTORS = (16, 8, 4, 2, 1)
-"""How strongly errors may be amplified; a dataset's grid uses one of them throughout."""
+"""Allowed amplifications of errors; a dataset's grid uses one of them throughout."""
 CELL_PIXELS = 120
 GRID_IMAGES = 6
 """Images of a grid at most, however many are kept."""
@@ -31,7 +31,7 @@ MAX_SVG_BYTES = 600_000
 
 
 @dataclass(frozen=True)
-class Column:
+class GridColumn:
     """A codec's column: the point nearest to the grid's rate, with its means over all images.
 
     Attributes:
@@ -50,7 +50,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Cell:
+class GridCell:
     """One image through one codec; arrays are None where no reconstruction was kept.
 
     Attributes:
@@ -85,9 +85,9 @@ class ImageGrid:
     bits_per_pixel: float
     lossy: list[str]
     factor: int
-    columns: list[Column]
+    columns: list[GridColumn]
     originals: dict[int, Images]
-    cells: dict[int, list[Cell]]
+    cells: dict[int, list[GridCell]]
     cut: bool
 
 
@@ -98,7 +98,7 @@ def image_grid(
     dataset: str,
     tasks: Mapping[tuple[str, str, str], Sequence[str]] | None = None,
 ) -> ImageGrid | None:
-    """Collects the grid of a dataset.
+    """Collects what the grid of a dataset shows.
 
     Args:
         store: the run folder.
@@ -124,7 +124,7 @@ def image_grid(
     for _, point in chosen.iterrows():
         keys = telling_settings(list(points.loc[points["codec"] == point["codec"], "settings"]))
         columns.append(
-            Column(
+            GridColumn(
                 str(point["label"]),
                 short_settings(str(point["settings"]), keys),
                 str(point["settings"]),
@@ -172,15 +172,15 @@ def _factor(originals: dict[int, Images], found: list[dict[int, tuple[Any, Image
     return next((factor for factor in FACTORS if factor * typical <= 255), 1)
 
 
-def _cell(original: Images, row: dict[str, Any] | None, image: Images | None, factor: int) -> Cell:
+def _cell(original: Images, row: dict[str, Any] | None, image: Images | None, factor: int) -> GridCell:
     if row is None:
-        return Cell()
+        return GridCell()
     mse = float(row["mse"])
     psnr = float(psnr_db(mse)) if mse > 0 else math.nan
     if image is None or image.shape != original.shape:
-        return Cell(8 * int(row["num_bytes"]), psnr)
+        return GridCell(8 * int(row["num_bytes"]), psnr)
     error = (255 - np.minimum(255, factor * _difference(original, image))).astype(np.uint8)
-    return Cell(8 * int(row["num_bytes"]), psnr, image, error)
+    return GridCell(8 * int(row["num_bytes"]), psnr, image, error)
 
 
 def zoom(image: Images, cell: int = CELL_PIXELS) -> int:
@@ -197,8 +197,8 @@ def data_uri(image: Images) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def caption(cell: Cell) -> str:
-    """What stands below a reconstruction: ``1,928 bits · 23.1 dB``."""
+def caption(cell: GridCell) -> str:
+    """The text below a reconstruction: ``1,928 bits · 23.1 dB``."""
     if cell.bits is None:
         return "no result"
     return f"{cell.bits:,} bits · " + ("exact" if math.isnan(cell.psnr_db) else f"{cell.psnr_db:.1f} dB")
@@ -206,7 +206,7 @@ def caption(cell: Cell) -> str:
 
 @styled
 def grid_figure(grid: ImageGrid, max_images: int = 4) -> Figure:
-    """The grid as a picture for a README: pixels stay square and crisp.
+    """The grid as a figure whose pixels stay square and sharp.
 
     Args:
         grid: what to show.
@@ -259,7 +259,7 @@ def grid_figure(grid: ImageGrid, max_images: int = 4) -> Figure:
 
 
 def grid_svg(grid: ImageGrid, max_images: int = 4) -> bytes:
-    """The same picture as SVG with every image embedded at its own size; fewer images where it would be large."""
+    """The same figure as SVG with every image embedded at its own size; fewer images if it would be large."""
     for count in range(max_images, 1, -1):
         content = save_svg(grid_figure(grid, count))
         if len(content) <= MAX_SVG_BYTES:

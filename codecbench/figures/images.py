@@ -51,7 +51,7 @@ class Canvas:
         larger = width >= pixels.shape[1]
         image = axes.imshow(pixels, interpolation="none" if larger else "antialiased", aspect="auto", **look)
         frame = Rectangle((0, 0), 1, 1, transform=axes.transAxes, fill=False, edgecolor=FRAME, linewidth=0.6)
-        frame.set_clip_on(False)  # half of it lies outside
+        frame.set_clip_on(False)  # half of it is outside
         axes.add_patch(frame)
         return image
 

@@ -1,4 +1,4 @@
-"""Latents drawn as images between what they came from and what comes of them, and as points in the plane."""
+"""Latents drawn as images between originals and reconstructions, and as points in a plane."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ DIVERGING, SEQUENTIAL = "RdBu_r", "viridis"
 MAP_COLORS = (
     "#332288", "#e69f00", "#117733", "#cc3311", "#33bbee", "#882255", "#7a7a00", "#cc6699", "#009e8e", "#444444",
 )  # fmt: skip
-"""Of classes in maps of latents: dark and light by turns; with the markers and names in the map told apart by the
-colour-blind too."""
+"""Of classes in maps of latents, dark and light by turns. Colour-blind readers distinguish the classes by the markers
+and the names in the map as well."""
 MAP_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "p", ">")
 MOST_CLASSES = 20
 """Beyond, names and legend would cover the points."""
@@ -47,7 +47,7 @@ def latent_picture(latent: Latents) -> npt.NDArray[np.float64]:
 
     Args:
         latent: of any shape. Sides of 1 do not count. A vector becomes a rectangle, as nearly square as its length
-            allows (32: 4×8, 784: 28×28), filled up where that is a strip; a matrix stays; of more dimensions the last
+            allows (32: 4×8, 784: 28×28), filled up if that is a strip; a matrix stays; of more dimensions the last
             two are channels, laid side by side with seams between (24×4×4: 4×6 channels).
 
     Returns:
@@ -285,7 +285,7 @@ def _name_classes(axes: Axes, medians: Mapping[int, npt.NDArray[np.float64]], na
                 need = np.array([(wide[one] + wide[other]) / 2, 0.062])
                 gap = places[other] - places[one]
                 if one < other and (np.abs(gap) < need).all():
-                    # Apart along the axis on which less is lacking; by class number where they coincide.
+                    # Apart along the axis that needs the smaller push; by class number if they coincide.
                     axis = int(np.argmin(need - np.abs(gap)))
                     sign = 1.0 if gap[axis] >= 0 else -1.0
                     push = np.zeros(2)

@@ -26,7 +26,7 @@ SSIM_TICKS = (
 )  # fmt: skip
 SSIM_TOP = 0.9993
 LEAST_SPAN = {"psnr_db": 10.0, "ssim": 1.0}
-"""How much of an axis of quality a plot shows at least (of SSIM in powers of ten of what it lacks to 1)."""
+"""Minimum span of a quality axis (for SSIM in powers of ten of 1 − SSIM)."""
 LEAST_RATES, LEAST_TIMES = 5.0, 10.0
 """Largest over smallest value that a log axis shows at least: enough for two ticks."""
 HOLLOW = {"markerfacecolor": "white", "markeredgewidth": 1.2}
@@ -44,7 +44,7 @@ def rate_distortion(
     """Bits per pixel (log) against PSNR or SSIM, one panel a dataset.
 
     A line joins the points of one codec that differ in one numeric setting only. Points that restored every pixel
-    have no PSNR; they stand in a strip of their own above the curves. Codecs trained on other data are drawn with
+    have no PSNR; they are in a strip of their own above the curves. Codecs trained on other data are drawn with
     hollow markers, and dashed where there is a line. The view leaves out what :func:`outside` says; lines that leave
     it go on there.
 
@@ -93,7 +93,7 @@ def _drawable(points: pd.DataFrame, quality: str) -> pd.Series[bool]:
 
 
 def raw_rate(points: pd.DataFrame) -> float:
-    """Bits per pixel of the raw 8-bit samples of one dataset's points; NaN where it cannot be told."""
+    """Bits per pixel of the raw 8-bit samples of one dataset's points; NaN if it is unknown."""
     usable = points[points["compression_ratio"].notna() & (points["images"] > 0)]
     return float((usable["compression_ratio"] * usable["bits_per_pixel"]).median())
 
@@ -205,7 +205,7 @@ def _rate_axes(strip: Axes, axes: Axes, members: pd.DataFrame) -> None:
 
 
 def _log_limits(column: pd.Series[float], least: float) -> tuple[float, float]:
-    """Limits of a log axis around some values, with a margin and never so narrow that ticks are lacking."""
+    """Limits of a log axis around some values, with a margin and wide enough for ticks."""
     values = column.to_numpy(float)
     if not len(values):
         return 0.1, 10.0
@@ -219,7 +219,7 @@ def _subs(low: float, high: float) -> tuple[float, ...]:
 
 
 def _raw_pixels(strip: Axes, axes: Axes, raw: float) -> None:
-    """A line at the rate of the raw pixels; its name stands where it covers least of the curves."""
+    """A line at the rate of the raw pixels; its label is placed where it covers least of the curves."""
     low, high = axes.get_xlim()
     if not low < raw < high:
         return
@@ -281,7 +281,7 @@ def speed(
 ) -> Figure:
     """Bits per pixel against the time for one image, both log.
 
-    All points are faint; the one that stands for its codec (``codecbench.analysis.points.nearest_quality``: nearest to
+    All points are faint; the one that represents its codec (``codecbench.analysis.points.nearest_quality``: nearest to
     30 dB, or the smallest that is lossless) is strong, with its PSNR in the legend.
 
     Args:

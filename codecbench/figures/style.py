@@ -189,7 +189,9 @@ def save_png(figure: Figure, dpi: int = DPI) -> bytes:
 def _save(figure: Figure, **how: Any) -> bytes:
     buffer = io.BytesIO()
     with house_style(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a label in a script the font lacks
+        warnings.filterwarnings(
+            "ignore", "Glyph .* missing", UserWarning
+        )  # a label in a script that the font does not have
         figure.savefig(buffer, facecolor="white", **how)
     return buffer.getvalue()
 

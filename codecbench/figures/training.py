@@ -18,7 +18,7 @@ from codecbench.figures.style import GREY, INK, CodecStyle, codec_styles, styled
 from codecbench.store.weights import JUDGED, judged_by
 
 NEEDED = ("epoch", "train_loss", "held_out_mse")
-"""Columns of a log; ``held_out_score`` may stand for the last."""
+"""Columns of a log; ``held_out_score`` may replace the last."""
 MOST_FALL = 100.0
 """Largest over smallest value that is shown; a loss of the first steps may lie far above."""
 ALIKE = 2.0
@@ -47,7 +47,7 @@ def learning_curves(
             ``test_mse``; ``held_out_score`` and ``test_score`` instead where a network was judged by a score; further
             ones are not looked at.
         styles: by codec; by default ``codec_styles`` of the codecs.
-        words: what a score is, with its unit, by codec; where it is not told, it is called a score.
+        words: name and unit of the score, by codec; by default "score".
 
     Returns:
         A figure with one axes a codec, in order.
@@ -109,7 +109,7 @@ def _tested(log: pd.DataFrame) -> pd.Series[float] | None:
 
 
 def _comparable(log: pd.DataFrame) -> bool:
-    """Whether the training loss can stand on the axis of the held-out errors."""
+    """Whether the training loss can be drawn on the axis of the held-out errors."""
     if (judged := judged_by(log)) == "mse":
         return True
     loss, error = (float(log[column].dropna().iloc[-1]) for column in ("train_loss", f"held_out_{judged}"))
@@ -141,9 +141,9 @@ def _draw(axes: Axes, log: pd.DataFrame, style: CodecStyle, known: str) -> None:
     first, last = (int(epochs.min()), int(epochs.max()))
     axes.set_xlim(first - max(1, (last - first) * 0.02), last + max(1, (last - first) * 0.03))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    told = textwrap.fill(f"held-out {known} {error:{'.3g' if known == 'MSE' else '.4g'}}", WORDS_WIDTH)
+    best = textwrap.fill(f"held-out {known} {error:{'.3g' if known == 'MSE' else '.4g'}}", WORDS_WIDTH)
     axes.text(
-        0.97, 0.96, f"best: epoch {epoch} of {last}\n{told}", transform=axes.transAxes, fontsize=8.5,
+        0.97, 0.96, f"best: epoch {epoch} of {last}\n{best}", transform=axes.transAxes, fontsize=8.5,
         ha="right", va="top", color=INK, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2},
     )  # fmt: skip
 

@@ -59,7 +59,7 @@ def _still(whole: grid.ImageGrid) -> grid.ImageGrid:
     """A part of a grid that is small enough to be in the page a second time."""
     shown = list(whole.originals)[:STILL_IMAGES]
 
-    def cut(cell: grid.Cell) -> grid.Cell:
+    def cut(cell: grid.GridCell) -> grid.GridCell:
         return replace(cell, image=None if cell.image is None else sprites.window(cell.image, STILL_SIDE))
 
     return replace(
