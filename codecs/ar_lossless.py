@@ -128,7 +128,7 @@ IMAGES = 2_000
 PIXELS_AT_ONCE = 512
 """Pixels that go through the network at once on a CPU."""
 ENCODED = 16
-"""Images whose pixels are gathered at once while encoding; bounds the memory likewise."""
+"""Images whose pixels are gathered at once while encoding; bounds the memory, too."""
 
 HIGH, WIDE = ABOVE + 1, 2 * ASIDE + 1
 """The block of pixels about a pixel that holds its window; what of it comes after the window has no weight."""

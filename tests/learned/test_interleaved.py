@@ -1,4 +1,4 @@
-"""Lanes: what is written is read, is short, and shows damage."""
+"""Interleaved range coding: what is written is read, is short, and shows damage."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def drawn_symbols(seed: int, steps: int, size: int, idle: float = 0.0) -> tuple[
 
 def drawn_table(skew: float) -> tuple[np.ndarray, np.ndarray]:
     """Starts and counts of 256 symbols, the later ones the rarer."""
-    chances = np.exp(-skew * np.arange(256) / 256)
-    table = np.maximum(1, np.floor(chances / chances.sum() * (interleaved.TOTAL - 256))).astype(np.int64)
+    probabilities = np.exp(-skew * np.arange(256) / 256)
+    table = np.maximum(1, np.floor(probabilities / probabilities.sum() * (interleaved.TOTAL - 256))).astype(np.int64)
     table[0] += interleaved.TOTAL - table.sum()
     return np.cumsum(table) - table, table
 
@@ -64,22 +64,22 @@ def test_symbols_come_back(seed: int, shape: tuple[int, int], idle: float) -> No
     streams = interleaved.encode(starts, counts)
     assert [bool(stream) for stream in streams] == [True] * shape[1]
     check_reads(streams, starts, counts)
-    for lane in range(min(shape[1], 3)):
-        check_reads_single(streams[lane], starts[:, lane], counts[:, lane])
+    for stream in range(min(shape[1], 3)):
+        check_reads_single(streams[stream], starts[:, stream], counts[:, stream])
     # At most 2 bytes to end with, and a hair for the rounding of widths.
     assert (8 * np.array([len(stream) for stream in streams]) <= ideal_bits(counts) * 1.0001 + 16).all()
 
 
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 2**32 - 1))
-def test_lanes_are_independent_of_one_another(seed: int) -> None:
+def test_streams_are_independent_of_one_another(seed: int) -> None:
     starts, counts = drawn_symbols(seed, 20, 6, 0.2)
     together = interleaved.encode(starts, counts)
-    assert together == [interleaved.encode(starts[:, [lane]], counts[:, [lane]])[0] for lane in range(6)]
+    assert together == [interleaved.encode(starts[:, [stream]], counts[:, [stream]])[0] for stream in range(6)]
     assert interleaved.encode(starts.astype(np.int32), counts.astype(np.uint32)) == together
 
 
-def test_some_lanes_may_advance_alone() -> None:
+def test_some_streams_may_advance_alone() -> None:
     starts, counts = drawn_symbols(2, 40, 6)
     reader = InterleavedDecoder(interleaved.encode(starts, counts), "it")
     for start, count in zip(starts, counts, strict=True):
@@ -128,7 +128,7 @@ def test_nearly_all_damage_shows() -> None:
     assert np.mean(shown) >= 0.9
 
 
-def test_lanes_are_no_beginnings_of_one_another() -> None:
+def test_streams_are_no_beginnings_of_one_another() -> None:
     rng = np.random.default_rng(7)
     for skew in (1.0, 8.0, 60.0):
         below, table = drawn_table(skew)
@@ -140,7 +140,7 @@ def test_lanes_are_no_beginnings_of_one_another() -> None:
 
 
 @pytest.mark.parametrize("skew", [0.0, 8.0, 60.0, 3000.0])
-def test_lanes_end_within_a_byte(skew: float) -> None:
+def test_streams_end_within_a_byte(skew: float) -> None:
     below, table = drawn_table(skew)
     symbols = np.random.default_rng(6).choice(256, (30, 300), p=table / interleaved.TOTAL)
     streams = interleaved.encode(below[symbols], table[symbols])
@@ -172,7 +172,7 @@ def test_counts_out_of_range_are_refused() -> None:
 
 
 @given(st.lists(st.binary(min_size=1, max_size=200), min_size=1, max_size=9))
-def test_joined_lanes_come_apart(parts: list[bytes]) -> None:
+def test_joined_streams_come_apart(parts: list[bytes]) -> None:
     stream = interleaved.join(parts)
     assert len(stream) <= sum(map(len, parts)) + 2 * (len(parts) - 1)
     assert interleaved.split(stream, len(parts), "it") == parts

@@ -78,9 +78,9 @@ def test_counts_say_what_the_mixtures_say() -> None:
     edges = np.arange(1, 256)[:, None] - 0.5 - base[:, None, None] - means[:, None] * UNIT
     below = 1 / (1 + np.exp(-np.clip(edges * np.exp(-np.clip(scales, -2.5, 5))[:, None], -700, 700)))
     inner = (below * weights[:, None]).sum(2)
-    chances = np.diff(np.concatenate([np.zeros((PIXELS, 1)), inner, np.ones((PIXELS, 1))], 1), axis=1)
+    probabilities = np.diff(np.concatenate([np.zeros((PIXELS, 1)), inner, np.ones((PIXELS, 1))], 1), axis=1)
     counts = np.diff(bounds_of_all(Mixtures(parameters, base, UNIT)), axis=1)
-    excess = (chances * (np.log2(np.maximum(chances, 1e-12)) - np.log2(counts / TOTAL))).sum(1)
+    excess = (probabilities * (np.log2(np.maximum(probabilities, 1e-12)) - np.log2(counts / TOTAL))).sum(1)
     assert 0 <= excess.mean() < 0.002
     assert excess.max() < 0.005
 

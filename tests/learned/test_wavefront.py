@@ -45,7 +45,7 @@ def test_reading_order_is_that_of_the_lines(height: int, width: int) -> None:
         assert places.tolist() == expected
 
 
-def test_lane_counts() -> None:
+def test_stream_counts() -> None:
     assert [wavefront.stream_count(*size) for size in ((1, 1), (64, 64), (96, 85), (96, 96), (512, 768))] == [
         1,
         1,
@@ -59,7 +59,7 @@ def test_lane_counts() -> None:
 
 @pytest.mark.parametrize("size", [(3, 5, 7, 1), (2, 5, 4, 3), (20, 4, 6, 1), (1, 15, 20, 1), (5, 15, 20, 1)])
 def test_what_is_written_is_read(size: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """In one lane and in four, symbol by symbol and in arrays."""
+    """In one stream and in four, symbol by symbol and in arrays."""
     monkeypatch.setattr(wavefront, "PIXELS_PER_STREAM", 75)
     number, height, width, channels = size
     rng = np.random.default_rng(1)

@@ -12,7 +12,6 @@ from torch import nn
 
 from codecbench.errors import WeightsError
 from codecbench.fingerprint import file_sha256
-from codecbench.learned import weights
 from codecbench.learned.weights import (
     card_path,
     has_tables,
@@ -21,7 +20,6 @@ from codecbench.learned.weights import (
     shipped_network,
     shipped_tables,
 )
-from codecbench.plugins.registry import CODECS
 
 
 class Network(nn.Linear):
@@ -139,13 +137,6 @@ def test_damaged_card(shipped: Path, content: bytes) -> None:
     message = refusal(shipped)
     assert str(card_path(shipped)) in message
     assert "cannot be read" in message or "records no sha256" in message
-
-
-def test_place_of_the_shipped_weights() -> None:
-    codec = CODECS.get("stl10_ae")
-    path = weights.weights_path(codec)
-    assert path.parts[-3:] == ("codecs", "weights", "stl10_ae.safetensors")
-    assert codec.weight_files() == (str(path), str(path.with_suffix(".json")))
 
 
 # --- Tables -------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ class Softmax:
     down. Sums are made for groups of ``GROUP`` symbols; single symbols are looked at in one group only.
 
     Args:
-        logits: whole numbers as float64, (P, ``VALUES``), in units of 2**−``ACTIVATION_BITS``, up to a constant; on any
+        logits: integers as float64, (P, ``VALUES``), in units of 2**−``ACTIVATION_BITS``, up to a constant; on any
             device; overwritten.
     """
 
