@@ -374,7 +374,7 @@ def test_a_small_budget_is_kept_to_and_what_is_left_out_is_said(run: MadeUpRun, 
     data, html = data_of(run, tmp_path, BUDGET=9_000)
     size = sum(len(strip) for strip in data["strips"])
     assert size <= 9_000 < sum(len(strip) for strip in everything["strips"])
-    assert "So that the page stays small, it holds of colour" in html
+    assert "To keep the page small, it shows of colour" in html
 
 
 def test_other_sections_are_told_which_images_the_page_holds(run: MadeUpRun, tmp_path: Path) -> None:

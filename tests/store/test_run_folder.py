@@ -196,19 +196,19 @@ def flip(file):
 
 
 DAMAGE = {
-    "truncated": lambda part, sidecar: part.write_bytes(part.read_bytes()[:-10]),
-    "altered": lambda part, sidecar: flip(part),
-    "empty": lambda part, sidecar: part.write_bytes(b""),
-    "gone": lambda part, sidecar: part.unlink(),
-    "no JSON": lambda part, sidecar: sidecar.write_text("{", encoding="utf-8"),
-    "not text": lambda part, sidecar: sidecar.write_bytes(bytes(range(256))),
-    "empty sidecar": lambda part, sidecar: sidecar.write_bytes(b""),
-    "a list": lambda part, sidecar: sidecar.write_text("[1]", encoding="utf-8"),
-    "another's": lambda part, sidecar: altered(sidecar, task_id="0" * 24),
-    "no length": lambda part, sidecar: without(sidecar, "num_bytes"),
-    "no reason": lambda part, sidecar: without(sidecar, "failed"),
-    "a wrong type": lambda part, sidecar: altered(sidecar, shape="28x28", codec=["none"]),
-    "no checksum": lambda part, sidecar: altered(sidecar, sha256=None),
+    "truncated": lambda rows, record: rows.write_bytes(rows.read_bytes()[:-10]),
+    "altered": lambda rows, record: flip(rows),
+    "empty": lambda rows, record: rows.write_bytes(b""),
+    "gone": lambda rows, record: rows.unlink(),
+    "no JSON": lambda rows, record: record.write_text("{", encoding="utf-8"),
+    "not text": lambda rows, record: record.write_bytes(bytes(range(256))),
+    "empty record": lambda rows, record: record.write_bytes(b""),
+    "a list": lambda rows, record: record.write_text("[1]", encoding="utf-8"),
+    "another's": lambda rows, record: altered(record, task_id="0" * 24),
+    "no length": lambda rows, record: without(record, "num_bytes"),
+    "no reason": lambda rows, record: without(record, "failed"),
+    "a wrong type": lambda rows, record: altered(record, shape="28x28", codec=["none"]),
+    "no checksum": lambda rows, record: altered(record, sha256=None),
 }
 
 
