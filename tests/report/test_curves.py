@@ -122,6 +122,7 @@ def test_the_legend_hides_shows_and_isolates(varied: Path, open_page: Opened) ->
     assert set(drawn(page)) == everything
 
 
+@pytest.mark.slow
 def test_a_link_brings_the_view_back(varied: Path, open_page: Opened) -> None:
     page = open_page(varied)
     drawn(page)

@@ -241,6 +241,7 @@ SAID = {
 }
 
 
+@pytest.mark.slow
 def test_odd_runs_have_a_page_that_says_what_is_not_there(tmp_path: Path, open_page: Opened) -> None:
     runs = odd_runs(tmp_path)
     assert set(runs) == set(SAID)
