@@ -140,8 +140,7 @@ _loaded: dict[tuple[Callable[[], torch.nn.Module], Path, int, str], torch.nn.Mod
 def shipped_network(build: Callable[[], torch.nn.Module], path: Path, device: str) -> torch.nn.Module:
     """The network with its shipped weights, in evaluation mode on a device; loaded once a process and file.
 
-    Raises:
-        WeightsError: the weights or their card are missing, damaged or made for another network.
+    ``WeightsError`` where the weights or their card are missing, damaged or made for another network.
     """
     card = card_path(path)
     written = card.stat().st_mtime_ns if card.is_file() else 0

@@ -64,17 +64,11 @@ OWN = (LOCK, "run.json", "stamp.json", "summary.csv", "sets.csv", "report.html",
 
 
 class StoredRun(abc.ABC):
-    """What is read of a run, whether it is one folder or several.
+    """What is read of a run, whether it is one folder or several."""
 
-    Attributes:
-        manifest: the content of ``run.json``, see ``codecbench.store.manifest``.
-        sources: the folders that it is read from.
-        notes: what there is to say about reading several folders as one, one line each.
-    """
-
-    manifest: dict[str, Any]
-    sources: Sequence[Path]
-    notes: Sequence[str] = ()
+    manifest: dict[str, Any]  # the content of ``run.json``, see ``codecbench.store.manifest``
+    sources: Sequence[Path]  # the folders that it is read from
+    notes: Sequence[str] = ()  # what there is to say about reading several folders as one, one line each
 
     @property
     @abc.abstractmethod
@@ -134,8 +128,7 @@ class StoredRun(abc.ABC):
     def rows(self) -> pd.DataFrame:
         """One row an image and codec point, of the whole run at once; ``analysis.aggregate`` reads large runs.
 
-        Returns:
-            The columns of ``codecbench.columns.ROWS``, and behind them the plugin metrics that were measured.
+        The columns are those of ``codecbench.columns.ROWS``, and behind them the plugin metrics that were measured.
         """
         import pandas as pd
         import pyarrow as pa
@@ -177,8 +170,7 @@ class StoredRun(abc.ABC):
 class RunFolder(StoredRun):
     """A run folder, opened for reading and writing; it need not exist yet.
 
-    Raises:
-        StoreError: ``run.json`` is damaged or was written by another version of codecbench.
+    ``StoreError`` where ``run.json`` is damaged or was written by another version of codecbench.
     """
 
     def __init__(self, path: Path):
@@ -188,12 +180,7 @@ class RunFolder(StoredRun):
 
     @classmethod
     def existing(cls, path: Path) -> RunFolder:
-        """Opens a run folder that must be there.
-
-        Raises:
-            UsageError: there is no run.
-            StoreError: it is damaged or of another version.
-        """
+        """Opens a run folder that must be there; ``UsageError`` where there is no run."""
         if not (path / "run.json").is_file():
             raise UsageError(f"no run at {path}: it has no run.json")
         return cls(path)
@@ -202,9 +189,8 @@ class RunFolder(StoredRun):
     def for_writing(cls, path: Path, fresh: bool = False) -> RunFolder:
         """Opens a run folder to measure into; ``fresh`` first removes what codecbench wrote there, and nothing else.
 
-        Raises:
-            UsageError: a file, or a folder with other things and no run.
-            StoreError: damaged, of another version, without its rows, or something cannot be removed.
+        ``UsageError`` as by :func:`check_usable`; ``StoreError`` also where the rows or the right to remove are
+        missing.
         """
         check_usable(path)
         if fresh:
@@ -237,9 +223,7 @@ class RunFolder(StoredRun):
     def join(self, addition: manifest.Addition) -> None:
         """Records that a command measures into this folder.
 
-        Raises:
-            UsageError: the folder already has another choice of images of one of these datasets.
-            StoreError: it is not writable.
+        ``UsageError`` where the folder already has another choice of images of one of these datasets.
         """
         present = self._read_manifest()  # another command may have joined since the folder was opened
         try:
@@ -365,11 +349,7 @@ class RunFolder(StoredRun):
     # ---- writing ------------------------------------------------------------------------------------------------
 
     def write_file(self, name: str, content: bytes) -> Path:
-        """Writes a file of the folder whole, or leaves the one that was there; gives its path.
-
-        Raises:
-            StoreError: the disk is full or the folder cannot be written.
-        """
+        """As :func:`write_whole`, a file of the folder by its path in it; returns its path."""
         file = self.path / name
         write_whole(file, content)
         return file
@@ -411,11 +391,8 @@ def original_name(label: str) -> str:
 def hold(path: Path) -> Iterator[None]:
     """Keeps other commands from measuring into a run folder; makes the folder if it is not there.
 
-    The lock belongs to the process: it ends with it, however that ends.
-
-    Raises:
-        UsageError: another command measures into the folder; or it is none for runs, see :func:`check_usable`.
-        StoreError: the folder cannot be made or locked.
+    The lock belongs to the process: it ends with it, however that ends. ``UsageError`` where another command measures
+    into the folder, or it is none for runs, see :func:`check_usable`.
     """
     from filelock import FileLock, Timeout
 
@@ -439,12 +416,7 @@ def hold(path: Path) -> Iterator[None]:
 
 
 def check_usable(path: Path) -> None:
-    """Makes sure that a path can be a run folder, and has no files of anybody else.
-
-    Raises:
-        UsageError: a file, or a folder with other things and no run.
-        StoreError: it cannot be read.
-    """
+    """Makes sure that a path can be a run folder, and has no files of anybody else; else raises ``UsageError``."""
     try:
         if path.exists() and not path.is_dir():
             raise UsageError(f"{path} is a file; a run needs a folder")

@@ -46,11 +46,7 @@ Point = tuple[str, str, str]
 
 
 def write_whole(file: Path, content: bytes) -> None:
-    """Writes a file whole, or leaves the one that was there; makes its folder.
-
-    Raises:
-        StoreError: the disk is full or the folder cannot be written.
-    """
+    """Writes a file whole, or leaves the one that was there, with a ``StoreError``; makes its folder."""
     temporary = file.with_name(f"{file.name}.{secrets.token_hex(4)}.tmp")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -111,15 +107,7 @@ def read_arrays(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What a file says of one codec point on one dataset.
-
-    Attributes:
-        dataset: the dataset's label.
-        codec: the codec's name.
-        settings: in the spec syntax.
-        codec_fingerprint: of the codec that it was made with.
-        failed: why there is no result, in one line; empty where there is one.
-    """
+    """What a file says of one codec point on one dataset."""
 
     FOLDER: ClassVar[str]
     """Of the run folder, where the files of such records are."""
@@ -127,11 +115,11 @@ class Record:
     SET_ASIDE: ClassVar[bool] = False
     """Whether a damaged file is renamed to ``*.damaged``, so that it is named; else it is passed over."""
 
-    dataset: str
+    dataset: str  # the dataset's label
     codec: str
-    settings: str
-    codec_fingerprint: str
-    failed: str
+    settings: str  # in the spec syntax
+    codec_fingerprint: str  # of the codec that it was made with
+    failed: str  # why there is no result, in one line; empty where there is one
 
     @property
     def point(self) -> Point:
@@ -170,26 +158,19 @@ class Record:
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """The record in a JSON object, of which other keys are ignored.
 
-        Raises:
-            KeyError: a field without a default is missing.
-            TypeError: a value is of another type.
+        ``KeyError`` where a field without a default is missing, ``TypeError`` where a value is of another type.
         """
         return cls(**_fields(cls, content))
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetRecord(Record):
-    """A record of all chosen images of a dataset, which counts only for these images.
-
-    Attributes:
-        format: version of the record and of how it is made.
-        data_fingerprint: identifies the images' pixels.
-    """
+    """A record of all chosen images of a dataset, which counts only for these images."""
 
     FORMAT: ClassVar[int] = 1
 
-    format: int
-    data_fingerprint: str
+    format: int  # version of the record and of how it is made
+    data_fingerprint: str  # identifies the images' pixels
 
     def counts(self, manifest: Mapping[str, Any]) -> bool:
         """As for every record, of this version and these images."""
@@ -246,11 +227,7 @@ def _fields(cls: type, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _typed(value: Any, kind: Any) -> Any:
-    """A JSON value as a field's type: lists become tuples, and whole numbers do for real ones.
-
-    Raises:
-        TypeError: it is of another type.
-    """
+    """A JSON value as a field's type: lists become tuples, and whole numbers do for real ones; else ``TypeError``."""
     origin, of = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType:
         return None if value is None and type(None) in of else _typed(value, of[0])

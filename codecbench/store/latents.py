@@ -33,23 +33,15 @@ class LatentsRecord(DatasetRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class Latents(LatentsRecord):
-    """How one codec point sees the images of one dataset.
-
-    Attributes:
-        points: latents in their principal plane, float32 (N, 2).
-        labels: the images' class numbers, int64 (N,), or None where they are not known.
-        explained: shares of the latents' variance along the plane's two axes.
-        shown: latents of the shown images, float32, by image index.
-        shown_labels: their class numbers, by image index; empty where they are not known.
-    """
+    """How one codec point sees the images of one dataset."""
 
     SUFFIX: ClassVar[str] = ".npz"
 
-    points: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.int64] | None
-    explained: tuple[float, float]
-    shown: dict[int, npt.NDArray[np.float32]]
-    shown_labels: dict[int, int]
+    points: npt.NDArray[np.float32]  # latents in their principal plane, (N, 2)
+    labels: npt.NDArray[np.int64] | None  # the images' class numbers, (N,), where they are known
+    explained: tuple[float, float]  # shares of the latents' variance along the plane's two axes
+    shown: dict[int, npt.NDArray[np.float32]]  # latents of the shown images, by image index
+    shown_labels: dict[int, int]  # their class numbers, by image index; empty where they are not known
 
     @property
     def subject(self) -> object:

@@ -57,11 +57,7 @@ def empty() -> dict[str, Any]:
 
 
 def joined(manifest: Mapping[str, Any], addition: Addition) -> dict[str, Any]:
-    """A manifest with one more command in it.
-
-    Raises:
-        UsageError: it already has another choice of images of one of the datasets.
-    """
+    """A manifest with one more command in it; ``UsageError`` where it has another choice of images of a dataset."""
     result = copy.deepcopy(dict(manifest))
     for label, selection in addition.selections.items():
         described = _describe(selection)

@@ -42,19 +42,12 @@ R = TypeVar("R", bound=Record)
 
 @dataclass
 class Member:
-    """One of the runs.
+    """One of the runs."""
 
-    Attributes:
-        name: a short one, different from the others'.
-        store: its folder.
-        datasets: labels in the view by those in the run.
-        codecs: names in the view by those in the run.
-    """
-
-    name: str
+    name: str  # a short one, different from the others'
     store: RunFolder
-    datasets: dict[str, str] = field(default_factory=dict)
-    codecs: dict[str, str] = field(default_factory=dict)
+    datasets: dict[str, str] = field(default_factory=dict)  # labels in the view by those in the run
+    codecs: dict[str, str] = field(default_factory=dict)  # names in the view by those in the run
 
     def renamed(self, records: Iterable[R]) -> list[R]:
         """Records of the run with the names of the view."""
@@ -70,11 +63,7 @@ class Member:
 class MergedRuns(StoredRun):
     """Several run folders, read as one; the first wins where both have a point with as many images.
 
-    Attributes:
-        members: the runs, with the names that their datasets and codecs have here.
-
-    Raises:
-        UsageError: fewer than two runs, or one of them twice.
+    ``UsageError`` for fewer than two runs, or one of them twice.
     """
 
     def __init__(self, stores: Sequence[RunFolder]):

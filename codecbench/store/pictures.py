@@ -28,29 +28,17 @@ from codecbench.store.io import DAMAGED, WINDOW, DatasetRecord, pack_arrays, rea
 
 @dataclass(frozen=True)
 class StoredImage:
-    """One image, encoded once more and decoded from the bytes alone.
+    """One image, encoded once more and decoded from the bytes alone."""
 
-    Attributes:
-        image: its index in the dataset.
-        height: of the whole image.
-        width: of the whole image.
-        top: first row of the window that is kept.
-        left: its first column.
-        num_bytes: length of its bitstream.
-        mse: of the whole image on the [0, 1] scale.
-        original: the window, uint8 (h, w, C).
-        picture: the same of the reconstruction.
-    """
-
-    image: int
-    height: int
+    image: int  # its index in the dataset
+    height: int  # of the whole image
     width: int
-    top: int
-    left: int
-    num_bytes: int
-    mse: float
-    original: Images
-    picture: Images
+    top: int  # first row of the window that is kept
+    left: int  # its first column
+    num_bytes: int  # length of its bitstream
+    mse: float  # of the whole image on the [0, 1] scale
+    original: Images  # the window, uint8 (h, w, C)
+    picture: Images  # the same of the reconstruction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,18 +54,13 @@ class WorstImagesRecord(DatasetRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class WorstCaseRecord(DatasetRecord):
-    """Whose images a worst case is.
-
-    Attributes:
-        worst_of: the codec whose worst images these are; the same, or the one that this is compared with.
-        key: of the worst case of that codec itself.
-    """
+    """Whose images a worst case is."""
 
     FOLDER: ClassVar[str] = "kept"
 
     failed: str = ""
-    worst_of: str
-    key: str
+    worst_of: str  # the codec whose worst images these are; the same, or the one that this is compared with
+    key: str  # of the worst case of that codec itself
 
     @property
     def subject(self) -> object:
@@ -87,17 +70,12 @@ class WorstCaseRecord(DatasetRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class WorstCase(WorstCaseRecord):
-    """Images kept of one codec point because they are some codec's worst.
-
-    Attributes:
-        images: in the order of their errors, the worst first.
-        classes: class numbers by image index, where they are known.
-    """
+    """Images kept of one codec point because they are some codec's worst."""
 
     SUFFIX: ClassVar[str] = ".npz"
 
-    images: tuple[StoredImage, ...]
-    classes: dict[int, int]
+    images: tuple[StoredImage, ...]  # in the order of their errors, the worst first
+    classes: dict[int, int]  # class numbers by image index, where they are known
 
     def content(self) -> bytes:
         """What is written into its file."""
@@ -128,15 +106,9 @@ class WorstCase(WorstCaseRecord):
 
 
 def choose_window(original: Images, picture: Images, side: int = WINDOW) -> tuple[int, int]:
-    """Top and left of the window of a large image with the largest sum of squared errors.
+    """Top and left of the window of a large image (H, W, C) with the largest sum of squared errors.
 
-    Args:
-        original: uint8, (H, W, C).
-        picture: the same of its reconstruction.
-        side: height and width of the window.
-
-    Returns:
-        The first such window, in rows and then columns; (0, 0) for images no larger than a window.
+    Of several the first, in rows and then columns; (0, 0) for images no larger than a window of ``side``.
     """
     height, width, _ = original.shape
     error = (original.astype(np.int64) - picture.astype(np.int64)) ** 2

@@ -41,25 +41,15 @@ _INTEGERS = ("low", "counts", "front")
 
 @dataclass(frozen=True, eq=False)
 class LatentCoder:
-    """Turns latents of C channels and P places into symbols and back, and symbols into bytes and back.
+    """Turns latents of C channels and P places into symbols and back, and symbols into bytes and back."""
 
-    Attributes:
-        mean: of each channel, float32, (C,).
-        analysis: from a place's channels to its coefficients in units of the step, float32, (C, C).
-        synthesis: from a place's symbols to its channels, float32, (C, C).
-        low: the smallest symbol of each coefficient, int64, (C,).
-        counts: of each symbol from ``low`` on, zeros behind a table's end, int64, (M, C, S).
-        front: counts of the classes, int64, (M,).
-        slope: squared rounding error, in steps, that the encoder trades for one bit.
-    """
-
-    mean: Latents
-    analysis: Latents
-    synthesis: Latents
-    low: npt.NDArray[np.int64]
-    counts: npt.NDArray[np.int64]
-    front: npt.NDArray[np.int64]
-    slope: float = 0.0
+    mean: Latents  # of each channel, float32, (C,)
+    analysis: Latents  # from a place's channels to its coefficients in units of the step, float32, (C, C)
+    synthesis: Latents  # from a place's symbols to its channels, float32, (C, C)
+    low: npt.NDArray[np.int64]  # the smallest symbol of each coefficient, (C,)
+    counts: npt.NDArray[np.int64]  # of each symbol from ``low`` on, zeros behind a table's end, (M, C, S)
+    front: npt.NDArray[np.int64]  # counts of the classes, (M,)
+    slope: float = 0.0  # squared rounding error, in steps, that the encoder trades for one bit
 
     @classmethod
     def of(cls, tables: Mapping[str, torch.Tensor], channels: int, owner: str) -> LatentCoder:

@@ -43,17 +43,11 @@ _GRAIN = 2.0**20  # tables hold multiples of its inverse
 
 @dataclass(frozen=True)
 class LogisticTables:
-    """Tables of the exponential and the logistic function.
+    """Tables of the exponential and the logistic function."""
 
-    Attributes:
-        exponential: exp(−i / 1024), (12,289,).
-        logistic: 1 / (1 + exp(−x)) in the middle of each step of 1/1024 from −12 to 12, (24,576,).
-        slopes: entries of ``logistic`` for a gray level, for each scale from the smallest, (121,).
-    """
-
-    exponential: Floats
-    logistic: Floats
-    slopes: Floats
+    exponential: Floats  # exp(−i / 1024), (12,289,)
+    logistic: Floats  # 1 / (1 + exp(−x)) in the middle of each step of 1/1024 from −12 to 12, (24,576,)
+    slopes: Floats  # entries of ``logistic`` for a gray level, for each scale from the smallest, (121,)
 
 
 @functools.cache
@@ -73,9 +67,8 @@ def tables() -> LogisticTables:
 class Mixtures:
     """Distributions of P pixels, each a mixture of K logistic distributions.
 
-    Args: parameters: logits of the weights, means, and logarithms of the scales in gray levels; multiples of 2**-10,
-    float64 (P, 3·K). base: gray level from which the means count, (P,). unit: gray levels that a mean of 1 stands for;
-    a power of two.
+    ``parameters`` are logits of the weights, means, and logarithms of the scales in gray levels: multiples of 2**-10,
+    float64 (P, 3·K). Means count from the gray levels ``base``, (P,), in gray levels times ``unit``, a power of two.
     """
 
     def __init__(self, parameters: Floats, base: npt.NDArray[Any], unit: float):

@@ -36,11 +36,8 @@ PRIOR = 200.0
 class ScaleTables:
     """Counts of the symbols -R to R for each scale, and what a symbol costs.
 
-    Attributes: counts: of each scale, 1 or more each, (2R + 1,). slopes: for each whole quality the squared rounding
-    error, in steps, that an encoder trades for one bit, float64, (``LEVELS``,); zeros by default. radius: R, int64,
-    (``SCALES``,). costs: bits of symbol s at ``[scale, middle + s]``, float32, (SCALES, 2·middle + 1); infinite
-    outside. middle: the largest R. models: of the entropy coder, one a scale. least_bits: of the cheapest symbol of
-    all.
+    ``slopes`` are, for each whole quality, the squared rounding error, in steps, that an encoder trades for one bit:
+    float64, (``LEVELS``,), zeros by default.
     """
 
     def __init__(self, counts: Sequence[Counts], slopes: npt.NDArray[np.float64] | None = None):

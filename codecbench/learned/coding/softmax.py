@@ -45,11 +45,8 @@ class Softmax:
     """P distributions of the symbols 0 to ``VALUES`` − 1.
 
     The start of symbol s is s plus the share that all symbols below it have of the counts beyond one each, rounded
-    down. Sums are made for groups of ``GROUP`` symbols; single symbols are looked at in one group only.
-
-    Args:
-        logits: integers as float64, (P, ``VALUES``), in units of 2**−``ACTIVATION_BITS``, up to a constant; on any
-            device; overwritten.
+    down. Sums are made for groups of ``GROUP`` symbols; single symbols are looked at in one group only. ``logits`` are
+    integers as float64, (P, ``VALUES``), in units of 2**−``ACTIVATION_BITS``, up to a constant; they are overwritten.
     """
 
     def __init__(self, logits: torch.Tensor):

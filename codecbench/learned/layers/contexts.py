@@ -35,23 +35,14 @@ when encoding what is to be rounded to symbols, float64 (N, S), else None; the a
 
 @dataclass(frozen=True)
 class Layout:
-    """The sizes of an entropy model.
+    """The sizes of an entropy model."""
 
-    Attributes:
-        slices: channels of each slice of the latent.
-        checkerboard: two passes over the places of a slice.
-        hyper: channels of the hyper-latent, a quarter as high and wide as the latent; 0 for none.
-        hidden: channels inside the networks.
-        kernel: side of the window of decoded latents that a network sees.
-        spread: initial step at quality 1 and at the highest.
-    """
-
-    slices: tuple[int, ...]
-    checkerboard: bool = True
-    hyper: int = 0
-    hidden: int = 128
-    kernel: int = 3
-    spread: tuple[float, float] = (2.0, 0.1)
+    slices: tuple[int, ...]  # channels of each slice of the latent
+    checkerboard: bool = True  # two passes over the places of a slice
+    hyper: int = 0  # channels of the hyper-latent, a quarter as high and wide as the latent; 0 for none
+    hidden: int = 128  # channels inside the networks
+    kernel: int = 3  # side of the window of decoded latents that a network sees
+    spread: tuple[float, float] = (2.0, 0.1)  # initial step at quality 1 and at the highest
 
     @property
     def channels(self) -> int:
@@ -175,19 +166,11 @@ class ContextModel(nn.Module):
     ) -> torch.Tensor:
         """Goes through the groups of some images as encoder and decoder both do, on the grid of activations.
 
-        The scales that ``coding`` gets and the resulting latents are the same numbers on every machine.
-
-        Args:
-            coding: encodes or decodes the symbols of a group, channel by channel, the places of each row by row.
-            size: how many images, N, and height and width of a latent; with a hyper-latent these are multiples of 4.
-            quality: of all images.
-            latents: when encoding, (N, C, h, w); None when decoding.
-
-        Returns:
-            The latents as a decoder gets them: float64, (N, C, h, w).
-
-        Raises:
-            WeightsError: weights so large that sums would not be exact.
+        ``coding`` encodes or decodes the symbols of a group, channel by channel, the places of each row by row.
+        ``size`` is how many images, N, and height and width of a latent, with a hyper-latent multiples of 4.
+        ``latents`` (N, C, h, w) are given when encoding. Returns the latents as a decoder gets them, float64 (N, C, h,
+        w). They, and the scales that ``coding`` gets, are the same numbers on every machine; ``WeightsError`` where
+        weights are too large for that.
         """
         count, height, width = size
         device = self.step.values.device

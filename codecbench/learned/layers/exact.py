@@ -109,15 +109,8 @@ class IntegerNetwork:
 
     It gives what ``exact`` gives, in less time: activations are rounded and bounded in place, without being scaled
     before and after, and go through the network in parts that fit a processor's caches. A power of two changes no
-    digit, so sums are as exact as there.
-
-    Args:
-        first: the layer that takes the inputs.
-        inner: pairs of layers beside the identity, each behind a ReLU.
-        last: the layer that gives the outputs.
-
-    Raises:
-        WeightsError: weights so large that sums would not be exact.
+    digit, so sums are as exact as there. ``inner`` has pairs of layers beside the identity, each behind a ReLU;
+    ``WeightsError`` for weights so large that sums would not be exact.
     """
 
     def __init__(self, first: ExactLinear, inner: Sequence[nn.Module], last: ExactLinear):

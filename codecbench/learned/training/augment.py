@@ -24,16 +24,11 @@ def affine(
     scale: torch.Tensor,
     shear: torch.Tensor,
 ) -> torch.Tensor:
-    """Shears, magnifies, rotates and then shifts images about their centre, bilinear, zeros outside.
+    """Shears, magnifies, rotates and then shifts images (N, C, H, W) about their centre, bilinear, zeros outside.
 
-    The same map as torchvision's ``affine``, with numbers of its own for each image.
-
-    Args:
-        images: float, (N, C, H, W).
-        angle: clockwise rotation in radians, (N,).
-        shift: to the right and down, in pixels, (N, 2).
-        scale: magnification, (N,).
-        shear: angle in radians by which columns lean to the left at the bottom, (N,).
+    The same map as torchvision's ``affine``, with numbers of its own for each image: ``angle`` (N,) clockwise, in
+    radians; ``shift`` (N, 2) to the right and down, in pixels; ``scale`` (N,); ``shear`` (N,), the angle in radians by
+    which columns lean to the left at the bottom.
     """
     height, width = images.shape[2:]
     cosine, sine, slope = torch.cos(angle), torch.sin(angle), torch.tan(shear)
@@ -49,21 +44,13 @@ def affine(
 
 @dataclass(frozen=True)
 class RandomAffine:
-    """Rotation within ± ``degrees``, shift, scale and horizontal shear about the centre, bilinear, zeros outside.
+    """Rotation, shift, scale and horizontal shear about the centre, bilinear, zeros outside."""
 
-    Attributes:
-        degrees: of the rotation.
-        translate: shift within ± this fraction of the side.
-        scale: smallest and largest magnification.
-        shear: within ± this angle, in degrees.
-        share: fraction of the images that are changed; the others pass as they are.
-    """
-
-    degrees: float = 15.0
-    translate: float = 0.1
-    scale: tuple[float, float] = (0.9, 1.1)
-    shear: float = 10.0
-    share: float = 1.0
+    degrees: float = 15.0  # rotation within ± this
+    translate: float = 0.1  # shift within ± this fraction of the side
+    scale: tuple[float, float] = (0.9, 1.1)  # smallest and largest magnification
+    shear: float = 10.0  # within ± this angle, in degrees
+    share: float = 1.0  # fraction of the images that are changed; the others pass as they are
 
     def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Changes float images (N, C, H, W), each by a draw of its own."""
@@ -105,19 +92,12 @@ class RandomCropFlip:
 
 @dataclass(frozen=True)
 class RandomColour:
-    """Contrast, saturation and brightness changed a little, clipped to [0, 1].
+    """Contrast, saturation and brightness changed a little, clipped to [0, 1]."""
 
-    Attributes:
-        contrast: factor about the image's mean, within 1 ± this.
-        saturation: factor about each pixel's gray, within 1 ± this.
-        brightness: shift within ± this.
-        share: fraction of the images that are changed; the others pass as they are.
-    """
-
-    contrast: float = 0.3
-    saturation: float = 0.3
-    brightness: float = 0.1
-    share: float = 0.5
+    contrast: float = 0.3  # factor about the image's mean, within 1 ± this
+    saturation: float = 0.3  # factor about each pixel's gray, within 1 ± this
+    brightness: float = 0.1  # shift within ± this
+    share: float = 0.5  # fraction of the images that are changed; the others pass as they are
 
     def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Changes float images (N, C, H, W), each by a draw of its own."""

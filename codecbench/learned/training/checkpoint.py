@@ -24,27 +24,16 @@ BEST, LAST = "best.safetensors", "last.safetensors"
 
 @dataclass
 class State:
-    """Everything that an epoch changes.
+    """Everything that an epoch changes."""
 
-    Attributes:
-        network: after the last finished epoch.
-        optimizer: the network's.
-        judged_by: ``mse``, or ``score`` where the recipe has one.
-        epoch: number of finished epochs.
-        best: parameters of the best epoch so far, or None.
-        best_epoch: its number, from 1.
-        best_score: its mean squared error on the held-out images, or the recipe's score.
-        log: one row an epoch, see :func:`log_columns`.
-    """
-
-    network: torch.nn.Module
+    network: torch.nn.Module  # after the last finished epoch
     optimizer: torch.optim.Optimizer
-    judged_by: str = "mse"
-    epoch: int = 0
-    best: dict[str, torch.Tensor] | None = None
-    best_epoch: int = 0
-    best_score: float = float("inf")
-    log: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    judged_by: str = "mse"  # ``mse``, or ``score`` where the recipe has one
+    epoch: int = 0  # number of finished epochs
+    best: dict[str, torch.Tensor] | None = None  # parameters of the best epoch so far
+    best_epoch: int = 0  # from 1
+    best_score: float = float("inf")  # mean squared error on the held-out images, or the recipe's score
+    log: list[dict[str, float]] = dataclasses.field(default_factory=list)  # one row an epoch, see :func:`log_columns`
 
 
 def log_columns(judged_by: str) -> tuple[str, ...]:
@@ -92,9 +81,7 @@ def keep(folder: Path, state: State) -> None:
 def restore(folder: Path, state: State, identity: dict[str, Any]) -> None:
     """Loads a checkpoint into a new state.
 
-    Raises:
-        TrainingError: the checkpoint cannot be read, or its network has other layers.
-        UsageError: it belongs to another run; the message says what differs.
+    ``TrainingError`` where it cannot be read or its network has other layers; ``UsageError`` where it is another run's.
     """
     checkpoint = folder / CHECKPOINT
     try:

@@ -22,25 +22,15 @@ MOST_SEED = 2**32 - 1
 
 @dataclass(frozen=True)
 class Job:
-    """One training run.
+    """One training run."""
 
-    Attributes:
-        codec: the codec's class, with ``network`` or ``networks``.
-        recipe_name: the recipe's name among the codec's ``recipes``.
-        recipe: what to do.
-        data_dir: the data root.
-        out: folder of checkpoint, log, best and last weights.
-        device: ``cpu`` or ``cuda``.
-        command: the command line that reproduces the run, for the model card.
-    """
-
-    codec: Any
-    recipe_name: str
+    codec: Any  # the codec's class, with ``network`` or ``networks``
+    recipe_name: str  # among the codec's ``recipes``
     recipe: Recipe
     data_dir: Path
-    out: Path
-    device: str = "cpu"
-    command: str = ""
+    out: Path  # folder of checkpoint, log, best and last weights
+    device: str = "cpu"  # ``cpu`` or ``cuda``
+    command: str = ""  # the command line that reproduces the run, for the model card
 
 
 def make_job(
@@ -59,10 +49,6 @@ def make_job(
 
     ``epochs`` and ``seed`` replace the recipe's; ``changes`` are other fields, see ``recipe.change``; ``device`` may be
     ``auto``.
-
-    Raises:
-        UnknownNameError: no such codec or recipe.
-        UsageError: the codec has nothing to train, a number is out of range, or there is no such device.
     """
     if epochs is not None and epochs < 1:
         raise UsageError(f"epochs={epochs} is not allowed; allowed: 1 and more")

@@ -32,25 +32,18 @@ from codecbench.plugins.dataset import ImageSet
 
 @dataclass(frozen=True)
 class Progress:
-    """Progress of a training run.
+    """Progress of a training run."""
 
-    Attributes: epoch: the current epoch, from 1. epochs: how many there will be. done: the finished part of the run, 0
-    to 1. loss: mean training loss of the epoch so far. held_out_score: mean squared error on the held-out images after
-    the last finished epoch, or the recipe's score; NaN before that. test_score: the same on the test images, which
-    decide nothing. images_per_s: training images a second in this epoch. seconds_left: expected, or NaN. judged_by:
-    name and unit of the two, see ``Recipe.words``. finished: the epoch is over, and its errors are known.
-    """
-
-    epoch: int
+    epoch: int  # from 1
     epochs: int
-    done: float
-    loss: float
-    held_out_score: float
-    test_score: float
-    images_per_s: float
-    seconds_left: float
-    judged_by: str = "MSE"
-    finished: bool = False
+    done: float  # the finished part of the run, 0 to 1
+    loss: float  # mean training loss of the epoch so far
+    held_out_score: float  # mean squared error, or the recipe's score, after the last finished epoch; NaN before that
+    test_score: float  # the same on the test images, which decide nothing
+    images_per_s: float  # training images a second in this epoch
+    seconds_left: float  # expected, or NaN
+    judged_by: str = "MSE"  # name and unit of the two scores, see ``Recipe.words``
+    finished: bool = False  # the epoch is over, and its errors are known
 
 
 def train(
@@ -60,20 +53,12 @@ def train(
     keep: Collection[int] = (),
     watch: Callable[[Progress], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Trains a network, or goes on with a run that was interrupted.
+    """Trains a network, or goes on with a run that was interrupted; returns the model card, also in ``best.json``.
 
-    Args:
-        job: what to train.
-        resume: go on from the checkpoint in ``job.out``; of a finished run, make its weight file and its card anew.
-        keep: epochs, from 1, whose weights stay in ``job.out`` as ``epoch-0001.safetensors``.
-        watch: called several times an epoch.
-
-    Returns:
-        The model card, also written to ``job.out/best.json``.
-
-    Raises: UsageError: ``job.out`` has another run, or nothing to resume. DatasetError: training or test images are
-    missing; raised before anything begins or is written. TrainingError: too few images, a folder that cannot be written
-    to, a damaged checkpoint, or a loss that is no longer finite; the last good checkpoint is kept.
+    ``resume`` goes on from the checkpoint in ``job.out``; of a finished run it makes the weight file and the card anew.
+    The weights of the epochs in ``keep``, from 1, stay there as ``epoch-0001.safetensors``. ``watch`` is called several
+    times an epoch. ``DatasetError`` for missing images is raised before anything is written. After a ``TrainingError``,
+    such as a loss that is no longer finite, the last good checkpoint is kept.
     """
     recipe = job.recipe
     commit = environment.git_commit()  # of the code that trains; at the end the checkout may stand elsewhere

@@ -47,14 +47,9 @@ def adversarial_losses(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The losses of generator and discriminator, scalars, to be added and lowered by one optimiser.
 
-    The non-saturating loss of Goodfellow et al. 2014. The first has gradients only for what restored the images, the
-    second only for the discriminator.
-
-    Args:
-        discriminator: from images and latents to log odds.
-        images: the originals, (N, C, H, W).
-        restored: of the same shape, with gradients.
-        latents: that they were restored from.
+    The non-saturating loss of Goodfellow et al. 2014, for images and restored ones, (N, C, H, W), and the latents that
+    they were restored from. The first has gradients only for what restored the images, the second only for the
+    discriminator, which takes images and latents to log odds.
     """
     fixed = {name: value.detach() for name, value in discriminator.named_parameters()}
     doubted = torch.func.functional_call(discriminator, fixed, (restored, latents))

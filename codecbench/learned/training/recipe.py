@@ -50,57 +50,41 @@ def reconstruction_mse(network: Network, images: torch.Tensor, *others: torch.Te
 
 @dataclass(frozen=True)
 class Recipe:
-    """What one training run does.
+    """What one training run does."""
 
-    Attributes: dataset: spec of the training images, e.g. ``mnist:split=train``. otherwise: spec of the images to train
-    on where those are not on disk; empty for an error. most_images: train on at most so many images, drawn by ``seed``;
-    None for all. test: spec of the test images, only reported on, never chosen by. held_out: number of training images
-    kept aside, drawn by ``seed``, to choose the best epoch. epochs: how often the learning rate's schedule, the
-    held-out images and the log move on. passes: passes over the training images an epoch; an incomplete batch at the
-    end of a pass is left out. batch_size: images a step. learning_rate: its peak. optimizer: ``adam``, or ``muon`` for
-    matrices with AdamW for all else, see ``loop.build_optimizer``. vector_learning_rate_scale: AdamW's learning rate
-    beside Muon's, as a multiple of it. schedule: ``onecycle`` (cosine up over the first tenth, cosine down to nearly
-    zero), ``exponential`` (times ``gamma`` an epoch) or ``constant``. gamma: factor an epoch of the exponential
-    schedule. weight_decay: L2 coefficient of Adam; Muon takes none. augment: random change of every batch, or None; a
-    function or a dataclass, so that it has a name. crop: height and width of the centre crop of held-out and test
-    images, or None. loss: what is minimised; a function or a dataclass. score: what held-out and test images are judged
-    by, a function or a dataclass; None for the mean squared error of the restored images. halved: parameters whose
-    names begin with one of these are stored as bfloat16 at the end, for a smaller weight file. It decides nothing of
-    the training, so a finished run can be resumed with another choice. start: initialises the network before the first
-    step; None for what its constructor does. labels: the network and the loss take the images' labels too. variant:
-    which of a codec's networks is trained, a key of its ``networks``; empty where there is only one. bfloat16: autocast
-    to bfloat16, except in the last ``full_precision_epochs``. full_precision_epochs: epochs at the end that run in
-    float32. channels_last: memory format of images and convolutions. compile: run the training steps through
-    ``torch.compile``, which needs a C++ compiler. seed: of initialisation, hold-out, shuffling and augmentation.
-    """
-
-    dataset: str
-    test: str
-    held_out: int
-    epochs: int
-    batch_size: int
-    learning_rate: float
+    dataset: str  # spec of the training images, e.g. ``mnist:split=train``
+    test: str  # spec of the test images, only reported on, never chosen by
+    held_out: int  # training images kept aside, drawn by ``seed``, to choose the best epoch
+    epochs: int  # how often the learning rate's schedule, the held-out images and the log move on
+    batch_size: int  # images a step
+    learning_rate: float  # its peak
     optimizer: Literal["adam", "muon"] = "adam"
-    vector_learning_rate_scale: float = 1.0
-    passes: int = 1
+    """``muon`` for matrices with AdamW for all else, see ``loop.build_optimizer``."""
+    vector_learning_rate_scale: float = 1.0  # AdamW's learning rate beside Muon's, as a multiple of it
+    passes: int = 1  # passes over the training images an epoch; an incomplete batch at the end of a pass is left out
     schedule: Literal["onecycle", "exponential", "constant"] = "onecycle"
-    gamma: float = 1.0
-    weight_decay: float = 0.0
-    augment: Augment | None = None
-    crop: tuple[int, int] | None = None
-    loss: Loss = reconstruction_mse
+    """``onecycle``: cosine up in a tenth, then down to nearly zero; ``exponential``: times ``gamma`` an epoch."""
+    gamma: float = 1.0  # factor an epoch of the exponential schedule
+    weight_decay: float = 0.0  # L2 coefficient of Adam; Muon takes none
+    augment: Augment | None = None  # random change of every batch; a function or a dataclass, so that it has a name
+    crop: tuple[int, int] | None = None  # height and width of the centre crop of held-out and test images
+    loss: Loss = reconstruction_mse  # what is minimised; a function or a dataclass
     score: Score | None = None
+    """What held-out and test images are judged by; None for the mean squared error of the restored images."""
     halved: tuple[str, ...] = ()
-    start: Start | None = None
-    labels: bool = False
+    """Parameters whose names begin with one of these are stored as bfloat16 at the end, for a smaller weight file. It
+    decides nothing of the training, so a finished run can be resumed with another choice."""
+    start: Start | None = None  # initialises the network before the first step; None for what its constructor does
+    labels: bool = False  # the network and the loss take the images' labels too
     variant: str = ""
-    bfloat16: bool = False
-    full_precision_epochs: int = 0
-    channels_last: bool = False
-    compile: bool = False
-    otherwise: str = ""
-    most_images: int | None = None
-    seed: int = 0
+    """Which of a codec's networks is trained, a key of its ``networks``; empty where there is only one."""
+    bfloat16: bool = False  # autocast, except in the last ``full_precision_epochs``
+    full_precision_epochs: int = 0  # epochs at the end that run in float32
+    channels_last: bool = False  # memory format of images and convolutions
+    compile: bool = False  # run the training steps through ``torch.compile``, which needs a C++ compiler
+    otherwise: str = ""  # spec of the images to train on where those of ``dataset`` are not on disk; empty for an error
+    most_images: int | None = None  # train on at most so many images, drawn by ``seed``
+    seed: int = 0  # of initialisation, hold-out, shuffling and augmentation
 
     @property
     def judged_by(self) -> str:
@@ -144,12 +128,7 @@ CHANGEABLE: dict[str, type] = {
 
 
 def change(recipe: Recipe, texts: Sequence[str]) -> Recipe:
-    """A recipe with some fields of ``CHANGEABLE`` changed by texts ``FIELD=VALUE``, for trials.
-
-    Raises:
-        UnknownNameError: no such field.
-        UsageError: the value does not fit.
-    """
+    """A recipe with some fields of ``CHANGEABLE`` changed by texts ``FIELD=VALUE``, for trials."""
     changes: dict[str, bool | int | float] = {}
     for text in texts:
         name, equals, value = text.partition("=")

@@ -45,11 +45,9 @@ def load_samples(
     labels: bool = False,
     what: str = "the data",
 ) -> Samples:
-    """Reads images of one shape to a device, in blocks so that the host never has them twice; by default all.
+    """Reads images of one shape to a device, by default all; in blocks, so that the host never has them twice.
 
-    Raises:
-        DatasetError: an image cannot be read.
-        TrainingError: ``labels`` are asked for and ``what`` (the data's name) has none.
+    ``TrainingError`` where ``labels`` are asked for and ``what`` (the data's name) has none.
     """
     chosen = range(len(image_set)) if indices is None else indices
     count, (height, width, channels) = len(chosen), image_set.shape(0)
