@@ -1,8 +1,8 @@
-"""What a run's numbers say, as records: which codec needs the fewest bytes, by how much, and whether that is certain.
+"""What a run's numbers say: which codec needs the fewest bytes, by how much, and whether that is certain.
 
-What a codec needs at a quality is its *offer*, see ``codecbench.analysis.best``. Differences between two codecs are
-judged by the bootstrap over images, the same images drawn for both. A codec wins only where the 95 % interval of the
-difference excludes 0; those that are not told from the first are level with it.
+What a codec needs at a quality is its best rate, see ``codecbench.analysis.best``. Two codecs are judged by the
+bootstrap over images, the same images drawn for both. A codec wins only where the 95 % interval of the saving excludes
+0; those that cannot be distinguished from the first are level with it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from codecbench.analysis.best import (
@@ -27,8 +26,6 @@ from codecbench.analysis.best import (
 from codecbench.analysis.bootstrap import LEAST_IMAGES, BootstrapMeans, interval
 from codecbench.analysis.points import TARGET_DB
 
-Values = npt.NDArray[np.float64]
-
 NEAR_DB = 1.0
 """Points of a learned codec whose distances from ``TARGET_DB`` differ by no more than this are as near to it."""
 LEAST_PERCENT = 0.5
@@ -39,16 +36,10 @@ NOTABLE_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Saving:
-    """How many per cent fewer bytes one offer is than another.
+    """How many per cent fewer bytes one codec needs than another, with its 95 % interval."""
 
-    Attributes:
-        percent: bytes saved, positive where the first is smaller.
-        low: of the 95 % interval; NaN where there is none.
-        high: of the same.
-    """
-
-    percent: float
-    low: float
+    percent: float  # positive where the first is smaller
+    low: float  # NaN where there is no interval
     high: float
 
     @property
@@ -64,45 +55,32 @@ class Saving:
 
 @dataclass(frozen=True)
 class Claim:
-    """One thing that the numbers say.
-
-    Attributes:
-        dataset: the dataset's label.
-        kind: ``quality`` (at ``quality_db``), ``lossless``, ``learned`` or ``payload``.
-        winners: the codec with the fewest bytes; several where they are level, the smallest first.
-        loser: the next that is not level with them; empty where there is none.
-        difference: of the first winner against the loser.
-        quality_db: at least this mean PSNR; NaN for lossless.
-        offers: of the winners and the loser, by codec.
-        anchor: the codec that others are compared with; empty where it makes no offer or is among those named.
-        against_anchor: of the first winner against the anchor.
-        images: how many images the numbers are means of.
-    """
+    """One thing that the numbers say."""
 
     dataset: str
-    kind: str
-    winners: tuple[str, ...]
-    loser: str
-    difference: Saving
-    quality_db: float
-    rates: dict[str, BestRate]
-    anchor: str = ""
-    against_anchor: Saving | None = None
-    images: int = 0
+    kind: str  # ``quality`` (at ``quality_db``), ``lossless``, ``learned`` or ``payload``
+    winners: tuple[str, ...]  # the codec with the fewest bytes; several where they are level, the smallest first
+    loser: str  # the next that is not level with them; empty where there is none
+    saving: Saving  # of the first winner against the loser
+    quality_db: float  # at least this mean PSNR; NaN for lossless
+    rates: dict[str, BestRate]  # of the winners and the loser, by codec
+    anchor: str = ""  # the codec that others are compared with; empty where it has no rate or is among those named
+    against_anchor: Saving | None = None  # of the first winner
+    images: int = 0  # how many images the numbers are means of
 
     @property
     def first(self) -> BestRate:
-        """The smallest offer."""
+        """The smallest best rate."""
         return self.rates[self.winners[0]]
 
     @property
     def certain(self) -> bool:
-        """Whether the winners are told from the loser, if there is one, on enough images."""
-        return not few(self.images) and (not self.loser or self.difference.clear)
+        """Whether the winners are distinguished from the loser, if there is one, on enough images."""
+        return not few(self.images) and (not self.loser or self.saving.clear)
 
 
 def saving(first: BestRate, other: BestRate) -> Saving:
-    """How many per cent fewer bytes the first offer is."""
+    """How many per cent fewer bytes the first needs."""
     low, high = math.nan, math.nan
     if len(first.replicates) and len(other.replicates):
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -113,16 +91,7 @@ def saving(first: BestRate, other: BestRate) -> Saving:
 def judge(
     dataset: str, kind: str, quality_db: float, ranked: Sequence[BestRate], anchor: str = "", images: int = 0
 ) -> Claim | None:
-    """The claim that a ranking allows; None where there is no offer.
-
-    Args:
-        dataset: the dataset's label.
-        kind: of the claim.
-        quality_db: at least this mean PSNR; NaN for lossless.
-        ranked: offers, the smallest first.
-        anchor: the codec that others are compared with.
-        images: how many images the numbers are means of.
-    """
+    """The claim that a ranking, the smallest first, allows; None where it is empty."""
     if not ranked:
         return None
     first, others = ranked[0], list(ranked[1:])
@@ -134,8 +103,8 @@ def judge(
             break
         winners.append(others.pop(0).codec)
     loser = others[0] if others else None
-    named = {offer.codec: offer for offer in ranked if offer.codec in (*winners, loser.codec if loser else "")}
-    base = next((offer for offer in ranked if offer.codec == anchor), None)
+    named = {one.codec: one for one in ranked if one.codec in (*winners, loser.codec if loser else "")}
+    base = next((one for one in ranked if one.codec == anchor), None)
     if base is not None and base.codec not in named:
         named[base.codec] = base
         against: Saving | None = saving(first, base)
@@ -157,17 +126,10 @@ def judge(
 
 
 def by_quality(dataset: str, points: pd.DataFrame, anchor: str, resampled: BootstrapMeans | None) -> list[Claim]:
-    """Which of the codecs that need no training is smallest at each quality.
+    """Which of the codecs that need no training is smallest at each quality, one claim a quality.
 
-    Args:
-        dataset: the dataset's label.
-        points: its marked points.
-        anchor: the codec that others are compared with.
-        resampled: replicated means, or None to do without.
-
-    Returns:
-        One claim a quality of ``LEVELS_DB`` at which they can be compared, see :func:`within`. Where there is none, a
-        claim for each of ``OTHER_LEVELS_DB``.
+    The qualities are those of ``LEVELS_DB`` at which codecs can be compared, see ``best.comparable_levels``; without
+    any, those of ``OTHER_LEVELS_DB``.
     """
     plain = untrained(points)
     images = int(plain["images"].max()) if len(plain) else 0
@@ -197,10 +159,8 @@ def lossless(dataset: str, points: pd.DataFrame, anchor: str, resampled: Bootstr
 def learned(dataset: str, points: pd.DataFrame, resampled: BootstrapMeans | None) -> list[Claim]:
     """For each learned codec at home on this data: one of its points against the best untrained codec at its quality.
 
-    The point is the one that saves most of those whose PSNR is nearest to ``TARGET_DB``, to within ``NEAR_DB``.
-
-    Returns:
-        Claims whose ``anchor`` is the learned codec, by what it saves; the winner may be either side.
+    The point is the one that saves most of those whose PSNR is nearest to ``TARGET_DB``, to within ``NEAR_DB``. The
+    ``anchor`` of a claim is the learned codec, by what it saves; the winner may be either side.
     """
     may = eligible(points)
     plain = untrained(points)
@@ -216,10 +176,10 @@ def learned(dataset: str, points: pd.DataFrame, resampled: BootstrapMeans | None
                 tried.append((saving(own, others[0]).percent, own, others[0], point))
         if tried:
             _, own, other, point = max(tried, key=lambda entry: entry[0])
-            ranked = sorted((own, other), key=lambda offer: offer.bits)
+            ranked = sorted((own, other), key=lambda one: one.bits)
             claim = judge(dataset, "learned", float(point["psnr_db"]), ranked, "", int(point["images"]))
             assert claim is not None
-            named = {offer.codec: offer for offer in (own, other)}
+            named = {one.codec: one for one in (own, other)}
             found.append(replace(claim, anchor=str(codec), rates=named))
     return sorted(found, key=saved_by_learned, reverse=True)
 
@@ -233,13 +193,7 @@ def saved_by_learned(claim: Claim) -> float:
 def pays_from(own: BestRate, other: BestRate, weight_bytes: float) -> int | None:
     """From how many images on a learned codec is smaller when its weights have to be sent once as well.
 
-    Args:
-        own: the learned codec's offer.
-        other: what it is compared with.
-        weight_bytes: of its weights.
-
-    Returns:
-        The least number of images; None where its streams alone are no smaller.
+    None where its streams alone are no smaller.
     """
     if own.bits >= other.bits:
         return None
@@ -249,10 +203,9 @@ def pays_from(own: BestRate, other: BestRate, weight_bytes: float) -> int | None
 def payload(
     dataset: str, points: pd.DataFrame, resampled: BootstrapMeans | None, quality_db: float = TARGET_DB
 ) -> tuple[Claim, Claim] | None:
-    """Who is smallest over whole files and over payload alone, among untrained codecs that tell their headers.
+    """Who is smallest over whole files and over payload alone, among untrained codecs whose headers are known.
 
-    Returns:
-        The claim over whole files and that over payload; None where fewer than two codecs tell, or none gets there.
+    None where fewer than two are known, or none gets there.
     """
     plain = untrained(points)
     plain = plain[plain["payload_bits_per_image"].notna() & (plain["payload_bits_per_image"] > 0)]
@@ -263,8 +216,8 @@ def payload(
     whole, inner = (judge(dataset, "payload", quality_db, ranked, "", images) for ranked in sides)
     assert whole is not None
     assert inner is not None
-    every = {offer.codec: offer for offer in sides[0]}
-    return replace(whole, rates=every), replace(inner, rates={offer.codec: offer for offer in sides[1]})
+    every = {one.codec: one for one in sides[0]}
+    return replace(whole, rates=every), replace(inner, rates={one.codec: one for one in sides[1]})
 
 
 def few(images: int) -> bool:

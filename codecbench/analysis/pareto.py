@@ -19,17 +19,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from codecbench.analysis.points import TARGET_DB, is_exact
+from codecbench.analysis.points import TARGET_DB, crossing, is_exact, read_at
 from codecbench.analysis.rd_curves import (
     NOT_AVAILABLE,
     RATES,
     RDCurve,
     check_choice,
-    crossing,
     falls_with_quality,
     known_qualities,
     read_curves,
-    read_log,
     to_scale,
     why_no_crossing,
 )
@@ -52,32 +50,21 @@ def table(
     lossless: bool = False,
     known: Sequence[RDCurve] | None = None,
 ) -> pd.DataFrame:
-    """Rate and time at one quality, with the front.
+    """Rate and time at one quality, with the front; a row per dataset × codec × curve (of lossless codecs × codec).
 
-    Args:
-        points: marked points.
-        quality_db: the quality, in the measure's own unit.
-        cost: ``"encode_s"`` or ``"decode_s"``.
-        rate: ``"whole"`` or ``"payload"``.
-        quality: the measure held equal, one of ``rd_curves.known_qualities``.
-        lossless: take the codecs that restore every pixel instead, at their smallest such point.
-        known: the lines of these points on this measure and rate, where they were made for another table already.
+        bits_per_pixel          at the quality
+        cost_s, cost_iqr_s      median seconds an image there, and their interquartile range over the rounds
+        settings                the measured point it was read at, or the two on either side
+        timed_on, device, threads   where the time was taken; rows that differ in these are not compared
+        front                   nothing of its group beats it
+        dominated_by            one that does, of the front: that of fewest bits; empty on the front
+        clear                   dominated by more than the spread of the two times
+        unsteady                one of the times it is read from says more of the machine than of the codec
+        status                  empty, or ``not available: …``
 
-    Returns:
-        One row per dataset × codec × line (of lossless codecs, per dataset × codec), in the order of the points:
-
-            bits_per_pixel          at the quality
-            cost_s, cost_iqr_s      median seconds an image there, and their interquartile range over the rounds
-            settings                the measured point it was read at, or the two on either side
-            timed_on, device, threads   where the time was taken; rows that differ in these are not compared
-            front                   nothing of its group beats it
-            dominated_by            one that does, of the front: that of fewest bits; empty on the front
-            clear                   dominated by more than the spread of the two times
-            unsteady                one of the times it is read from says more of the machine than of the codec
-            status                  empty, or ``not available: …``
-
-    Raises:
-        UnknownNameError: a cost, measure or rate that is not known.
+    ``quality_db`` is in the measure's own unit. ``lossless`` takes the codecs that restore every pixel instead, each at
+    its smallest such point. ``known`` are the curves of these points on this measure and rate, where they were made
+    already. An unknown cost, measure or rate is an ``UnknownNameError``.
     """
     check_choice("cost", cost, COSTS)
     check_choice("quality measure", quality, known_qualities(points))
@@ -88,7 +75,7 @@ def table(
         falls = falls_with_quality(points, quality)
         target = float(to_scale(quality_db, quality, falls))
         found = read_curves(points, quality, rate) if known is None else known
-        rows = [line.key | _read(line, target, cost, quality, falls) for line in found]
+        rows = [curve.key | _read(curve, target, cost, quality, falls) for curve in found]
     _find_fronts(rows)
     table = pd.DataFrame(rows, columns=COLUMNS)
     flags = ["front", "clear", "unsteady"]
@@ -103,14 +90,13 @@ EMPTY: dict[str, Any] = {
 }
 
 
-def _read(line: RDCurve, target: float, cost: str, quality: str, falls: bool) -> dict[str, Any]:
-    """Rate and time of a line at a quality."""
-    place = crossing(line.quality, target) if len(line.quality) else None
-    if place is None:
-        return EMPTY | {"status": why_no_crossing(line, target, quality, falls)}
-    low, share = place
-    members = line.members.iloc[[low] if share == 0.0 else [low + 1] if share == 1.0 else [low, low + 1]]
-    return EMPTY | {"bits_per_pixel": read_log(line.rate, place)} | _timed(members, cost, share)
+def _read(curve: RDCurve, target: float, cost: str, quality: str, falls: bool) -> dict[str, Any]:
+    """Rate and time of a curve at a quality."""
+    low, share = crossing(curve.quality, target)
+    if np.isnan(share):
+        return EMPTY | {"status": why_no_crossing(curve, target, quality, falls)}
+    members = curve.members.iloc[int(low) + (share == 1.0) : int(low) + 1 + (share > 0.0)]
+    return EMPTY | {"bits_per_pixel": float(read_at(curve.rate, low, share))} | _timed(members, cost, float(share))
 
 
 def _exact(points: pd.DataFrame, cost: str, column: str) -> list[dict[str, Any]]:
@@ -144,10 +130,9 @@ def _timed(members: pd.DataFrame, cost: str, share: float) -> dict[str, Any]:
             return row | {"status": f"{NOT_AVAILABLE}the times on either side differ in {name}"}
         row[name] = values[0]
     spread = f"{cost.removesuffix('_s')}_iqr_s"
-    place = (0, share if len(members) > 1 else 0.0)
     widths = members[spread].to_numpy(float) if spread in members else np.full(len(members), np.nan)
     return row | {
-        "cost_s": read_log(seconds, place),
+        "cost_s": float(read_at(seconds, 0, share if len(members) > 1 else 0.0)),
         "cost_iqr_s": float(np.max(widths)),
         "unsteady": bool(members["unsteady"].any()) if "unsteady" in members else False,
     }

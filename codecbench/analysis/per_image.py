@@ -15,33 +15,24 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from codecbench.analysis.points import TARGET_DB, nearest_quality
-from codecbench.analysis.rd_curves import NOT_AVAILABLE, RDCurve, check_choice, crossing, read_curves, read_log
+from codecbench.analysis.points import TARGET_DB, Values, crossing, nearest_quality, read_at
+from codecbench.analysis.rd_curves import NOT_AVAILABLE, RDCurve, check_choice, read_curves
 from codecbench.store.folder import StoredRun
 from codecbench.store.io import Point
 from codecbench.store.tasks import TaskRecord
 
-Values = npt.NDArray[np.float64]
 Tasks = dict[Point, list[TaskRecord]]
 
 
 @dataclass(frozen=True)
 class Worst:
-    """One of the images that a codec renders worst.
-
-    Attributes:
-        codec: the codec's name.
-        settings: the point's, in the spec syntax.
-        image: index of the image in its dataset.
-        psnr_db: of this image at this point.
-        num_bytes: of its bitstream.
-    """
+    """One of the images that a codec renders worst."""
 
     codec: str
-    settings: str
-    image: int
-    psnr_db: float
-    num_bytes: int
+    settings: str  # the point's, in the spec syntax
+    image: int  # its index in the dataset
+    psnr_db: float  # of this image at this point
+    num_bytes: int  # of its bitstream
 
 
 def worst(
@@ -49,16 +40,8 @@ def worst(
 ) -> list[Worst]:
     """For each codec the images with the lowest PSNR, at its point whose mean PSNR is nearest to a quality.
 
-    Args:
-        store: the run folder, with its parts.
-        points: marked points, or a summary.
-        dataset: the dataset's label.
-        count: images a codec.
-        quality_db: the mean PSNR asked for.
-
-    Returns:
-        By codec in the order of the points, the worst image first, ties by index. A codec that restores every pixel
-        has none, and images that are restored exactly are never among them.
+    In the order of the points, the worst image first, ties by index; at most ``count`` a codec. A codec that restores
+    every pixel has none, and images that are restored exactly are never among them.
     """
     parts = _parts(store, dataset)
     found: list[Worst] = []
@@ -100,62 +83,35 @@ QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 @dataclass(frozen=True)
 class ImageContrast:
-    """One image in two codecs at equal quality.
+    """One image in two codecs at equal quality."""
 
-    Attributes:
-        image: index of the image in its dataset.
-        percent: bits of the codec over the anchor's, less 100.
-        bits: of the codec.
-        anchor_bits: of the anchor.
-    """
-
-    image: int
-    percent: float
-    bits: float
+    image: int  # its index in the dataset
+    percent: float  # bits of the codec over the anchor's, less 100
+    bits: float  # of the codec
     anchor_bits: float
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """A codec against the anchor over the images of a dataset, at equal quality of every image.
-
-    Attributes:
-        dataset: its label.
-        codec: the codec's name.
-        label: the same for people.
-        mark: ``†``, ``‡`` or empty.
-        curve: which of the codec's lines was read: that of fewest bits at the quality.
-        anchor: the other codec's name.
-        anchor_curve: which of its lines.
-        images: images compared.
-        not_available: images left out, since one of the two curves does not reach the quality.
-        mean_percent: the geometric mean of the ratios, less 100.
-        quantiles: percent by the shares of ``QUANTILES``.
-        wins: share of the compared images in which the codec needs fewer bits, 0 to 1.
-        losses: share in which it needs more.
-        histogram: images by bin of log2 of the ratio, see ``BIN_EDGES``; the outermost bins hold all beyond.
-        worst: the images where the codec loses most, the worst first.
-        best: the images where it wins most, the best first.
-        status: why there is nothing, or empty.
-    """
+    """A codec against the anchor over the images of a dataset, at equal quality of every image."""
 
     dataset: str
     codec: str
-    label: str
-    mark: str
-    curve: str
+    label: str  # the codec's name for people
+    mark: str  # see ``points.annotate``
+    curve: str  # which of the codec's curves was read: that of fewest bits at the quality
     anchor: str
     anchor_curve: str
-    images: int = 0
-    not_available: int = 0
-    mean_percent: float = math.nan
-    quantiles: tuple[float, ...] = (math.nan,) * len(QUANTILES)
-    wins: float = math.nan
-    losses: float = math.nan
-    histogram: tuple[int, ...] = (0,) * (len(BIN_EDGES) - 1)
-    worst: tuple[ImageContrast, ...] = ()
+    images: int = 0  # images compared
+    not_available: int = 0  # images left out, since one of the two curves does not reach the quality
+    mean_percent: float = math.nan  # the geometric mean of the ratios, less 100
+    quantiles: tuple[float, ...] = (math.nan,) * len(QUANTILES)  # percent, by the shares of ``QUANTILES``
+    wins: float = math.nan  # share of the compared images in which the codec needs fewer bits, 0 to 1
+    losses: float = math.nan  # share in which it needs more
+    histogram: tuple[int, ...] = (0,) * (len(BIN_EDGES) - 1)  # images by bin; the outermost bins have all beyond
+    worst: tuple[ImageContrast, ...] = ()  # the images where the codec loses most, the worst first
     best: tuple[ImageContrast, ...] = ()
-    status: str = ""
+    status: str = ""  # why there is nothing, or empty
 
 
 def contrasts(
@@ -168,45 +124,31 @@ def contrasts(
     rate: str = "whole",
     count: int = 5,
 ) -> list[Contrast]:
-    """Every codec against the anchor, image by image, at an equal PSNR of every image.
+    """Every other codec against the anchor, image by image, at an equal PSNR of every image.
 
-    Holds the rows of two codecs at a time.
-
-    Args:
-        store: the run folder, with its parts.
-        points: marked points.
-        dataset: the dataset's label.
-        anchor: the codec that the others are compared with.
-        quality_db: PSNR of every image.
-        rate: ``"whole"`` or ``"payload"``.
-        count: how many of the worst and best images are named.
-
-    Returns:
-        One contrast a codec other than the anchor, in the order of the points; those that cannot be made say why.
-
-    Raises:
-        UnknownNameError: an anchor, dataset or rate that is not known.
+    The rows of two codecs are in memory at a time. ``count`` is how many of the worst and best images are named.
+    Contrasts that cannot be made say why. An unknown anchor, dataset or rate is an ``UnknownNameError``.
     """
     check_choice("dataset of this run", dataset, list(dict.fromkeys(points["dataset"].astype(str))))
     check_choice("anchor", anchor, list(dict.fromkeys(points["codec"].astype(str))))
     here = points[points["dataset"] == dataset]
     by_codec: dict[str, list[RDCurve]] = {}
-    for line in read_curves(here, "psnr_db", rate):
-        by_codec.setdefault(line.codec, []).append(line)
+    for curve in read_curves(here, "psnr_db", rate):
+        by_codec.setdefault(curve.codec, []).append(curve)
     parts = _parts(store, dataset)
-    chosen = {codec: _line_at(found, quality_db) for codec, found in by_codec.items()}
+    chosen = {codec: _curve_at(found, quality_db) for codec, found in by_codec.items()}
     base = chosen.get(anchor)
     anchor_bits = {} if base is None or base.status else _bits(store, parts, base, quality_db, rate)
     found = []
-    for codec, line in chosen.items():
+    for codec, curve in chosen.items():
         if codec == anchor:
             continue
-        names = (dataset, codec, line.label, line.mark, line.curve, anchor, base.curve if base else "")
-        why = line.status or _why_no_anchor(base, anchor)
+        names = (dataset, codec, curve.label, curve.mark, curve.curve, anchor, base.curve if base else "")
+        why = curve.status or _why_no_anchor(base, anchor)
         if why:
             found.append(Contrast(*names, status=why))
         else:
-            own = _bits(store, parts, line, quality_db, rate)
+            own = _bits(store, parts, curve, quality_db, rate)
             found.append(_contrast(Contrast(*names), own, anchor_bits, count, quality_db))
     return found
 
@@ -216,20 +158,21 @@ def _why_no_anchor(base: RDCurve | None, anchor: str) -> str:
     return f"{NOT_AVAILABLE}{anchor}: {why}" if why else ""
 
 
-def _line_at(own: list[RDCurve], quality_db: float) -> RDCurve:
-    """The line of fewest bits at the quality; where none gets there on average, that of most points."""
-    places = [crossing(line.quality, quality_db) if len(line.quality) else None for line in own]
-    rates = [read_log(line.rate, place) if place else math.inf for line, place in zip(own, places, strict=True)]
-    return own[int(np.argmin(rates))] if min(rates) < math.inf else max(own, key=lambda line: len(line.rate))
+def _curve_at(own: list[RDCurve], quality_db: float) -> RDCurve:
+    """The curve of fewest bits at the quality; where none gets there on average, that of most points."""
+    rates = [float(read_at(one.rate, *crossing(one.quality, quality_db))) for one in own]
+    return own[int(np.nanargmin(rates))] if not np.isnan(rates).all() else max(own, key=lambda curve: len(curve.rate))
 
 
-def _bits(store: StoredRun, parts: Tasks, line: RDCurve, quality_db: float, rate: str) -> dict[str, Values]:
-    """Bits at the quality of every image of a line, and the images' indices, (images,) each, NaN where there is none.
+def _bits(store: StoredRun, parts: Tasks, curve: RDCurve, quality_db: float, rate: str) -> dict[str, Values]:
+    """Bits at the quality of every image of a curve, and the images' indices, (images,) each, NaN where there is none.
 
-    An image that lacks one of the line's points is left out of the segments on both sides of it.
+    An image that lacks one of the curve's points is left out of the segments on both sides of it.
     """
     columns = ["image", "num_bytes", "mse"] + ["container_bytes"] * (rate == "payload")
-    read = [_read(store, parts.get((line.dataset, line.codec, str(s)), ()), columns) for s in line.members["settings"]]
+    read = [
+        _read(store, parts.get((curve.dataset, curve.codec, str(s)), ()), columns) for s in curve.members["settings"]
+    ]
     images = np.unique(np.concatenate([values[0] for values in read]))
     bits, quality = (np.full((len(read), len(images)), np.nan) for _ in range(2))
     for row, (image, size, mse, *container) in enumerate(read):
@@ -237,34 +180,7 @@ def _bits(store: StoredRun, parts: Tasks, line: RDCurve, quality_db: float, rate
         bits[row, at] = 8.0 * (size - container[0] if container else size)
         with np.errstate(divide="ignore"):
             quality[row, at] = -10.0 * np.log10(mse)
-    return {"image": images, "bits": bits_at(bits, quality, quality_db)}
-
-
-def bits_at(bits: Values, quality: Values, target: float) -> Values:
-    """Bits of every image at one quality, between its measured neighbours.
-
-    Args:
-        bits: (points, images), the points by mean rate; NaN where one is missing.
-        quality: (points, images); NaN where one is missing, inf where the image was restored exactly.
-        target: the quality asked for.
-
-    Returns:
-        (images,); along straight lines of log bits where the image's curve first meets the quality on its way up; NaN
-        where it does not.
-    """
-    found = np.full(bits.shape[1], np.nan)
-    usable = np.isfinite(quality) & (bits > 0)
-    logs = np.log(np.where(usable, bits, 1.0))
-    for row in range(len(bits)):
-        exact = np.isnan(found) & usable[row] & (quality[row] == target)
-        found[exact] = logs[row, exact]
-        if row + 1 == len(bits):
-            break
-        here = np.isnan(found) & usable[row] & usable[row + 1] & (quality[row] < target) & (target < quality[row + 1])
-        low, high = quality[row, here], quality[row + 1, here]
-        share = (target - low) / (high - low)
-        found[here] = (1.0 - share) * logs[row, here] + share * logs[row + 1, here]
-    return np.asarray(np.exp(found))
+    return {"image": images, "bits": read_at(bits, *crossing(np.where(bits > 0, quality, np.nan), quality_db))}
 
 
 def _contrast(

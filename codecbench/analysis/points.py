@@ -1,8 +1,4 @@
-"""From the summary to curves: which points belong to one line, and which points of different codecs are comparable.
-
-Everything here takes and returns tidy tables: the summary of ``codecbench.analysis.summary`` with a few columns added
-by :func:`annotate`.
-"""
+"""Points of a summary: those on one curve, its rate at a quality, those that stand for a codec or fit a spec."""
 
 from __future__ import annotations
 
@@ -13,40 +9,34 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from codecbench.errors import SpecError, UnknownNameError, UsageError
 from codecbench.plan.specs import RawSpec, split_escaped, split_specs, unescape
 
+Values = npt.NDArray[np.float64]
+
 HARNESS = "none"
 """The codec that compresses nothing, and so measures the harness itself."""
 TARGET_DB = 30.0
 """The PSNR at which codecs are compared: between clearly visible errors and good quality for small images."""
-
-
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 ANNOTATIONS = ("trained_on", "mark", "label", "total_images", "curve", "swept")
 """The columns that :func:`annotate` adds to a summary."""
 
 
 def annotate(summary: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame:
-    """Adds to a summary what plots and tables need.
+    """Adds to a summary what plots and tables need, the columns ``ANNOTATIONS``.
 
-    Args:
-        summary: see ``codecbench.analysis.summary.summarise``.
-        manifest: the run's ``run.json``.
-
-    Returns:
-        The summary with the columns ``trained_on`` (text, empty for untrained codecs), ``on_training_images``
-        (bool, also where the summary has none), ``mark`` (``†`` out of its domain, ``‡`` on its own training images,
-        or empty), ``label`` (the codec's name, with the same in words), ``total_images`` (images of the dataset in this
-        run), ``curve`` (the settings that hold along the point's line, empty where a codec has one line) and
-        ``swept`` (the setting that varies along it, or empty).
+    ``trained_on`` is empty for untrained codecs; ``mark`` is ``†`` out of a codec's domain, ``‡`` on its own training
+    images, or empty, and ``label`` is the codec's name with the same in words; ``total_images`` counts the dataset's
+    images in this run; ``curve`` are the settings that are constant along the point's curve (empty where a codec has
+    one), and ``swept`` is the setting that varies along it.
     """
     points = summary.copy()
-    trained_on = {name: ", ".join(codec.get("trained_on", ())) for name, codec in manifest["codecs"].items()}
+    trained_on = {name: ", ".join(codec["trained_on"]) for name, codec in manifest["codecs"].items()}
     points["trained_on"] = [trained_on.get(codec, "") for codec in points["codec"]]
-    seen = summary.get("on_training_images", pd.Series(False, index=summary.index))
-    points["on_training_images"] = seen.astype("boolean").fillna(False).astype(bool)
     points["mark"] = np.where(points["out_of_domain"], "†", np.where(points["on_training_images"], "‡", ""))
     words = {"†": " (trained on {})", "‡": " (its own training images)", "": ""}
     points["label"] = [
@@ -64,6 +54,9 @@ def annotate(summary: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame
     return points
 
 
+# ---- settings --------------------------------------------------------------------------------------------------------
+
+
 def read_settings(text: str) -> dict[str, str]:
     """The settings of a point as texts: ``{"quality": "75", "subsampling": "4:2:0"}``."""
     pairs = [part.partition("=") for part in re.split(r"(?<!\\),", text) if part]
@@ -71,24 +64,24 @@ def read_settings(text: str) -> dict[str, str]:
 
 
 def varying(settings: Sequence[str]) -> list[str]:
-    """The keys whose values differ among some points' settings, in the order they are spelled."""
+    """The keys whose values differ among some points' settings, in the order of the settings."""
     parsed = [read_settings(text) for text in settings]
     keys = dict.fromkeys(key for point in parsed for key in point)
     return [key for key in keys if len({point.get(key) for point in parsed}) > 1]
 
 
 def short_settings(text: str, keys: Sequence[str]) -> str:
-    """The settings of a point, those among ``keys`` only."""
+    """The settings of a point whose key is among ``keys``."""
     return ",".join(f"{key}={value}" for key, value in read_settings(text).items() if key in keys)
 
 
 def telling_settings(settings: Sequence[str]) -> list[str]:
-    """The keys that tell some points apart; all of them where none does, so that a single point shows its own."""
+    """The keys that distinguish some points; all keys where none does, so that a single point shows its own."""
     return varying(settings) or list(dict.fromkeys(key for text in settings for key in read_settings(text)))
 
 
 def constant_settings(settings: Sequence[str]) -> str:
-    """What all of some points have in common, in the spec syntax; empty where they are all the same."""
+    """What all of some points have in common, in the spec syntax; empty where all their settings are equal."""
     changing = varying(settings)
     return short_settings(settings[0], [key for key in read_settings(settings[0]) if changing and key not in changing])
 
@@ -113,42 +106,70 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def rate_at(points: pd.DataFrame, quality_db: float = TARGET_DB) -> float:
-    """Bits per pixel at a PSNR, read off the straight lines (over log rate) between measured neighbours.
+# ---- reading a curve at a level --------------------------------------------------------------------------------------
 
-    Args:
-        points: the points of one codec on one dataset.
-        quality_db: the mean PSNR asked for.
 
-    Returns:
-        The smallest rate at which one of the codec's lines crosses it; NaN where none does: nothing is extrapolated.
+def crossing(quality: Values, target: float) -> tuple[npt.NDArray[np.intp], Values]:
+    """Where curves first meet a quality on their way up; nothing is extrapolated.
+
+    ``quality`` is (points, …), each curve's points by rate; values that are not finite are no part of a curve. Returns
+    the place of the left neighbour and the share of the way to the right one, 0 to 1, each (…); the share is NaN where
+    a curve does not get there. A single curve is (points,) and gives numbers.
     """
-    found = []
+    known = np.where(np.isfinite(quality), quality, np.nan)
+    following = np.concatenate([known[1:], np.full_like(known[:1], np.nan)])
+    meets = (known == target) | ((known < target) & (target <= following))
+    if not len(known):
+        return np.zeros(known.shape[1:], dtype=np.intp), np.full(known.shape[1:], np.nan)
+    low = np.asarray(meets.argmax(axis=0))
+    left, right = _take(known, low), _take(following, low)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(left == target, 0.0, (target - left) / (right - left))
+    return low, np.where(meets.any(axis=0), share, np.nan)
+
+
+def read_at(values: Values, low: npt.ArrayLike, share: npt.ArrayLike, *, logarithmic: bool = True) -> Values:
+    """The values, (points, …), of curves at a :func:`crossing`, never outside those of the two neighbours.
+
+    They are read along straight lines, of the logarithm unless ``logarithmic`` is False: then values that are not above
+    0 count as missing. NaN where one is missing.
+    """
+    if not len(values):
+        return np.full(values.shape[1:], np.nan)
+    place, share = np.asarray(low), np.asarray(share, dtype=np.float64)
+    left, right = _take(values, place), _take(values, np.minimum(place + 1, len(values) - 1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if logarithmic:
+            between = np.exp((1.0 - share) * np.log(left) + share * np.log(right))
+            between = np.where((left > 0) & (right > 0), between, np.nan)
+        else:
+            between = (1.0 - share) * left + share * right
+        between = np.clip(between, np.minimum(left, right), np.maximum(left, right))  # rounding may leave them
+    return np.where(share == 0.0, left, between)
+
+
+def _take(values: Values, place: npt.NDArray[np.intp]) -> Values:
+    return np.asarray(np.take_along_axis(values, place[None], axis=0)[0])
+
+
+def rate_at(points: pd.DataFrame, quality_db: float = TARGET_DB) -> float:
+    """Bits per pixel at which the first of a codec's curves on one dataset reaches a mean PSNR; NaN where none does."""
     usable = points[points["psnr_db"].notna() & (points["bits_per_pixel"] > 0)]
-    for _, line in usable.groupby("curve", sort=False):
-        ordered = line.sort_values("bits_per_pixel")
-        quality, rate = ordered["psnr_db"].to_numpy(float), np.log(ordered["bits_per_pixel"].to_numpy(float))
-        for low in range(len(ordered) - 1):
-            if quality[low] <= quality_db <= quality[low + 1] and quality[low] < quality[low + 1]:
-                share = (quality_db - quality[low]) / (quality[low + 1] - quality[low])
-                found.append(float(np.exp(rate[low] + share * (rate[low + 1] - rate[low]))))
-                break
-        found += [float(np.exp(r)) for q, r in zip(quality, rate, strict=True) if q == quality_db]
-    return min(found, default=math.nan)
+    found = []
+    for _, curve in usable.groupby("curve", sort=False):
+        ordered = curve.sort_values("bits_per_pixel")
+        place = crossing(ordered["psnr_db"].to_numpy(float), quality_db)
+        found.append(float(read_at(ordered["bits_per_pixel"].to_numpy(float), *place)))
+    return min((rate for rate in found if not math.isnan(rate)), default=math.nan)
+
+
+# ---- points that stand for a codec -----------------------------------------------------------------------------------
 
 
 def nearest_quality(points: pd.DataFrame, quality_db: float = TARGET_DB) -> pd.DataFrame:
-    """For every dataset × codec the point that stands for it where one must.
+    """For every dataset × codec the point that stands for it: the one whose mean PSNR is nearest to ``quality_db``.
 
-    That is the measured point whose mean PSNR is nearest to ``quality_db``; for a codec without any PSNR (every
-    point restores every pixel) its smallest.
-
-    Args:
-        points: marked points.
-        quality_db: the mean PSNR asked for.
-
-    Returns:
-        At most one row per dataset × codec, in the order of ``points``.
+    A codec without any PSNR (every point restores every pixel) is represented by its smallest point.
     """
     chosen = []
     for _, members in points[points["images"] > 0].groupby(["dataset", "codec"], sort=False):
@@ -161,15 +182,10 @@ def nearest_quality(points: pd.DataFrame, quality_db: float = TARGET_DB) -> pd.D
 
 
 def target_rate(points: pd.DataFrame) -> tuple[float, list[str]]:
-    """The rate at which a dataset's codecs are shown side by side.
+    """The rate at which a dataset's codecs are shown side by side, in bits per pixel, and the lossy codecs there.
 
-    Args:
-        points: marked points of one dataset.
-
-    Returns:
-        Bits per pixel: the median (over log rate) over the lossy codecs of the rate of each one's point nearest to
-        ``TARGET_DB``, or over all codecs where all are lossless; NaN where nothing was measured. And the names of
-        those lossy codecs.
+    It is the median (over log rate) of the rates of the lossy codecs' points nearest to ``TARGET_DB``, or of all codecs
+    where all are lossless; NaN where nothing was measured.
     """
     chosen = nearest_quality(points)
     chosen = chosen[chosen["bits_per_pixel"] > 0]
@@ -179,16 +195,9 @@ def target_rate(points: pd.DataFrame) -> tuple[float, list[str]]:
 
 
 def nearest_rate(points: pd.DataFrame, bits_per_pixel: float) -> pd.DataFrame:
-    """For every codec on a dataset the point nearest to a rate, by the ratio of the rates.
+    """For every codec on one dataset the point nearest to a rate, by the ratio of the rates; in the order of rates.
 
     A codec that restores every pixel at each of its points is represented by its smallest.
-
-    Args:
-        points: marked points of one dataset.
-        bits_per_pixel: the rate asked for.
-
-    Returns:
-        One row a codec, by rate.
     """
     chosen = []
     for _, members in points[points["images"] > 0].groupby("codec", sort=False):
@@ -207,15 +216,11 @@ def is_exact(points: pd.DataFrame) -> pd.Series[bool]:
 
 
 def overview(points: pd.DataFrame) -> pd.DataFrame:
-    """One row a codec, the answer before the details.
+    """The rows of :func:`nearest_quality` of one dataset, by their rate at ``TARGET_DB``, those without one last.
 
-    Args:
-        points: marked points of one dataset.
-
-    Returns:
-        The rows of :func:`nearest_quality` with ``points`` (how many have results), ``rate_at_target`` (see
-        :func:`rate_at`), ``lowest_psnr_db``, ``highest_psnr_db`` and ``rate_lossless`` (smallest bits per pixel of
-        a point that restored every pixel, or NaN). By rate at the target; those without one behind, by rate.
+    Added are ``points`` (how many have results), ``rate_at_target`` (see :func:`rate_at`), ``lowest_psnr_db``,
+    ``highest_psnr_db``, ``rate_lossless`` (the smallest bits per pixel of a point that restored every pixel, or NaN)
+    and ``only_lossless``.
     """
     table = nearest_quality(points)
     extra = []
@@ -236,19 +241,11 @@ def overview(points: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["rate_at_target", "only_lossless", "bits_per_pixel", "codec"], kind="stable")
 
 
-NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+# ---- points that a spec names ----------------------------------------------------------------------------------------
 
 
 def one_spec(text: str, role: str) -> RawSpec:
-    """Reads a text that names one codec.
-
-    Args:
-        text: the spec.
-        role: what it was given as, for messages.
-
-    Raises:
-        SpecError: it does not follow the grammar, or names several.
-    """
+    """Reads a text that names one codec; ``role`` says in messages what the text was given as."""
     specs = split_specs(text)
     if len(specs) != 1:
         raise SpecError(f"{role}={text!r} names {len(specs)} codecs; allowed: one")
@@ -258,14 +255,8 @@ def one_spec(text: str, role: str) -> RawSpec:
 def select(summary: pd.DataFrame, spec: RawSpec) -> pd.DataFrame:
     """The measured points of a summary that agree with a spec, of all datasets.
 
-    Args:
-        summary: see ``codecbench.analysis.summary``.
-        spec: values and ranges narrow; a setting that it does not name may be anything.
-
-    Raises:
-        UnknownNameError: no such codec or setting in the run.
-        SpecError: a part that is no ``KEY=VALUE``, or a repeated key.
-        UsageError: a value that none of the points has.
+    Whether the codec is installed does not matter. Values and ranges of the spec narrow; a setting that it does not
+    name may be anything. A codec, setting or value that the run does not have is an error.
     """
     known = list(dict.fromkeys(summary["codec"]))
     if spec.name not in known:
@@ -299,7 +290,7 @@ def _some(values: list[str]) -> str:
 
 
 def _agrees(value: str, wanted: str) -> bool:
-    """Whether a value of a setting is the one a spec names, or lies in its range ``LO..HI[:STEP]``."""
+    """Whether a value of a setting is the one that a spec names, or is in its range ``LO..HI[:STEP]``."""
     value = unescape(value)
     low, dots, rest = wanted.partition("..")
     high, _, step = rest.partition(":")

@@ -1,12 +1,9 @@
-"""Measured lines of rate over quality: what BD-rates, savings, Pareto fronts and contrasts of images are read from.
-
-A line is the points of one codec on one dataset that lie on one curve (see ``codecbench.analysis.points``). Points that
-restore every pixel have no place on it: their quality has no end.
+"""Measured rate–distortion curves, from which BD-rates, savings, Pareto fronts and contrasts of images are read.
 
 Quality is compared on a scale that rises with quality. PSNR is taken as it is. SSIM and its kin are taken in decibels,
--10·log10(1 - SSIM): near 1, where good codecs lie, SSIM itself hardly moves while the rate doubles, and a mean over
-plain SSIM would be one over the worst images that a codec makes. Daala's and AV1's tools do the same. A measure that is
-better where it is lower, such as LPIPS, is taken with its sign turned. What is shown is always the measure itself.
+-10·log10(1 - SSIM), as Daala's and AV1's tools do: near 1, where good codecs are, SSIM itself hardly moves while the
+rate doubles, and a mean over plain SSIM would be one over the worst images of a codec. A measure that is better where
+it is lower, such as LPIPS, is taken with its sign turned. What is shown is always the measure itself.
 """
 
 from __future__ import annotations
@@ -37,33 +34,24 @@ LEAST_STEP = 1e-9
 
 @dataclass(frozen=True)
 class RDCurve:
-    """The points of a codec on one curve, by rate.
+    """The N points of a codec on one dataset that differ in one swept setting, by rate.
 
-    Attributes:
-        dataset: the dataset's label.
-        codec: the codec's name.
-        label: the same for people, with a word on its training.
-        curve: the settings that hold along the line; empty where a codec has one line.
-        mark: ``†``, ``‡`` or empty, see ``codecbench.analysis.points``.
-        members: the N points, by rate, rows of the table they came from.
-        rate: bits per pixel, (N,), above 0.
-        quality: on the scale of comparison, (N,), finite.
-        status: why there are no points, or empty.
+    Points that restore every pixel are not among them: their quality has no end.
     """
 
     dataset: str
     codec: str
-    label: str
-    curve: str
-    mark: str
-    members: pd.DataFrame
-    rate: Values
-    quality: Values
-    status: str = ""
+    label: str  # the codec's name for people, with a word on its training
+    curve: str  # the settings that are constant along it; empty where a codec has one curve
+    mark: str  # see ``points.annotate``
+    members: pd.DataFrame  # rows of the table that the points come from
+    rate: Values  # bits per pixel, (N,), above 0
+    quality: Values  # on the scale of comparison, (N,), finite
+    status: str = ""  # why there are no points, or empty
 
     @property
     def key(self) -> dict[str, str]:
-        """The columns that name the line in tables."""
+        """The columns that name the curve in tables."""
         return {name: getattr(self, name) for name in ("dataset", "codec", "label", "curve", "mark")}
 
     @property
@@ -72,34 +60,25 @@ class RDCurve:
         return f"{self.codec} ({self.curve})" if self.curve else self.codec
 
     def emptied(self, curve: str, status: str) -> RDCurve:
-        """A line of the same codec without points: of another curve, which has none for this reason."""
+        """A curve of the same codec without points: another one, which has none for this reason."""
         nothing = np.empty(0)
         return replace(self, curve=curve, members=self.members.iloc[:0], rate=nothing, quality=nothing, status=status)
 
 
 def known_qualities(points: pd.DataFrame) -> list[str]:
-    """The measures of quality that a table of points has, the plugin metrics last."""
+    """The measures of quality that a table of points has, plugin metrics last."""
     plugins = [name for name in points.columns if name not in RESERVED and pd.api.types.is_numeric_dtype(points[name])]
     return [name for name in QUALITIES if name in points.columns] + plugins
 
 
 def check_choice(kind: str, name: str, known: Sequence[str]) -> None:
-    """Refuses a name that is not known.
-
-    Raises:
-        UnknownNameError: with the known ones.
-    """
+    """Raises ``UnknownNameError`` for a name that is not known."""
     if name not in known:
         raise UnknownNameError(kind, name, known)
 
 
 def falls_with_quality(points: pd.DataFrame, quality: str) -> bool:
-    """Whether a measure is better where it is lower: whether it falls while a codec's rate rises.
-
-    Args:
-        points: marked points.
-        quality: the measure's column.
-    """
+    """Whether lower is better, judged by whether the metric falls as the rate rises."""
     if quality in QUALITIES or is_similarity(quality):
         return False
     votes = 0
@@ -115,16 +94,7 @@ def is_similarity(quality: str) -> bool:
 
 
 def to_scale(values: npt.ArrayLike, quality: str, falls: bool = False) -> Values:
-    """A measure's values on the scale of comparison, which rises with quality.
-
-    Args:
-        values: any shape.
-        quality: the measure's name.
-        falls: it is better where it is lower.
-
-    Returns:
-        The same shape; NaN where a similarity is 1 and so without decibels.
-    """
+    """A measure's values, of any shape, on the scale of comparison; NaN where a similarity is 1 and has no decibels."""
     numbers = np.asarray(values, dtype=np.float64)
     if is_similarity(quality):
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -150,18 +120,9 @@ def format_quality(value: float, quality: str) -> str:
 
 
 def read_curves(points: pd.DataFrame, quality: str = "psnr_db", rate: str = "whole") -> Iterator[RDCurve]:
-    """The lines of every codec on every dataset, in the order of the points.
+    """The curves of every codec on every dataset, in the order of the points; ``rate`` is one of ``RATES``.
 
-    Args:
-        points: marked points.
-        quality: the measure's column.
-        rate: one of ``RATES``.
-
-    Yields:
-        Lines; a codec without any has one empty line that says why.
-
-    Raises:
-        UnknownNameError: a measure or rate that is not known.
+    A codec without any has one empty curve that says why. Raises ``UnknownNameError`` for an unknown measure or rate.
     """
     check_choice("quality measure", quality, known_qualities(points))
     check_choice("rate", rate, list(RATES))
@@ -195,14 +156,9 @@ def _reason(members: pd.DataFrame) -> str:
 
 
 def upper_envelope(rate: Values, quality: Values) -> npt.NDArray[np.intp]:
-    """The points that no other point beats: whose quality exceeds that of every cheaper one.
+    """The places of the points whose quality exceeds that of every cheaper one, by rate; both arguments are (N,).
 
-    Args:
-        rate: (N,).
-        quality: (N,), rising with quality.
-
-    Returns:
-        Places of the kept points, by rate; along them both rise strictly. Of points with one rate the best is kept.
+    Along them both rise strictly. Of points with one rate the best is kept.
     """
     kept: list[int] = []
     for place in np.lexsort((-quality, rate)):
@@ -213,40 +169,12 @@ def upper_envelope(rate: Values, quality: Values) -> npt.NDArray[np.intp]:
     return np.array(kept, dtype=np.intp)
 
 
-def crossing(quality: Values, target: float) -> tuple[int, float] | None:
-    """Where a line first meets a quality on its way up, as ``codecbench.analysis.points.rate_at`` reads it.
-
-    Args:
-        quality: of the points by rate, (N,).
-        target: the quality asked for.
-
-    Returns:
-        The place of the left neighbour and the share of the way to the right one, 0 to 1; None where the line does not
-        get there: nothing is extrapolated.
-    """
-    for low in range(len(quality) - 1):
-        if quality[low] <= target <= quality[low + 1] and quality[low] < quality[low + 1]:
-            return low, float((target - quality[low]) / (quality[low + 1] - quality[low]))
-    same = np.flatnonzero(quality == target)
-    return (int(same[0]), 0.0) if len(same) else None
-
-
-def read_log(values: Values, place: tuple[int, float]) -> float:
-    """A positive value of a line at a crossing, along the straight line of its logarithm; NaN where one is missing."""
-    low, share = place
-    if share == 0.0:
-        return float(values[low])
-    if not (values[low] > 0 and values[low + 1] > 0):
-        return math.nan
-    return float(np.exp((1.0 - share) * np.log(values[low]) + share * np.log(values[low + 1])))
-
-
-def why_no_crossing(line: RDCurve, target: float, quality: str, falls: bool = False) -> str:
-    """Why a line does not meet a quality."""
-    if line.status:
-        return line.status
-    lowest, highest = float(line.quality.min()), float(line.quality.max())
-    if len(line.quality) == 1:
+def why_no_crossing(curve: RDCurve, target: float, quality: str, falls: bool = False) -> str:
+    """Why a curve does not meet a quality."""
+    if curve.status:
+        return curve.status
+    lowest, highest = float(curve.quality.min()), float(curve.quality.max())
+    if len(curve.quality) == 1:
         return f"{NOT_AVAILABLE}one point, at {format_quality(from_scale(lowest, quality, falls), quality)}"
     if target > highest:
         return f"{NOT_AVAILABLE}its best is {format_quality(from_scale(highest, quality, falls), quality)}"

@@ -71,7 +71,7 @@ def at_quality(group: Sequence[Claim], points: pd.DataFrame) -> str:
     if claim.loser:
         loser = claim.rates[claim.loser]
         word = "" if claim.loser == claim.anchor else "the runner-up " if len(claim.winners) == 1 else "the next best "
-        ahead.append(_fewer(claim.difference) + f" fewer than {word}`{loser.codec}`{_exactly(first, loser)}")
+        ahead.append(_fewer(claim.saving) + f" fewer than {word}`{loser.codec}`{_exactly(first, loser)}")
     if claim.anchor and claim.against_anchor is not None:
         ahead.append(_fewer(claim.against_anchor) + f" fewer than `{claim.anchor}`")
     link = " " if len(claim.winners) > 1 else ", "
@@ -128,7 +128,7 @@ def lossless(claim: Claim | None, points: pd.DataFrame) -> list[str]:
         return [f"**Lossless:** {names(claim.winners)} are level at {span} per image."]
     text = f"**Lossless:** `{first.codec}` is smallest with {size_of(first)}"
     if claim.loser:
-        text += f", {_fewer(claim.difference)} fewer than the next, `{claim.loser}`"
+        text += f", {_fewer(claim.saving)} fewer than the next, `{claim.loser}`"
     if (times := _times(points, first)) is not None:
         text += (
             f"; it takes {_time(times['encode_s'])} to encode an image and "

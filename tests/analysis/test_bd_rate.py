@@ -33,11 +33,12 @@ def marked(points: list[Point], dataset: str = "d", **more: Any) -> pd.DataFrame
     table = pd.DataFrame(points, columns=["codec", "settings", "bits_per_pixel", "psnr_db"])
     exact = np.isinf(table["psnr_db"])
     table["dataset"], table["images"], table["reason"], table["out_of_domain"] = dataset, 8, "", False
+    table["on_training_images"] = False
     table["exact_images"] = np.where(exact, 8, 0)
     table["psnr_db"] = table["psnr_db"].where(~exact)
     table["bits_per_image"] = 64 * table["bits_per_pixel"]
     table["ssim"] = np.where(exact, 1.0, 1 - 10 ** (-table["psnr_db"] / 20))
-    manifest = {"datasets": {dataset: {"images": 8}}, "codecs": {}}
+    manifest = {"datasets": {dataset: {"images": 8}}, "codecs": {}, "metrics": {}}
     return annotate(table.assign(**more), manifest)
 
 

@@ -31,6 +31,7 @@ def summary(points: list[Point], dataset: str = "d", **more: Any) -> pd.DataFram
     table = pd.DataFrame(points, columns=["codec", "settings", "bits_per_image", "mse"])
     exact = table["mse"] == 0
     table["dataset"], table["images"], table["reason"], table["out_of_domain"] = dataset, 8, "", False
+    table["on_training_images"] = False
     table["exact_images"] = np.where(exact, 8, 0)
     table["psnr_db"] = -10 * np.log10(table["mse"].where(~exact))
     table["mse_float"], table["ssim"] = 2 * table["mse"], np.where(exact, 1.0, 1 - table["mse"])
@@ -40,6 +41,7 @@ def summary(points: list[Point], dataset: str = "d", **more: Any) -> pd.DataFram
 def manifest(*datasets: str, **trained_on: list[str]) -> dict[str, Any]:
     return {
         "datasets": {label: {"images": 8} for label in datasets or ("d",)},
+        "metrics": {},
         "codecs": {name: {"trained_on": on} for name, on in trained_on.items()},
     }
 
@@ -482,7 +484,7 @@ def test_the_table_marks_the_best_curve_and_tells_the_reasons_below(
     text = capsys.readouterr().out
     assert "kind=y *" in text
     assert "kind=x *" not in text
-    assert "* of two's curves the one of fewest bits there." in text
+    assert "* of two's curves the one with the fewest bits there." in text
     assert "e: no results: one: not measured there" in text
     assert main(["match", str(tmp_path), "--codec", "two", "--against", "one"]) == 0
     text = capsys.readouterr().out

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from runs import MadeUpRun, usual_run
 
-from codecbench.analysis.per_image import BIN_EDGES, QUANTILES, Worst, bits_at, contrasts, worst
-from codecbench.analysis.points import annotate
+from codecbench.analysis.per_image import BIN_EDGES, QUANTILES, Worst, contrasts, worst
+from codecbench.analysis.points import annotate, crossing, read_at
 from codecbench.analysis.summary import summarise
 from codecbench.errors import UnknownNameError
 
@@ -19,13 +19,13 @@ NAN, INF = np.nan, np.inf
 def test_bits_at_a_quality() -> None:
     quality = np.array([[28, 31, 20, 28, 28, 30], [32, 33, 29, INF, NAN, 31], [36, 35, INF, INF, 32, 32]], dtype=float)
     bits = np.array([[100] * 6, [400] * 6, [1600] * 6], dtype=float)
-    found = bits_at(bits, quality, 30.0)
+    found = read_at(bits, *crossing(quality, 30.0))
     np.testing.assert_allclose(found, [200, NAN, NAN, NAN, NAN, 100])
 
 
 def test_the_first_crossing_upwards_counts() -> None:
     quality = np.array([[28.0], [32.0], [29.0], [33.0]])
-    assert bits_at(np.array([[100.0], [400.0], [900.0], [1600.0]]), quality, 30.0) == pytest.approx([200.0])
+    assert read_at(np.array([[100.0], [400.0], [900.0], [1600.0]]), *crossing(quality, 30.0)) == pytest.approx([200.0])
 
 
 def contrasted(path: Path) -> MadeUpRun:

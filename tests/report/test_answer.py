@@ -322,8 +322,8 @@ def test_every_claim_is_what_the_summary_says(tmp_path: Path) -> None:
             assert (codec, offer.settings) in table.index
         if claim.loser:
             assert claim.loser == ranked[len(claim.winners)]
-            assert claim.difference.low > 0
-            assert claim.difference.percent == pytest.approx(100 * (1 - sizes[ranked[0]] / sizes[claim.loser]))
+            assert claim.saving.low > 0
+            assert claim.saving.percent == pytest.approx(100 * (1 - sizes[ranked[0]] / sizes[claim.loser]))
     (learned,) = of_kind(found, "learned")
     assert claims.saved_by_learned(learned) == pytest.approx(
         100 * (1 - 40 / min(_size_at(drawn, codec, 22.0) for codec in ("jpeg", "a", "b", "exact")))
