@@ -15,7 +15,7 @@ from plugins import write_codec
 
 from codecbench.cli.console import clock
 from codecbench.cli.main import main
-from codecbench.plugins.registry import CODECS
+from codecbench.plugins.registry import CODECS, DATASETS
 
 
 def run_cli(*arguments, **variables):
@@ -177,7 +177,7 @@ def test_a_run_of_classical_codecs_never_loads_torch(tmp_path):
 
 
 def test_a_large_download_asks_first(tmp_path, monkeypatch, capsys):
-    stl10 = type(__import__("codecbench").registry.DATASETS.get("stl10")())
+    stl10 = type(DATASETS.get("stl10")())
     fetched = []
     monkeypatch.setattr(stl10, "download", lambda self, root, say: fetched.append(root))
     monkeypatch.setattr("click.confirm", lambda text: False)

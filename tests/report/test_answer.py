@@ -12,6 +12,7 @@ from runs import MadeUpRun
 from codecbench.analysis import best, claims
 from codecbench.analysis.best import BestRate
 from codecbench.analysis.claims import Claim
+from codecbench.analysis.points import crossing, read_at
 from codecbench.report import answer, sentences
 from codecbench.report.answer import Answer
 from codecbench.report.context import Context
@@ -190,7 +191,7 @@ def test_a_learned_codec_that_loses_is_not_praised(tmp_path: Path) -> None:
     run = made(tmp_path, ["lossy"], {"net": ("data",)})
     lossy(run, "lossy", 100)
     run.point("data", "net", num_bytes=200, mse=10**-3.0)
-    assert "100 % more than the 100 that" in answered(run)[1]
+    assert "100 % more than the 100 of" in answered(run)[1]
 
 
 @pytest.mark.parametrize(("trained_on", "training", "mark"), [("other", (), "†"), ("data", ("data",), "‡")])
@@ -343,7 +344,7 @@ def _size_at(drawn: Context, codec: str, quality_db: float) -> float:
 def test_replicates_are_read_as_the_whole_is() -> None:
     rates = np.array([[100.0, 100.0], [200.0, 400.0], [400.0, 400.0]])
     qualities = np.array([[20.0, 31.0], [30.0, 33.0], [40.0, 34.0]])
-    found = best.rates_at(rates, qualities, 25.0)
+    found = read_at(rates, *crossing(qualities, 25.0))
     assert found[0] == pytest.approx(math.sqrt(100 * 200))
     assert math.isnan(found[1])
 
