@@ -215,7 +215,7 @@ def test_an_interrupted_command_says_what_is_kept_and_how_to_go_on(tmp_path, slo
         wait_until(lambda: list((out / "parts").glob("*.json")) and len(command.family()["sandbox"]) >= 4)
     print(f"{how} while it {while_it}: ended after {interrupt(command, how):.2f} s")
     code, _, err = command.end()
-    assert code == 130
+    assert code == 130, err
     assert err.strip() == "interrupted; what was measured is kept, the same command goes on from there"
     kept = len(list((out / "parts").glob("*.parquet")))
     assert kept >= 1
