@@ -73,7 +73,7 @@ def rate_distortion(
         _draw_curves(axes, members, quality, looks, legend)
         _draw_strip(strip, members, looks, legend)
         inside = members[~outside(members)]
-        _rate_axes(strip, axes, inside)
+        _rate_axes(inside, strip, axes)
         _quality_axis(axes, inside, quality)
         _raw_pixels(strip, axes, raw_rate(members))
         strip.set_title(dataset)
@@ -193,15 +193,16 @@ def _draw_strip(
     strip.spines["left"].set_visible(False)
 
 
-def _rate_axes(strip: Axes, axes: Axes, members: pd.DataFrame) -> None:
+def _rate_axes(members: pd.DataFrame, *stacked: Axes) -> None:
+    """Gives axes above one another the same axis of rates; only the lowest says what it is."""
     low, high = _log_limits(members["bits_per_pixel"], LEAST_RATES)
-    for target in (strip, axes):
-        target.set_xscale("log")
-        target.set_xlim(low, high)
-        target.xaxis.set_major_locator(LogLocator(subs=_subs(low, high), numticks=20))
-        target.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.set_xlabel("Bits per pixel (log scale)")
+    for axes in stacked:
+        axes.set_xscale("log")
+        axes.set_xlim(low, high)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 1000 else (1.0,), numticks=20))
+        axes.xaxis.set_minor_locator(NullLocator())
+    stacked[-1].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    stacked[-1].set_xlabel("Bits per pixel (log scale)")
 
 
 def _log_limits(column: pd.Series[float], least: float) -> tuple[float, float]:
@@ -212,10 +213,6 @@ def _log_limits(column: pd.Series[float], least: float) -> tuple[float, float]:
     low, high = values.min() / 1.25, values.max() * 1.25
     more = max(1.0, least / (high / low)) ** 0.5
     return low / more, high * more
-
-
-def _subs(low: float, high: float) -> tuple[float, ...]:
-    return (1.0, 2.0, 5.0) if high / low < 1000 else (1.0,)
 
 
 def _raw_pixels(strip: Axes, axes: Axes, raw: float) -> None:
@@ -314,20 +311,15 @@ def speed(
                 label=entries[index], **look,
             )  # fmt: skip
             legend[str(label), str(label)] = handle
-    rates, times = _log_limits(timed["bits_per_pixel"], LEAST_RATES), _log_limits(timed[time], LEAST_TIMES)
-    axes.set_xscale("log")
+    _rate_axes(timed, axes)
+    fastest, slowest = _log_limits(timed[time], LEAST_TIMES)
     axes.set_yscale("log")
-    axes.set_xlim(rates)
-    axes.set_ylim(times)
-    axes.xaxis.set_major_locator(LogLocator(subs=_subs(*rates), numticks=20))
-    axes.xaxis.set_minor_locator(NullLocator())
-    if times[1] / times[0] < 100:
+    axes.set_ylim(fastest, slowest)
+    if slowest / fastest < 100:
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=20))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_major_formatter(EngFormatter(unit="s", sep=" "))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(visible=True, which="minor", axis="y", color="#f3f4f5")
-    axes.set_xlabel("Bits per pixel (log scale)")
     axes.set_ylabel(TIME_NAMES[time])
     axes.set_title(f"{dataset}: strong marks near {TARGET_DB:g} dB, or lossless")
     _legend_below(figure, legend, columns)

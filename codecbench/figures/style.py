@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from codecbench.analysis.points import is_exact
 
-INK, FAINT, GREY = "#26282b", "#d9dbde", "#6a6d72"
+INK, GREY = "#26282b", "#6a6d72"
 DPI = 120
 """Dots an inch of a PNG; figures of images are laid out on whole dots of this size."""
 CODEC_STYLES = {

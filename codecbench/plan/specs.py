@@ -16,6 +16,7 @@ before ``,``, ``/`` or ``\`` takes its meaning away.
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -110,9 +111,7 @@ def expand(spec: RawSpec, settings: Mapping[str, Setting]) -> list[dict[str, Val
             raise SpecError(f"{spec.name}: {key} is given twice; write {key}=VALUE/VALUE for several values")
         given[key] = _values(text, settings[key], spec.name)
     columns = [given.get(key, [info.default]) for key, info in settings.items()]
-    size = 1
-    for column in columns:
-        size *= len(column)
+    size = math.prod(map(len, columns))
     if size > MAX_POINTS:
         raise SpecError(f"{spec.name}: {size} points asked for; at most {MAX_POINTS} are allowed")
     points = dict.fromkeys(itertools.product(*columns))

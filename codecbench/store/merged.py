@@ -19,13 +19,13 @@ import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from codecbench.errors import StoreError, UsageError
 from codecbench.plugins.codec import Images
 from codecbench.store import manifest
 from codecbench.store.folder import RunFolder, StoredRun
-from codecbench.store.io import Point, Record
+from codecbench.store.io import Point, R, Record
 from codecbench.store.pictures import WorstCase
 from codecbench.store.tasks import TaskRecord
 from codecbench.store.timings import TimingRecord
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 MADE_OF = "merged"
 """Key of ``run.json`` with the names of the runs that a published table was merged from."""
-
-R = TypeVar("R", bound=Record)
 
 
 @dataclass

@@ -8,10 +8,9 @@ are measured after every epoch and at the end, for information only; they choose
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -212,18 +211,12 @@ def _step(
     if recipe.channels_last:
         batch = batch.contiguous(memory_format=torch.channels_last)
     state.optimizer.zero_grad(set_to_none=True)
-    with _autocast(recipe, batch.device.type, epoch):
+    reduced = recipe.bfloat16 and epoch < recipe.epochs - recipe.full_precision_epochs
+    with torch.autocast(batch.device.type, dtype=torch.bfloat16, enabled=reduced):
         loss = recipe.loss(network, batch, *chosen.inputs)
     loss.backward()  # type: ignore[no-untyped-call]
     state.optimizer.step()
     return loss.detach()
-
-
-@contextlib.contextmanager
-def _autocast(recipe: Recipe, device_type: str, epoch: int) -> Iterator[None]:
-    reduced = recipe.bfloat16 and epoch < recipe.epochs - recipe.full_precision_epochs
-    with torch.autocast(device_type, dtype=torch.bfloat16, enabled=reduced):
-        yield
 
 
 def build_optimizer(recipe: Recipe, network: torch.nn.Module) -> torch.optim.Optimizer:
