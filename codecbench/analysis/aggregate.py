@@ -38,52 +38,30 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Aggregate:
-    """What a pass over all rows of a run leaves.
+    """What a pass over all rows of a run leaves."""
 
-    Attributes:
-        points: one row a point, by name; see :func:`derive`.
-        shapes: the distinct shapes of the images, sorted, by dataset.
-        shown: the rows of the images that are shown to people, one per point and image, with the columns ``SHOWN``.
-        tasks: identities of the tasks by point, see ``StoredRun.reconstructions``.
-    """
-
-    points: pd.DataFrame
-    shapes: dict[str, list[Shape]]
-    shown: pd.DataFrame
-    tasks: dict[Key, list[str]]
+    points: pd.DataFrame  # one row a point, by name; see :func:`derive`
+    shapes: dict[str, list[Shape]]  # the distinct shapes of the images, sorted, by dataset
+    shown: pd.DataFrame  # rows of the images that are shown to people, one per point and image, with ``SHOWN``
+    tasks: dict[Key, list[str]]  # identities of the tasks by point, see ``RunFolder.reconstructions``
 
 
 @dataclass
 class Sums:
-    """Sums over the images of one point, which are added to part by part.
+    """Sums over the images of one point, which are added to part by part."""
 
-    Attributes:
-        images: images with a row.
-        num_bytes: bytes of their bitstreams.
-        pixels: height × width.
-        samples: height × width × channels.
-        exact: images restored exactly.
-        lossless: every row claims that every pixel was restored.
-        max_abs_error: the largest of the images' largest differences; NaN where none has one.
-        equal_pixels: of each part, pixels restored exactly in the images where that is known.
-        known_equal: images where it is known.
-        metrics: names of the plugin metrics in the run.
-        totals: by column of ``MEANS`` and metric, the sum of each part over the images that have a value.
-        counts: by column of ``MEANS`` and metric, images that have one.
-    """
-
-    images: int = 0
+    images: int = 0  # images with a row
     num_bytes: int = 0
-    pixels: int = 0
-    samples: int = 0
-    exact: int = 0
-    lossless: bool = True
-    max_abs_error: float = math.nan
-    equal_pixels: list[float] = field(default_factory=list)
-    known_equal: int = 0
-    metrics: tuple[str, ...] = ()
-    totals: dict[str, list[float]] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
+    pixels: int = 0  # height × width
+    samples: int = 0  # height × width × channels
+    exact: int = 0  # images restored exactly
+    lossless: bool = True  # every row claims that every pixel was restored
+    max_abs_error: float = math.nan  # NaN where no image has one
+    equal_pixels: list[float] = field(default_factory=list)  # of each part, where they are known
+    known_equal: int = 0  # images where they are known
+    metrics: tuple[str, ...] = ()  # names of the run's plugin metrics
+    totals: dict[str, list[float]] = field(default_factory=dict)  # by mean, the sum of each part over known values
+    counts: dict[str, int] = field(default_factory=dict)  # by mean, images that have a value
 
     def __post_init__(self) -> None:
         for name in (*MEANS, *self.metrics):
@@ -91,13 +69,7 @@ class Sums:
             self.counts.setdefault(name, 0)
 
     def add(self, table: pa.Table, shape: Shape, lossless: bool) -> None:
-        """Adds the rows of a part.
-
-        Args:
-            table: the columns ``READ`` and the metrics of the part; those that it lacks count as missing.
-            shape: height, width and channels of all its images.
-            lossless: the codec claims to have restored every pixel of them.
-        """
+        """Adds the rows of a part, with the columns ``READ`` and plugin metrics; all its images have one shape."""
         images, pixels = table.num_rows, shape[0] * shape[1]
         self.images += images
         self.pixels += images * pixels
@@ -137,14 +109,7 @@ class Sums:
 
 
 def aggregate(store: StoredRun) -> Aggregate:
-    """Reads all rows of a run folder, one part at a time.
-
-    Args:
-        store: the run folder; parts that are found damaged are set aside.
-
-    Returns:
-        Sums by point, shapes by dataset, the rows of the images that are shown, and tasks by point.
-    """
+    """Reads all rows of a run folder, one part at a time; parts that are found damaged are set aside."""
     sums: dict[Key, Sums] = {}
     metrics = tuple(store.manifest["metrics"])
     shapes: dict[str, set[Shape]] = {}
@@ -171,15 +136,7 @@ def aggregate(store: StoredRun) -> Aggregate:
 
 
 def derive(sums: pd.DataFrame, metrics: Sequence[str] = ()) -> pd.DataFrame:
-    """Adds the columns that follow from sums and means.
-
-    Args:
-        sums: one row a point with the columns ``POINT`` and those of :meth:`Sums.row`.
-        metrics: the plugin metrics among them.
-
-    Returns:
-        The same rows with the columns of a summary that follow from rows alone.
-    """
+    """Adds to sums by point, ``POINT`` and :meth:`Sums.row`, the columns of a summary that follow from them."""
     numbers = ["bits", "payload_bits", "equal_pixels", *MEANS, *metrics]
     table = sums.astype(dict.fromkeys(POINT, object) | dict.fromkeys(numbers, float))
     table["bits_per_image"] = table["bits"] / table["images"]

@@ -15,12 +15,12 @@ streams", Google, 2012.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 Values = npt.NDArray[np.float64]
 Key = tuple[str, str, str]
-K = TypeVar("K")
-V = TypeVar("V")
 
 BLOCK = 1024
 """Images whose weights are drawn together."""
@@ -43,31 +41,23 @@ KEPT_BLOCKS = 256
 KEPT_GROUPS = 16
 """Parts whose weights are kept ready to multiply with: 50 MB with 200 replicates and parts of 2,000 images."""
 LEAST_IMAGES = 8
-"""Below this many images no interval is told."""
+"""Minimum number of images for a confidence interval."""
 LEAST_SHARE = 0.95
-"""Share of the replicates that must have a value for an interval to be told."""
+"""Share of the replicates that must have a value for an interval."""
 READ = ("image", "num_bytes", "container_bytes", "mse", "ssim")
 """The columns of a part that are read, beside the run's other metrics."""
-RATES = ("bits_per_image", "bits_per_pixel", "payload_bits_per_image", "payload_bits_per_pixel")
 
 
 @dataclass(frozen=True)
 class BootstrapMeans:
-    """Replicated means of a run's points.
+    """Replicated means of a run's points."""
 
-    Attributes:
-        replicates: how many there are.
-        seed: of the weights.
-        means: by point (dataset, codec, settings) and by column of the summary the mean of every replicate,
-            (replicates,); NaN where a replicate has none. The columns are the rates of ``RATES``, ``mse``,
-            ``psnr_db``, ``psnr_of_mean_mse_db``, ``ssim`` and the run's other metrics.
-        images: by point, images with a result.
-    """
-
-    replicates: int
-    seed: int
+    replicates: int  # how many there are
+    seed: int  # of the weights
     means: Mapping[Key, Mapping[str, Values]]
-    images: Mapping[Key, int]
+    """By point and by column of the summary (rates, ``mse``, ``psnr_db``, ``psnr_of_mean_mse_db``, ``ssim`` and plugin
+    metrics) the mean of every replicate, (replicates,); NaN where a replicate has none."""
+    images: Mapping[Key, int]  # by point, images with a result
 
     def values(self, key: Key, measure: str) -> Values:
         """The replicated means of a point, (replicates,); NaN where there are none or too few images."""
@@ -82,14 +72,9 @@ class BootstrapMeans:
 
 
 def interval(values: Values, confidence: float = 0.95) -> tuple[float, float]:
-    """The percentile interval of replicated values.
+    """The percentile interval of replicated values, (replicates,).
 
-    Args:
-        values: (replicates,), NaN where a replicate has none.
-        confidence: of the interval, above 0 and below 1.
-
-    Returns:
-        Its ends; NaN where fewer than ``LEAST_SHARE`` of the replicates have a value.
+    NaN where fewer than ``LEAST_SHARE`` of the replicates have a value.
     """
     known = values[np.isfinite(values)]
     if not len(known) or len(known) < LEAST_SHARE * len(values):
@@ -100,54 +85,30 @@ def interval(values: Values, confidence: float = 0.95) -> tuple[float, float]:
 
 
 class Weights:
-    """The weights of images, drawn when they are first needed and kept for the next codec.
-
-    Args:
-        replicates: how many weights an image has.
-        seed: of all weights.
-    """
+    """The weights of images in every replicate, drawn when they are first needed and kept for the next codec."""
 
     def __init__(self, replicates: int, seed: int):
         self.replicates, self.seed = replicates, seed
-        self._blocks: OrderedDict[tuple[str, int], npt.NDArray[np.uint8]] = OrderedDict()
-        self._groups: OrderedDict[tuple[str, bytes], tuple[Values, Values]] = OrderedDict()
+        self._block = functools.lru_cache(KEPT_BLOCKS)(self._draw)
+        self._group = functools.lru_cache(KEPT_GROUPS)(self._gather)
 
     def of(self, dataset: str, images: npt.NDArray[np.int64]) -> tuple[Values, Values]:
-        """Weights of some images.
+        """The weights of images by their indices, whole numbers (n, replicates), and their sums (replicates,)."""
+        return self._group(dataset, images.tobytes())
 
-        Args:
-            dataset: its label.
-            images: indices in the dataset, (n,).
+    def _gather(self, dataset: str, indices: bytes) -> tuple[Values, Values]:
+        images = np.frombuffer(indices, dtype=np.int64)
+        blocks, rows = np.divmod(images, BLOCK)
+        found = np.empty((len(images), self.replicates))
+        for block in np.unique(blocks):
+            here = blocks == block
+            found[here] = self._block(dataset, int(block))[rows[here]]
+        return found, found.sum(axis=0)
 
-        Returns:
-            Whole numbers, (n, replicates), and their sums over the images, (replicates,).
-        """
-        key = (dataset, images.tobytes())
-        if key not in self._groups:
-            blocks, rows = np.divmod(images, BLOCK)
-            found = np.empty((len(images), self.replicates))
-            for block in np.unique(blocks):
-                here = blocks == block
-                found[here] = self._block(dataset, int(block))[rows[here]]
-            self._groups[key] = (found, found.sum(axis=0))
-        return _kept(self._groups, key, KEPT_GROUPS)
-
-    def _block(self, dataset: str, block: int) -> npt.NDArray[np.uint8]:
-        key = (dataset, block)
-        if key not in self._blocks:
-            digest = hashlib.sha256(f"{self.seed}\0{dataset}".encode()).digest()
-            stream = np.random.Philox(key=int.from_bytes(digest[:16], "little"), counter=block << 128)
-            drawn = np.random.Generator(stream).poisson(1.0, (BLOCK, self.replicates))
-            self._blocks[key] = drawn.astype(np.uint8)
-        return _kept(self._blocks, key, KEPT_BLOCKS)
-
-
-def _kept(cache: OrderedDict[K, V], key: K, most: int) -> V:
-    """What a cache holds under a key, after what was used longest ago has left it."""
-    cache.move_to_end(key)
-    if len(cache) > most:
-        cache.popitem(last=False)
-    return cache[key]
+    def _draw(self, dataset: str, block: int) -> npt.NDArray[np.uint8]:
+        digest = hashlib.sha256(f"{self.seed}\0{dataset}".encode()).digest()
+        stream = np.random.Philox(key=int.from_bytes(digest[:16], "little"), counter=block << 128)
+        return np.random.Generator(stream).poisson(1.0, (BLOCK, self.replicates)).astype(np.uint8)
 
 
 @dataclass
@@ -188,16 +149,9 @@ class _Sums:
 
 
 def resample(store: StoredRun, points: pd.DataFrame, replicates: int = 200, seed: int = 0) -> BootstrapMeans:
-    """Replicates the means of a run's points over images; one pass over the parts.
+    """Replicates the means of the points that have results; one pass over the parts of a run folder.
 
-    Args:
-        store: the run folder, with its parts.
-        points: the points wanted, with ``dataset``, ``codec`` and ``settings``.
-        replicates: how many; 200 give an interval's ends to about a tenth of its width.
-        seed: of the weights.
-
-    Returns:
-        Replicated means of the points that have results.
+    200 replicates give an interval's ends to about a tenth of its width.
     """
     wanted = set(zip(points["dataset"], points["codec"], points["settings"], strict=True))
     weights = Weights(replicates, seed)

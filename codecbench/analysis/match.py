@@ -71,24 +71,14 @@ def match(
     at: str = "error",
     by: str = "mse",
 ) -> pd.DataFrame:
-    """The matched-distortion table of two codecs; a pure function of a run's summary.
+    """The matched-distortion table of two codecs, described above, in the order of the summary.
 
-    Args:
-        summary: see ``codecbench.analysis.summary``.
-        manifest: the run's ``run.json``.
-        codec: whose points are matched: a name, or a spec whose settings narrow to the points that agree with them
-            (``jpeg:quality=10..50,subsampling=4:2:0``). Settings that are not named may be anything.
-        against: the codec whose curves are read, written in the same way.
-        dataset: label of one dataset of the run; None for all.
-        at: ``"error"`` to match at equal error, ``"bytes"`` at equal rate.
-        by: the measure of error, one of ``MEASURES`` or a plugin metric that the run measured.
+    ``codec`` and ``against`` are names, or specs whose settings narrow to the points that agree with them
+    (``jpeg:quality=10..50,subsampling=4:2:0``); settings that are not named may be anything. ``at`` is one of ``WAYS``,
+    ``by`` one of ``MEASURES`` or a plugin metric of the run. What cannot be matched has a row with its reason.
 
-    Returns:
-        The table described above, in the order of the summary. What cannot be matched has a row with its reason.
-
-    Raises:
-        UsageError: an unknown codec, dataset, setting, measure or way, settings with no point, a codec against
-            itself, a codec without results, or a measure without values.
+    An unknown name, settings with no point, a codec against itself, and a codec or measure without values are
+    a ``UsageError``.
     """
     if at not in WAYS:
         raise UnknownNameError("way to match", at, WAYS)
@@ -280,15 +270,10 @@ def _on_curve(point: pd.Series, line: pd.DataFrame, swept: str, at: str, by: str
 
 
 def crossings(values: Values, target: float, *, logarithmic: bool = False) -> list[tuple[int, float]]:
-    """Where the straight lines between neighbouring values meet a target.
+    """Where the straight lines between neighbouring values, (N,) in the order of the setting, meet a target.
 
-    Args:
-        values: shape (N,), in the order of the setting; NaN where a point is no part of any line.
-        target: the value to meet.
-        logarithmic: the lines are straight in the logarithm; values and target are above 0.
-
-    Returns:
-        Pairs of the left neighbour's index and the share of the way to the right one, from 0 (on it) to 1.
+    With ``logarithmic`` the lines are straight in the logarithm. A value that is NaN is no part of any line. Gives
+    pairs of the left neighbour's index and the share of the way to the right one, from 0 (on it) to 1.
     """
     found = [(place, 0.0) for place, value in enumerate(values) if value == target]
     scale: Callable[[float], float] = math.log if logarithmic else float

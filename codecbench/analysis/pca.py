@@ -19,24 +19,14 @@ BLOCK = 4096
 
 @dataclass(frozen=True)
 class PrincipalPlane:
-    """The plane through the mean of some latents in which they vary most.
+    """The plane through the mean of some latents in which they vary most."""
 
-    Attributes:
-        mean: of the latents, float64 (D,).
-        axes: two orthonormal directions, float64 (2, D); the second is 0 where there is none.
-        explained: shares of the latents' variance along them, each 0 to 1.
-    """
-
-    mean: Floats
-    axes: Floats
-    explained: tuple[float, float]
+    mean: Floats  # of the latents, (D,)
+    axes: Floats  # two orthonormal directions, (2, D); the second is 0 where there is none
+    explained: tuple[float, float]  # shares of the latents' variance along them, each 0 to 1
 
     def project(self, latents: Latents) -> Floats:
-        """Maps latents (N, D), or (N, …) with D numbers each, to points (N, 2).
-
-        Raises:
-            UsageError: latents of another size.
-        """
+        """Maps latents (N, D), or (N, …) with D numbers each, to points (N, 2); others are a ``UsageError``."""
         flat = _flat(latents)
         if flat.shape[1] != len(self.mean):
             raise UsageError(f"latents of {flat.shape[1]} numbers do not fit a plane of {len(self.mean)}")
@@ -48,20 +38,11 @@ class PrincipalPlane:
 
 
 def principal_plane(latents: Latents) -> PrincipalPlane:
-    """Fits the plane of the first two principal components.
+    """Fits the plane of the first two principal components to latents (N, D), or (N, …) with D numbers each, N ≥ 1.
 
     Where there are more latents than numbers in each, their covariance matrix is summed up block by block, so 60,000
     latents of 784 take little more memory than they have themselves. A direction's sign is the one that makes its
-    largest weight positive.
-
-    Args:
-        latents: (N, D), or (N, …) with D numbers each; N ≥ 1.
-
-    Returns:
-        The plane; ``plane.project(latents)`` gives the points of these and of others.
-
-    Raises:
-        UsageError: no latents, or values that are not finite.
+    largest weight positive. Latents that are missing or not finite are a ``UsageError``.
     """
     flat = _flat(latents)
     count, size = flat.shape

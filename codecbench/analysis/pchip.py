@@ -15,15 +15,7 @@ Values = npt.NDArray[np.float64]
 
 
 def slopes(x: Values, y: Values) -> Values:
-    """The slopes of the interpolant at its places.
-
-    Args:
-        x: places, (N, R), N of 2 or more, rising strictly along the first axis in each of the R curves.
-        y: values, (N, R).
-
-    Returns:
-        (N, R).
-    """
+    """The slopes of the interpolants at their places, (N, R); places and values are as for :func:`integrals`."""
     steps = np.diff(x, axis=0)
     rise = np.diff(y, axis=0) / steps
     if len(x) == 2:
@@ -46,16 +38,10 @@ def _end(step: Values, next_step: Values, rise: Values, next_rise: Values) -> Va
 
 
 def integrals(x: Values, y: Values, low: Values, high: Values) -> Values:
-    """The integrals of the interpolants between two places.
+    """The integrals of R interpolants between two places each, (R,).
 
-    Args:
-        x: places, (N, R), as for :func:`slopes`.
-        y: values, (N, R).
-        low: lower ends, (R,), none below the first place.
-        high: upper ends, (R,), none above the last place.
-
-    Returns:
-        (R,).
+    The places ``x`` and values ``y`` are (N, R), N of 2 or more, and the places rise strictly along the first axis. The
+    ends ``low`` and ``high``, (R,), must not be outside the places.
     """
     slope = slopes(x, y)
     step, start, end = np.diff(x, axis=0), slope[:-1], slope[1:]
@@ -72,16 +58,7 @@ def integrals(x: Values, y: Values, low: Values, high: Values) -> Values:
 
 
 def at(x: Values, y: Values, place: Values) -> Values:
-    """The values of the interpolants at one place each.
-
-    Args:
-        x: places, (N, R), as for :func:`slopes`.
-        y: values, (N, R).
-        place: (R,).
-
-    Returns:
-        (R,); NaN where the place lies outside the curve's.
-    """
+    """The values of the interpolants at one place each, (R,); NaN where the place is outside the curve's."""
     slope, columns = slopes(x, y), np.arange(x.shape[1])
     left = np.clip((x <= place).sum(axis=0) - 1, 0, len(x) - 2)
     x0, y0 = x[left, columns], y[left, columns]

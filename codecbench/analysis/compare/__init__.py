@@ -44,36 +44,22 @@ NAMED = 6
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two runs say about each other.
+    """What two runs say about each other."""
 
-    Attributes:
-        a: where the baseline lies.
-        b: where the other lies.
-        confidence: of intervals; tests of times are at 1 less this.
-        differences: what differs between the runs beside their results, one line each.
-        only_in_a: points that B does not have, one line per dataset and codec.
-        only_in_b: points that A does not have.
-        rates: rates and distortions, one row per point and measure.
-        times: times, one row per point and measure.
-        overall: per dataset, codec and measure of time: how many ``points``, the geometric mean over them of B's median
-            over A's as ``ratio``, and how many are significantly ``slower`` and ``faster``.
-        warnings: what to know before trusting the tables.
-        failures: what is worse beyond a threshold, significantly, one line each.
-        passed_over: what is beyond a threshold and does not fail, with the reason.
-    """
-
-    a: str
-    b: str
-    confidence: float
-    differences: list[str]
-    only_in_a: list[str]
+    a: str  # the folder of the baseline
+    b: str  # the folder of the other
+    confidence: float  # of intervals; tests of times are at 1 less this
+    differences: list[str]  # what differs between the runs beside their results, one line each
+    only_in_a: list[str]  # points that B does not have, one line per dataset and codec
     only_in_b: list[str]
-    rates: pd.DataFrame
-    times: pd.DataFrame
+    rates: pd.DataFrame  # rates and distortions, one row per point and measure
+    times: pd.DataFrame  # the same of times
     overall: pd.DataFrame
-    warnings: list[str]
-    failures: list[str]
-    passed_over: list[str]
+    """Per dataset, codec and measure of time: how many ``points``, the geometric mean over them of B's median over A's
+    as ``ratio``, and how many are significantly ``slower`` and ``faster``."""
+    warnings: list[str]  # what to know before trusting the tables
+    failures: list[str]  # what is worse beyond a threshold, significantly, one line each
+    passed_over: list[str]  # what is beyond a threshold and does not fail, with the reason
 
     @property
     def table(self) -> pd.DataFrame:
@@ -97,20 +83,13 @@ def compare(
     confidence: float = 0.95,
     fail_above: Mapping[str, float] | None = None,
 ) -> Comparison:
-    """Compares two runs. Reads the rows of one point at a time, so memory does not grow with the number of points.
+    """Compares two runs; reads the rows of one point at a time, so memory does not grow with the number of points.
 
-    Args:
-        store_a: the baseline.
-        store_b: the other.
-        dataset: label of one dataset of the runs; None for all.
-        codecs: specs that narrow to the points that agree with them; None for all.
-        confidence: of intervals, above 0 and below 1.
-        fail_above: thresholds by key, see ``codecbench.analysis.compare.thresholds``.
+    ``codecs`` are specs that narrow to the points that agree with them; ``fail_above`` has thresholds by key, see
+    ``codecbench.analysis.compare.thresholds``.
 
-    Raises:
-        UsageError: an unknown dataset, codec, setting or key, a confidence that is none, or thresholds where the runs
-            have no point in common.
-        StoreError: a part is damaged.
+    An unknown dataset, codec, setting or key, a confidence out of range, and thresholds where the runs have no point in
+    common are a ``UsageError``; a damaged part is a ``StoreError``.
     """
     if not 0.0 < confidence < 1.0:
         raise UsageError(f"confidence={confidence:g} is not allowed; allowed: above 0 and below 1, for example 0.95")

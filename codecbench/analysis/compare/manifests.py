@@ -37,15 +37,9 @@ NOTABLE_LOAD_CHANGE = 0.5
 
 
 def differences(a: Manifest, b: Manifest) -> list[str]:
-    """What differs between two runs.
+    """What differs between two runs, one line ``A -> B`` each: codecs, datasets, machine, threads, seeds, versions.
 
-    Args:
-        a: ``run.json`` of the baseline.
-        b: that of the other run.
-
-    Returns:
-        One line a difference, ``A -> B``: codecs, datasets, machine, threads and seeds, library versions. What only one
-        of the runs tells (an older codecbench recorded less) stands together in the last lines.
+    What only one of the runs has recorded stands together in the last lines.
     """
     changed = _codecs(a["codecs"], b["codecs"])
     lines = [f"codec{'s' * (len(names) > 1)} {', '.join(names)}: {what}" for what, names in changed.items()]
@@ -122,13 +116,7 @@ def _datasets(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
 
 
 def same_images(a: Mapping[str, Any], b: Mapping[str, Any], label: str) -> bool:
-    """Whether two runs hold the same images of a dataset, by the fingerprint of their pixels.
-
-    Args:
-        a: ``datasets`` of a ``run.json``.
-        b: those of another.
-        label: of a dataset in both.
-    """
+    """Whether two runs have the same images of a dataset, by the fingerprint of their pixels."""
     mine = a[label].get("fingerprint")
     return bool(mine) and mine == b[label].get("fingerprint")
 

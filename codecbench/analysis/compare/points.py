@@ -60,21 +60,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Images:
-    """Results of one point, by image; all arrays (N,), NaN where there is no value.
+    """Results of one point, by image; all arrays (N,), NaN where there is no value."""
 
-    Attributes:
-        index: of the images in their dataset, ascending, without repetition.
-        bits: 8 × the length of the bitstream.
-        mse: of the 8-bit output on the [0, 1] scale.
-        ssim: structural similarity.
-        metrics: plugin metrics, by name.
-    """
-
-    index: npt.NDArray[np.int64]
-    bits: statistics.Values
-    mse: statistics.Values
+    index: npt.NDArray[np.int64]  # of the images in their dataset, ascending, without repetition
+    bits: statistics.Values  # 8 × the length of the bitstream
+    mse: statistics.Values  # of the 8-bit output on the [0, 1] scale
     ssim: statistics.Values
-    metrics: Mapping[str, statistics.Values] = field(default_factory=dict)
+    metrics: Mapping[str, statistics.Values] = field(default_factory=dict)  # plugin metrics, by name
 
     def of(self, places: npt.NDArray[np.intp]) -> Images:
         """Those at some places."""
@@ -83,7 +75,7 @@ class Images:
 
     @property
     def means(self) -> dict[str, float]:
-        """By measure the mean as a summary has it; NaN where no image has the measure."""
+        """Means of a point by measure, with its number of ``images``; NaN where there is none."""
         lossy, known = self.mse[self.mse > 0.0], self.ssim[~np.isnan(self.ssim)]
         mse = float(np.mean(self.mse))
         return {
@@ -99,17 +91,10 @@ class Images:
 def of_images(
     point: Point, a: Images, b: Images, confidence: float, better: Mapping[str, str] | None = None
 ) -> list[Row]:
-    """Rates and distortions of a point, paired by image.
+    """Rates and distortions of a point, paired by image: one row a measure that both runs have.
 
-    Args:
-        point: the point.
-        a: its results in the baseline.
-        b: its results in the other run, over the same dataset; images that only one run has are left out.
-        confidence: of the intervals.
-        better: of the plugin metrics that are compared, whether ``"higher"`` or ``"lower"`` is better.
-
-    Returns:
-        One row a measure that both have.
+    Images that only one run has are left out. ``better`` says of the plugin metrics that are compared whether
+    ``"higher"`` or ``"lower"`` is better.
     """
     common, in_a, in_b = np.intersect1d(a.index, b.index, assume_unique=True, return_indices=True)
     if not len(common):
@@ -142,13 +127,9 @@ def of_images(
 
 
 def of_means(point: Point, a: Mapping[str, float], b: Mapping[str, float], note: str) -> list[Row]:
-    """Rates and distortions of a point by their means alone: nothing is tested.
+    """Rates and distortions of a point by their means alone, with ``images``: nothing is tested.
 
-    Args:
-        point: the point.
-        a: ``images`` and means by measure, in the baseline.
-        b: the same of the other run.
-        note: why the images cannot be paired.
+    ``note`` says why the images cannot be paired.
     """
     measures = [name for name in RATES if not math.isnan(a[name]) and not math.isnan(b[name])]
     images = int(min(a["images"], b["images"]))
@@ -212,11 +193,7 @@ def _direction(measure: str, difference: float) -> str:
 def of_times(point: Point, a: Timing, b: Timing, why_not: str = "") -> list[Row]:
     """Times of a point by two records of ``timings/``; not corrected yet, see :func:`settle`.
 
-    Args:
-        point: the point.
-        a: the baseline's record.
-        b: the other run's.
-        why_not: why the times say nothing about the codec, where that is known already.
+    ``why_not`` says why the times say nothing about the codec, where that is known already.
     """
     why_not = why_not or not_alike(a, b)
     rows = []
@@ -234,26 +211,15 @@ def of_times(point: Point, a: Timing, b: Timing, why_not: str = "") -> list[Row]
 
 
 def of_medians(point: Point, a: Mapping[str, float], b: Mapping[str, float], note: str) -> list[Row]:
-    """Times of a point by their medians alone, as a summary has them: nothing is tested.
-
-    Args:
-        point: the point.
-        a: medians by measure in the baseline, NaN where there are none.
-        b: the same of the other run.
-        note: why nothing is tested.
-    """
+    """Times of a point by their medians alone, as a summary has them; not tested, for the reason in ``note``."""
     measures = [name for name in TIMES if a.get(name, math.nan) > 0.0 and b.get(name, math.nan) > 0.0]
     return [_row(point, name, 0, a[name], b[name], UNTESTED, note, counts=False) for name in measures]
 
 
 def settle(rows: Sequence[Row], level: float) -> None:
-    """Corrects the p values of times for their number, and gives the verdicts; changes the rows.
+    """Corrects the p values of times for their number, and gives the verdicts at a level; changes the rows.
 
     The tests of one codec in one direction belong together, over all its datasets and settings.
-
-    Args:
-        rows: rows of :func:`of_times`.
-        level: at or below which a corrected p is significant.
     """
     families: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
@@ -319,21 +285,10 @@ MEANS = {
 
 
 class Side:
-    """What a comparison reads of one run; of the parts never more than those of one point at a time.
+    """What a comparison reads of run ``A`` or ``B``; of the parts never more than those of one point at a time.
 
-    Args:
-        name: ``A`` or ``B``.
-        store: the run folder; of a published run without parts, ``summary.csv`` is read.
-
-    Attributes:
-        name: the same.
-        store: the same.
-        manifest: its ``run.json``.
-        points: the points with results, in the order of the run.
-        failed: reasons of failure by point, for points of which some or all images failed.
-
-    Raises:
-        StoreError: the summary of a published run cannot be read.
+    ``points`` are those with results, in the order of the run, and ``failed`` has the reasons by point where images
+    failed. Of a published run without parts ``summary.csv`` is read; a ``StoreError`` where that cannot be.
     """
 
     def __init__(self, name: str, store: RunFolder):
@@ -364,11 +319,7 @@ class Side:
                 self._timings.setdefault(record.point, []).append(record)
 
     def images(self, point: Point) -> Images:
-        """The results of one point, by image.
-
-        Raises:
-            StoreError: a part is damaged; it is left where it lies.
-        """
+        """The results of one point, by image; a ``StoreError`` where a part is damaged, which is left where it is."""
         import pyarrow as pa
 
         metrics = list(self.manifest["metrics"])

@@ -20,34 +20,22 @@ Values = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference with its confidence interval, in the unit of what was compared.
+    """A difference with its confidence interval, in the unit of what was compared."""
 
-    Attributes:
-        value: B less A; NaN where it is not defined.
-        low: lower end of the interval; NaN where there is none.
-        high: upper end.
-    """
-
-    value: float
-    low: float = math.nan
+    value: float  # B less A; NaN where it is not defined
+    low: float = math.nan  # NaN where there is no interval
     high: float = math.nan
 
     @property
     def significant(self) -> bool:
-        """Whether there is an interval, and zero lies outside it."""
+        """Whether there is an interval, and zero is outside it."""
         return self.low > 0.0 or self.high < 0.0
 
 
 def mean_difference(a: Values, b: Values, confidence: float) -> Difference:
-    """The mean of paired differences, with Student's t interval (Student 1908, "The probable error of a mean").
+    """The mean of ``b - a``, paired values (N,), with Student's t interval; without an interval where N is 1.
 
-    Args:
-        a: values of the baseline, (N,), N of 1 or more.
-        b: values of the other, (N,), in the same order of images.
-        confidence: of the interval, above 0 and below 1.
-
-    Returns:
-        The mean of ``b - a``; without an interval where N is 1.
+    Source: Student, "The probable error of a mean", Biometrika 6, 1908.
     """
     return _interval(float(np.mean(b - a)), b - a, confidence)
 
@@ -55,17 +43,9 @@ def mean_difference(a: Values, b: Values, confidence: float) -> Difference:
 def relative_difference(a: Values, b: Values, confidence: float) -> Difference:
     """By how many per cent the mean of B exceeds that of A, with an interval that knows that both are estimates.
 
-    The ratio of two means of paired values, with the variance of its linearised form (Cochran 1977, "Sampling
-    Techniques", 3rd edition, section 6.4) and Student's t with N - 1 degrees of freedom. Its coverage on made-up data,
-    skewed data among them, is part of the tests.
-
-    Args:
-        a: values of the baseline, (N,), not negative, N of 1 or more.
-        b: values of the other, (N,), in the same order of images.
-        confidence: of the interval, above 0 and below 1.
-
-    Returns:
-        Per cent of the mean of A; NaN where that is 0, and without an interval where N is 1.
+    The ratio of two means of paired values, (N,) and not negative, with the variance of its linearised form (Cochran
+    1977, "Sampling Techniques", 3rd edition, section 6.4) and Student's t with N - 1 degrees of freedom. NaN where the
+    mean of A is 0; without an interval where N is 1. The tests check its coverage, also on skewed data.
     """
     mean = float(np.mean(a))
     if mean == 0.0:
@@ -87,10 +67,6 @@ def rounds_p(a: Sequence[float], b: Sequence[float]) -> float:
 
     The test looks at ranks alone, so single slow rounds do not carry it. With 5 rounds each the smallest p is 0.008,
     with 4 each 0.029, and with 3 each 0.1: never significant at 0.05.
-
-    Args:
-        a: times of the baseline, one a round.
-        b: times of the other.
     """
     return float(stats.mannwhitneyu(a, b, alternative="two-sided").pvalue)
 

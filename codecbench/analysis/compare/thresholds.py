@@ -4,13 +4,13 @@
     mse=1%              mean MSE of the 8-bit output; more is worse, and from 0 to anything is beyond every threshold
     psnr_db=0.05        mean of the images' PSNR, in dB; less is worse
     ssim=0.001          mean SSIM; less is worse
-    encode_s=10%        median time an image for encoding; more is worse; likewise decode_s
-    encode_latency_s=10%   median time of a call with one image, for codecs that gain from batches; likewise
-                        decode_latency_s
+    encode_s=10%        median time an image for encoding; more is worse; the same for decode_s
+    encode_latency_s=10%   median time of a call with one image, for codecs that gain from batches; the same
+                        for decode_latency_s
 
 A point fails where it is worse by more than the threshold and the difference is significant: by the confidence interval
 over the images, or by the test over rounds. Times count only where both runs took them on the same host, with the same
-threads, on the same device. Everything else beyond a threshold is told and does not fail.
+threads, on the same device. Everything else beyond a threshold is listed and does not fail.
 """
 
 from __future__ import annotations
@@ -32,26 +32,15 @@ _NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)(%?)")
 
 @dataclass(frozen=True)
 class Judgement:
-    """What thresholds say about a comparison.
+    """What thresholds say about a comparison, a line each."""
 
-    Attributes:
-        failures: points that are worse beyond a threshold, significantly; one line each.
-        passed_over: what is beyond a threshold and does not fail, with the reason, and keys with nothing to judge.
-    """
-
-    failures: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)  # points that are worse beyond a threshold, significantly
     passed_over: list[str] = field(default_factory=list)
+    """What is beyond a threshold and does not fail, with the reason, and keys with nothing to judge."""
 
 
 def read(texts: Iterable[str]) -> dict[str, float]:
-    """Reads ``KEY=VALUE`` texts.
-
-    Returns:
-        By key the threshold, in per cent for the keys that take per cent.
-
-    Raises:
-        UsageError: an unknown or repeated key, or a value that is none for it.
-    """
+    """Reads ``KEY=VALUE`` texts: by key the threshold, in per cent for the keys that take per cent."""
     found: dict[str, float] = {}
     for text in texts:
         key, equals, value = (part.strip() for part in text.partition("="))
@@ -70,11 +59,7 @@ def read(texts: Iterable[str]) -> dict[str, float]:
 
 
 def checked(limits: Mapping[str, float]) -> dict[str, float]:
-    """Thresholds as they were given in Python.
-
-    Raises:
-        UsageError: an unknown key, or a value below 0 or not finite.
-    """
+    """Thresholds given in Python; an unknown key, or a value below 0 or not finite, is a ``UsageError``."""
     for key, value in limits.items():
         if key not in KEYS:
             raise UnknownNameError("key of a threshold", key, KEYS)
@@ -84,7 +69,7 @@ def checked(limits: Mapping[str, float]) -> dict[str, float]:
 
 
 def judge(rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float]) -> Judgement:
-    """Holds rows of ``codecbench.analysis.compare.points`` against thresholds."""
+    """Judges rows of ``codecbench.analysis.compare.points`` by thresholds."""
     judgement = Judgement()
     for key, limit in limits.items():
         members = [row for row in rows if row["measure"] == key]
