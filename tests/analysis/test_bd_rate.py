@@ -86,13 +86,11 @@ def test_every_kind_of_row() -> None:
 
 
 def test_on_ssim_the_scale_is_decibels() -> None:
-    found = rows(bd_rate.table(marked(ALL), "jpeg", quality="ssim"))["better"]
+    by = rows(bd_rate.table(marked(ALL), "jpeg", quality="ssim"))
+    found = by["better"]
     assert found["bd_rate_percent"] == pytest.approx(-20.0)  # 1 - SSIM falls tenfold every 20 dB here: straight again
     assert found["from_quality"] == pytest.approx(1 - 10**-1.6)
-    assert (
-        rows(bd_rate.table(marked(ALL), "jpeg", quality="ssim"))["single"]["status"]
-        == "one point: matched at SSIM 0.98"
-    )
+    assert by["single"]["status"] == "one point: matched at SSIM 0.98"
 
 
 def test_a_measure_that_is_better_where_it_is_lower() -> None:
