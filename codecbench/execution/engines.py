@@ -226,6 +226,8 @@ def drain(jobs: Iterable[QueuedJob], engine: Engine, finish: Callable[[Any, Any]
                     lost.append(job)
                     engine.renew(slot)
         done, _ = wait(running, return_when=FIRST_COMPLETED)
+        if _interrupted.is_set():
+            raise KeyboardInterrupt
         broken: set[int] = set()
         for future in done:
             slot, job = running.pop(future)
@@ -256,20 +258,31 @@ def _next(kinds: list[str | None], slot: int, waiting: dict[str, deque[QueuedJob
     return job
 
 
+_interrupted = threading.Event()
+
+
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Lets SIGTERM break a run off as Ctrl-C does: in order, and with a word on how to go on."""
-    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    if ours:
-        signal.signal(signal.SIGTERM, _interrupt)
+    """Lets Ctrl-C and SIGTERM break a run off in the same way: in order, and with a word on how to go on."""
+    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    ours = {
+        number: default
+        for number, default in handlers.items()
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(number) is default
+    }
+    for number in ours:
+        signal.signal(number, _interrupt)
     try:
         yield
     finally:
-        if ours:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number, default in ours.items():
+            signal.signal(number, default)
+        _interrupted.clear()
 
 
 def _interrupt(*_: object) -> None:
+    # Python drops what is raised inside a weak reference's callback or __del__, as imports run them: see drain.
+    _interrupted.set()
     raise KeyboardInterrupt
 
 

@@ -2,13 +2,14 @@
 
 import contextlib
 import os
+import signal
 import threading
 import time
 
 import pytest
 
 from codecbench.errors import StoreError
-from codecbench.execution.engines import LocalEngine, QueuedJob, run_stage
+from codecbench.execution.engines import LocalEngine, QueuedJob, interruptible, run_stage
 
 
 def fail(words):
@@ -76,3 +77,23 @@ def test_an_engine_that_is_broken_off_leaves_no_process_and_no_thread_behind(att
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+class InterruptedWhileDeleted:
+    """Ctrl-C that comes while Python runs a finaliser, which drops every exception."""
+
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_python_drops_still_ends_the_stage():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with interruptible():
+            InterruptedWhileDeleted()
+            with pytest.raises(KeyboardInterrupt):
+                go([("works", "a", os.getpid, ())])
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
