@@ -12,6 +12,7 @@ import time
 
 import psutil
 import pytest
+from interrupting import INTERRUPTIBLE
 from measuring import measure, measured
 from plugins import use_folder, write_codec
 from test_faults import is_running, wait_until
@@ -46,12 +47,13 @@ class Command:
     @classmethod
     def run(cls, out, codecs, codec_folder, *options):
         common = ("--datasets", "digits", "--images", "2", "--workers", "2", "--out", str(out))
-        return cls("-m", "codecbench", "run", "--codecs", codecs, *common, *options, codec_folder=codec_folder)
+        return cls(*INTERRUPTIBLE[1:], "run", "--codecs", codecs, *common, *options, codec_folder=codec_folder)
 
     @classmethod
     def script(cls, out, codecs, codec_folder, **options):
         options = {"images": 3, "workers": 2, "timing": False} | options
-        lines = f"import sys, codecbench as cb\nrun = cb.run({codecs!r}, 'digits', out={str(out)!r}, **{options!r})\n"
+        heeding = "import signal, sys, codecbench as cb\nsignal.signal(signal.SIGINT, signal.default_int_handler)"
+        lines = f"{heeding}\nrun = cb.run({codecs!r}, 'digits', out={str(out)!r}, **{options!r})\n"
         return cls("-c", f"{lines}sys.exit(run.failed_tasks)", codec_folder=codec_folder)
 
     def family(self):
