@@ -287,3 +287,17 @@ def test_the_first_figures_of_the_source_experiment(tmp_path, data_root):
     assert summary.loc["rank=5", "mse"] == pytest.approx(0.00298, abs=1e-5)
     assert summary.loc["rank=13", "mse_float"] == pytest.approx(4.976e-5, abs=1e-8)
     assert summary.loc["rank=13", "mse"] == pytest.approx(3.4e-5, abs=1e-6)
+
+
+@IN_PROCESS
+def test_a_finished_run_leaves_everything_as_it_is(tmp_path):
+    first = measure("none", tmp_path / "run")
+    first.report()
+    manifest = (first.path / "run.json").read_bytes()
+    (first.path / "stamp.json").unlink(missing_ok=True)  # known only by looking at what is there
+    for _ in range(2):
+        again = measure("none", tmp_path / "run")
+        assert first.changed
+        assert not again.changed
+        assert again.report_is_current
+        assert (first.path / "run.json").read_bytes() == manifest
