@@ -14,7 +14,7 @@ from interrupting import INTERRUPTIBLE
 from plugins import write_codec
 
 from codecbench.cli.console import clock
-from codecbench.cli.main import main
+from codecbench.cli.main import cli, main
 from codecbench.plugins.registry import CODECS, DATASETS
 
 
@@ -203,3 +203,11 @@ def test_a_full_disk_behind_the_output_is_told_in_one_line(arguments):
 
 def test_clock():
     assert (clock(5), clock(65), clock(3_725)) == ("0:05", "1:05", "1:02:05")
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands))
+def test_every_command_has_help(name, capsys):
+    assert main([name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"Usage: codecbench {name} ")
+    assert "Show this message and exit." in shown
