@@ -64,12 +64,17 @@ def test_a_run_from_command_to_report(tmp_path):
         ("run --codecs jpeg --skip jpgg", "did you mean 'jpeg'"),
         ("run --codecs stl10_ae --datasets digits", "stl10_ae fits none of the chosen datasets"),
         ("run --codecs jpeg --codec-dir {tmp}/none", "no folder of codecs at"),
+        ("run --codecs png --metrics ms_sim", "unknown metric 'ms_sim'; did you mean 'ms_ssim'? known: lpips, ms_ssim"),
         ("run --colour", "No such option"),
         ("rnu", "Did you mean 'run'"),
         ("report {tmp}", "no run at"),
         ("match {tmp} --codec jpeg --against svd", "no run at"),
         ("data get mnits", "did you mean 'mnist'"),
         ("train jpeg", "jpeg has nothing to train"),
+        ("new jpeg", "a codec called 'jpeg' is there already: "),
+        ("new mine --kind rust", "'rust' is not one of"),
+        ("check jepg", "unknown codec 'jepg'; did you mean 'jpeg'?"),
+        ("check jpeg:quality=0", "quality=0 is not allowed"),
     ],
 )
 def test_bad_input_gets_one_line_and_exit_code_2(arguments, words, tmp_path, capsys, monkeypatch):

@@ -13,7 +13,6 @@ import codecbench as cb
 from codecbench import columns
 from codecbench.analysis.aggregate import Sums
 from codecbench.cli.list import everything
-from codecbench.cli.main import main
 from codecbench.errors import ContractError, PluginError, UnknownNameError, UsageError
 from codecbench.execution import cluster_worker, finished, sandbox
 from codecbench.execution.metrics import PluginMetrics, is_own
@@ -116,14 +115,6 @@ def test_a_metric_of_an_installed_package(put, tmp_path, monkeypatch):
     assert "packed" not in METRICS.built_in()
     with pytest.raises(PluginError, match="entry point fake_metrics:np is no metric made by register_metric"):
         METRICS.get("wrong")
-
-
-def test_a_wrong_name_ends_the_command_with_one_line(tmp_path, capsys):
-    arguments = ["run", "--codecs", "png", "--datasets", "digits", "--out", str(tmp_path / "run")]
-    assert main([*arguments, "--metrics", "ms_sim"]) == 2
-    known = "lpips, ms_ssim, psnr_y_db"
-    assert capsys.readouterr().err == f"error: unknown metric 'ms_sim'; did you mean 'ms_ssim'? known: {known}\n"
-    assert not (tmp_path / "run").exists()
 
 
 def test_which_are_chosen(put):
