@@ -164,7 +164,7 @@ class MadeUpRun:
             taken = Timing(
                 count, tuple(encode_s), tuple(decode_s), 1, "cpu", **{"shape": task.shape} | dict(timing or {})
             )
-            self.store.write_timing(dataset, task.codec, task.codec_fingerprint, taken)
+            self.store.write_timing(task, taken)
         return task
 
     def failure(self, dataset: str, codec: str, reason: str, settings: dict[str, Value] | None = None) -> None:

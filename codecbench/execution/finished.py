@@ -67,8 +67,8 @@ def _files(store: RunFolder, plan: Plan, timing_threads: int | None) -> dict[str
     kept += [file for name in samples if (file := store.path / "samples" / name).is_file()]
     found = {f"{file.parent.name}/{file.name}": _state(file) for file in kept}
     if timing_threads is not None:
-        points = {(task.dataset, task.codec): task.codec_fingerprint for task in plan.tasks}
-        times = [store.timing_file(*point, fingerprint, timing_threads) for point, fingerprint in points.items()]
+        points = {(task.dataset, task.codec): task for task in plan.tasks}
+        times = [store.timing_file(task, timing_threads) for task in points.values()]
         found |= {f"timings/{file.name}": file_sha256(file) for file in times}
     return found
 

@@ -156,7 +156,7 @@ class _Record:
     def keep(self, step: Step) -> None:
         """Stores what a step gave."""
         task = step.task
-        self.store.write_timing(task.dataset, task.codec, task.codec_fingerprint, step.found)
+        self.store.write_timing(task, step.found)
         if step.rounds:
             self._progress.step(task.dataset, str(task.codec), step.rounds)
         if step.found.failed:
@@ -177,7 +177,7 @@ def timing_points(plan: Plan, store: RunFolder, limits: WorkerLimits, seed: int,
             continue
         cls = CODECS.get(task.codec.name)
         device = environment.device_name(limits.device) if cls.uses_device else "cpu"
-        found = store.timing(task.dataset, task.codec, task.codec_fingerprint, limits.threads)
+        found = store.timing(task, limits.threads)
         done = found is not None and is_complete(found)
         if found is None or found.failed or not (done or found.host == host):  # rounds of one machine alone
             found = Timing(0, (), (), limits.threads, device, shape=task.shape, seed=seed, host=host)
@@ -191,7 +191,7 @@ def untimed(plan: Plan, store: RunFolder, limits: WorkerLimits) -> bool:
     """Whether any codec point of a plan has no times with these threads."""
     points = {(task.dataset, task.codec): task for task in plan.tasks}
     for task in points.values():
-        found = store.timing(task.dataset, task.codec, task.codec_fingerprint, limits.threads)
+        found = store.timing(task, limits.threads)
         if found is None or not is_complete(found):
             return True
     return False

@@ -67,6 +67,11 @@ class Timing:
     host: str = ""  # tells machines apart, see ``codecbench.environment.host_id``
     details: str = ""  # of a failure, a traceback or the end of what the codec's process wrote
 
+    @property
+    def complete(self) -> bool:
+        """Whether it has the times of all rounds."""
+        return not self.failed and len(self.encode_s) >= ROUNDS
+
 
 @dataclass(frozen=True)
 class Block:

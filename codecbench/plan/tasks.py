@@ -38,6 +38,16 @@ class Task:
     data_fingerprint: str = ""  # of the pixels of these images
     metrics_fingerprint: str = ""
 
+    @property
+    def point(self) -> dict[str, str]:
+        """The fields of a record that say which codec point it is about, and on which dataset."""
+        return {
+            "dataset": self.dataset,
+            "codec": self.codec.name,
+            "settings": self.codec.settings_text,
+            "codec_fingerprint": self.codec_fingerprint,
+        }
+
     @functools.cached_property
     def id(self) -> str:
         """Identity of the task's result, 24 hexadecimal digits: equal only where every input is equal."""

@@ -31,7 +31,8 @@ from codecbench.columns import ROWS
 from codecbench.errors import StoreError, UsageError
 from codecbench.fingerprint import digest
 from codecbench.measure.timing import Timing
-from codecbench.plugins.codec import CodecSpec, Images
+from codecbench.plan.tasks import Task
+from codecbench.plugins.codec import Images
 from codecbench.store import manifest, timings
 from codecbench.store.io import (
     LEFTOVER,
@@ -322,18 +323,17 @@ class RunFolder(StoredRun):
 
     # ---- timings and training files -----------------------------------------------------------------------------
 
-    def timing_file(self, label: str, codec: CodecSpec, fingerprint: str, threads: int) -> Path:
-        """The path for the times of a codec point on a dataset, whether or not there are any."""
-        return self.path / timings.file_name(self.manifest, label, codec, fingerprint, threads)
+    def timing_file(self, task: Task, threads: int) -> Path:
+        """The path for the times of a task's codec point on its dataset, whether or not there are any."""
+        return self.path / timings.file_name(self.manifest, task, threads)
 
-    def write_timing(self, label: str, codec: CodecSpec, fingerprint: str, timing: Timing) -> None:
-        """Stores the times of a codec point on a dataset; rounds may be missing."""
-        file = self.timing_file(label, codec, fingerprint, timing.threads)
-        write_whole(file, timings.record(label, codec, fingerprint, timing).content())
+    def write_timing(self, task: Task, timing: Timing) -> None:
+        """Stores the times of a task's codec point on its dataset; rounds may be missing."""
+        write_whole(self.timing_file(task, timing.threads), timings.record(task, timing).content())
 
-    def timing(self, label: str, codec: CodecSpec, fingerprint: str, threads: int) -> Timing | None:
-        """The times of a codec point on a dataset, as many rounds as there are; None where there are none."""
-        return TimingRecord.read(self.timing_file(label, codec, fingerprint, threads))
+    def timing(self, task: Task, threads: int) -> Timing | None:
+        """The times of a task's codec point on its dataset, as many rounds as there are; None where there are none."""
+        return TimingRecord.read(self.timing_file(task, threads))
 
     def timings(self) -> list[TimingRecord]:
         """The times that count, one record a codec point; see ``codecbench.store.timings.read``."""

@@ -93,12 +93,9 @@ def failure_files(task: Task, reason: str, details: str, seconds: float, attempt
 def _record(task: Task, **outcome: Any) -> TaskRecord:
     return TaskRecord(
         task_id=task.id,
-        dataset=task.dataset,
-        codec=task.codec.name,
-        settings=task.codec.settings_text,
+        **task.point,
         images=len(task.indices),
         shape=task.shape,
-        codec_fingerprint=task.codec_fingerprint,
         data_fingerprint=task.data_fingerprint,
         metrics_fingerprint=task.metrics_fingerprint,
         **outcome,

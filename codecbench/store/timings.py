@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from codecbench.fingerprint import digest
-from codecbench.measure.timing import ROUNDS, Timing
-from codecbench.plugins.codec import CodecSpec
+from codecbench.measure.timing import Timing
+from codecbench.plan.tasks import Task
 from codecbench.store.io import Point, Record, read_records
 
 PROTOCOL = 2
@@ -33,26 +33,20 @@ class TimingRecord(Record, Timing):
 
     def counts(self, manifest: Mapping[str, Any]) -> bool:
         """As for every record, with all rounds, or a reason why there are none."""
-        return super().counts(manifest) and self.protocol == PROTOCOL and bool(self.failed or self.has_all_rounds)
-
-    @property
-    def has_all_rounds(self) -> bool:
-        """Whether no round is missing."""
-        return len(self.encode_s) >= ROUNDS
+        return super().counts(manifest) and self.protocol == PROTOCOL and bool(self.failed or self.complete)
 
 
-def file_name(manifest: Mapping[str, Any], label: str, codec: CodecSpec, fingerprint: str, threads: int) -> str:
-    """The path in the run folder for the times of a codec point on a dataset."""
-    images = manifest["datasets"][label]["fingerprint"]
-    name = digest([PROTOCOL, label, str(codec), fingerprint, images, threads])
+def file_name(manifest: Mapping[str, Any], task: Task, threads: int) -> str:
+    """The path in the run folder for the times of a task's codec point on its dataset."""
+    images = manifest["datasets"][task.dataset]["fingerprint"]
+    name = digest([PROTOCOL, task.dataset, str(task.codec), task.codec_fingerprint, images, threads])
     return f"{TimingRecord.FOLDER}/{name}.json"
 
 
-def record(label: str, codec: CodecSpec, fingerprint: str, timing: Timing) -> TimingRecord:
-    """The record of the times of a codec point on a dataset; rounds may be missing."""
+def record(task: Task, timing: Timing) -> TimingRecord:
+    """The record of the times of a task's codec point on its dataset; rounds may be missing."""
     fields = {name: getattr(timing, name) for name in Timing.__dataclass_fields__}
-    point = {"dataset": label, "codec": codec.name, "settings": codec.settings_text, "codec_fingerprint": fingerprint}
-    return TimingRecord(**fields | point, protocol=PROTOCOL)
+    return TimingRecord(**fields | task.point, protocol=PROTOCOL)
 
 
 def read(path: Path, manifest: Mapping[str, Any]) -> list[TimingRecord]:

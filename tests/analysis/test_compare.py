@@ -26,7 +26,6 @@ from codecbench.analysis.summary import summarise
 from codecbench.cli.main import main
 from codecbench.errors import StoreError, UsageError
 from codecbench.measure.timing import Timing
-from codecbench.plugins.codec import CodecSpec
 from codecbench.plugins.registry import CODECS
 from codecbench.store.folder import RunFolder
 
@@ -52,7 +51,7 @@ def timed(run: MadeUpRun, seconds: Any = ROUNDS, settings: Any = None, codec: st
     """Gives a point times, by default on one host."""
     record = {"threads": 1, "device": "cpu", "host": "aaaaaaaa"} | more
     timing = Timing(record.pop("images", 8), tuple(seconds), ROUNDS[: len(seconds)], **record)
-    run.store.write_timing(LABEL, CodecSpec.of(codec, settings or {"q": 1}), f"print-{codec}", timing)
+    run.store.write_timing(run.task(LABEL, codec, settings or {"q": 1}, range(8), None), timing)
 
 
 def altered(path: Path, change: Any) -> RunFolder:
