@@ -45,6 +45,21 @@ def test_quick_commands_load_nothing_heavy(arguments):
     assert loaded_after(command(*arguments), IN_COMMANDS) == "[]"
 
 
+def test_dataset_plugins_load_nothing_heavy():
+    code = "from codecbench.plugins.registry import DATASETS; print([DATASETS.get(name) for name in DATASETS.names()])"
+    assert loaded_after(code, IN_COMMANDS) == "[]"
+
+
+def test_the_source_of_a_learned_codec_is_read_without_torch():
+    code = """
+from types import SimpleNamespace
+import codecbench.codecs
+from codecbench.plugins.source import source_fingerprint
+source_fingerprint(SimpleNamespace(__module__="codecbench.codecs.rd_ae", __qualname__="RdAe"))
+"""
+    assert loaded_after(code, ("codecbench.codecs.rd_ae", "torch")) == "[]"
+
+
 def test_every_public_name_is_there():
     for name in codecbench.__all__:
         assert getattr(codecbench, name) is not None

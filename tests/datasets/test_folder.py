@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from codecbench.datasets.folder import Folder
-from codecbench.errors import DatasetError, SettingError
+from codecbench.errors import DatasetError
 from codecbench.files.images import Rules, image_shape, read_image
 from codecbench.plan.specs import expand, split_specs
 from codecbench.plugins.settings import settings_of
@@ -51,14 +51,19 @@ def refused(path: Path, words: str, **settings: object) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_the_spec_takes_the_path_as_it_stands() -> None:
-    (raw,) = split_specs(r"folder:/some/2..3/dir=x\,y,crop=64")
-    (point,) = expand(raw, settings_of(Folder))
-    assert (point["path"], point["crop"]) == ("/some/2..3/dir=x,y", 64)
-    assert Folder(path="my/images", crop=64).label == "folder:my/images,crop=64"
-    assert Folder(path="my/images").family == "folder"
-    with pytest.raises(SettingError, match="refuse, drop, white, black"):
-        Folder(path="x", alpha="maybe")
+@pytest.mark.parametrize(
+    ("settings", "label"),
+    [
+        ({}, "folder"),
+        ({"path": "/data/my images"}, "folder:/data/my images"),
+        ({"path": "/2..3/a,b", "crop": 8}, r"folder:/2..3/a\,b,crop=8"),
+        ({"crop": 8}, "folder:crop=8"),
+    ],
+)
+def test_the_label_is_a_spec_with_the_path_as_it_stands(settings: dict, label: str) -> None:
+    assert (Folder(**settings).label, Folder(**settings).family) == (label, "folder")
+    (raw,) = split_specs(label)
+    assert expand(raw, settings_of(Folder)) == [Folder(**settings).settings]
 
 
 # ---- what is read ---------------------------------------------------------------------------------------------------

@@ -8,16 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import codecbench as cb
 from codecbench.errors import SettingError, SpecError, UnknownNameError, UsageError
-from codecbench.plan.planner import (
-    CHUNK_BYTES,
-    choose_codecs,
-    choose_datasets,
-    chunks,
-    make_plan,
-    open_dataset,
-    select,
-)
+from codecbench.plan.planner import CHUNK_BYTES, choose_codecs, choose_datasets, chunks, make_plan, select
 from codecbench.plugins.dataset import ImageSet
 from codecbench.plugins.registry import CODECS, DATASETS
 
@@ -38,36 +31,26 @@ class Zeros(ImageSet):
         return np.zeros((len(indices), *self.shapes[indices[0]]), dtype=np.uint8)
 
 
-def plan(codecs, datasets, data_dir, count=5, skip=()):
-    choices, notes = choose_codecs(codecs, skip)
+def plan(codecs, datasets, data_dir, count=5):
+    choices, notes = choose_codecs(codecs)
     chosen, _ = choose_datasets(datasets, data_dir)
     return make_plan(choices, chosen, data_dir, count=count, seed=0, device_name="cpu", notes=notes)
 
 
-def choice_names(specs):
-    return [choice.name for choice in choose_codecs(specs)[0]]
+# ---- codecs ---------------------------------------------------------------------------------------------------------
 
 
-def test_all_stands_for_every_codec_and_skip_takes_away():
+def test_all_stands_for_every_codec_but_those_on_request_and_skip_takes_away():
     choices, _ = choose_codecs("all", skip=["avif"])
     assert [choice.name for choice in choices] == [name for name in CODECS.names() if name not in ("avif", "gan_ae")]
     assert not any(choice.named for choice in choices)
+    for specs, names in (("gan_ae", ["gan_ae"]), ("all,gan_ae", sorted(CODECS.names(), key="gan_ae".__eq__))):
+        assert [choice.name for choice in choose_codecs(specs)[0]] == names
 
 
-def test_codecs_on_request_are_measured_when_they_are_named():
-    choices, _ = choose_codecs("gan_ae")
-    assert [choice.name for choice in choices] == ["gan_ae"]
-    assert choice_names("all,gan_ae") == sorted(CODECS.names(), key="gan_ae".__eq__)
-
-
-def test_one_codec_asked_for_twice_is_one_codec_with_both_sweeps(tmp_path):
+def test_one_codec_asked_for_twice_is_one_codec_with_both_sweeps_and_defaults_elsewhere(tmp_path):
     tasks = plan("jpeg:quality=5/10,jpeg:quality=10/20", "digits", tmp_path).tasks
-    assert [task.codec.settings["quality"] for task in tasks] == [5, 10, 20]
-
-
-def test_settings_left_out_stand_at_their_defaults(tmp_path):
-    (task,) = plan("jpeg:quality=5", "digits", tmp_path).tasks
-    assert task.codec.settings == CODECS.get("jpeg")(quality=5).settings
+    assert [task.codec.settings for task in tasks] == [CODECS.get("jpeg")(quality=q).settings for q in (5, 10, 20)]
 
 
 @pytest.mark.parametrize(
@@ -84,6 +67,20 @@ def test_settings_left_out_stand_at_their_defaults(tmp_path):
 def test_bad_codec_requests(codecs, skip, error, words):
     with pytest.raises(error, match=words):
         choose_codecs(codecs, skip)
+
+
+def test_one_codec_by_its_spec():
+    codec = cb.open_codec("jpeg:quality=30,subsampling=4:4:4")
+    assert (codec.name, codec.quality, codec.subsampling) == ("jpeg", 30, "4:4:4")
+    assert cb.open_codec("svd").settings == {"rank": 5}, "the default and not the sweep"
+    for spec in ("jpeg,png", "jpeg:quality=1..3", "all", "jpeg:quality=5,jpeg:quality=6"):
+        with pytest.raises(UsageError, match="stands for several codecs; expected one"):
+            cb.open_codec(spec)
+    with pytest.raises(UsageError, match="unknown codec 'jpg'"):
+        cb.open_codec("jpg")
+
+
+# ---- datasets -------------------------------------------------------------------------------------------------------
 
 
 def test_embedded_images_stand_in_for_what_is_not_on_disk(tmp_path):
@@ -104,8 +101,23 @@ def test_real_images_are_taken_where_they_are(data_root):
 def test_a_dataset_spec_of_several_values_stands_for_several_datasets(tmp_path):
     datasets, _ = choose_datasets("digits:seed=0/1,digits", tmp_path)
     assert [dataset.label for dataset in datasets] == ["digits", "digits:seed=1"]
-    with pytest.raises(SpecError, match="2 datasets"):
-        open_dataset("digits:seed=0/1", tmp_path)
+    for spec in ("digits:seed=0/1", "digits,photos"):
+        with pytest.raises(SpecError, match="stands for 2 datasets; expected one"):
+            cb.open_dataset(spec, tmp_path)
+
+
+def test_a_dataset_is_opened_under_the_data_root_given_or_that_of_the_environment(tmp_path, monkeypatch):
+    folder = tmp_path / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    pixels = np.arange(2 * 784).astype(np.uint8)
+    header = np.array([0x0803, 2, 28, 28], ">i4").tobytes()
+    (folder / "t10k-images-idx3-ubyte").write_bytes(header + pixels.tobytes())
+    monkeypatch.setenv("CODECBENCH_DATA", str(tmp_path / "absent"))
+    assert np.array_equal(cb.open_dataset("mnist", tmp_path).read([0, 1]).ravel(), pixels)
+    with pytest.raises(cb.DatasetError, match="codecbench data get mnist"):
+        cb.open_dataset("mnist")
+    monkeypatch.setenv("CODECBENCH_DATA", str(tmp_path))
+    assert len(cb.open_dataset("mnist")) == 2
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have Unicode file names only")
@@ -119,6 +131,9 @@ def test_file_names_that_are_no_text_are_said_and_do_no_harm(tmp_path):
     "".join(notes).encode()
     with pytest.raises(UsageError, match=r"\\udcfe is no valid Unicode"):
         choose_datasets("folder:" + os.fsdecode(b"\xfe"), tmp_path)
+
+
+# ---- images and points ----------------------------------------------------------------------------------------------
 
 
 def test_the_choice_of_images_follows_the_seed():
@@ -145,28 +160,22 @@ def test_chunks_hold_one_shape_and_a_bounded_amount():
     assert all(len(indices) == 1 or len(indices) * np.prod(shape) <= CHUNK_BYTES for shape, indices in pieces)
 
 
-def test_a_codec_that_takes_only_some_datasets_is_skipped_on_the_others(tmp_path):
-    found = plan("lossy_ae,none", "digits,photos", tmp_path)
-    assert {(task.dataset, task.codec.name) for task in found.tasks} == {
-        ("digits", "lossy_ae"),
-        ("digits", "none"),
-        ("photos", "none"),
-    }
-    (skip,) = found.skips
-    assert (skip.dataset, skip.codec, skip.images) == ("photos", "lossy_ae", 5)
-    assert "28×28×1" in skip.reason
+def test_datasets_and_points_that_do_not_fit_are_skipped_on_their_own(tmp_path):
+    found = plan("lossy_ae,none,svd:rank=28/40", "digits,photos", tmp_path)
+    assert sorted((task.dataset, task.codec.name) for task in found.tasks) == [
+        *[("digits", "lossy_ae"), ("digits", "none"), ("digits", "svd")],
+        *[("photos", "none"), ("photos", "svd"), ("photos", "svd")],
+    ]
+    skips = {(skip.dataset, skip.codec): skip for skip in found.skips}
+    assert skips.keys() == {("photos", "lossy_ae"), ("digits", "svd:rank=40")}
+    assert skips["photos", "lossy_ae"].images == 5
+    assert "28×28×1" in skips["photos", "lossy_ae"].reason
 
 
 def test_a_named_codec_that_fits_nothing_is_an_error_but_not_when_all_brought_it_in(tmp_path):
     with pytest.raises(UsageError, match=r"lossy_ae fits none of the chosen datasets: .*28×28×1"):
         plan("lossy_ae", "photos", tmp_path)
     assert "lossy_ae" in {skip.codec for skip in plan("all", "photos", tmp_path).skips}
-
-
-def test_single_points_that_do_not_fit_are_skipped_by_their_spec(tmp_path):
-    found = plan("svd:rank=28/40", "digits,photos", tmp_path)
-    assert len(found.tasks) == 3
-    assert [skip.codec for skip in found.skips] == ["svd:rank=40"]
 
 
 def test_a_tasks_identity_covers_everything_that_decides_its_result(tmp_path):

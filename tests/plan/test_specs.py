@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codecbench.errors import CodecbenchError, SettingError, SpecError, UnknownNameError
-from codecbench.plan.specs import MAX_POINTS, RawSpec, expand, split_escaped, split_specs, unescape
-from codecbench.plugins.dataset import Dataset
+from codecbench.plan.specs import MAX_POINTS, expand, split_escaped, split_specs, unescape
 from codecbench.plugins.settings import HasSettings, Setting, format_settings, setting, settings_of
 
 
@@ -55,9 +54,7 @@ def values(text, key, settings=JPEG):
     ("text", "expected"),
     [
         ("jpeg", [("jpeg", ())]),
-        ("jpeg,png", [("jpeg", ()), ("png", ())]),
         (" jpeg , png ", [("jpeg", ()), ("png", ())]),
-        ("jpeg:quality=75", [("jpeg", ("quality=75",))]),
         ("jpeg:quality=75,subsampling=4:4:4", [("jpeg", ("quality=75", "subsampling=4:4:4"))]),
         (
             "jpeg:quality=75, subsampling=4:4:4, png",
@@ -77,50 +74,35 @@ def values(text, key, settings=JPEG):
             [("mnist", ()), ("stl10", ("split=train",)), ("folder", ("/data/my images", "crop=64"))],
         ),
         (r"folder:/a\,b,crop=8", [("folder", (r"/a\,b", "crop=8"))]),
-        (r"folder:C:\images", [("folder", (r"C:\images",))]),
         ("folder:a=b:c", [("folder", ("a=b:c",))]),
         ("jpeg:comment=a=b", [("jpeg", ("comment=a=b",))]),
         ("jpeg:quality=5,jpeg:quality=6", [("jpeg", ("quality=5",)), ("jpeg", ("quality=6",))]),
     ],
 )
 def test_split(text, expected):
-    assert [(spec.name, spec.parts) for spec in split_specs(text)] == expected
+    specs = split_specs(text)
+    assert [(spec.name, spec.parts) for spec in specs] == expected
+    assert split_specs([spec.text for spec in specs]) == specs
 
 
 def test_split_several_lists():
-    assert split_specs(["jpeg:quality=5", "png,webp"]) == [
-        RawSpec("jpeg", ("quality=5",)),
-        RawSpec("png"),
-        RawSpec("webp"),
-    ]
+    assert [spec.text for spec in split_specs(["jpeg:quality=5", "png,webp"])] == ["jpeg:quality=5", "png", "webp"]
     assert split_specs([]) == []
-
-
-def test_a_list_does_not_go_on_with_the_spec_of_the_list_before():
     with pytest.raises(SpecError, match="no name stands before"):
         split_specs(["jpeg", "quality=5"])
-
-
-def test_text_of_a_spec_is_what_was_written():
-    for text in ("jpeg", "jpeg:quality=5,comment=x", r"folder:/a\,b,crop=8"):
-        assert [spec.text for spec in split_specs(text)] == [text]
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("", "empty spec"),
-        (",", "empty spec"),
         ("jpeg,,png", "empty spec"),
         ("jpeg,", "empty spec"),
         (",jpeg", "empty spec"),
-        ("jpeg, ,png", "empty spec"),
         ("jpeg:", "nothing follows the colon"),
-        ("jpeg: ", "nothing follows the colon"),
         ("jpeg:,quality=5", "nothing follows the colon"),
         (":quality=5", "no name"),
         (" :x", "no name"),
-        ("quality=5", "no name"),
         ("quality=5,jpeg", "no name"),
     ],
 )
@@ -149,33 +131,24 @@ def test_escapes():
     ("text", "key", "expected"),
     [
         ("jpeg", "quality", [75]),
-        ("jpeg:quality=5", "quality", [5]),
         ("jpeg:quality=+5", "quality", [5]),
-        ("jpeg:quality=5/13", "quality", [5, 13]),
         ("jpeg:quality=13/5", "quality", [13, 5]),
         ("jpeg:quality=10..90:20", "quality", [10, 30, 50, 70, 90]),
-        ("jpeg:quality=10..95:20", "quality", [10, 30, 50, 70, 90]),
         ("jpeg:quality=1..4", "quality", [1, 2, 3, 4]),
-        ("jpeg:quality=7..7", "quality", [7]),
         ("jpeg:quality=7..7:3", "quality", [7]),
         ("jpeg:quality=1..3/50/90..91", "quality", [1, 2, 3, 50, 90, 91]),
         ("jpeg:quality=1..3/2/3..4", "quality", [1, 2, 3, 4]),
         ("jpeg:number=-3..3:3", "number", [-3, 0, 3]),
-        ("jpeg:number=-7", "number", [-7]),
         (f"jpeg:number={10**40}..{10**40 + 2}", "number", [10**40, 10**40 + 1, 10**40 + 2]),
         ("jpeg:gamma=0.1..0.5:0.1", "gamma", [0.1, 0.2, 0.3, 0.4, 0.5]),
-        ("jpeg:gamma=0..1:0.25", "gamma", [0.0, 0.25, 0.5, 0.75, 1.0]),
         ("jpeg:gamma=.5", "gamma", [0.5]),
         ("jpeg:gamma=2.", "gamma", [2.0]),
-        ("jpeg:gamma=5", "gamma", [5.0]),
         ("jpeg:gamma=1e-3/1E1", "gamma", [0.001, 10.0]),
         ("jpeg:gamma=1e-3..3e-3:1e-3", "gamma", [0.001, 0.002, 0.003]),
         ("jpeg:real=-0.2..0.2:0.1", "real", [-0.2, -0.1, 0.0, 0.1, 0.2]),
         ("jpeg:subsampling=4:4:4/4:2:0", "subsampling", ["4:4:4", "4:2:0"]),
         ("jpeg:optimize=true/false", "optimize", [True, False]),
         ("jpeg:comment=1..5", "comment", ["1..5"]),
-        ("jpeg:comment=a/b", "comment", ["a", "b"]),
-        (r"jpeg:comment=a\/b", "comment", ["a/b"]),
         (r"jpeg:comment=a\,b/c\\", "comment", ["a,b", "c\\"]),
         ("jpeg:comment=", "comment", [""]),
         ("jpeg:comment=a = b", "comment", ["a = b"]),
@@ -201,11 +174,9 @@ def test_product_in_the_order_of_the_fields():
     ("written", "path"),
     [
         ("/data/a/b", "/data/a/b"),
-        ("relative", "relative"),
         ("a=b/c", "a=b/c"),
         ("C:/x y/z", "C:/x y/z"),
         (r"C:\new\table", r"C:\new\table"),
-        (r"/a\,b", "/a,b"),
         (r"/a\/b", "/a/b"),
         (r"a\\b", r"a\b"),
         ("path=/a:b=c", "/a:b=c"),
@@ -221,6 +192,8 @@ def test_paths_are_literal(written, path):
 
 def test_a_known_key_behind_the_colon_is_no_path():
     assert points("folder:crop=64", FOLDER) == [{"path": ".", "crop": 64}]
+    with pytest.raises(SpecError, match="path is given twice"):
+        points("folder:/a,path=/b", FOLDER)
 
 
 # --- Refusals -----------------------------------------------------------------------------------------------
@@ -232,20 +205,16 @@ def test_a_known_key_behind_the_colon_is_no_path():
         ("jpeg:75", SpecError, ["'75'", "KEY=VALUE", "quality", "subsampling"]),
         ("jpeg:quality=5,quality=6", SpecError, ["quality is given twice", "quality=VALUE/VALUE"]),
         ("jpeg:quality=1..9:0", SpecError, ["1..9:0", "a whole number above 0"]),
-        ("jpeg:quality=1..9:-1", SpecError, ["a whole number above 0"]),
         ("jpeg:quality=1..9:0.5", SpecError, ["a whole number above 0"]),
         ("jpeg:quality=1..9:x", SpecError, ["a whole number above 0"]),
         ("jpeg:gamma=1..9:0", SpecError, ["a number above 0"]),
-        ("jpeg:gamma=1..9:-0.5", SpecError, ["a number above 0"]),
         ("jpeg:gamma=1..9:nan", SpecError, ["a number above 0"]),
         ("jpeg:gamma=1..9:1e-999999999999", SpecError, ["a number above 0"]),
         ("jpeg:gamma=1..9:1e999999999999", SpecError, ["a number above 0"]),
         ("jpeg:gamma=1..9", SpecError, ["needs a step", "LO..HI:STEP"]),
         ("jpeg:quality=9..1", SpecError, ["empty", "9 is above 1"]),
         ("jpeg:gamma=1e-3..1e-4:1e-5", SpecError, ["empty"]),
-        ("jpeg:number=0..1000000000000", SpecError, [f"more than {MAX_POINTS} values"]),
         (f"jpeg:number=0..{MAX_POINTS}", SpecError, [f"more than {MAX_POINTS} values"]),
-        ("jpeg:real=0..1:1e-300", SpecError, [f"more than {MAX_POINTS} values"]),
         ("jpeg:real=-1e308..1e308:1e-308", SpecError, [f"more than {MAX_POINTS} values"]),
         ("jpeg:number=1..5000,quality=1..100", SpecError, ["500000 points", str(MAX_POINTS)]),
         (
@@ -253,30 +222,22 @@ def test_a_known_key_behind_the_colon_is_no_path():
             UnknownNameError,
             ["setting of jpeg", "'qualty'", "did you mean 'quality'?", "gamma"],
         ),
-        ("jpeg:xyz=5", UnknownNameError, ["'xyz'", "known:", "quality"]),
         ("jpeg:quality=0", SettingError, ["quality=0", "a whole number from 1 to 100"]),
-        ("jpeg:quality=101", SettingError, ["quality=101", "a whole number from 1 to 100"]),
-        ("jpeg:quality=0..10", SettingError, ["quality=0", "a whole number from 1 to 100"]),
         ("jpeg:quality=90..110", SettingError, ["quality=110"]),
         ("jpeg:quality=high", SettingError, ["quality=high", "a whole number"]),
         ("jpeg:quality=5.0", SettingError, ["quality=5.0", "a whole number"]),
         ("jpeg:quality=1_0", SettingError, ["quality=1_0"]),
         ("jpeg:quality=", SettingError, ["quality=", "a whole number"]),
         ("jpeg:quality=5/", SettingError, ["a whole number"]),
-        ("jpeg:quality=5..", SettingError, ["quality=5..", "a whole number"]),
         ("jpeg:quality=..5", SettingError, ["a whole number"]),
-        ("jpeg:quality=1..2..3", SettingError, ["a whole number"]),
         ("jpeg:quality=1..9:2:3", SettingError, ["a whole number"]),
-        ("jpeg:quality=true", SettingError, ["a whole number"]),
         ("jpeg:quality=٣", SettingError, ["a whole number"]),
         ("jpeg:quality=" + "9" * 10_000, SettingError, ["a whole number from 1 to 100"]),
         ("jpeg:gamma=nan", SettingError, ["gamma=nan", "a number from 0.0 to 10.0"]),
-        ("jpeg:real=inf", SettingError, ["real=inf", "a number"]),
         ("jpeg:real=1e999", SettingError, ["a number"]),
         ("jpeg:real=0..1e999:1", SettingError, ["a number"]),
         ("jpeg:subsampling=4:1:1", SettingError, ["4:1:1", "4:4:4, 4:2:2, 4:2:0"]),
         ("jpeg:optimize=yes", SettingError, ["optimize=yes", "true, false"]),
-        ("jpeg:optimize=1", SettingError, ["true, false"]),
     ],
 )
 def test_refusals(text, error, said):
@@ -294,11 +255,6 @@ def test_refusals(text, error, said):
 
 def test_as_many_points_as_are_allowed():
     assert len(points(f"jpeg:number=1..{MAX_POINTS}")) == MAX_POINTS
-
-
-def test_a_path_given_twice():
-    with pytest.raises(SpecError, match="path is given twice"):
-        points("folder:/a,path=/b", FOLDER)
 
 
 def test_a_codec_without_settings():
@@ -343,34 +299,6 @@ def test_lists_of_settings_survive_the_spec(folders):
     text = ",".join(f"folder:{format_settings(folder.settings)}" for folder in folders)
     specs = split_specs(text) if folders else []
     assert [expand(spec, FOLDER) for spec in specs] == [[folder.settings] for folder in folders]
-
-
-@dataclass(frozen=True)
-class Pictures(Dataset):
-    name = "folder"
-
-    path: str = setting(".", literal=True, positional=True)
-    crop: int = setting(0, low=0)
-
-    def status(self, data_dir):
-        raise NotImplementedError
-
-    def load(self, data_dir):
-        raise NotImplementedError
-
-
-@pytest.mark.parametrize(
-    ("dataset", "label"),
-    [
-        (Pictures(), "folder"),
-        (Pictures(path="/data/my images"), "folder:/data/my images"),
-        (Pictures(path="/a,b", crop=8), r"folder:/a\,b,crop=8"),
-        (Pictures(crop=8), "folder:crop=8"),
-    ],
-)
-def test_a_datasets_label_is_a_spec(dataset, label):
-    assert dataset.label == label
-    assert points(label, settings_of(Pictures)) == [dataset.settings]
 
 
 @given(st.lists(TEXT, min_size=1, max_size=4, unique=True))

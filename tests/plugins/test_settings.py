@@ -1,15 +1,11 @@
 """Settings: types, bounds, choices, and the way they are written."""
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from codecbench.errors import SettingError
-from codecbench.plan.specs import unescape
 from codecbench.plugins.settings import HasSettings, Setting, format_settings, format_value, setting, settings_of
 
 
@@ -27,30 +23,14 @@ class Example(HasSettings):
     plain: int = 3  # no setting: neither listed nor checked
 
 
-def test_settings_of_lists_the_fields_in_order():
+def test_settings_are_the_fields_in_order():
     found = settings_of(Example)
-    assert list(found) == ["quality", "step", "level", "mode", "size", "exact", "text"]
     assert found["quality"] == Setting("quality", int, 75, 1, 100, (), (10, 50, 90), "from bad to good")
-    assert [info.name for info in found.values()] == list(found)
-    assert [info.kind for info in found.values()] == [int, float, int, str, int, bool, str]
-
-
-def test_settings_of_an_instance():
-    assert Example(quality=5).settings == {
-        "quality": 5,
-        "step": 0.5,
-        "level": 9,
-        "mode": "fast",
-        "size": 2,
-        "exact": True,
-        "text": "",
-    }
-
-
-def test_instances_are_frozen_and_comparable():
-    assert Example(quality=5) == Example(quality=5) != Example(quality=6)
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        Example().quality = 6
+    assert [(name, info.name, info.kind) for name, info in found.items()] == [
+        (name, name, type(value)) for name, value in Example().settings.items()
+    ]
+    settings = {"quality": 5, "step": 0.5, "level": 9, "mode": "fast", "size": 2, "exact": True, "text": ""}
+    assert list(Example(quality=5).settings.items()) == list(settings.items())
 
 
 @pytest.mark.parametrize(
@@ -62,12 +42,10 @@ def test_instances_are_frozen_and_comparable():
         ({"quality": "5"}, "a whole number from 1 to 100"),
         ({"quality": True}, "a whole number from 1 to 100"),
         ({"quality": None}, "a whole number from 1 to 100"),
-        ({"quality": [5]}, "a whole number from 1 to 100"),
         ({"quality": 10**5000}, "a whole number from 1 to 100"),
         ({"step": -0.1}, "a number of 0.0 or more"),
         ({"step": float("nan")}, "a number of 0.0 or more"),
         ({"step": float("inf")}, "a number of 0.0 or more"),
-        ({"step": np.float64("nan")}, "a number of 0.0 or more"),
         ({"step": True}, "a number of 0.0 or more"),
         ({"step": "0.5"}, "a number of 0.0 or more"),
         ({"step": 10**400}, "a number of 0.0 or more"),
@@ -80,7 +58,6 @@ def test_instances_are_frozen_and_comparable():
         ({"exact": 1}, "true, false"),
         ({"exact": "true"}, "true, false"),
         ({"text": b"bytes"}, "text"),
-        ({"text": 5}, "text"),
     ],
     ids=lambda value: str(value)[:40] if not isinstance(value, dict) else next(iter(value)),
 )
@@ -97,14 +74,10 @@ def test_refused(given_, allowed):
     ("given_", "value"),
     [
         ({"quality": 1}, 1),
-        ({"quality": 100}, 100),
-        ({"quality": np.int64(7)}, 7),
         ({"quality": np.uint8(7)}, 7),
         ({"step": 0}, 0.0),
-        ({"step": 3}, 3.0),
         ({"step": np.float64(0.25)}, 0.25),
         ({"step": np.float32(0.25)}, 0.25),
-        ({"step": 1e300}, 1e300),
         ({"level": -(10**30)}, -(10**30)),
         ({"size": 4}, 4),
         ({"mode": np.str_("slow")}, "slow"),
@@ -124,39 +97,15 @@ def test_large_bounds_are_spelled_out():
     assert Setting("x", str, "a", choices=("a/b", "c")).allowed == r"a\/b, c"
 
 
-def test_long_values_are_cut_in_messages():
+def test_long_values_are_cut_and_lines_joined_in_messages():
     with pytest.raises(SettingError) as caught:
-        Example(mode="x" * 5000)
+        Example(mode="two\nlines" * 500)
     assert len(str(caught.value)) < 200
-    with pytest.raises(SettingError) as caught:
-        Example(mode="two\nlines")
     assert "\n" not in str(caught.value)
 
 
-VALUES = st.one_of(st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text())
-
-
-@given(VALUES)
-def test_values_are_written_as_they_are_read(value):
-    info = Setting("x", type(value), value)
-    text = format_value(value)
-    found = info.parse(unescape(text) if isinstance(value, str) else text, "test")
-    assert repr(found) == repr(value)
-
-
-@given(st.text())
-def test_literal_values_keep_their_slashes(value):
-    text = format_value(value, literal=True)
-    assert unescape(text) == value
-    assert text.count("/") == value.count("/")
-    assert "\\/" not in text.replace("\\\\", "")
-
-
-def test_format():
-    assert format_value(True) == "true"
-    assert format_value(75) == "75"
-    assert format_value(0.5) == "0.5"
-    assert format_value("4:2:0") == "4:2:0"
+def test_values_as_text():
+    assert [format_value(value) for value in (True, 75, 0.5, "4:2:0")] == ["true", "75", "0.5", "4:2:0"]
     assert format_value(r"a,b/c\d") == r"a\,b\/c\\d"
     assert format_value(r"a,b/c\d", literal=True) == r"a\,b/c\\d"
     assert format_settings({}) == ""
