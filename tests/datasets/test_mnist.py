@@ -29,14 +29,14 @@ def test_reads_plain_and_gzipped_files(tmp_path: Path, packed: bool) -> None:
 
 def test_plain_files_are_memory_mapped_and_preferred(tmp_path: Path) -> None:
     write(tmp_path, packed=True)
-    write(tmp_path, count=7)
+    write(tmp_path, images=digits(7))
     opened = Mnist().load(tmp_path)
     assert len(opened) == 7
     assert isinstance(opened.array.base, np.memmap)
 
 
 def test_splits_have_their_own_files_and_labels(tmp_path: Path) -> None:
-    write(tmp_path, "train", 9)
+    write(tmp_path, "train", digits(9))
     train = Mnist(split="train")
     assert (train.label, train.family, len(train.load(tmp_path))) == ("mnist:split=train", "mnist", 9)
     assert not Mnist().status(tmp_path).available

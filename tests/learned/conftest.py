@@ -1,16 +1,21 @@
-"""Small data roots, and a learned codec in a folder of the user's own."""
+"""Small data roots, trainings that several tests look at, and a learned codec in a folder of the user's own."""
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
-from small_data import marked_digits, write_mnist, write_stl10
+from datafiles import marked_digits, write_mnist, write_stl10
+from small_training import interrupt, job_of
 
+from codecbench.learned.training.job import Job
+from codecbench.learned.training.loop import Progress, train
 from codecbench.plugins.registry import CODECS
 
 TINY_AE = '''
@@ -58,16 +63,41 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture
-def small_root(tmp_path: Path) -> Path:
-    """A data root of 100 training and 30 test digits, 40 training and 9 test photographs."""
-    root = tmp_path / "data"
+@pytest.fixture(scope="session")
+def small_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root of 100 training and 30 test digits, 40 training and 9 test photographs. For reading only."""
+    root = tmp_path_factory.mktemp("small") / "data"
     write_mnist(root, "train", marked_digits(100, 0, 1))
     write_mnist(root, "t10k", marked_digits(30, 200, 2))
-    rng = np.random.default_rng(3)
-    write_stl10(root, "train", rng.integers(0, 256, (40, 96, 96, 3), dtype=np.uint8))
-    write_stl10(root, "test", rng.integers(0, 256, (9, 96, 96, 3), dtype=np.uint8))
+    write_stl10(root, "train", 40)
+    write_stl10(root, "test", 9)
     return root
+
+
+@pytest.fixture
+def own_root(small_root: Path, tmp_path: Path) -> Path:
+    """A copy of the small data root, for a test that changes it."""
+    return Path(shutil.copytree(small_root, tmp_path / "data"))
+
+
+@pytest.fixture(scope="session")
+def whole(small_root: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A finished run: its ``job``, its ``card``, and all that was reported of it, ``seen``. For reading only."""
+    job, seen = job_of(small_root, tmp_path_factory.mktemp("whole") / "out"), list[Progress]()
+    return SimpleNamespace(job=job, card=train(job, watch=seen.append), seen=seen)
+
+
+@pytest.fixture(scope="session")
+def third_epoch(small_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    job = job_of(small_root, tmp_path_factory.mktemp("begun") / "out")
+    interrupt(job, 3)
+    return job
+
+
+@pytest.fixture
+def begun(third_epoch: Job, tmp_path: Path) -> Job:
+    """A run that was interrupted in its third epoch."""
+    return dataclasses.replace(third_epoch, out=Path(shutil.copytree(third_epoch.out, tmp_path / "begun")))
 
 
 @pytest.fixture

@@ -17,22 +17,31 @@ def digits(count: int = 5) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, 28, 28), dtype=np.uint8)
 
 
-def write_mnist(root: Path, stem: str = "t10k", count: int = 5, packed: bool = False) -> Path:
-    """Images and labels of one split; returns the images' file of the test split."""
-    raw = root / "MNIST" / "raw"
-    raw.mkdir(parents=True, exist_ok=True)
-    for name, array in (("images-idx3", digits(count)), ("labels-idx1", np.arange(count, dtype=np.uint8) % 10)):
-        content = gzip.compress(idx(array), mtime=0) if packed else idx(array)
-        (raw / f"{stem}-{name}-ubyte{'.gz' * packed}").write_bytes(content)
-    return raw / "t10k-images-idx3-ubyte"
+def marked_digits(count: int, first: int, seed: int) -> np.ndarray:
+    """Smooth 28×28 images; the top left pixel counts up from ``first`` and so names the image."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (count, 4, 4), dtype=np.uint8)
+    images = coarse.repeat(7, axis=1).repeat(7, axis=2)
+    images[:, 0, 0] = first + np.arange(count)
+    return images
 
 
 def photographs(count: int = 6) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (count, 96, 96, 3), dtype=np.uint8)
 
 
+def write_mnist(root: Path, stem: str = "t10k", images: np.ndarray | None = None, packed: bool = False) -> Path:
+    """Images of one split (else ``digits()``), labelled 0 to 9 in turn; returns the images' file of the test split."""
+    raw = root / "MNIST" / "raw"
+    raw.mkdir(parents=True, exist_ok=True)
+    images = digits() if images is None else images
+    for name, array in (("images-idx3", images), ("labels-idx1", np.arange(len(images), dtype=np.uint8) % 10)):
+        content = gzip.compress(idx(array), mtime=0) if packed else idx(array)
+        (raw / f"{stem}-{name}-ubyte{'.gz' * packed}").write_bytes(content)
+    return raw / "t10k-images-idx3-ubyte"
+
+
 def write_stl10(root: Path, split: str = "test", count: int = 6, labels: bool = True) -> Path:
-    """Images and labels of one split; returns the images' file."""
+    """Images of one split, labelled 1 to 10 in turn; returns the images' file."""
     folder = root / "stl10_binary"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{split}_X.bin"
