@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -162,10 +163,9 @@ def test_chunks_hold_one_shape_and_a_bounded_amount():
 
 def test_datasets_and_points_that_do_not_fit_are_skipped_on_their_own(tmp_path):
     found = plan("lossy_ae,none,svd:rank=28/40", "digits,photos", tmp_path)
-    assert sorted((task.dataset, task.codec.name) for task in found.tasks) == [
-        *[("digits", "lossy_ae"), ("digits", "none"), ("digits", "svd")],
-        *[("photos", "none"), ("photos", "svd"), ("photos", "svd")],
-    ]
+    counts = Counter((task.dataset, task.codec.name) for task in found.tasks if task.codec.name != "lossy_ae")
+    assert counts == {("digits", "none"): 1, ("photos", "none"): 1, ("digits", "svd"): 1, ("photos", "svd"): 2}
+    assert {task.dataset for task in found.tasks if task.codec.name == "lossy_ae"} == {"digits"}
     skips = {(skip.dataset, skip.codec): skip for skip in found.skips}
     assert skips.keys() == {("photos", "lossy_ae"), ("digits", "svd:rank=40")}
     assert skips["photos", "lossy_ae"].images == 5
