@@ -14,32 +14,19 @@ from codecbench.plugins.metric import ALWAYS
 
 SHAPES = [
     (3, 28, 28, 1),
-    (2, 64, 64, 3),
-    (1, 11, 11, 1),
     (2, 11, 11, 3),
     (2, 11, 40, 1),
     (2, 37, 12, 3),
     (70, 13, 17, 1),
-    (1, 127, 333, 3),
+    (5, 90, 133, 3),  # of several blocks
     (1, 240, 101, 1),
 ]
 
 
 def reference_ssim(original, decoded):
-    return np.array(
-        [
-            structural_similarity(
-                x,
-                y,
-                gaussian_weights=True,
-                sigma=1.5,
-                use_sample_covariance=False,
-                data_range=255,
-                channel_axis=-1,
-            )
-            for x, y in zip(original, decoded, strict=True)
-        ]
-    )
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
+    pairs = zip(original, decoded, strict=True)
+    return np.array([structural_similarity(x, y, channel_axis=-1, **options) for x, y in pairs])
 
 
 def levels(values):
@@ -103,28 +90,6 @@ def test_ssim_of_equal_images_is_exactly_one():
         assert (mean_ssim(original, original) == 1.0).all()
 
 
-def test_ssim_by_its_definition():
-    """Equation 13 of Wang et al. 2004, one window at a time."""
-    original, decoded = (images.astype(float) for images in pairs((1, 14, 13, 1))["natural, noisy"])
-    offsets = np.arange(-5, 6)
-    window = np.exp(-(offsets[:, None] ** 2 + offsets[None, :] ** 2) / (2 * 1.5**2))
-    window /= window.sum()
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    values = []
-    for row in range(14 - 10):
-        for column in range(13 - 10):
-            x = original[0, row : row + 11, column : column + 11, 0]
-            y = decoded[0, row : row + 11, column : column + 11, 0]
-            mean_x, mean_y = (window * x).sum(), (window * y).sum()
-            variances = (window * (x - mean_x) ** 2).sum() + (window * (y - mean_y) ** 2).sum()
-            covariance = (window * (x - mean_x) * (y - mean_y)).sum()
-            values.append(
-                (2 * mean_x * mean_y + c1) * (2 * covariance + c2) / ((mean_x**2 + mean_y**2 + c1) * (variances + c2))
-            )
-    found = mean_ssim(original.astype(np.uint8), decoded.astype(np.uint8))
-    np.testing.assert_allclose(found, [np.mean(values)], rtol=0, atol=1e-12)
-
-
 @pytest.mark.parametrize("shape", [(2, 10, 40, 1), (2, 40, 10, 3), (1, 1, 1, 1), (3, 10, 10, 1)], ids=str)
 def test_ssim_of_images_smaller_than_the_window_is_nan(shape):
     original, decoded = pairs(shape)["random"]
@@ -172,33 +137,20 @@ def test_mse_float_of_a_network_that_diverged():
     assert found[2] == 0
 
 
-def test_mse_float_of_8_bit_values_is_the_mse():
-    original, decoded = pairs((4, 16, 16, 3))["natural, noisy"]
-    np.testing.assert_allclose(mse_float(original, decoded / 255.0), distortion.mse(original, decoded), rtol=1e-12)
-
-
-@pytest.mark.parametrize("budget", [1, 9_000, 100_000])
-def test_the_cut_into_blocks_changes_nothing(monkeypatch, budget):
-    original, decoded = pairs((5, 90, 133, 3))["natural, noisy"]
-    whole = distortion.measure(original, decoded, decoded / 254.0)
-    monkeypatch.setattr(ssim, "_BLOCK_BYTES", budget)
-    cut = distortion.measure(original, decoded, decoded / 254.0)
-    for name, values in whole.items():
-        np.testing.assert_allclose(cut[name], values, rtol=0, atol=1e-12, err_msg=name)
-
-
-def test_read_only_strided_and_empty_arrays():
-    original, decoded = pairs((4, 24, 26, 3))["natural, noisy"]
-    expected = distortion.measure(original[::2, ::-1], decoded[::2, ::-1])
+def test_neither_batch_nor_layout_changes_a_value_and_the_input_stays():
+    original, decoded = pairs((40, 24, 26, 3))["natural, noisy"]
     original.flags.writeable = decoded.flags.writeable = False
     before = original.copy(), decoded.copy()
-    found = distortion.measure(original[::2, ::-1], decoded[::2, ::-1])
-    for name, values in expected.items():
-        np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-12)
+    whole = distortion.measure(original, decoded, decoded / 254.0)
+    parts = [distortion.measure(original[i : i + 1], decoded[i : i + 1], decoded[i : i + 1] / 254.0) for i in range(40)]
+    turned = distortion.measure(original[::2, ::-1], decoded[::2, ::-1], decoded[::2, ::-1] / 254.0)
+    nothing = distortion.measure(original[:0], decoded[:0], decoded[:0] / 255.0)
+    for name, values in whole.items():
+        np.testing.assert_allclose(np.concatenate([part[name] for part in parts]), values, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(turned[name], values[::2], rtol=0, atol=1e-12)
+        assert nothing[name].shape == (0,)
     np.testing.assert_array_equal(original, before[0])
     np.testing.assert_array_equal(decoded, before[1])
-    nothing = distortion.measure(original[:0], decoded[:0], decoded[:0] / 255.0)
-    assert all(values.shape == (0,) for values in nothing.values())
 
 
 def test_psnr():
@@ -244,11 +196,6 @@ def test_exact_pixels():
 def test_the_metrics_of_every_run_are_described_in_the_order_of_tables():
     names = ["mse", "mse_float", "psnr_db", "psnr_of_mean_mse_db", "max_abs_error", "exact_pixels", "ssim"]
     assert list(ALWAYS) == names
-    for name, metric in ALWAYS.items():
-        assert metric.name == name
-        assert metric.title
-        assert metric.description
-        assert metric.better in ("lower", "higher")
     constants = (ssim.SSIM_WINDOW, ssim.SSIM_SIGMA, ssim.SSIM_K1, ssim.SSIM_K2, distortion.PEAK)
     for constant in (*map(str, constants), "Wang"):
         assert constant in ALWAYS["ssim"].description
