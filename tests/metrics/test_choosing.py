@@ -1,10 +1,8 @@
 """The contract of metrics, which are chosen, and what a run makes of those that fail."""
 
-import json
+import contextlib
 import os
-import pickle
 import sys
-from multiprocessing import Pipe
 
 import numpy as np
 import pytest
@@ -14,9 +12,9 @@ from codecbench import columns
 from codecbench.analysis.aggregate import Sums
 from codecbench.cli.list import everything
 from codecbench.errors import ContractError, PluginError, UnknownNameError, UsageError
-from codecbench.execution import cluster_worker, finished, sandbox
+from codecbench.execution import cluster_worker, finished
 from codecbench.execution.metrics import PluginMetrics, is_own
-from codecbench.plugins import metric
+from codecbench.plugins.metric import ALWAYS
 from codecbench.plugins.registry import CODECS, METRICS, metric_fingerprint
 from codecbench.report.context import Context
 from codecbench.store.folder import RunFolder
@@ -26,21 +24,18 @@ DECODED = ORIGINAL + np.uint8(2)
 DIFFERENCE = "return np.abs(original.astype(float) - decoded).mean((1, 2, 3))"
 
 
-def described(name):
-    return (name, metric_fingerprint(METRICS.get(name)))
-
-
 @pytest.fixture
 def meter():
-    made = []
+    """Measures with metrics in a process of its own, as a worker does."""
+    with contextlib.ExitStack() as open_meters:
 
-    def make(*names):
-        made.append(PluginMetrics(tuple(map(described, names)), os.environ[METRICS.variable], 1, 60.0))
-        return made[-1]
+        def make(*names):
+            described = tuple((name, metric_fingerprint(METRICS.get(name))) for name in names)
+            made = PluginMetrics(described, os.environ[METRICS.variable], 1, 60.0)
+            open_meters.callback(made.close)
+            return made
 
-    yield make
-    for one in made:
-        one.close()
+        yield make
 
 
 # ---- which there are ------------------------------------------------------------------------------------------------
@@ -75,7 +70,7 @@ def test_names_that_cannot_be_columns_are_refused(put, name, message):
 
 
 def test_every_column_there_is_is_taken():
-    assert {*Sums().row(), *metric.ALWAYS} <= columns.RESERVED
+    assert {*Sums().row(), *ALWAYS} <= columns.RESERVED
 
 
 TWICE = "\ncb.register_metric(title='b', better='lower')(mine.function)\n"
@@ -157,7 +152,7 @@ def test_an_edited_source_or_helper_or_package_is_another_fingerprint(put, monke
     seen.append(metric_fingerprint(mine))
     helper.write_text("FACTOR = 20\n")
     seen.append(metric_fingerprint(mine))
-    monkeypatch.setattr(metric.importlib.metadata, "version", lambda package: "0")
+    monkeypatch.setattr("importlib.metadata.version", lambda package: "0")
     seen.append(metric_fingerprint(mine))
     assert len(set(seen)) == 4
 
@@ -180,31 +175,26 @@ def test_what_is_no_number_an_image_breaks_the_contract(put, body, message):
         METRICS.get("mine").measure(ORIGINAL, DECODED)
 
 
-def test_a_metric_that_fails_costs_its_own_values_only(put, meter):
+def test_a_metric_that_fails_or_is_edited_meanwhile_costs_its_own_values_only(put, meter):
     put("calm", DIFFERENCE)
     put("exits", "os._exit(3)")
     put("raises", "raise ValueError('no such luck')")
     put("shapeless", "return np.zeros((3, 2))")
+    edited = put("edited", DIFFERENCE)
+    measuring = meter("exits", "calm", "raises", "shapeless", "edited", "psnr_y_db")
+    edited.write_text(edited.read_text().replace("abs", "square"))
     assert is_own("psnr_y_db")
     assert not is_own("calm")
-    names = ("exits", "calm", "raises", "shapeless", "psnr_y_db")
-    values, lacking = meter(*names).measure(ORIGINAL, DECODED)
+    values, lacking = measuring.measure(ORIGINAL, DECODED)
     assert values["calm"].tolist() == [2.0] * 3
     assert np.isfinite(values["psnr_y_db"]).all()
-    assert all(np.isnan(values[name]).all() and len(values[name]) == 3 for name in ("exits", "raises", "shapeless"))
-    assert lacking["raises"] == "ValueError: no such luck"
-    assert lacking["shapeless"].startswith("ContractError: metric shapeless must give float64 (3,)")
-    assert "measuring process" in lacking["exits"]
-    assert lacking.keys() == {"exits", "raises", "shapeless"}
-
-
-def test_a_metric_edited_while_the_run_goes_on_gives_nothing(put, meter):
-    file = put("mine", DIFFERENCE)
-    measuring = meter("mine")
-    file.write_text(file.read_text().replace("abs", "square"))
-    values, lacking = measuring.measure(ORIGINAL, DECODED)
-    assert np.isnan(values["mine"]).all()
-    assert lacking["mine"] == "PluginError: the source of the metric mine changed while the run went on; run again"
+    assert all(np.isnan(values[name]).all() and len(values[name]) == 3 for name in lacking)
+    assert "measuring process" in lacking.pop("exits")
+    assert lacking.pop("shapeless").startswith("ContractError: metric shapeless must give float64 (3,)")
+    assert lacking == {
+        "raises": "ValueError: no such luck",
+        "edited": "PluginError: the source of the metric edited changed while the run went on; run again",
+    }
 
 
 def test_a_clusters_worker_must_have_the_same_metrics(put):
@@ -216,38 +206,31 @@ def test_a_clusters_worker_must_have_the_same_metrics(put):
     assert line.startswith("metric mine is ")
 
 
-def test_no_plugin_is_imported_for_what_a_sandbox_sends(put):
-    file = put("mine", DIFFERENCE)
-    file.write_text(f"{file.read_text()}\n\nclass Thing:\n    pass\n")
-    METRICS.get("mine")
-    ours, theirs = Pipe(duplex=False)
-    with ours, theirs:
-        sandbox.send(theirs, sys.modules["codecbench.metrics.mine"].Thing())
-        with pytest.raises(pickle.UnpicklingError, match=r"codecbench\.metrics\.mine\.Thing is no plain data"):
-            sandbox.receive(ours, sandbox.PlainUnpickler)
-
-
 def test_an_edited_metric_is_another_surrounding(put, monkeypatch):
     before = finished.surroundings()
     put("mine", DIFFERENCE)
     assert finished.surroundings() != before
 
 
-def test_a_run_keeps_all_else_where_a_metric_fails(put, tmp_path):
+def test_a_run_keeps_all_else_where_a_metric_fails(put, tmp_path, in_process):
     put("calm", DIFFERENCE)
     put("fails", "raise ValueError('no such luck')")
     notes = []
+    options = {"images": 3, "timing": False, "workers": 1, "out": tmp_path / "run", "keep_images": 0}
     run = cb.run(
-        "jpeg:quality=50", "digits", images=3, metrics="calm,fails,ms_ssim", timing=False, workers=1,
-        out=tmp_path / "run", keep_images=0, watch=lambda event: notes.append(event.text),
-    )  # fmt: skip
+        "jpeg:quality=50",
+        "digits",
+        metrics="calm,fails,ms_ssim",
+        **options,
+        watch=lambda event: notes.append(event.text),
+    )
     assert run.failed_tasks == 0
     frame, summary = run.rows(), run.summary().iloc[0]
     assert list(frame.columns[-3:]) == ["calm", "fails", "ms_ssim"]
     assert frame["fails"].isna().all()
     assert frame["calm"].gt(0).all()
-    assert summary["calm"] == pytest.approx(frame["calm"].mean())
-    assert summary["ms_ssim"] == pytest.approx(frame["ms_ssim"].mean())
+    for name in ("calm", "ms_ssim"):
+        assert summary[name] == pytest.approx(frame[name].mean())
     assert np.isnan(summary["fails"])
     assert np.isfinite(summary["ssim"])
     store = RunFolder.existing(run.path)
@@ -256,13 +239,11 @@ def test_a_run_keeps_all_else_where_a_metric_fails(put, tmp_path):
     (told_later,) = [note for note in Context(store, run.path).notes if note.title == "Metrics that failed"]
     assert told_later.lines == ["fails: ValueError: no such luck (jpeg on digits)"]
     assert told_later.grave
-    told = json.loads((run.path / "run.json").read_text())["metrics"]
+    told = store.manifest["metrics"]
     assert told["ms_ssim"]["variants"] == {"digits": "MS-SSIM, 2 scales, 11×11 window"}
     assert told["calm"].keys() == {"title", "unit", "better", "description", "fingerprint", "versions", "variants"}
     # Without metrics the task is another one, and neither its rows nor the manifest speak of any.
-    plain = cb.run(
-        "jpeg:quality=50", "digits", images=3, metrics="none", timing=False, workers=1, out=run.path, keep_images=0
-    )
+    plain = cb.run("jpeg:quality=50", "digits", metrics="none", **options)
     assert "calm" not in plain.rows()
     assert list(plain.summary().columns) == list(columns.SUMMARY)
     assert len(list((run.path / "parts").glob("*.parquet"))) == 2
