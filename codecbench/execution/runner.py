@@ -29,7 +29,8 @@ from codecbench.plugins.metric import Metric
 from codecbench.plugins.registry import CODECS, METRICS, NONE, describe_metrics, metric_fingerprint
 from codecbench.plugins.source import source_fingerprint
 from codecbench.store import manifest, weights
-from codecbench.store.folder import RunFolder, check_usable, hold, original_name
+from codecbench.store.folder import RunFolder, original_name
+from codecbench.store.lock import check_usable, hold
 
 GPU_WORKERS = 2
 """Worker processes by default where a GPU computes: each holds memory of it."""

@@ -103,10 +103,8 @@ class Unpacked:
 def pack(image: Images, codec: Codec) -> Packed:
     """Compresses an image, uint8 (H, W, C) with C = 1 or 3, into the bytes of a file, and decodes these as a check.
 
-    Raises:
-        UsageError: no such image, or a codec whose settings cannot be written in a file.
-        CodecError: the codec failed, does not take this shape, or broke its contract, so if it claims to be lossless
-            and is not.
+    ``UsageError`` for no such image, or settings that cannot be written in a file; ``CodecError`` if the codec fails,
+    does not take the shape, or breaks its contract, so if it claims to be lossless and is not.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or not image.size:
         got = f"{image.dtype} of shape {format_shape(image.shape) or 'none'}"
@@ -126,18 +124,11 @@ def pack(image: Images, codec: Codec) -> Packed:
 
 
 def unpack(content: bytes, device: str = "cpu", name: str = "the file") -> Unpacked:
-    """Decodes the bytes of a file with a new instance of the codec that it names.
+    """Decodes the bytes of a file, called ``name`` in messages, with a new instance of the codec that it names.
 
-    Args:
-        content: all bytes of the file.
-        device: where codecs with device use compute: ``"cpu"``, ``"cuda"`` or ``"auto"``.
-        name: of the file, for messages.
-
-    Raises:
-        UsageError: not such a file, a newer version, a codec or settings that are not known here.
-        PluginError: the codec cannot be imported here.
-        WeightsError: the file was made with other weights.
-        CodecError: the file is damaged, the codec failed, or its image is not the one that was written.
+    ``UsageError`` for another file or version, or a codec or settings that are not known here; ``PluginError`` if the
+    codec cannot be imported; ``WeightsError`` if the file was made with other weights; ``CodecError`` if the file is
+    damaged, the codec fails, or a lossless one gives another image than was written.
     """
     from codecbench.environment import resolve_device
 
@@ -178,9 +169,8 @@ def write(contents: Contents) -> bytes:
 def read(content: bytes, name: str = "the file") -> Contents:
     """Reads the bytes of a file, called ``name`` in messages; imports no codec and decodes nothing.
 
-    Raises:
-        UsageError: not a file of codecbench, or one of a newer version.
-        BitstreamError: cut short, changed, or with bytes after its end.
+    ``UsageError`` for no file of codecbench or a newer version; ``BitstreamError`` if it is cut short, changed or has
+    bytes after its end.
     """
     if not content:
         raise UsageError(f"{name} is empty; expected a file that `codecbench encode` wrote")

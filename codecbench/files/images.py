@@ -86,8 +86,7 @@ def image_shape(path: Path, rules: Rules) -> Shape:
 def read_image(path: Path, rules: Rules) -> Images:
     """Reads an image file: uint8, (H, W, C), C = 1 for gray and 3 for colour, upright.
 
-    Raises:
-        DatasetError: the file cannot be read to its end or the rules refuse it; names file and remedy.
+    ``DatasetError`` with file and remedy if it cannot be read to its end, or the rules refuse it.
     """
     with _opened(path, rules) as image:
         image.load()
@@ -221,11 +220,7 @@ def _without_alpha(image: Image.Image, how: str) -> Image.Image:
 
 
 def written_format(path: str) -> str:
-    """Pillow's name of the format in which an image is written, PNG for standard output.
-
-    Raises:
-        UsageError: the suffix is of no format that keeps every pixel.
-    """
+    """Pillow's name of the format that an image is written in; ``UsageError`` if it does not keep every pixel."""
     suffix = ".png" if path == STANDARD else Path(path).suffix.lower()
     if suffix not in WRITTEN_FORMATS:
         raise UsageError(
@@ -236,11 +231,7 @@ def written_format(path: str) -> str:
 
 
 def image_bytes(image: Images, path: str) -> bytes:
-    """The content of the file for an image, uint8 (H, W, C), in the format of the path's suffix.
-
-    Raises:
-        UsageError: the format does not keep such an image.
-    """
+    """An image, uint8 (H, W, C), in the format of the path's suffix; ``UsageError`` if that keeps no such image."""
     kind = written_format(path)
     wanted = {".pgm": 1, ".ppm": 3}.get(Path(path).suffix.lower())
     if wanted not in (None, image.shape[2]):

@@ -20,21 +20,10 @@ PEAK = 255
 
 
 def measure(original: Images, decoded: Images, decoded_float: FloatImages | None = None) -> dict[str, npt.NDArray[Any]]:
-    """Computes all per-image metrics of every run.
+    """All per-image metrics of every run, each (N,), of uint8 images (N, H, W, C); ``ContractError`` for others.
 
-    Args:
-        original: uint8, (N, H, W, C).
-        decoded: uint8, the same shape.
-        decoded_float: the reconstruction before clipping and rounding, nominal range [0, 1], where the codec has one.
-
-    Returns:
-        Each (N,). ``mse``, on the [0, 1] scale, float64; its sums are integers, so only the final division rounds.
-        ``max_abs_error``, the largest difference of any sample in levels, int64. ``exact_pixels``, the share of pixels
-        equal in every channel, float64. ``ssim``, see :func:`codecbench.measure.ssim.mean_ssim`. And ``mse_float``, the
-        mean squared error before clipping and rounding, float64, if ``decoded_float`` is given.
-
-    Raises:
-        ContractError: other types, or shapes that differ.
+    ``mse`` is on the [0, 1] scale; its sums are integers, so only the final division rounds. ``mse_float`` is given
+    where ``decoded_float`` is: the reconstruction before clipping and rounding, nominal range [0, 1].
     """
     _check(original, decoded)
     errors = _integer_errors(original, decoded)

@@ -38,14 +38,8 @@ def mean_ssim(x: Levels, y: Levels) -> Floats:
     """SSIM, mean over the pixels whose window lies inside the image, then over the channels.
 
     Equal to scikit-image's ``structural_similarity`` with ``gaussian_weights=True, sigma=1.5,
-    use_sample_covariance=False, data_range=255``, whose ``truncate`` of 3.5 makes the same window.
-
-    Args:
-        x: (N, H, W, C), levels from 0 to 255.
-        y: the same shape and type.
-
-    Returns:
-        float64, (N,), at most 1 (exactly 1 for equal images); NaN where a side is shorter than the window.
+    use_sample_covariance=False, data_range=255``, whose ``truncate`` of 3.5 makes the same window. At most 1, and
+    exactly 1 for equal images; NaN where a side is shorter than the window.
     """
     means: Floats = channel_means(x, y).sum(1) / x.shape[3]
     return means

@@ -28,18 +28,11 @@ BETTER = ("higher", "lower")
 class Metric:
     """A metric; called with two batches it returns what its function returns.
 
+    The fields are the arguments of ``codecbench.register_metric``, and:
+
     Attributes:
         function: from original and decoded images, both uint8 (N, H, W, C), to float64 (N,); NaN where it has no value.
             None for a metric of every run that is not a function of two batches alone.
-        title: its name on axes and in tables.
-        unit: its unit, empty for a ratio.
-        better: ``"higher"`` or ``"lower"``.
-        description: one line for ``codecbench list``.
-        default: a run measures it by default, where it is available.
-        variant: returns what exactly is computed on images of a shape, where that depends on the shape.
-        missing: returns in one line why the metric is unavailable on this machine, or an empty string; for metrics that
-            need more than codecbench does.
-        packages: distributions whose versions decide its values.
         name: the stem of its file, set by the registry.
     """
 

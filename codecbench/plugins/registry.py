@@ -135,12 +135,7 @@ class Origin:
 
 
 class Registry(Generic[P]):
-    """The plugins of one kind, which are classes.
-
-    Args:
-        kind: ``"codec"`` or ``"dataset"``. The base class of the plugins is imported when a plugin is, so that listing
-            names stays quick.
-    """
+    """The plugins of one kind, ``"codec"`` or ``"dataset"``, which are classes."""
 
     reserved = frozenset({"all"})
     """Names that have a meaning of their own."""
@@ -152,16 +147,12 @@ class Registry(Generic[P]):
 
     @property
     def base(self) -> type:
-        """The class that every plugin derives from."""
+        """The class that every plugin derives from; imported only here, so that listing names stays quick."""
         base: type = getattr(importlib.import_module(f"codecbench.plugins.{self.kind}"), self.kind.capitalize())
         return base
 
     def add_folder(self, folder: str | os.PathLike[str]) -> None:
-        """Adds a folder of plugins, for this process and the processes that it starts.
-
-        Raises:
-            UsageError: there is no such folder.
-        """
+        """Adds a folder of plugins, for this process and those that it starts; ``UsageError`` if there is none."""
         path = str(Path(folder).resolve())
         if not Path(path).is_dir():
             raise UsageError(f"no folder of {self.kind}s at {folder}")
@@ -175,16 +166,9 @@ class Registry(Generic[P]):
 
     @contextlib.contextmanager
     def temporary(self, *folders: str | os.PathLike[str]) -> Iterator[None]:
-        """Changes of this registry that last as long as the context, for tests.
+        """For tests: within the context there are the built-in plugins and those of the given folders.
 
-        Within it there are the built-in plugins and those of the given folders; files may be edited and forgotten, and
-        further folders added. Afterwards everything is as it was before.
-
-        Args:
-            folders: folders of plugins to add.
-
-        Raises:
-            UsageError: a folder does not exist.
+        Files may be edited and forgotten, and further folders added; afterwards everything is as it was before.
         """
         package, prefix = importlib.import_module(self.package), f"{self.package}."
         path, variable, written = list(package.__path__), os.environ.pop(self.variable, None), sys.dont_write_bytecode
@@ -219,9 +203,7 @@ class Registry(Generic[P]):
     def origins(self) -> dict[str, Origin]:
         """Every plugin's name and where it was found, sorted by name; imports no plugin.
 
-        Raises:
-            PluginError: two plugins have one name.
-            UsageError: a folder named by the environment variable does not exist.
+        ``PluginError`` if two have one name, ``UsageError`` if a folder of the environment variable does not exist.
         """
         found: dict[str, Origin] = {}
         package = importlib.import_module(self.package)
@@ -255,9 +237,8 @@ class Registry(Generic[P]):
     def get(self, name: str) -> P:
         """Imports a plugin and returns its class, or the metric.
 
-        Raises:
-            UnknownNameError: no plugin has that name.
-            PluginError: its file cannot be imported, or does not register exactly one plugin.
+        ``UnknownNameError`` for an unknown name; ``PluginError`` if its file cannot be imported, or does not register
+        exactly one plugin.
         """
         origins = self.origins()
         if name not in origins:
@@ -322,15 +303,10 @@ class MetricRegistry(Registry["Metric"]):
     def choose(self, names: str | Iterable[str] | None = None) -> list[Metric]:
         """The plugin metrics that a run measures, sorted by name.
 
-        Args:
-            names: names, also several in one text with commas between; ``"none"`` for none, ``"default"`` or None for
-                codecbench's own metrics that are measured by default and available here. Names of metrics that every
-                run measures add nothing.
-
-        Raises:
-            UnknownNameError: no metric has that name.
-            UsageError: ``none`` beside others, or a metric that is unavailable here.
-            PluginError: one that was named cannot be imported.
+        One text may have several names, with commas between. ``"none"`` stands for none, ``"default"`` or None for
+        codecbench's own metrics that are measured by default and available here; metrics that every run measures add
+        nothing. ``UsageError`` for an unknown name, ``none`` beside others, or a metric that is unavailable here;
+        ``PluginError`` if one that was named cannot be imported.
         """
         from codecbench.plugins.metric import ALWAYS
 
@@ -360,18 +336,9 @@ def metric_fingerprint(metric: Metric) -> str:
 
 
 def describe_metrics(metrics: Iterable[Metric], shapes: Mapping[str, Iterable[Shape]]) -> dict[str, dict[str, Any]]:
-    """Describes plugin metrics for ``run.json``.
+    """What ``run.json`` says of plugin metrics, by name; ``shapes`` are those of the images by dataset label.
 
-    Args:
-        metrics: those that a command measures.
-        shapes: the shapes of the images, by dataset label.
-
-    Returns:
-        By name: title, unit, better, description, fingerprint, the versions of its packages, and ``variants``: by
-        dataset what exactly is computed on these images.
-
-    Raises:
-        PluginError: a metric's own ``variant`` raises.
+    Its ``variants`` say what exactly is computed, by dataset. ``PluginError`` if a metric's own ``variant`` raises.
     """
     found = {}
     for metric in metrics:

@@ -17,18 +17,10 @@ KINDS = {"per-image": "codec_per_image.py", "torch": "codec_torch.py"}
 
 
 def write_new_codec(name: str, kind: str, folder: str | os.PathLike[str]) -> Path:
-    """Writes a codec of a new name into a folder, which is made where it is missing.
+    """Writes a codec of a new name into a folder, which is made if it is missing, and returns its file.
 
-    Args:
-        name: the codec's; also the stem of its file.
-        kind: ``per-image``, one image at a time with NumPy; or ``torch``, batches on a CPU or a GPU.
-        folder: where the file goes.
-
-    Returns:
-        The file.
-
-    Raises:
-        UsageError: no name for a codec, one that is taken, no such kind, or a folder that cannot be written.
+    ``kind`` is ``per-image``, one image at a time with NumPy, or ``torch``, batches on a CPU or a GPU. ``UsageError``
+    for a name that is no codec's or is taken, another kind, or a folder that cannot be written.
     """
     if kind not in KINDS:
         raise UsageError(f"kind {kind!r} is not allowed; allowed: {', '.join(KINDS)}")

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from codecbench.errors import StoreError, UsageError
-from codecbench.store.folder import RunFolder, StoredRun, check_usable
+from codecbench.store.folder import RunFolder, StoredRun
 from codecbench.store.io import dump_json, read_json, write_whole
+from codecbench.store.lock import check_usable
 from codecbench.store.merged import MADE_OF, MergedRuns
 
 

@@ -45,14 +45,13 @@ def check_rate(codec: Codec, shape: Shape, seed: int = 0) -> Finding | None:
 
 def check_sweep(codec: Codec, shape: Shape, seed: int = 0) -> Finding | None:
     """``encode_sweep`` gives the bytes of ``encode`` at every point."""
-    own, base = getattr(type(codec), "encode_sweep", None), getattr(Codec, "encode_sweep", None)
-    if own is None or getattr(own, "__func__", own) is getattr(base, "__func__", base):
+    if not codec.shares_work():
         return Finding(NOT_APPLICABLE, "has no encode_sweep of its own")
     images = sample_images(shape, seed)
     codecs = [codec, *thinned(swept_codecs(codec, shape))]
     points: list[dict[str, Value]] = [point.settings for point in codecs]
     trying(f"{format_shape(shape)}: encode_sweep over {len(points)} points")
-    given = [list(streams) for streams in own(images, points, codec.device)]
+    given = [list(streams) for streams in codec.encode_sweep(images, points, codec.device)]
     require(len(given) == len(points), f"encode_sweep yields {len(given)} times for {len(points)} points")
     for point, streams in zip(codecs, given, strict=True):
         where = f"{format_shape(shape)}: encode_sweep at {format_settings(point.settings)}"

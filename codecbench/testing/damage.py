@@ -33,14 +33,19 @@ _REACH = 64
 def check_truncation(codec: Codec, shape: Shape, seed: int = 0, cuts: int = 40) -> None:
     """Empty streams and those cut short raise ``BitstreamError``; codecs that say so may decode prefixes."""
     for stream in codec.encode(sample_images(shape, seed)[:3]):
-        rng = np.random.default_rng(seed)
-        ends = {0, 1, len(stream) - 1, len(stream) - 2, *rng.integers(0, len(stream), cuts).tolist()}
-        for end in sorted(end for end in ends if 0 <= end < len(stream)):
+        for end in ends_of_cuts(stream, seed, cuts):
             where = f"{format_shape(shape)}: a stream cut to {end} of {len(stream)} bytes"
             result = decode_doubtful(codec, stream[:end], where)
             allowed = codec.prefix_decodable and end > 0
             hint = "decodes to an image; if that must be so, say prefix_decodable = True"
             require(result is None or allowed, f"{where} {hint}")
+
+
+def ends_of_cuts(stream: bytes, seed: int, cuts: int) -> list[int]:
+    """Where a stream is cut: at and beside both ends, and at so many other places."""
+    others = np.random.default_rng(seed).integers(0, len(stream), cuts).tolist()
+    ends = {0, 1, len(stream) - 1, len(stream) - 2, *others}
+    return sorted(end for end in ends if 0 <= end < len(stream))
 
 
 def check_damage(
@@ -118,13 +123,29 @@ def decode_doubtful(codec: Codec, stream: bytes, where: str) -> Images | None:
     Raises:
         CheckFailed: another exception than ``BitstreamError``, no plausible image, too long a time or too much memory.
     """
+    try:
+        images = within_limits(lambda: codec.decode([stream]), where)
+    except BitstreamError:
+        return None
+    shape: tuple[int, ...] = getattr(images, "shape", ())
+    require(len(shape) == 4, f"{where}: decodes to {type(images).__name__} of the shape {shape}")
+    _, height, width, channels = shape
+    plausible = channels in (1, 3) and 1 <= height * width <= MAX_PIXELS
+    require(plausible, f"{where}: decodes to an image of {height}×{width}×{channels}")
+    require_images(images, (1, height, width, channels), where)
+    assert isinstance(images, np.ndarray)
+    return images
+
+
+def within_limits(decode: Callable[[], object], where: str) -> object:
+    """What decoding gives; raises its ``BitstreamError``, and ``CheckFailed`` for others or too much time or memory."""
     trying(where)
     start = time.perf_counter()
     refused: BitstreamError | None = None
-    images: object = None
+    found: object = None
     try:
         with memory_limit(MAX_GROWTH_BYTES):
-            images = codec.decode([stream])
+            found = decode()
     except BitstreamError as error:
         refused = error
     except Exception as error:
@@ -135,15 +156,8 @@ def decode_doubtful(codec: Codec, stream: bytes, where: str) -> Images | None:
     if refused is not None:
         greedy = asked_for_too_much(refused)
         require(not greedy, f"{where}: asks for more than {MAX_GROWTH_BYTES >> 30} GiB of memory before it is refused")
-        return None
-    shape: tuple[int, ...] = getattr(images, "shape", ())
-    require(len(shape) == 4, f"{where}: decodes to {type(images).__name__} of the shape {shape}")
-    _, height, width, channels = shape
-    plausible = channels in (1, 3) and 1 <= height * width <= MAX_PIXELS
-    require(plausible, f"{where}: decodes to an image of {height}×{width}×{channels}")
-    require_images(images, (1, height, width, channels), where)
-    assert isinstance(images, np.ndarray)
-    return images
+        raise refused
+    return found
 
 
 # ---- memory ----------------------------------------------------------------------------------------------------------

@@ -73,12 +73,9 @@ class _Session:
     """What is known so far."""
 
     spec: str
-    rows: list[tuple[str, str]] = field(default_factory=list)
-    """Spec and check of every row, once the sandbox has sent them."""
-    results: list[Result] = field(default_factory=list)
-    """Of the first rows."""
-    step: str = "importing the plugin"
-    """What the sandbox was doing when it was last heard of."""
+    rows: list[tuple[str, str]] = field(default_factory=list)  # spec and check of every row, once they are known
+    results: list[Result] = field(default_factory=list)  # of the first rows
+    step: str = "importing the plugin"  # what the sandbox was doing when it was last heard of
 
     def hear(self, kind: str, content: Any) -> None:
         """Takes one message of :func:`run_checks`."""
@@ -137,19 +134,7 @@ def run_checks(spec: str, seed: int, damages: int, first: int) -> Iterator[tuple
 
 
 def points_of(cls: type[Codec], spec: str) -> list[dict[str, Value]]:
-    """The settings that are checked.
-
-    Args:
-        cls: the codec.
-        spec: its name, or a spec with settings.
-
-    Returns:
-        All points that the spec stands for; without settings the default, and the first, the middle and the last of
-        the default sweep.
-
-    Raises:
-        UsageError: a spec that does not parse, or a value that is not allowed.
-    """
+    """The points that a spec stands for; without settings the default, and three of the default sweep."""
     (raw,) = split_specs(spec)
     given = expand(raw, settings_of(cls))
     if not raw.parts:

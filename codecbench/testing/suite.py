@@ -19,19 +19,12 @@ MEMORY_BYTES = 4 << 30
 
 @dataclass(frozen=True)
 class Subject:
-    """What is checked, and how.
+    """What is checked, and how."""
 
-    Attributes:
-        codec: at one point of its settings.
-        shapes: of the images, all of which are taken or refused.
-        seed: decides images and damages.
-        damages: how many damaged streams are decoded.
-    """
-
-    codec: Codec
-    shapes: tuple[Shape, ...]
-    seed: int
-    damages: int
+    codec: Codec  # at one point of its settings
+    shapes: tuple[Shape, ...]  # of the images, all of which are taken or refused
+    seed: int  # decides images and damages
+    damages: int  # how many damaged streams are decoded
 
     @property
     def taken(self) -> list[Shape]:

@@ -17,7 +17,8 @@ from codecbench.cli.main import main
 from codecbench.errors import StoreError, UsageError
 from codecbench.measure.timing import ROUNDS
 from codecbench.report.context import Context
-from codecbench.store.folder import LOCK, OWN, RunFolder
+from codecbench.store.folder import RunFolder
+from codecbench.store.lock import LOCK, OWN
 from codecbench.store.manifest import SCHEMA, empty
 from codecbench.store.timings import TimingRecord
 
