@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from codecbench.fingerprint import digest, file_sha256
 from codecbench.plugins.codec import CodecSpec, Shape
@@ -39,7 +39,7 @@ class Task:
     metrics_fingerprint: str = ""
 
     @property
-    def point(self) -> dict[str, str]:
+    def point(self) -> dict[str, Any]:
         """The fields of a record that say which codec point it is about, and on which dataset."""
         return {
             "dataset": self.dataset,
