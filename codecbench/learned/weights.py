@@ -7,26 +7,22 @@ The file may also have the tables of an entropy coder, under names that begin wi
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
 
-from codecbench.errors import WeightsError
+from codecbench.errors import TrainingError, WeightsError
+from codecbench.plugins.codec import TABLES
 
 SHOWN_REASON = 200
 """Most characters of a library's own words in a message."""
-
-MOST_HEADER = 1 << 24
-"""Most bytes of a weight file's header that are looked at."""
-
-TABLES = "tables."
-"""What the names of tables begin with in a weight file; no module of a network may be called so."""
 
 
 def weights_path(cls: type, variant: str = "") -> Path:
@@ -67,7 +63,7 @@ def save_weights(
     *,
     halved: tuple[str, ...] = (),
 ) -> None:
-    """Writes a network's parameters and an entropy coder's tables, through a temporary file.
+    """Writes a network's parameters and an entropy coder's tables, see :func:`writing`.
 
     Parameters are stored as float32; those whose names begin with one of ``halved`` as bfloat16, which takes half the
     space, and are read back as float32 of the same value. Leave out exact layers (``codecbench.learned.layers.exact``):
@@ -79,10 +75,23 @@ def save_weights(
     }
     for name, value in (tables or {}).items():
         state[TABLES + name] = value.detach().cpu().contiguous().clone()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path) as temporary:
+        safetensors.torch.save_file(state, temporary)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Gives a file beside the path to write to, which then replaces what is there; makes the folder.
+
+    Any error becomes a ``TrainingError`` of one line.
+    """
     temporary = path.with_name(path.name + ".tmp")
-    safetensors.torch.save_file(state, temporary)
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except Exception as error:  # PyTorch and safetensors have errors of their own for a full disk
+        raise TrainingError(f"cannot write to {path.parent}: {' '.join(str(error).split())}") from error
 
 
 def load_weights(path: Path, module: torch.nn.Module, sha256: str) -> None:
@@ -117,10 +126,9 @@ def _read(path: Path, sha256: str) -> tuple[dict[str, torch.Tensor], dict[str, t
 def has_tables(path: Path) -> bool:
     """Whether a weight file has tables; by its header alone, and False where there is no such file."""
     try:
-        with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            return f'"{TABLES}'.encode() in file.read(min(size, MOST_HEADER))
-    except OSError:
+        with safetensors.safe_open(path, "pt") as file:
+            return any(name.startswith(TABLES) for name in file.keys())  # noqa: SIM118  # it is no mapping
+    except (OSError, safetensors.SafetensorError):
         return False
 
 

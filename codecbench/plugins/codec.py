@@ -23,6 +23,9 @@ from codecbench.text import format_shape
 Images = npt.NDArray[np.uint8]
 FloatImages = npt.NDArray[np.floating]
 
+TABLES = "tables."
+"""What the names of an entropy coder's tables begin with in a weight file; everything else there is a parameter."""
+
 MAX_PIXELS = 1 << 25
 """Largest image, in pixels (33.5 million), that codecs take or decode: bounds what a forged header can allocate."""
 

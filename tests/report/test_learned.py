@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from runs import MadeUpRun
+from safetensors.numpy import save_file
 
 from codecbench.plugins.codec import CodecSpec
 from codecbench.report import learned
@@ -41,15 +43,10 @@ def row(sheet: Table, head: str) -> list[str]:
     return [cell.text for cell in found.cells]
 
 
-def safetensors(path: Path, tensors: dict[str, list[int]]) -> None:
-    """A file with this header and no numbers: only the header is read."""
-    header = json.dumps({"__metadata__": {"of": "x"}} | {name: {"shape": shape} for name, shape in tensors.items()})
-    path.write_bytes(len(header).to_bytes(8, "little") + header.encode())
-
-
 def test_parameters_are_counted_from_the_header(tmp_path: Path) -> None:
     file = tmp_path / "net.safetensors"
-    safetensors(file, {"encoder.0.weight": [4, 3, 3], "bias": [4], "scalar": [], "tables.counts": [100]})
+    shapes = {"encoder.0.weight": (4, 3, 3), "bias": (4,), "scalar": (), "tables.counts": (100,)}
+    save_file({name: np.zeros(shape, np.float16) for name, shape in shapes.items()}, file, {"of": "x"})
     found = weights.sizes([str(file), str(tmp_path / "net.json"), str(tmp_path / "gone.safetensors")])
     assert found == {"net.safetensors": {"bytes": file.stat().st_size, "parameters": 36 + 4 + 1}}
 

@@ -6,9 +6,7 @@ made from it, again when a run is resumed, so a run killed between two of them e
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from typing import Any
 import torch
 
 from codecbench.errors import TrainingError, UsageError
-from codecbench.learned.weights import save_weights
+from codecbench.learned.weights import save_weights, writing
 
 CHECKPOINT, LOG = "checkpoint.pt", "log.csv"
 BEST, LAST = "best.safetensors", "last.safetensors"
@@ -50,32 +48,21 @@ def save(folder: Path, state: State, identity: dict[str, Any]) -> None:
         "optimizer": state.optimizer.state_dict(),
         **{name: getattr(state, name) for name in ("epoch", "best", "best_epoch", "best_score", "log")},
     }
-    with writing(folder):
-        temporary = folder / f"{CHECKPOINT}.tmp"
-        torch.save(content, temporary)
-        temporary.replace(folder / CHECKPOINT)
+    with writing(folder / CHECKPOINT) as file:
+        torch.save(content, file)
     write_files(folder, state)
 
 
 def write_files(folder: Path, state: State) -> None:
-    """Writes the log, and the last and the best weights where there are some; makes the folder."""
+    """Writes the log, and the last and the best weights where there are some."""
     columns = log_columns(state.judged_by)
     rows = [",".join(f"{row[key]:.9g}" for key in columns) for row in state.log]
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f"{LOG}.tmp"
-        temporary.write_text("\n".join([",".join(columns), *rows]) + "\n", encoding="utf-8")
-        temporary.replace(folder / LOG)
-        if state.epoch:
-            save_weights(folder / LAST, state.network.state_dict())
-        if state.best is not None:
-            save_weights(folder / BEST, state.best)
-
-
-def keep(folder: Path, state: State) -> None:
-    """Writes the weights of this epoch to a file of their own."""
-    with writing(folder):
-        save_weights(folder / f"epoch-{state.epoch:04}.safetensors", state.network.state_dict())
+    with writing(folder / LOG) as file:
+        file.write_text("\n".join([",".join(columns), *rows]) + "\n", encoding="utf-8")
+    if state.epoch:
+        save_weights(folder / LAST, state.network.state_dict())
+    if state.best is not None:
+        save_weights(folder / BEST, state.best)
 
 
 def restore(folder: Path, state: State, identity: dict[str, Any]) -> None:
@@ -104,12 +91,3 @@ def restore(folder: Path, state: State, identity: dict[str, Any]) -> None:
         raise TrainingError(f"the checkpoint {checkpoint} belongs to a network with other layers") from error
     for name, value in parts.items():
         setattr(state, name, value)
-
-
-@contextlib.contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Turns any error of writing to a folder into a ``TrainingError`` of one line."""
-    try:
-        yield
-    except Exception as error:  # PyTorch and safetensors have errors of their own for a full disk
-        raise TrainingError(f"cannot write to {folder}: {' '.join(str(error).split())}") from error

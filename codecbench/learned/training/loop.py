@@ -25,6 +25,7 @@ from codecbench.learned.training.checkpoint import CHECKPOINT, State, log_column
 from codecbench.learned.training.job import Job, build_network
 from codecbench.learned.training.recipe import AFTERWARDS, Network, Recipe, describe
 from codecbench.learned.training.samples import Samples, evaluate, load_samples
+from codecbench.learned.weights import save_weights
 from codecbench.plan.planner import open_dataset
 from codecbench.plugins.dataset import ImageSet
 
@@ -101,7 +102,7 @@ def train(
                 began = time.perf_counter()
                 _run_epoch(job, state, network, training, held_out, test, epoch, watch)
                 if state.epoch in keep:
-                    checkpoint.keep(job.out, state)
+                    save_weights(job.out / f"epoch-{state.epoch:04}.safetensors", state.network.state_dict())
                 checkpoint.save(job.out, state, identity)
                 watch(_finished(recipe, state, time.perf_counter() - began))
         tables = outcome.store_best(job, state, image_set, aside, rest)

@@ -30,7 +30,6 @@ from codecbench import environment
 from codecbench.fingerprint import file_sha256
 from codecbench.learned.autoencoder import Autoencoder
 from codecbench.learned.coding.latents import LatentCoder
-from codecbench.learned.training import checkpoint
 from codecbench.learned.training.augment import center_crop
 from codecbench.learned.training.checkpoint import BEST, LOG, State
 from codecbench.learned.training.fit_latents import EXCESS, fit_tables
@@ -38,7 +37,7 @@ from codecbench.learned.training.fit_latents import judge as judge_latents
 from codecbench.learned.training.job import Job, build_network
 from codecbench.learned.training.recipe import describe
 from codecbench.learned.training.samples import evaluate, load_samples
-from codecbench.learned.weights import card_path, load_weights, save_weights, weights_path
+from codecbench.learned.weights import card_path, load_weights, save_weights, weights_path, writing
 from codecbench.plan.planner import open_dataset
 from codecbench.plugins.dataset import ImageSet
 from codecbench.plugins.settings import settings_of
@@ -54,8 +53,7 @@ def store_best(job: Job, state: State, image_set: ImageSet, aside: list[int], re
     """
     recipe, best = job.recipe, job.out / BEST
     assert state.best is not None
-    with checkpoint.writing(job.out):
-        save_weights(best, state.best, halved=recipe.halved)
+    save_weights(best, state.best, halved=recipe.halved)
     if not needs_tables(job.codec):
         return {}
     network = _stored(job).eval().requires_grad_(False).to(job.device)
@@ -63,8 +61,7 @@ def store_best(job: Job, state: State, image_set: ImageSet, aside: list[int], re
     if recipe.crop:
         held_out, training = (center_crop(images, *recipe.crop) for images in (held_out, training))
     made = make_tables(job.codec, network, training, recipe.seed)
-    with checkpoint.writing(job.out):
-        save_weights(best, state.best, made, halved=recipe.halved)
+    save_weights(best, state.best, made, halved=recipe.halved)
     found = judge_tables(job.codec, network, made, held_out)
     return {"tables": found} if found else {}
 
@@ -122,21 +119,16 @@ def earlier_card(job: Job, state: State) -> dict[str, Any]:
 
 def write_card(job: Job, card: dict[str, Any]) -> None:
     """Writes the card beside the best weights."""
-    with checkpoint.writing(job.out):
-        temporary = job.out / f"{CARD}.tmp"
-        temporary.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        temporary.replace(job.out / CARD)
+    with writing(job.out / CARD) as file:
+        file.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def install(job: Job) -> Path:
     """Copies best weights, model card and log beside the codec's file; returns the weight file's new path."""
     target = weights_path(job.codec, job.recipe.variant)
-    pairs = ((BEST, target), (CARD, card_path(target)), (LOG, target.with_suffix(".csv")))
-    with checkpoint.writing(target.parent):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for source, place in ((job.out / name, place) for name, place in pairs):
-            shutil.copyfile(source, place.with_name(place.name + ".tmp"))
-            place.with_name(place.name + ".tmp").replace(place)
+    for name, place in ((BEST, target), (CARD, card_path(target)), (LOG, target.with_suffix(".csv"))):
+        with writing(place) as file:
+            shutil.copyfile(job.out / name, file)
     return target
 
 
