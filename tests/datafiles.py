@@ -1,9 +1,10 @@
-"""Small files of data sets, written as the real ones are."""
+"""Small files of data sets and images, written as the real ones are."""
 
 from __future__ import annotations
 
 import gzip
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -49,3 +50,15 @@ def write_stl10(root: Path, split: str = "test", count: int = 6, labels: bool = 
     if labels:
         (folder / f"{split}_y.bin").write_bytes(bytes(1 + i % 10 for i in range(count)))
     return path
+
+
+def png(rows: np.ndarray, shape: tuple[int, int, int], bits: int = 8) -> bytes:
+    """A PNG of rows that are filtered already, a byte for the filter first; the header claims the shape."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    height, width, channels = shape
+    head = struct.pack(">IIBBBBB", width, height, bits, 0 if channels == 1 else 2, 0, 0, 0)
+    body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows.tobytes()))
+    return b"\x89PNG\r\n\x1a\n" + body + chunk(b"IEND", b"")

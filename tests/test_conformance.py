@@ -7,6 +7,7 @@ from functools import cache
 
 import pytest
 
+from codecbench.errors import BitstreamError
 from codecbench.plugins.codec import Codec
 from codecbench.plugins.registry import CODECS
 from codecbench.plugins.settings import Value
@@ -98,6 +99,19 @@ def test_every_check_of_slow_codecs_in_short(name, check):
 @pytest.mark.parametrize("name", SLOW)
 def test_every_check_of_slow_codecs_in_full(name, check):
     passes(check, [Subject(codec, SHAPES, 0, SAMPLE) for codec in codecs(name)])
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in SLOW])
+def test_images_need_not_be_contiguous_and_streams_of_a_batch_have_one_shape(name):
+    codec = codecs(name)[0]
+    first, *others = taken_shapes(codec)
+    height, width, channels = first
+    view = sample_images((2 * height, 2 * width, channels))[:, ::2, ::-2]
+    streams = codec.encode(view)
+    assert streams == codec.encode(view.copy())
+    if others:
+        with pytest.raises(BitstreamError, match="different shapes"):
+            codec.decode([streams[0], codec.encode(sample_images(others[0]))[0]])
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in SLOW])

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-import struct
-import zlib
 
 import numpy as np
 import pytest
+from datafiles import png
 from PIL import Image
 
 from codecbench.codecs._filters import FILTERS, TYPES, apply_filter, filtered_size, undo_filter
@@ -60,18 +59,6 @@ def test_ties_of_paeth_go_left_then_up():
     assert apply_filter(image, "paeth")[0, 1, 1] == (1 - 8) % 256
 
 
-def png_of(filtered, shape):
-    """A PNG with rows that are filtered already."""
-    height, width, channels = shape
-
-    def chunk(kind, content):
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    head = struct.pack(">IIBBBBB", width, height, 8, 0 if channels == 1 else 2, 0, 0, 0)
-    body = zlib.compress(filtered.tobytes())
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
-
-
 @pytest.mark.parametrize("kind", FILTERS)
 @pytest.mark.parametrize("shape", [(20, 33, 3), (33, 20, 1)], ids=str)
 def test_libpng_undoes_the_same(kind, shape):
@@ -79,7 +66,7 @@ def test_libpng_undoes_the_same(kind, shape):
     for image, filtered in zip(images, apply_filter(images, kind), strict=True):
         if kind != "adaptive":
             filtered = np.insert(filtered, 0, TYPES.index(kind), axis=1)
-        read = np.asarray(Image.open(io.BytesIO(png_of(filtered, shape)))).reshape(shape)
+        read = np.asarray(Image.open(io.BytesIO(png(filtered, shape)))).reshape(shape)
         assert np.array_equal(read, image)
 
 

@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
+from size_and_error import error, size
 
 import codecbench as cb
 from codecbench.plugins.registry import CODECS
@@ -39,14 +40,6 @@ def streams(spec: str, shape: tuple[int, int, int]) -> list[bytes]:
     return cb.open_codec(spec).encode(sample_images(shape))
 
 
-def size(codec, images) -> int:
-    return sum(len(stream) for stream in codec.encode(images))
-
-
-def error(codec, images) -> float:
-    return float(np.mean((codec.decode(codec.encode(images)).astype(float) - images) ** 2))
-
-
 # ---- foreign, damaged and forged streams ----------------------------------------------------------------------------
 
 
@@ -65,23 +58,16 @@ def test_no_format_decodes_anothers_streams(name, shape):
 
 @every_format
 @pytest.mark.parametrize("shape", [GRAY, RGB], ids=str)
-def test_streams_cut_short_and_bytes_after_the_end(name, shape, monkeypatch):
+def test_bytes_after_the_end_and_cuts_that_pillow_would_take(name, shape, monkeypatch):
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # however Pillow is set
     codec, stream = cb.open_codec(name), streams(name, shape)[0]
     # A stream of JPEG XL does not record its length; one of QOI does not before the end marker, which is found again.
     tails = {"jxl": (), "qoi": (b"\0", b"garbage")}.get(name, (b"\0", b"garbage", stream))
-    cuts = [stream[:end] for end in range(0, len(stream), 1 + len(stream) // 40)]
-    for damaged in (*cuts, *(stream + tail for tail in tails)):
+    for damaged in (stream[: len(stream) // 2], stream[:-1], *(stream + tail for tail in tails)):
         with pytest.raises(cb.BitstreamError):
             codec.decode([damaged])
     with pytest.raises(cb.BitstreamError):
         codec.container_bytes(b"no stream")
-
-
-@every_format
-def test_a_batch_of_two_shapes(name):
-    with pytest.raises(cb.BitstreamError, match="different shapes"):
-        cb.open_codec(name).decode([streams(name, shape)[0] for shape in (GRAY, RGB)])
 
 
 def saved(mode: str, name: str, **options) -> bytes:
@@ -184,12 +170,6 @@ def test_sides_whose_bytes_look_like_a_marker(spec, width):
         assert abs(codec.decode(codec.encode(image)).astype(int) - image).max() <= (0 if codec.lossless else 8)
 
 
-@every_format
-def test_images_need_not_be_contiguous(name):
-    view = sample_images((32, 48, 3))[:, ::2, ::-2]
-    assert cb.open_codec(name).encode(view) == cb.open_codec(name).encode(view.copy())
-
-
 @pytest.mark.parametrize(
     ("name", "gray", "more", "exact"),
     [
@@ -223,26 +203,20 @@ def test_versions_of_the_libraries(name):
 
 # ---- exactness and quality ------------------------------------------------------------------------------------------
 
-EXACT = (
-    *("png", "png:compress_level=0", "png:strategy=fixed", "webp:mode=lossless", "webp:mode=lossless,quality=0"),
-    *("jpeg2000:mode=lossless", "jpeg2000:mode=lossless,container=jp2", "avif:mode=lossless", "qoi"),
-    *("jxl:mode=lossless", "jxl:mode=lossless,effort=1", "jpegls", "jpegls:transform=hp1", "jpegxr:mode=lossless"),
-    *("htj2k:mode=lossless", "htj2k:mode=lossless,decompositions=1"),
+
+@pytest.mark.parametrize("shape", [GRAY, RGB, (1, 1, 3), (129, 2, 1)], ids=str)
+@pytest.mark.parametrize(
+    "spec",
+    [
+        *("png:strategy=fixed", "webp:mode=lossless,quality=0", "jxl:mode=lossless,effort=1"),
+        *("jpegls:transform=hp1", "htj2k:mode=lossless,decompositions=1"),
+    ],
 )
-
-
-@pytest.mark.parametrize("shape", [GRAY, RGB, (1, 1, 1), (1, 1, 3), (3, 5, 3), (129, 2, 1)], ids=str)
-@pytest.mark.parametrize("spec", EXACT)
-def test_lossless_is_exact(spec, shape):
+def test_points_that_the_conformance_kit_does_not_take_are_exact_too(spec, shape):
     images = np.concatenate([sample_images(shape), np.random.default_rng(5).integers(0, 256, (6, *shape), np.uint8)])
     codec = cb.open_codec(spec)
     assert codec.lossless
     assert np.array_equal(codec.decode(codec.encode(images)), images)
-
-
-@pytest.mark.parametrize("spec", ["jpeg:quality=100", "webp:quality=100", "avif:quality=100", "jpeg2000:psnr=100"])
-def test_the_best_lossy_quality_is_not_called_lossless(spec):
-    assert not cb.open_codec(spec).lossless
 
 
 @pytest.mark.parametrize("shape", [GRAY, RGB], ids=str)

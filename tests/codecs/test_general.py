@@ -136,13 +136,6 @@ def test_a_stream_longer_than_the_shape_is_refused_unread(name, monkeypatch):
     assert longest < 100_000
 
 
-def test_streams_of_a_batch_have_one_shape(name):
-    codec = cb.open_codec(name)
-    streams = [codec.encode(np.zeros((1, *shape), np.uint8))[0] for shape in ((4, 4, 1), (4, 5, 1))]
-    with pytest.raises(cb.BitstreamError, match="different shapes"):
-        codec.decode(streams)
-
-
 @pytest.mark.parametrize("size", [511, 512, 513, 70_000])
 def test_ppmd_restores_what_its_library_alone_does_not(size):
     codec = cb.open_codec("ppmd:order=16,memory_mb=1")
@@ -162,15 +155,6 @@ def test_ppmd_survives_damage_behind_a_right_checksum():
 
 
 # ---- set mode -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("filter", ["none", "paeth", "adaptive"])
-def test_a_set_is_one_stream(name, filter):
-    codec = cb.open_codec(f"{name}:filter={filter}")
-    images = np.concatenate([sample_images(SHAPE, seed) for seed in (0, 0, 1)])
-    stream = codec.encode_set(images)
-    assert stream.startswith(pack_numbers(images.shape))
-    assert np.array_equal(cb.open_codec(f"{name}:filter={filter}").decode_set(stream), images)
 
 
 @pytest.mark.parametrize("name", ["zstd", "brotli", "lzma", "bz2", "ppmd"])

@@ -9,6 +9,7 @@ import types
 import numpy as np
 import pytest
 from PIL import Image
+from size_and_error import error, size
 
 from codecbench.codecs.avif import Avif
 from codecbench.errors import BitstreamError, PluginError, UnsupportedImageError
@@ -23,14 +24,6 @@ GRAY, RGB = (28, 36, 1), (36, 28, 3)
 
 def make(name: str, **settings) -> Codec:
     return CODECS.get(name)(**settings)
-
-
-def size(codec, images) -> int:
-    return sum(len(stream) for stream in codec.encode(images))
-
-
-def error(codec, images) -> float:
-    return float(np.mean((codec.decode(codec.encode(images)).astype(float) - images) ** 2))
 
 
 def test_without_the_library_the_plugin_says_what_to_install(monkeypatch):
@@ -139,7 +132,7 @@ def test_jpegls_notices_damage_by_the_components_name():
     """CharLS 2.4 never comes back from some damaged streams."""
     stream = make("jpegls").encode(sample_images(GRAY))[0]
     start, noticed = stream.index(b"\xff\xda") + 10, 0
-    positions = range(start, len(stream) - 2, 2)
+    positions = range(start, len(stream) - 2, 5)
     for position in positions:
         damaged = stream[:position] + bytes([stream[position] ^ 4]) + stream[position + 1 :]
         try:

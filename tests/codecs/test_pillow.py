@@ -7,6 +7,7 @@ import io
 import numpy as np
 import pytest
 from PIL import AvifImagePlugin, Image
+from size_and_error import error, size
 
 from codecbench.codecs.avif import Avif
 from codecbench.codecs.jpeg import Jpeg
@@ -17,14 +18,6 @@ from codecbench.errors import BitstreamError
 from codecbench.testing import sample_images
 
 GRAY, RGB = (48, 40, 1), (48, 40, 3)
-
-
-def size(codec, images) -> int:
-    return sum(len(stream) for stream in codec.encode(images))
-
-
-def error(codec, images) -> float:
-    return float(np.mean((codec.decode(codec.encode(images)).astype(float) - images) ** 2))
 
 
 @pytest.mark.parametrize("make", [Jpeg, Avif])

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import io
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from datafiles import png
 from PIL import Image
 
 from codecbench.datasets.folder import Folder
@@ -26,18 +26,6 @@ def noise(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarr
 def save(path: Path, array: np.ndarray, **options: object) -> Path:
     Image.fromarray(array).save(path, **options)
     return path
-
-
-def png(samples: np.ndarray, bits: int, side: int | None = None) -> bytes:
-    """An RGB PNG, also of 16 bits, which Pillow reads but does not write; its header may claim another side."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    width, height = (side, side) if side else (samples.shape[1], samples.shape[0])
-    rows = b"".join(b"\0" + row.astype(f">u{bits // 8}").tobytes() for row in samples)
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 def opened(path: Path, **settings: object):
@@ -207,7 +195,8 @@ def test_16_bits_need_a_rule_also_those_that_pillow_would_hide(tmp_path: Path) -
     waves = (np.arange(64 * 64, dtype=np.uint16) * 16).reshape(64, 64)
     for name, samples in (("a.png", gray), ("a.tif", gray), ("a.jp2", waves)):
         save(tmp_path / name, samples)
-    (tmp_path / "b.png").write_bytes(png(colour, 16))
+    rows = np.insert(colour.astype(">u2").view(np.uint8).reshape(6, -1), 0, 0, axis=1)
+    (tmp_path / "b.png").write_bytes(png(rows, colour.shape, bits=16))
     (tmp_path / "b.ppm").write_bytes(b"P6 5 6 65535\n" + colour.astype(">u2").tobytes())
     for file in tmp_path.iterdir():
         with pytest.raises(DatasetError, match=f"{file.name} has more than 8 bits.*depth16=scale"):
@@ -256,7 +245,7 @@ EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"
         ),
         *(("a.png", content, NO_IMAGE, {}) for content in (b"", b"not an image", EPS)),
         *(
-            ("a.png", png(np.zeros((1, 1, 3)), 8, side), "has .*at most 89478485 pixels are allowed", {})
+            ("a.png", png(np.zeros(4, np.uint8), (side, side, 3)), "has .*at most 89478485 pixels are allowed", {})
             for side in (9_500, 14_000, 2**31 - 1)
         ),
         ("a.tif", saved(np.ones((3, 3), np.float32), "tif"), "has mode F; allowed", {}),

@@ -217,13 +217,8 @@ def test_a_run_keeps_all_else_where_a_metric_fails(put, tmp_path, in_process):
     put("fails", "raise ValueError('no such luck')")
     notes = []
     options = {"images": 3, "timing": False, "workers": 1, "out": tmp_path / "run", "keep_images": 0}
-    run = cb.run(
-        "jpeg:quality=50",
-        "digits",
-        metrics="calm,fails,ms_ssim",
-        **options,
-        watch=lambda event: notes.append(event.text),
-    )
+    options["watch"] = lambda event: notes.append(event.text)
+    run = cb.run("jpeg:quality=50", "digits", metrics="calm,fails,ms_ssim", **options)
     assert run.failed_tasks == 0
     frame, summary = run.rows(), run.summary().iloc[0]
     assert list(frame.columns[-3:]) == ["calm", "fails", "ms_ssim"]
