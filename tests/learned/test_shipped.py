@@ -1,4 +1,4 @@
-"""The shipped weights: their model cards, and that they reach the errors that those record."""
+"""The shipped weights: their model cards, that they reach the errors that those record, and short streams."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_weights import drawn_digits
 
+import codecbench as cb
 from codecbench.fingerprint import file_sha256
 from codecbench.learned.training.recipe import describe
 from codecbench.learned.weights import weights_path
 from codecbench.plan.planner import open_dataset
 from codecbench.plugins.registry import CODECS
+from codecbench.testing import sample_images
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "codecs" / "weights"
 CARDS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(WEIGHTS.glob("*.json"))}
@@ -59,3 +62,52 @@ def test_error_of_the_shipped_weights(name: str, count: int, data_root: Path) ->
     mse = total / (count * np.prod(codec.image_shape))
     assert mse == pytest.approx(card["test_mse"], rel=1e-3 if count == len(test) else 0.3)
     assert mse <= LAST_MSE[name] or count < len(test)
+
+
+@pytest.mark.parametrize("spec", ["rd_ae:shape=28x28x1,quality=", "rd_ae:shape=64x64x3,quality="])
+def test_rate_and_error_of_rd_ae(spec: str) -> None:
+    codecs = [cb.open_codec(f"{spec}{quality}") for quality in (1, 5, 8)]
+    shape = codecs[0].fixed[codecs[0].shape]
+    images = sample_images(shape)
+    streams = [codec.encode(images) for codec in codecs]
+    sizes = [sum(map(len, some)) for some in streams]
+    assert sizes == sorted(set(sizes))
+    known = 0 if shape[2] == 3 else 3  # the smooth image, or the black one: networks of digits know no smooth ones
+    assert np.abs(codecs[-1].decode(streams[-1])[known].astype(int) - images[known]).mean() < 10
+    if shape[2] == 3:  # rare symbols alone, hundreds of them
+        noise, codec = np.random.default_rng(0).integers(0, 2, (1, 96, 96, 3), np.uint8) * 255, cb.open_codec("rd_ae")
+        assert codec.decode(codec.encode(noise)).shape == noise.shape
+
+
+def test_gan_ae_is_near_rd_ae() -> None:
+    images = sample_images((64, 64, 3))[:1]
+    for quality in (1, 3):
+        plain, tuned = (cb.open_codec(f"{name}:shape=64x64x3,quality={quality}") for name in ("rd_ae", "gan_ae"))
+        streams = tuned.encode(images)
+        assert streams == plain.encode(images)
+        apart = np.abs(tuned.decode_float(streams) - plain.decode_float(streams)).mean()
+        assert 0 < apart < 0.1  # the smooth one stays what it is
+
+
+def test_lossless_codecs_need_fewer_bytes_than_png() -> None:
+    gradient = np.add.outer(np.arange(20), np.arange(24))[:, :, None] + np.arange(3)
+    grain = np.random.default_rng(0).integers(0, 6, (2, 20, 24, 3))
+    for name, images in (("ar_lossless", drawn_digits(3)), ("res_lossless", (100 + gradient + grain).astype(np.uint8))):
+        codec = cb.open_codec(name)
+        streams = codec.encode(images)
+        assert np.array_equal(codec.decode(streams), images)
+        assert sum(map(len, streams)) < sum(map(len, cb.open_codec("png").encode(images)))
+
+
+@pytest.mark.parametrize("size", [8, 32])
+@pytest.mark.parametrize("labels", [True, False])
+def test_lengths_and_labels_of_cond_ae(size: int, labels: bool) -> None:
+    """A byte of label in front of the floats, or none; of all labels it is the one that restores best."""
+    codec = CODECS.get("cond_ae")(size=size, labels=labels)
+    images = np.random.default_rng(1).integers(0, 256, (12, 28, 28, 1), dtype=np.uint8)
+    streams = codec.encode(images)
+    assert {len(stream) for stream in streams} == {4 * size + labels}
+    errors = ((codec.decode_float(streams) - images / 255) ** 2).sum((1, 2, 3))
+    for label in range(10) if labels else ():
+        others = codec.decode_float([bytes([label]) + stream[1:] for stream in streams])
+        assert (((others - images / 255) ** 2).sum((1, 2, 3)) >= errors * (1 - 1e-6)).all()

@@ -1,0 +1,335 @@
+"""Codecs whose stream is the latent: their networks, exact lengths, tiles, classes, doubtful numbers and tables."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from small_weights import AUTOENCODERS, latent_tables, store
+from torch import nn
+
+import codecbench as cb
+from codecbench.errors import BitstreamError, UnsupportedImageError, WeightsError
+from codecbench.learned.autoencoder import to_tensor
+from codecbench.plugins.registry import CODECS
+from codecbench.plugins.varint import pack_numbers
+from codecbench.testing import sample_images
+
+pytestmark = pytest.mark.usefixtures("small_networks")
+CondAe, LossyAe = CODECS.get("cond_ae"), CODECS.get("lossy_ae")
+LENGTHS = {
+    "lossy_ae": 128,
+    "lossless_ae": 3_136,
+    "stl10_ae:latent=float64": 3_072,
+    "stl10_ae:latent=float32": 1_536,
+    "stl10_ae:latent=float16": 768,
+}
+CODED = ("lossy_ae:latent=int8", "stl10_ae:latent=int8")
+TILED = (
+    "lossy_ae:latent=float32,tiles=true",
+    "lossy_ae:latent=int8,tiles=true",
+    "stl10_ae:latent=float16,tiles=true",
+    "stl10_ae:latent=int8,tiles=true",
+)
+
+
+@pytest.fixture(params=LENGTHS)
+def codec(request: pytest.FixtureRequest):
+    return cb.open_codec(request.param)
+
+
+def images_for(codec, count: int = 5) -> np.ndarray:
+    return np.resize(sample_images(codec.image_shape), (count, *codec.image_shape))
+
+
+# --- Networks -----------------------------------------------------------------------------------------------
+
+LAYERS = {
+    "lossy_ae": (
+        [640, 64, 0, 73_856, 128, 0, 73_792, 64, 0, 2_080, 32],
+        [9_248, 32, 25_632, 32, 25_104, 16, 25_616, 16, 3_208, 8, 73, 0],
+    ),
+    "lossless_ae": ([0, 615_440, 784, 615_440, 784], [615_440, 784, 615_440, 784, 0, 0]),
+    "stl10_ae": ([588, 0, 4_632, 0, 18_480, 0, 18_456, 0], [18_480, 0, 18_456, 0, 4_620, 0, 579, 0]),
+}
+TOTALS = {"lossy_ae": 239_641, "lossless_ae": 2_464_896, "stl10_ae": 84_291}
+COND_TOTALS = {"8": 234_025, "8-blind": 234_025, "32": 242_521, "32-blind": 242_521}
+
+
+def parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("name", AUTOENCODERS)
+def test_layers_are_those_of_the_source_experiments(name: str) -> None:
+    torch.manual_seed(0)
+    codec = CODECS.get(name)
+    network = codec.network()
+    for half, expected in zip((network.encoder, network.decoder), LAYERS[name], strict=True):
+        assert [parameters(layer) for layer in half] == expected
+    assert parameters(network) == TOTALS[name]
+    height, width, channels = codec.image_shape
+    images = torch.rand(4, channels, height, width, requires_grad=True)
+    latents = network.encoder(images)
+    assert latents.shape == (4, *codec.latent_shape)
+    restored = network(images)
+    assert torch.equal(restored, network.decoder(latents))
+    assert 0 <= restored.min() < restored.max() <= 1  # a sigmoid at the end, and no constant image
+    (latents * torch.rand_like(latents)).sum().backward()
+    assert (images.grad.abs().sum(0) > 0).all()  # every pixel is seen
+    assert not codec().lossless
+
+
+def test_sides_of_lossy_ae() -> None:
+    network = LossyAe.network()
+
+    def sides(half: nn.Sequential, tensor: torch.Tensor) -> list[int]:
+        found = [tensor.shape[2]]
+        for layer in half:
+            tensor = layer(tensor)
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.AvgPool2d):
+                found.append(tensor.shape[2])
+        return found
+
+    assert sides(network.encoder, torch.rand(1, 1, 28, 28)) == [28, 26, 13, 11, 4, 2, 1, 1]
+    assert sides(network.decoder, torch.rand(1, 32, 1, 1)) == [1, 3, 7, 13, 22, 26, 28]
+
+
+def conditional(variant: str) -> nn.Module:
+    torch.manual_seed(0)
+    return CondAe.networks[variant]().eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("size", ["8", "32"])
+def test_labelled_and_blind_networks_start_alike(size: str) -> None:
+    """The two that are compared differ in what the decoder is told, and in nothing else."""
+    told, blind = conditional(size), conditional(f"{size}-blind")
+    assert (parameters(told), parameters(blind)) == (COND_TOTALS[size], COND_TOTALS[f"{size}-blind"])
+    state = blind.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in told.state_dict().items())
+    recipes = [CondAe.recipes[name] for name in (size, f"{size}-blind")]
+    assert dataclasses.replace(recipes[0], variant="") == dataclasses.replace(recipes[1], variant="")
+    images, labels = torch.rand(4, 1, 28, 28), torch.tensor([0, 3, 5, 9])
+    other = (labels + 1) % 10
+    assert told.encoder(images).shape == (4, int(size), 1, 1)
+    assert told(images, labels).shape == images.shape
+    assert not torch.equal(told(images, labels), told(images, other))
+    assert torch.equal(blind(images, labels), blind(images, other))
+    assert (told.classes, blind.classes) == (10, 1)
+
+
+def test_the_label_that_restores_best_is_chosen() -> None:
+    network = conditional("8")
+    latents = network.encoder(torch.rand(20, 1, 28, 28))
+    labels = torch.arange(20) % 10
+    targets = network.restore(latents, labels)  # of these images the label is known to restore every pixel
+    assert torch.equal(network.choose(targets, latents), labels)
+    assert torch.equal(conditional("8-blind").choose(targets, latents), torch.zeros(20, dtype=torch.int64))
+
+
+# --- Float latents ------------------------------------------------------------------------------------------
+
+
+def test_the_stream_is_the_latent_and_decodes_to_what_the_network_makes_of_it(codec) -> None:
+    images = images_for(codec)
+    streams, network = codec.encode(images), codec.shipped_network()
+    assert {codec.container_bytes(stream) for stream in streams} == {0}
+    assert codec.estimate_bits(images) is None
+    latents = codec.latents(images)
+    assert latents.dtype == np.float32
+    assert latents.shape == (len(images), *codec.latent_shape)
+    with torch.inference_mode():
+        pixels = to_tensor(images, "cpu")
+        assert np.allclose(latents, network.encoder(pixels).numpy(), atol=1e-5)
+        expected = network(pixels).permute(0, 2, 3, 1).numpy()
+    for stream, latent in zip(streams, latents, strict=True):
+        assert len(stream) == LENGTHS.get(codec.name, LENGTHS.get(f"{codec.name}:latent={codec.latent}"))
+        numbers = np.frombuffer(stream, codec.latent_dtype)
+        assert np.dtype(codec.latent_dtype).byteorder in "<="
+        assert np.array_equal(numbers, latent.ravel().astype(numbers.dtype))
+    floats = codec.decode_float(streams)
+    assert floats.dtype == np.float32
+    assert np.abs(floats - expected).max() < (2e-3 if codec.latent == "float16" else 1e-6)
+    with pytest.raises(UnsupportedImageError, match="has latents of images of"):
+        codec.latents(images[:, 1:])
+
+
+def test_wrong_lengths_and_numbers_that_are_not_finite(codec) -> None:
+    stream = codec.encode(images_for(codec, 1))[0]
+    for wrong in (b"", stream[:-1], stream + b"\0", stream * 2, stream[: len(stream) // 2]):
+        with pytest.raises(BitstreamError, match=f"{len(stream)} bytes, this one {len(wrong)}"):
+            codec.decode([stream, wrong])
+    numbers = np.frombuffer(stream, codec.latent_dtype).copy()
+    for value in (np.nan, np.inf, -np.inf):
+        numbers[-1] = value
+        with pytest.raises(BitstreamError, match="not finite"):
+            codec.decode([numbers.tobytes()])
+
+
+@pytest.mark.parametrize("value", [-1e38, 3.4e38, 1e300, 65504.0, 1e-310])
+def test_extreme_numbers_give_an_image_or_are_refused(codec, value: float) -> None:
+    numbers = np.frombuffer(codec.encode(images_for(codec, 1))[0], codec.latent_dtype).copy()
+    with np.errstate(over="ignore", under="ignore"):
+        numbers[0::2], numbers[1::2] = value, -value
+    try:
+        floats = codec.decode_float([numbers.tobytes()])
+    except BitstreamError:
+        return
+    assert floats.shape == (1, *codec.image_shape)
+    assert ((floats >= 0) & (floats <= 1)).all()
+
+
+def test_latents_too_large_for_the_stream_saturate(codec, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = codec.shipped_network().decoder
+
+    def encoded(value: float) -> np.ndarray:
+        """The numbers of a stream of an encoder that gives this value and its negative."""
+        latent = torch.full((1, *codec.latent_shape), value)
+        latent[0, 0] *= -1
+        network = SimpleNamespace(
+            encoder=lambda images: latent, decoder=decoder, classes=1, restore=lambda latents, told: decoder(latents)
+        )
+        monkeypatch.setattr(type(codec), "_network", lambda self: network)
+        return np.frombuffer(codec.encode(images_for(codec, 1))[0], codec.latent_dtype)
+
+    for value in (65504.0, 65520.0, 3e38, np.inf):
+        numbers = encoded(value)
+        largest = 65504.0 if numbers.dtype.itemsize == 2 else np.finfo(np.float32).max
+        assert numbers.max() == -numbers.min() == np.float32(min(value, largest))
+        if value <= 65504:
+            assert np.isfinite(codec.decode_float([numbers.tobytes()])).all()
+    with pytest.raises(WeightsError, match=f"{codec.name}: the encoder gives values that are not numbers"):
+        encoded(np.nan)
+
+
+# --- Tiles --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spec", TILED)
+def test_tiles_are_the_blocks_one_by_one(spec: str) -> None:
+    tiled = cb.open_codec(spec)
+    plain = type(tiled)(latent=tiled.latent)
+    height, width, channels = tiled.image_shape
+    image = np.random.default_rng(0).integers(0, 256, (1, 2 * height, width + 5, channels), dtype=np.uint8)
+    padded = np.pad(image, ((0, 0), (0, 0), (0, width - 5), (0, 0)), mode="symmetric")
+    blocks = padded.reshape(2, height, 2, width, channels).swapaxes(1, 2).reshape(4, height, width, channels)
+    restored = plain.decode_float(plain.encode(blocks)).reshape(2, 2, height, width, channels).swapaxes(1, 2)
+    expected = restored.reshape(1, 2 * height, 2 * width, channels)[:, :, : width + 5]
+    streams = tiled.encode(image)
+    assert np.abs(tiled.decode_float(streams) - expected).max() < 1e-5
+    header = bytes([2 * height, width + 5]) if 2 * height < 128 else bytes([2 * height - 128 | 128, 1, width + 5])
+    assert streams[0].startswith(header)
+    assert tiled.container_bytes(streams[0]) == len(header)
+    if tiled.latent != "int8":
+        assert streams[0][len(header) :] == b"".join(plain.encode(blocks))
+
+
+@pytest.mark.parametrize("spec", TILED)
+def test_forged_headers(spec: str) -> None:
+    codec = cb.open_codec(spec)
+    stream = codec.encode(images_for(codec, 1))[0]
+    payload = stream[codec.container_bytes(stream) :]
+    for size in ((0, 28), (1 << 25, 2), ((1 << 28) - 1, (1 << 28) - 1), (1 << 12, 1 << 13), (300, 28), (1 << 25, 1)):
+        with pytest.raises(BitstreamError, match=r"the header tells of|a stream has|or more, not|cut short"):
+            codec.decode([pack_numbers(size) + payload])
+    with pytest.raises(BitstreamError, match="stream 1 is of 9×7, the first of"):
+        codec.decode([stream, *codec.encode(np.zeros((1, 9, 7, codec.image_shape[2]), np.uint8))])
+
+
+def test_points_measured_by_default() -> None:
+    for name, latents in (("lossy_ae", ["float32", "int8"]), ("stl10_ae", ["float64", "float32", "float16", "int8"])):
+        cls = CODECS.get(name)
+        other = (cls.image_shape[0], 99, cls.image_shape[2])
+        for shape, tiles in ((cls.image_shape, False), (other, True)):
+            assert cls.default_points(shape) == [{"latent": latent, "tiles": tiles} for latent in latents]
+    assert CODECS.get("lossless_ae").default_points((28, 28, 1)) == [{}]
+
+
+# --- Entropy-coded latents ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spec", CODED)
+def test_coded_streams(spec: str) -> None:
+    codec = cb.open_codec(spec)
+    images = images_for(codec)
+    streams, coder = codec.encode(images), codec._coder()
+    places = int(np.prod(codec.latent_shape[1:]))
+    symbols, classes = coder.quantise(codec.latents(images))
+    for number, stream in enumerate(streams):
+        found, _ = coder.decode(stream, 1, places, "it")
+        assert (found != symbols[number]).mean() < 0.02  # the batch decides the last bits
+    assert codec.estimate_bits(images) == pytest.approx(coder.bits(symbols, classes), rel=0.02)
+    with torch.inference_mode():
+        z = torch.from_numpy(coder.dequantise(symbols)).reshape(-1, *codec.latent_shape)
+        expected = codec.shipped_network().decoder(z).permute(0, 2, 3, 1).numpy()
+    assert np.abs(codec.decode_float(streams) - expected).max() < 0.02
+
+
+@pytest.mark.parametrize("spec", [*CODED, "lossy_ae:latent=int8,tiles=true"])
+def test_weights_without_tables(spec: str, own_weights: Path) -> None:
+    codec = cb.open_codec(spec)
+    streams = codec.encode(images_for(codec, 1))
+    store(own_weights / f"{codec.name}.safetensors", codec.network())
+    for act in (lambda: codec.encode(images_for(codec, 1)), lambda: codec.decode(streams)):
+        with pytest.raises(WeightsError, match=rf"{codec.name}: .* holds no tables for latent=int8; train it anew"):
+            act()
+    assert "int8" not in {point["latent"] for point in codec.default_points(codec.image_shape)}
+    assert len(type(codec)().encode(images_for(codec, 1))) == 1  # float latents need none
+
+
+# --- Classes ------------------------------------------------------------------------------------------------
+
+
+class ToldNetwork(LossyAe.network):
+    """Told whether the image is bright; inverts those that are not."""
+
+    classes = 2
+
+    def choose(self, images, latents):
+        return (images.mean((1, 2, 3)) > 0.5).long()
+
+    def restore(self, latents, classes):
+        restored = self.decoder(latents)
+        return torch.where(classes[:, None, None, None] == 1, restored, 1 - restored)
+
+
+class Told(LossyAe):
+    network = ToldNetwork
+
+
+def test_tables_of_another_network(own_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    codec, other = cb.open_codec(CODED[0]), CODECS.get("stl10_ae").network()
+    store(own_weights / "lossy_ae.safetensors", codec.network(), latent_tables("stl10_ae", other))
+    with pytest.raises(WeightsError, match="the tables of the latent are not made for 32 channels"):
+        codec.encode(images_for(codec, 1))
+    network = ToldNetwork()
+    path = store(own_weights / "told.safetensors", network, latent_tables("lossy_ae", network))
+    monkeypatch.setattr(Told, "weights_path", lambda self: path)
+    with pytest.raises(WeightsError, match="holds tables of 1 classes, not 2"):
+        Told(latent="int8").encode(images_for(codec, 1))
+
+
+@pytest.mark.parametrize("latent", ["float32", "int8"])
+@pytest.mark.parametrize("tiles", [False, True])
+def test_classes_stand_in_the_stream(latent: str, tiles: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told, plain = Told(latent=latent, tiles=tiles), LossyAe(latent=latent, tiles=tiles)
+    network = plain.shipped_network()
+    tables = {**latent_tables("lossy_ae", network), "front": torch.tensor([1, 3], dtype=torch.int32)}
+    tables["counts"] = tables["counts"].repeat(2, 1, 1)
+    path = store(tmp_path / "told.safetensors", network, tables)
+    monkeypatch.setattr(Told, "weights_path", lambda self: path)
+    images = np.stack([np.full((28, 28, 1), level, np.uint8) for level in (200, 20, 130, 0)])
+    bright = np.array([True, False, True, False])[:, None, None, None]
+    streams = told.encode(images)
+    expected = plain.decode_float(plain.encode(images))
+    assert np.allclose(told.decode_float(streams), np.where(bright, expected, 1 - expected), atol=1e-5)
+    if latent == "float32":
+        assert len(streams[0]) == len(plain.encode(images)[0]) + 1
+        place = told.container_bytes(streams[0])
+        assert [stream[place] for stream in streams] == [1, 0, 1, 0]
+        with pytest.raises(BitstreamError, match="class 2 of 2"):
+            told.decode([streams[0][:place] + b"\2" + streams[0][place + 1 :]])
