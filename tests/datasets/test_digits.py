@@ -18,8 +18,7 @@ def test_shape_count_and_labels() -> None:
     status = Digits().status(NOWHERE)
     assert (status.available, status.images, status.shape) == (True, 10_000, (28, 28, 1))
     opened = Digits(count=500).load(NOWHERE)
-    block = opened.read(range(500))
-    assert (len(opened), block.shape, block.dtype) == (500, (500, 28, 28, 1), np.uint8)
+    assert (len(opened), opened.read(range(9)).shape) == (500, (9, 28, 28, 1))
     assert np.bincount(opened.labels, minlength=10).min() > 25
     assert Digits(seed=3).label == "digits:seed=3"
     with pytest.raises(SettingError, match="count=0 is not allowed"):
@@ -45,8 +44,8 @@ def test_another_process_draws_the_same() -> None:
 
 
 def test_digits_are_distinct_and_like_mnists() -> None:
-    block = Digits(seed=2).load(NOWHERE).read(range(1000))[..., 0]
-    assert len(np.unique(block.reshape(1000, -1), axis=0)) == 1000
+    block = Digits(seed=2).load(NOWHERE).read(range(400))[..., 0]
+    assert len(np.unique(block.reshape(400, -1), axis=0)) == 400
     # MNIST's test images: mean 33.8, 19 % of the pixels inked, 7 % above 250, 12 % in between; peak 255.
     assert 30 < block.mean() < 40
     assert 0.17 < (block > 0).mean() < 0.25

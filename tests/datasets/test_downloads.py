@@ -21,8 +21,10 @@ from codecbench.datasets.mnist import Mnist
 from codecbench.datasets.stl10 import Stl10
 from codecbench.errors import DatasetError
 
-MOST = {"mnist": 5, "stl10": 4}
 DATASETS = {"mnist": Mnist(), "stl10": Stl10()}
+MOST = {"mnist": 5, "stl10": 4}
+TITLE = {"mnist": "MNIST", "stl10": "STL-10"}
+BY_HAND = {"mnist": "by hand: put t10k-images", "stl10": "by hand: unpack http"}
 both = pytest.mark.parametrize("name", DATASETS)
 
 
@@ -115,9 +117,7 @@ def test_an_altered_archive_is_refused(tmp_path: Path, name: str, monkeypatch: p
 
     monkeypatch.setattr(STL10, "tgz_md5", "0" * 32)
     monkeypatch.setattr(MNIST, "resources", [(file, "0" * 32) for file, _ in MNIST.resources])
-    refused(
-        name, tmp_path, {"mnist": r"MNIST failed .*by hand: put", "stl10": r"STL-10 failed .*by hand: unpack"}[name]
-    )
+    refused(name, tmp_path, f"the download of {TITLE[name]} failed.*{BY_HAND[name]}")
 
 
 @pytest.mark.usefixtures("small")
@@ -135,7 +135,7 @@ def test_without_a_server(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])
     monkeypatch.setattr(STL10, "url", "http://127.0.0.1:9/stl10_binary.tar.gz")
-    refused(name, tmp_path, {"mnist": "the download of MNIST failed", "stl10": "the download of STL-10 failed"}[name])
+    refused(name, tmp_path, f"the download of {TITLE[name]} failed")
 
 
 @pytest.mark.usefixtures("small")
@@ -148,8 +148,7 @@ def test_the_disk_must_have_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @both
 def test_without_torchvision(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchvision.datasets", None)
-    by_hand = {"mnist": "put t10k-images", "stl10": "unpack http"}[name]
-    refused(name, tmp_path, rf"torchvision.*cannot be imported.*by hand: {by_hand}")
+    refused(name, tmp_path, f"torchvision.*cannot be imported.*{BY_HAND[name]}")
 
 
 def test_a_torchvision_that_breaks_on_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from datafiles import digits, write_mnist
 from PIL import Image
 
 import codecbench as cb
@@ -108,17 +109,13 @@ def test_a_dataset_spec_of_several_values_stands_for_several_datasets(tmp_path):
 
 
 def test_a_dataset_is_opened_under_the_data_root_given_or_that_of_the_environment(tmp_path, monkeypatch):
-    folder = tmp_path / "MNIST" / "raw"
-    folder.mkdir(parents=True)
-    pixels = np.arange(2 * 784).astype(np.uint8)
-    header = np.array([0x0803, 2, 28, 28], ">i4").tobytes()
-    (folder / "t10k-images-idx3-ubyte").write_bytes(header + pixels.tobytes())
+    write_mnist(tmp_path)
     monkeypatch.setenv("CODECBENCH_DATA", str(tmp_path / "absent"))
-    assert np.array_equal(cb.open_dataset("mnist", tmp_path).read([0, 1]).ravel(), pixels)
+    assert np.array_equal(cb.open_dataset("mnist", tmp_path).read(range(5))[..., 0], digits())
     with pytest.raises(cb.DatasetError, match="codecbench data get mnist"):
         cb.open_dataset("mnist")
     monkeypatch.setenv("CODECBENCH_DATA", str(tmp_path))
-    assert len(cb.open_dataset("mnist")) == 2
+    assert len(cb.open_dataset("mnist")) == 5
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have Unicode file names only")
@@ -138,18 +135,18 @@ def test_file_names_that_are_no_text_are_said_and_do_no_harm(tmp_path):
 
 
 def test_the_choice_of_images_follows_the_seed():
-    digits = DATASETS.get("digits")()
+    dataset = DATASETS.get("digits")()
     images = Zeros(*[(2, 2, 1)] * 100)
-    first, again, other = (select(digits, images, 10, seed) for seed in (0, 0, 1))
+    first, again, other = (select(dataset, images, 10, seed) for seed in (0, 0, 1))
     assert first == again
     assert first.indices != other.indices
     assert list(first.indices) == sorted(set(first.indices))
     assert len(first.indices) == 10
     assert set(first.shown) <= set(first.indices)
-    assert select(digits, images, None, 0).indices == tuple(range(100))
-    assert len(select(digits, images, 1_000, 0).indices) == 100
+    assert select(dataset, images, None, 0).indices == tuple(range(100))
+    assert len(select(dataset, images, 1_000, 0).indices) == 100
     with pytest.raises(UsageError, match="has no images"):
-        select(digits, Zeros(), 10, 0)
+        select(dataset, Zeros(), 10, 0)
 
 
 def test_chunks_hold_one_shape_and_a_bounded_amount():
