@@ -52,7 +52,7 @@ def summary_of(store: StoredRun) -> pd.DataFrame:
 
 
 def _merged_summary(store: MergedRuns) -> pd.DataFrame:
-    """The summaries of several runs as one, each point's of one run."""
+    """The summaries of several runs as one, each point's of one run; its times of another where that took none."""
     tables, images = [], []
     for member in store.members:
         table = summary_of(member.store)
@@ -66,12 +66,17 @@ def _merged_summary(store: MergedRuns) -> pd.DataFrame:
         table[[winners[point] == number for point in points]]
         for number, (table, points) in enumerate(zip(tables, images, strict=True))
     ]
-    merged = pd.concat([table for table in chosen if len(table)] or tables[:1], ignore_index=True)
+    merged = pd.concat([table for table in chosen if len(table)] or tables[:1]).set_index(POINT)
+    for table in tables:
+        times = table.set_index(POINT)[list(TIMES)].reindex(merged.index)
+        timed = merged["encode_s"].isna() & times["encode_s"].notna()
+        merged[times.columns] = merged[times.columns].mask(timed, times)
+    merged = merged.reset_index()
     for codec in store.manifest["codecs"]:
         for metric in outdated_metrics(store.manifest, codec):
             if metric in merged:
                 merged.loc[merged["codec"] == codec, metric] = np.nan
-    return _sorted(merged, store.manifest)
+    return _typed(_sorted(merged, store.manifest))
 
 
 def _sorted(summary: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame:

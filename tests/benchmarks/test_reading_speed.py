@@ -25,22 +25,12 @@ CHUNKS = 10
 LIMIT_S = 15.0
 LIMIT_BYTES = 2e9
 READER = """
-import json, sys, time
-began = time.perf_counter()
+import json, sys
 import codecbench
+from codecbench.environment import peak_bytes
 table = codecbench.load_run(sys.argv[1]).summary()
-seconds = time.perf_counter() - began
-try:
-    status = open("/proc/self/status").read()
-    peak = int(status.partition("VmHWM:")[2].split()[0]) * 1024
-except OSError:
-    import resource
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-found = {"seconds": seconds, "cpu_s": time.process_time(), "peak": peak}
-print(json.dumps(found | {"points": len(table), "rows": int(table["images"].sum())}))
+print(json.dumps({"peak": peak_bytes(), "points": len(table), "rows": int(table["images"].sum())}))
 """
-"""Not ``ru_maxrss`` on Linux: a new process begins with that of the one that started it."""
 
 
 def write_rows(path, codecs, settings, chunks, images):

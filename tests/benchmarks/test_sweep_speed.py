@@ -15,11 +15,11 @@ import re
 import statistics
 import subprocess
 import sys
-import time
 from io import BytesIO
 
 import numpy as np
 import pytest
+from clock import seconds
 from PIL import Image
 from skimage.metrics import mean_squared_error, structural_similarity
 
@@ -31,12 +31,6 @@ pytestmark = pytest.mark.real_data
 DIGIT_QUALITIES = (5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95)
 PHOTO_QUALITIES = tuple(range(5, 100, 5))
 ROUNDS = 3
-
-
-def seconds(function, *arguments):
-    began = time.perf_counter()
-    function(*arguments)
-    return time.perf_counter() - began
 
 
 def encode(image, quality):
@@ -92,11 +86,7 @@ def test_digits_beside_a_bare_loop(benchmark, data_root, tmp_path, workers, limi
     folders = (tmp_path / str(number) for number in itertools.count())
 
     def sweep(images=None):
-        alone = {
-            "timing": False,
-            "metrics": "none",
-            "keep_images": 0,
-        }  # nothing that the bare loop could not do as well
+        alone = {"timing": False, "metrics": "none", "keep_images": 0}  # as the bare loop does
         return cb.run("jpeg", "mnist", images=images, out=next(folders), workers=workers, data_dir=data_root, **alone)
 
     if benchmark.disabled:  # the plain test run: what is stored, of a few images

@@ -65,17 +65,11 @@ def test_a_huge_first_loss_does_not_flatten_the_rest() -> None:
     assert low < 0.005
 
 
-def test_hundreds_of_epochs_and_a_single_one_are_drawn() -> None:
-    figure = figures.learning_curves({"long": log(600), "short": log(1, best=1)})
-    assert style.save_svg(figure) == style.save_svg(
-        figures.learning_curves({"long": log(600), "short": log(1, best=1)})
-    )
+def test_hundreds_of_epochs_and_a_single_one_are_drawn_in_rows_of_three() -> None:
+    logs = {"long": log(600), "short": log(1, best=1), **{f"c{number}": log() for number in range(3)}}
+    figure = figures.learning_curves(logs)
+    assert style.save_svg(figure) == style.save_svg(figures.learning_curves(logs))
     assert figure.axes[0].get_xlim()[1] > 600
-
-
-def test_many_codecs_stand_in_rows_of_three() -> None:
-    figure = figures.learning_curves({f"c{number}": log() for number in range(5)})
-    style.save_png(figure, 40)
     assert len({round(axes.get_position().y0, 3) for axes in figure.axes}) == 2
 
 
@@ -113,11 +107,6 @@ def test_networks_judged_by_a_score_have_panels_in_its_unit() -> None:
     assert figures.best_epoch(logs["ar_lossless"]) == (20, 1.5)
 
 
-def test_a_score_without_words_is_called_one() -> None:
-    (axes,) = figures.learning_curves({"a": scored()}).axes
-    assert axes.get_ylabel() == "Score"
-
-
 def test_a_training_loss_of_another_size_does_not_stand_beside_a_score() -> None:
     near, far = figures.learning_curves({"near": scored(loss=1.2), "far": scored(loss=0.001)}).axes
     assert "training" in lines(near)
@@ -129,6 +118,7 @@ def test_a_training_loss_of_another_size_does_not_stand_beside_a_score() -> None
 def test_a_score_below_zero_is_drawn_on_a_linear_axis() -> None:
     frame = pd.DataFrame({"epoch": [1, 2], "train_loss": [1.0, 0.5], "held_out_score": [0.5, -30.0]})
     (axes,) = figures.learning_curves({"a": frame}).axes
+    assert axes.get_ylabel() == "Score", "where no words are given"
     assert axes.get_yscale() == "linear"
     assert axes.get_ylim()[0] < -30.0
     (axes,) = figures.learning_curves({"a": frame.assign(held_out_score=2.0)}).axes

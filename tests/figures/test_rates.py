@@ -8,24 +8,37 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from runs import MadeUpRun, usual_run
+from runs import MadeUpRun
 
 from codecbench import figures
 from codecbench.analysis.points import annotate
 from codecbench.analysis.summary import summarise
 from codecbench.figures import grid as pictures
 from codecbench.figures import style as looks
+from codecbench.store.folder import RunFolder
 
 CODEC_FOLDER = Path(__file__).parents[2] / "codecs"
 
 
-def points_of(run: MadeUpRun) -> pd.DataFrame:
-    return annotate(summarise(run.store), run.store.manifest)
+def points_of(store: RunFolder) -> pd.DataFrame:
+    return annotate(summarise(store), store.manifest)
 
 
 @pytest.fixture(scope="module")
-def usual(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    return points_of(usual_run(tmp_path_factory.mktemp("usual")))
+def store(usual_folder: Path) -> RunFolder:
+    return RunFolder(usual_folder)
+
+
+@pytest.fixture(scope="module")
+def usual(store: RunFolder) -> pd.DataFrame:
+    return points_of(store)
+
+
+@pytest.fixture(scope="module")
+def grid(store: RunFolder, usual: pd.DataFrame) -> pictures.ImageGrid:
+    found = pictures.image_grid(store, usual, store.rows(), "stl10")
+    assert found is not None
+    return found
 
 
 # ---- figures -----------------------------------------------------------------------------------------------------
@@ -57,7 +70,7 @@ def test_a_codec_out_of_its_domain_is_dashed_hollow_and_says_so(tmp_path: Path) 
     for label in run.datasets:
         run.point(label, "net", {"rate": 1}, num_bytes=10)
         run.point(label, "net", {"rate": 2}, num_bytes=20)
-    lines = drawn_lines(figures.rate_distortion(points_of(run)))
+    lines = drawn_lines(figures.rate_distortion(points_of(run.store)))
     home, foreign = lines["net"], lines["net (trained on mnist)"]
     assert home.get_linestyle() == "-"
     assert foreign.get_linestyle() == "--"
@@ -68,7 +81,7 @@ def test_a_codec_out_of_its_domain_is_dashed_hollow_and_says_so(tmp_path: Path) 
 def test_a_single_point_out_of_its_domain_is_hollow_and_axes_have_ticks(tmp_path: Path) -> None:
     run = MadeUpRun(tmp_path, {"digits": (16, 16, 1)}, [], {"net": ("mnist",)})
     run.point("digits", "net", num_bytes=10, ssim=0.99998, encode_s=(1e-3,) * 5)
-    points = points_of(run)
+    points = points_of(run.store)
     assert not figures.beyond_ssim(points).any()
     for figure in (
         figures.rate_distortion(points),
@@ -91,16 +104,6 @@ def test_built_in_codecs_look_the_same_in_every_run() -> None:
     assert set(looks.CODEC_STYLES) == {file.stem for file in CODEC_FOLDER.glob("[a-z]*.py")}
 
 
-def test_an_svg_of_images_embeds_them_at_their_own_size(tmp_path: Path) -> None:
-    run = usual_run(tmp_path)
-    grid = pictures.image_grid(run.store, points_of(run), run.store.rows(), "stl10")
-    assert grid is not None
-    svg = pictures.grid_svg(grid)
-    assert svg == pictures.grid_svg(grid)
-    assert svg.count(b"<image") == 2 + 2 * 2 * 3
-    assert b'width="32"' in svg
-
-
 def test_one_colour_and_marker_a_codec() -> None:
     names = [f"codec{number:02}" for number in range(12)]
     styles = looks.codec_styles(reversed(names))
@@ -114,7 +117,7 @@ def test_points_outside_the_view_are_counted_but_no_codec_vanishes(tmp_path: Pat
     run.point("a", "poor", {"q": 1}, num_bytes=1, mse=0.5)
     for rank, size in ((1, 8), (2, 40), (3, 400)):
         run.point("a", "wide", {"rank": rank}, num_bytes=size)
-    points = points_of(run)
+    points = points_of(run.store)
     assert figures.raw_rate(points) == 8
     assert list(points.loc[figures.outside(points), "settings"]) == ["rank=3"]
 
@@ -138,17 +141,20 @@ def test_saving_gives_the_same_bytes_whatever_the_settings_around(usual: pd.Data
 def test_labels_with_dollars_or_in_other_scripts_are_drawn(tmp_path: Path) -> None:
     run = MadeUpRun(tmp_path, {"folder:/$x^$/写真": (4, 4, 1)}, ["c"])
     run.point("folder:/$x^$/写真", "c")
-    assert looks.save_png(figures.rate_distortion(points_of(run)), dpi=40).startswith(b"\x89PNG")
+    assert looks.save_png(figures.rate_distortion(points_of(run.store)), dpi=40).startswith(b"\x89PNG")
 
 
 # ---- images ------------------------------------------------------------------------------------------------------
 
 
-def test_the_image_grid_states_true_numbers(tmp_path: Path) -> None:
-    run = usual_run(tmp_path)
-    points = points_of(run)
-    grid = pictures.image_grid(run.store, points, run.store.rows(), "stl10")
-    assert grid is not None
+def test_an_svg_of_images_embeds_them_at_their_own_size(grid: pictures.ImageGrid) -> None:
+    svg = pictures.grid_svg(grid)
+    assert svg == pictures.grid_svg(grid)
+    assert svg.count(b"<image") == 2 + 2 * 2 * 3
+    assert b'width="32"' in svg
+
+
+def test_the_image_grid_states_true_numbers(grid: pictures.ImageGrid) -> None:
     assert list(grid.originals) == [0, 1]
     assert [column.label for column in grid.columns] == ["net (trained on mnist)", "lossy", "exact"]
     net, lossy, exact = grid.cells[0]
@@ -169,7 +175,7 @@ def test_a_missing_reconstruction_is_said(tmp_path: Path) -> None:
     run = MadeUpRun(tmp_path, {"a": (4, 4, 1)}, ["c", "d"])
     run.point("a", "c", pictures=False)
     run.point("a", "d", indices=[5])
-    grid = pictures.image_grid(run.store, points_of(run), run.store.rows(), "a")
+    grid = pictures.image_grid(run.store, points_of(run.store), run.store.rows(), "a")
     assert grid is not None
     with_row, without = grid.cells[0]
     assert (with_row.bits, with_row.image) == (800, None)

@@ -237,11 +237,3 @@ def test_pictures_are_no_part_of_a_tasks_identity() -> None:
     few, many = (Task("digits", CodecSpec("png"), (0, 1, 2), (8, 8, 1), shown, "print") for shown in ((1,), (2, 0, 1)))
     assert few.id == many.id
     assert few.id != Task("digits", CodecSpec("png"), (0, 1), (8, 8, 1), (1,), "print").id
-
-
-def test_the_command_keeps_as_many_pictures_as_the_library() -> None:
-    from codecbench.cli.run import run as command
-    from codecbench.plan.planner import KEPT_IMAGES
-
-    (option,) = (option for option in command.params if option.name == "keep_images")
-    assert option.default == KEPT_IMAGES == 24

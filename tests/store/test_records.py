@@ -74,18 +74,19 @@ def test_a_record_is_read_as_it_was_written_and_counts_for_its_codec_and_images(
 @pytest.mark.parametrize(
     "change",
     [
-        {"images": "8"},
-        {"images": 8.0},
-        {"images": True},
-        {"shape": [9, 9]},
-        {"shape": [9, 9, None]},
-        {"shape": "9×9"},
-        {"encode_s": "1"},
+        *({"images": value} for value in ("8", 8.0, True, 0)),
+        *({"shape": value} for value in ([9, 9], [9, 9, None], "9×9", [0, 9, 1])),
+        *({"encode_s": value} for value in ("1", None)),
+        {"set_bytes": None},
         {"failed": None},
+        {"id": "1" * 24},
+        {"format": SetRecord.FORMAT + 1},
     ],
     ids=str,
 )
-def test_a_value_of_another_type_is_damage(store: RunFolder, change: dict[str, Any]) -> None:
+def test_values_of_another_type_and_figures_that_cannot_be_do_not_count(
+    store: RunFolder, change: dict[str, Any]
+) -> None:
     file = store.write_file(f"sets/{KEY}.json", RECORDS["sets"].content())
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
     assert store.records(SetRecord) == []

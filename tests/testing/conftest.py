@@ -1,19 +1,17 @@
 """A plugin for tests of the conformance kit."""
 
 import pytest
-from unsound import use_folder, write_unsound
+from unsound import write_unsound
 
 from codecbench.plugins.registry import CODECS
 
 
 @pytest.fixture
-def mine(tmp_path, monkeypatch):
-    """Imports the plugin ``mine`` with a misdeed, and forgets it after the test."""
-    use_folder(tmp_path, monkeypatch)
+def mine(codec_folder):
+    """Imports the plugin ``mine`` with a misdeed."""
 
     def open_it(**misdeed):
-        write_unsound(tmp_path, **misdeed)
+        write_unsound(codec_folder, **misdeed)
         return CODECS.get("mine")()
 
-    yield open_it
-    CODECS.forget("mine")
+    return open_it

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 
 import pytest
-from unsound import use_folder, write_unsound
+from unsound import write_unsound
 
-from codecbench.errors import PluginError, SpecError, UnknownNameError, UsageError
+from codecbench.errors import SpecError, UnknownNameError, UsageError
 from codecbench.testing import CHECKS, SHAPES, check_plugin, run_check
 from codecbench.testing.suite import Subject
 
@@ -16,12 +16,11 @@ BOUNDED = pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded 
 
 
 @pytest.fixture
-def failures(tmp_path, monkeypatch):
+def failures(codec_folder):
     """Checks the plugin ``mine`` with a misdeed in another process; the failed checks, with their reasons."""
-    use_folder(tmp_path, monkeypatch)
 
     def check(time_limit_s=60.0, spec="mine:level=0", **misdeed):
-        write_unsound(tmp_path, **misdeed)
+        write_unsound(codec_folder, **misdeed)
         report = check_plugin(spec, damages=300, time_limit_s=time_limit_s)
         found = {result.check: result.reason for result in report.results if result.result == "failed"}
         assert report.failed == bool(found)
@@ -84,7 +83,6 @@ GREEDY = "numbers = np.zeros(max(0, int(np.prod([*stream[:3]], dtype=int)) - 20_
         ({"restore": "image = image.astype(np.float32)"}, "types", "28×28×1: decode returns float32, not uint8"),
         ({"restore": "image = image[:, :, 0]"}, "types", "decode returns the shape (5, 28, 28), not (5, 28, 28, 1)"),
         ({"restore": "image = image // 2 * 2"}, "lossless", "claims to be lossless, but"),
-        ({"encode": REMEMBER, "decode": RECALL}, "fresh process", "BitstreamError: never seen"),
         ({"encode": "print('hello')"}, "silence", "writes to the standard output: 'hello"),
         ({"encode": "os.write(1, b'hello')"}, "silence", "writes to the standard output: 'hello"),
         ({"top": "print('hello')"}, "fresh process", "a fresh process writes to the standard output: 'hello"),
@@ -109,6 +107,7 @@ def test_misdeeds(ends, misdeed, check, words):
 def test_a_decoder_that_remembers_images_is_found_by_the_fresh_process_alone(ends):
     found = ends(encode=REMEMBER, decode=RECALL)
     assert [name for name, result in found.items() if result.result == "failed"] == ["fresh process"]
+    assert "BitstreamError: never seen" in found["fresh process"].reason
 
 
 def test_a_rate_that_turns_round_is_a_warning(ends):
@@ -142,9 +141,8 @@ def test_encoding_that_takes_all_memory(ends):
 
 
 @BOUNDED
-def test_a_process_that_holds_too_much_memory_is_ended(tmp_path, monkeypatch):
-    use_folder(tmp_path, monkeypatch)
-    write_unsound(tmp_path, top="hoard = np.ones(1 << 29, np.uint8)\ntime.sleep(100)")
+def test_a_process_that_holds_too_much_memory_is_ended(codec_folder):
+    write_unsound(codec_folder, top="hoard = np.ones(1 << 29, np.uint8)\ntime.sleep(100)")
     (row,) = check_plugin("mine", memory_limit=1 << 29).rows()
     assert (row.check, row.result) == ("import", "failed")
     assert "MiB, more than the limit of 512 MiB (the kit's own), and was killed; last step: importing" in row.reason
@@ -159,15 +157,20 @@ def test_a_codec_that_hangs(failures):
     assert report.results[-1].reason == "not tried, since the codec's process had to be given up 2 times"
 
 
-def test_a_codec_that_ends_its_process(failures):
-    _, found = failures(encode="sys.stderr.write('out of luck\\n'); sys.stderr.flush(); os._exit(3)")
-    words = "the codec's process died with exit code 3; last step: 28×28×1: encode; last words: out of luck"
-    assert found["types"] == words
-
-
-def test_a_codec_that_ends_its_process_as_if_all_were_well(failures):
-    _, found = failures(restore="os._exit(0)")
-    assert found["types"] == "the codec's process died with exit code 0; last step: 28×28×1: decode"
+@pytest.mark.parametrize(
+    ("misdeed", "words"),
+    [
+        (
+            {"encode": "sys.stderr.write('out of luck\\n'); sys.stderr.flush(); os._exit(3)"},
+            "exit code 3; last step: 28×28×1: encode; last words: out of luck",
+        ),
+        ({"restore": "os._exit(0)"}, "exit code 0; last step: 28×28×1: decode"),
+    ],
+    ids=["in need", "as if all were well"],
+)
+def test_a_codec_that_ends_its_process(failures, misdeed, words):
+    _, found = failures(**misdeed)
+    assert found["types"] == f"the codec's process died with {words}"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
@@ -202,15 +205,7 @@ def test_a_plugin_that_cannot_be_imported(failures, top, words):
         ("mine,none", SpecError, "names 2 codecs"),
     ],
 )
-def test_wrong_requests(tmp_path, monkeypatch, spec, error, words):
-    use_folder(tmp_path, monkeypatch)
-    write_unsound(tmp_path)
+def test_wrong_requests(codec_folder, spec, error, words):
+    write_unsound(codec_folder)
     with pytest.raises(error, match=words):
         check_plugin(spec)
-
-
-def test_two_codecs_of_one_name(tmp_path, monkeypatch):
-    use_folder(tmp_path, monkeypatch)
-    write_unsound(tmp_path).rename(tmp_path / "jpeg.py")
-    with pytest.raises(PluginError, match="two codecs are called 'jpeg'"):
-        check_plugin("jpeg")

@@ -47,8 +47,9 @@ class Plain(cb.SetCodec, cb.PerImageCodec):
         return images[:1] if self.fault == "first" else images
 
 
-def test_a_sound_codec_passes():
+def test_a_sound_codec_passes_and_one_of_single_images_is_not_asked():
     assert check_sets(Plain(), (5, 4, 3)) is None
+    assert check_sets(cb.open_codec("none"), (5, 4, 3)).result == "not applicable"
 
 
 @pytest.mark.parametrize(
@@ -66,10 +67,6 @@ def test_unsound_codecs_do_not(fault, message):
     with pytest.raises(CheckFailed) as failure:
         check_sets(Plain(fault), (5, 4, 3))
     assert message in str(failure.value)
-
-
-def test_a_codec_of_single_images_is_not_asked():
-    assert check_sets(cb.open_codec("none"), (5, 4, 3)).result == "not applicable"
 
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding-a-codec.md"

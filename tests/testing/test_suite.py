@@ -63,8 +63,7 @@ class OfOneShape(cb.PerImageCodec):
 
 
 def test_check_codec_takes_shapes_of_ones_own():
-    (shape,) = {(96, 96, 3)}
-    assert taken_shapes(cb.open_codec("none"), [shape]) == [shape]
+    assert taken_shapes(cb.open_codec("none"), [(96, 96, 3)]) == [(96, 96, 3)]
     assert taken_shapes(OfOneShape(), [(8, 8, 1)]) == [(64, 64, 3)]
     with pytest.raises(CheckFailed, match="none of the shapes 8×8×2; a codec of one other shape says image_shape"):
         taken_shapes(cb.open_codec("none"), [(8, 8, 2)])
@@ -122,7 +121,7 @@ def test_what_a_doubtful_stream_must_not_decode_to(image, words):
     assert words in str(failure.value)
 
 
-def test_what_a_doubtful_stream_may_decode_to():
+def test_a_doubtful_stream_may_be_refused_or_decode_to_an_image():
     image = np.zeros((1, 4, 4, 1), np.uint8)
     assert decode_doubtful(Decoder(image), b"", "") is image
     assert decode_doubtful(Decoder(cb.BitstreamError("no stream")), b"", "") is None

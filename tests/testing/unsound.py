@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
 from pathlib import Path
-
-import pytest
-
-import codecbench.codecs
 
 SOURCE = """
 import ctypes, os, sys, time, zlib
@@ -21,7 +16,7 @@ SEEN = {{}}
 
 @cb.register_codec
 @dataclass(frozen=True)
-class Mine(cb.{base}):
+class Mine(cb.PerImageCodec):
     level: int = cb.setting(0, low=0, high=99, sweep=(0, 1, 2))
 
     @property
@@ -59,19 +54,11 @@ def write_unsound(
     restore: str = "pass",
     top: str = "",
     members: str = "",
-    base: str = "PerImageCodec",
 ) -> Path:
     """Writes the plugin ``mine``: sound where nothing is given."""
     gaps = {"encode": encode, "decode": decode, "restore": restore}
     gaps = {name: lines.replace("\n", "\n        ") for name, lines in gaps.items()}
     members = textwrap.indent(textwrap.dedent(members), "    ")
     file = folder / "mine.py"
-    file.write_text(SOURCE.format(top=top, members=members, base=base, **gaps), encoding="utf-8")
+    file.write_text(SOURCE.format(top=top, members=members, **gaps), encoding="utf-8")
     return file
-
-
-def use_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has codecs of a folder found, here and in processes begun from here, until the test ends."""
-    monkeypatch.setenv("CODECBENCH_CODEC_PATH", str(folder))
-    monkeypatch.setattr(codecbench.codecs, "__path__", [*codecbench.codecs.__path__, str(folder)])
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
