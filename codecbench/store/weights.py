@@ -96,7 +96,7 @@ def _parameters(path: Path) -> int | None:
     try:
         with safe_open(path, "np") as file:
             names = [name for name in file.keys() if not name.startswith(TABLES)]  # noqa: SIM118  # it is no mapping
-            return sum(math.prod(file.get_slice(name).get_shape()) for name in names)
+            return sum(int(math.prod(file.get_slice(name).get_shape())) for name in names)
     except (OSError, SafetensorError):
         return None
 
