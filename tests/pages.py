@@ -18,6 +18,7 @@ from codecbench import figures
 from codecbench.figures import grid, style
 from codecbench.report import page as assembler
 from codecbench.report import write_report
+from codecbench.report.context import Context
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
@@ -58,6 +59,11 @@ def quick_report(run: MadeUpRun, sections: tuple[ModuleType, ...] = (), **option
         if sections:
             patch.setattr(assembler, "SECTIONS", sections)
         return write_report(run.store, **options)
+
+
+def context(run: MadeUpRun, anchor: str | None = None) -> Context:
+    """What the sections of a run's report are made from."""
+    return Context(run.store, run.store.path / "drawn", anchor)
 
 
 def wait_until_ready(page: Page) -> None:

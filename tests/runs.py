@@ -40,18 +40,11 @@ METRIC = {
 
 
 class MadeUpRun:
-    """Writes a run folder piece by piece.
+    """Writes a run folder piece by piece: eight images a dataset, the first two of them shown.
 
-    Args:
-        path: the folder.
-        datasets: shape of the images by dataset label; eight images each, the first two shown.
-        trained_on: families by codec, for learned codecs.
-        codecs: the other codecs.
-        skipped: as in ``run.json``.
-        notes: as in ``run.json``.
-        training: datasets that are the training images of the codecs trained on their family.
-        absent: codecs of which a point is planned on every dataset and never measured.
-        metrics: plugin metrics that all codecs are measured with, as in ``run.json``; see ``METRIC``.
+    ``datasets`` have the shape of their images, ``trained_on`` the families of learned codecs; of the codecs that are
+    ``absent`` a point is planned on every dataset and never measured; ``training`` are the datasets that learned codecs
+    were trained on; ``metrics`` are plugin metrics as in ``run.json``, see ``METRIC``.
     """
 
     def __init__(
@@ -138,14 +131,12 @@ class MadeUpRun:
         """Writes a finished task, and its times where ``encode_s`` is given; ``timing`` are further fields of these."""
         task = self.task(dataset, codec, settings or {}, indices, shape)
         count = len(task.indices)
-        errors = np.broadcast_to(np.asarray(mse, dtype=np.float64), count).copy()
-        shown = {
-            index: self.image(task.shape, index) ^ np.uint8(0 if errors[list(indices).index(index)] == 0 else 3)
-            for index in task.shown
-        }
+        errors = np.full(count, mse, dtype=np.float64)
+        changed = dict(zip(task.indices, errors > 0, strict=True))
+        shown = {index: self.image(task.shape, index) ^ np.uint8(3 * changed[index]) for index in task.shown}
         measurement = Measurement(
-            num_bytes=np.broadcast_to(np.asarray(num_bytes, dtype=np.int64), count).copy(),
-            container_bytes=np.broadcast_to(np.asarray(container_bytes, dtype=np.float64), count).copy(),
+            num_bytes=np.full(count, num_bytes, dtype=np.int64),
+            container_bytes=np.full(count, container_bytes, dtype=np.float64),
             estimated_bits=np.full(count, np.nan),
             mse=errors,
             mse_float=np.full(count, np.nan),
@@ -155,7 +146,7 @@ class MadeUpRun:
             lossless=lossless,
             shown=shown if pictures else {},
             metrics={
-                name: np.broadcast_to(np.asarray(value, dtype=np.float64), count).copy()
+                name: np.full(count, value, dtype=np.float64)
                 for name, value in (metrics or dict.fromkeys(self.metrics, 0.9)).items()
             },
         )
@@ -166,6 +157,12 @@ class MadeUpRun:
             )
             self.store.write_timing(task, taken)
         return task
+
+    def curve(self, dataset: str, codec: str, sizes: Mapping[float, float | Sequence[float]], **more: Any) -> None:
+        """Writes a point for each PSNR in dB, with its bytes; its setting ``quality`` is the PSNR."""
+        for db, size in sizes.items():
+            settings = {"quality": round(db)}
+            self.point(dataset, codec, settings, num_bytes=np.rint(size), mse=10 ** (-db / 10), **more)
 
     def failure(self, dataset: str, codec: str, reason: str, settings: dict[str, Value] | None = None) -> None:
         """Writes a failed task."""
