@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 from playwright.sync_api import Page
-from runs import METRIC, MadeUpRun
+from runs import MadeUpRun
 
 from codecbench import figures
 from codecbench.figures import grid, style
@@ -66,6 +66,22 @@ def context(run: MadeUpRun, anchor: str | None = None) -> Context:
     return Context(run.store, run.store.path / "drawn", anchor)
 
 
+def made(
+    path: Path, codecs: dict[str, Any], trained_on: dict[str, tuple[str, ...]] | None = None, **more: Any
+) -> MadeUpRun:
+    """A run on one dataset, ``data``: codecs have bytes by PSNR in dB, are lossless and have bytes, or fail and why."""
+    classical = [name for name in codecs if name not in (trained_on or {})]
+    run = MadeUpRun(path, {"data": (16, 16, 1)}, classical, trained_on, **more)
+    for codec, sizes in codecs.items():
+        if isinstance(sizes, dict):
+            run.curve("data", codec, sizes)
+        elif isinstance(sizes, str):
+            run.failure("data", codec, sizes)
+        else:
+            run.point("data", codec, num_bytes=sizes, mse=0.0, lossless=True)
+    return run
+
+
 def wait_until_ready(page: Page) -> None:
     """Waits until the scripts of a page that was just loaded are bound, and what is on the screen is drawn."""
     page.wait_for_selector("html[data-ready]", state="attached")
@@ -101,29 +117,4 @@ def large_run(path: Path, codecs: int = 30) -> MadeUpRun:
                     encode_s=(seconds,) * 5,
                     decode_s=(seconds / 2,) * 5,
                 )
-    return run
-
-
-def varied_run(path: Path) -> MadeUpRun:
-    """Two datasets and codecs of every kind: two curves of one codec, lossless ones, a learned one, unsteady times."""
-    run = MadeUpRun(
-        path,
-        {"mnist": (28, 28, 1), "stl10": (32, 32, 3)},
-        ["jpeg", "webp", "png", "none"],
-        {"net": ("mnist",)},
-        metrics={"likeness": METRIC},
-    )
-    steady, shaky = (1e-3,) * 5, (1e-5, 1e-5, 2e-5, 9e-5, 9e-5)
-    for label in run.datasets:
-        for chroma, more in (("4:2:0", 1.0), ("4:4:4", 1.3)):
-            for quality, size, mse in ((10, 60, 0.01), (50, 90, 0.001), (90, 150, 0.0001)):
-                sizes = [round(more * (size + image)) for image in range(8)]
-                settings = {"quality": quality, "subsampling": chroma}
-                run.point(label, "jpeg", settings, num_bytes=sizes, mse=mse, ssim=1 - 3 * mse, encode_s=steady)
-        for quality, size, mse in ((10, 50, 0.008), (50, 80, 0.0008), (90, 140, 0.00009)):
-            sizes = [size + 3 * image for image in range(8)]
-            run.point(label, "webp", {"quality": quality}, num_bytes=sizes, mse=mse, ssim=1 - 3 * mse, encode_s=shaky)
-        run.point(label, "png", num_bytes=300, mse=0.0, lossless=True, encode_s=(2e-3,) * 5)
-        run.point(label, "none", num_bytes=800, mse=0.0, lossless=True, encode_s=(1e-6,) * 5)
-        run.point(label, "net", {"latent": "int8"}, num_bytes=40, mse=0.004, ssim=0.95, encode_s=(5e-3,) * 5)
     return run

@@ -5,12 +5,10 @@ from __future__ import annotations
 import csv
 import dataclasses
 import functools
-import importlib
 import json
 import math
 import os
 import re
-import shlex
 import subprocess
 import sys
 import tomllib
@@ -22,21 +20,16 @@ import numpy as np
 import pytest
 import torch
 from plugins import use_folder
+from test_readme import README, ROOT, blocks, script
 
 import codecbench as cb
 from codecbench.learned.training import checkpoint, job
 from codecbench.testing import CHECKS, check_codec, damage
 
-ROOT = Path(__file__).resolve().parents[1]
 CODEC_DOC = ROOT / "docs" / "adding-a-codec.md"
 DATASET_DOC = ROOT / "docs" / "adding-a-dataset.md"
 METRIC_DOC = ROOT / "docs" / "adding-a-metric.md"
 LEARNED_DOC = ROOT / "docs" / "learned-codecs.md"
-README = ROOT / "README.md"
-
-
-def blocks(document: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
 def example(document: Path, name: str) -> str:
@@ -63,8 +56,8 @@ def call(*command: object, cwd: Path, **variables: object) -> str:
     return done.stdout
 
 
-def summary(run: Path) -> list[dict[str, str]]:
-    with (run / "summary.csv").open(encoding="utf-8", newline="") as file:
+def table(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -91,10 +84,10 @@ def run(tmp_path_factory) -> Path:
 
 
 def rows_of(run: Path, codec: str, dataset: str = "digits") -> list[dict[str, str]]:
-    return [row for row in summary(run) if (row["codec"], row["dataset"]) == (codec, dataset)]
+    return [row for row in table(run / "summary.csv") if (row["codec"], row["dataset"]) == (codec, dataset)]
 
 
-def test_the_codec_and_the_dataset_run(run):
+def test_the_codecs_and_the_dataset_run(run):
     for dataset in ("digits", "checkerboards:cell=4"):
         rows = rows_of(run, "quantised_zlib", dataset)
         assert {row["settings"] for row in rows} == {f"step={2**power},effort=6" for power in range(7)}
@@ -103,17 +96,10 @@ def test_the_codec_and_the_dataset_run(run):
         (exact,) = [row for row in rows if row["lossless"] == "True"]
         assert exact["settings"].startswith("step=1,")
         assert float(exact["mse"]) == 0.0
-
-
-def test_the_short_codec_of_the_readme_runs(run):
     (row,) = rows_of(run, "zlib28")
     assert (row["exact_images"], row["failed"]) == ("5", "0")
-
-
-def test_the_codec_of_whole_sets_codes_them(run):
-    with (run / "sets.csv").open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["codec"] == "packed_set"]
-    assert {(row["dataset"], row["settings"], row["status"]) for row in rows} == {
+    sets = [row for row in table(run / "sets.csv") if row["codec"] == "packed_set"]
+    assert {(row["dataset"], row["settings"], row["status"]) for row in sets} == {
         ("digits", "effort=9", ""),
         ("checkerboards:cell=4", "effort=9", ""),
     }
@@ -125,10 +111,7 @@ def test_the_metric_runs(run):
     assert "ms_ssim" not in row
     (told,) = json.loads((run / "run.json").read_text(encoding="utf-8"))["metrics"].values()
     assert told["description"] == "Largest mean squared error of any 8×8 block, levels scaled to [0, 1]."
-    assert told["variants"] == {
-        "digits": "worst of 3×3 blocks",
-        "checkerboards:cell=4": "worst of 8×8 blocks",
-    }
+    assert told["variants"] == {"digits": "worst of 3×3 blocks", "checkerboards:cell=4": "worst of 8×8 blocks"}
 
 
 @pytest.mark.parametrize("name", ["quantised_zlib", "packed_set", "zlib28"])
@@ -152,14 +135,6 @@ def test_the_page_describes_every_check():
     assert f"within {damage.MAX_DECODE_S:g} s and {damage.MAX_GROWTH_BYTES >> 30} GiB" in page
 
 
-@pytest.mark.slow
-def test_new_codecs_are_written_and_checked_as_the_page_says(tmp_path):
-    (block,) = [block for block in blocks(CODEC_DOC, "sh") if "codecbench new" in block]
-    for line in block.splitlines():
-        call("-m", *shlex.split(line, comments=True), cwd=tmp_path)
-    assert {file.stem for file in (tmp_path / "my_codecs").glob("*.py")} == {"my_codec", "my_torch_codec"}
-
-
 def test_the_codec_runs_as_an_installed_package(tmp_path):
     """What pip makes of the pyproject fragment: the module and a dist-info folder with its entry points."""
     site = tmp_path / "site"
@@ -175,7 +150,7 @@ def test_the_codec_runs_as_an_installed_package(tmp_path):
         lines += [f"[{group}]", *(f"{key} = {target}" for key, target in points.items())]
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     call(*RUN, "--codecs", "quantised_zlib:step=8/1", "--datasets", "digits", cwd=tmp_path, PYTHONPATH=site)
-    settings = [row["settings"] for row in summary(tmp_path / "out") if row["failed"] == "0"]
+    settings = [row["settings"] for row in table(tmp_path / "out" / "summary.csv") if row["failed"] == "0"]
     assert sorted(settings) == ["step=1,effort=6", "step=8,effort=6"]
 
 
@@ -193,7 +168,7 @@ def test_the_learned_codec_trains_and_runs(tmp_path):
     assert weights == ["tiny_ae.csv", "tiny_ae.json", "tiny_ae.safetensors"]
     options = ("--codecs", "tiny_ae", "--codec-dir", "my_codecs", "--device", "cpu", "--datasets", "digits")
     call(*RUN, *options, cwd=tmp_path)
-    (row,) = summary(tmp_path / "out")
+    (row,) = table(tmp_path / "out" / "summary.csv")
     assert (row["failed"], row["bits_per_image"], row["out_of_domain"]) == ("0", "256.0", "False")
 
 
@@ -257,12 +232,7 @@ def test_the_examples_are_formatted_like_the_code(tmp_path):
 # ---- what docs/ablations.py trains ----------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def ablations():
-    """The script; it takes a module of the same folder."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "docs")
-        yield importlib.import_module("ablations")
+ablations = script("ablations")
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -270,7 +240,7 @@ def noise(*shape: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", ["digits", "colour", "ar_lossless", "res_lossless"])
-def test_the_variants_of_the_ablations_can_be_trained_and_judged(ablations, name):
+def test_the_variants_of_the_ablations_can_be_trained_and_judged(name):
     family = ablations.FAMILIES[name]
     images = noise(2, 1, 28, 28) if name in ("digits", "ar_lossless") else noise(2, 3, 32, 32)
     found = []
@@ -294,7 +264,7 @@ def test_the_variants_of_the_ablations_can_be_trained_and_judged(ablations, name
     assert len(set(found)) == len(found), "two variants are the same"
 
 
-def test_a_trial_of_an_ablation_writes_rows_and_does_not_train_them_again(ablations, tmp_path, monkeypatch):
+def test_a_trial_of_an_ablation_writes_rows_and_does_not_train_them_again(tmp_path, monkeypatch):
     rows = [{"quality": "1", "bits_per_image": "90", "mse": "0.01", "steps": "2"}]
     monkeypatch.setattr(ablations, "run", lambda *_: rows)
     arguments = ["--data-dir", str(tmp_path), "--out", str(tmp_path / "out"), "--only", "digits", "--steps", "2"]

@@ -26,7 +26,8 @@ from codecbench.plugins.registry import CODECS, DATASETS, METRICS
 from codecbench.plugins.settings import settings_of
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = ROOT / "README.md"
+PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES += [ROOT / "codecs" / "weights" / "README.md"]
 INVENTED = {"quantised_zlib", "tiny_ae", "tiny_lossless", "zlib28", "checkerboards", "my_codec", "my_torch_codec"}
 """Plugins that the pages make up; tests/test_docs.py runs them."""
@@ -44,27 +45,25 @@ def script(name: str) -> ModuleType:
         return importlib.import_module(name)
 
 
-@pytest.fixture(scope="module")
-def results() -> ModuleType:
-    return script("results_tables")
-
-
-@pytest.fixture(scope="module")
-def learned() -> ModuleType:
-    return script("learned_tables")
+results, learned = script("results_tables"), script("learned_tables")
 
 
 @pytest.fixture
-def rows(results: ModuleType) -> list[dict[str, str]]:
+def rows() -> list[dict[str, str]]:
     """The summary of the reference run."""
     return copy.deepcopy(results.read_table())
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The blocks of code in a page."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text(page), re.MULTILINE | re.DOTALL)
 
 
 # ---- the README and the scripts -------------------------------------------------------------------------------------
 
 
 def test_the_readme_is_short():
-    assert len(text(ROOT / "README.md").encode()) <= 12_000
+    assert len(text(README).encode()) <= 12_000
 
 
 @pytest.mark.parametrize("name", [path.stem for path in sorted((ROOT / "docs").glob("*.py"))])
@@ -75,7 +74,7 @@ def test_scripts_import(name):
 # ---- numbers --------------------------------------------------------------------------------------------------------
 
 
-def test_the_page_of_results_shows_the_numbers_of_the_reference_run(results, rows):
+def test_the_page_of_results_shows_the_numbers_of_the_reference_run(rows):
     page = text(results.PAGE)
     content = results.table(rows, results.read_table(results.SETS))
     assert page == results.with_table(page, content), "run `python docs/results_tables.py --write`"
@@ -84,7 +83,7 @@ def test_the_page_of_results_shows_the_numbers_of_the_reference_run(results, row
     assert once.endswith(page.partition(results.END)[2])
 
 
-def test_the_tables_take_the_points_they_name(results, rows):
+def test_the_tables_take_the_points_they_name(rows):
     chosen = results.chosen(rows)
     for dataset, points in chosen.items():
         members = [row for row in rows if row["dataset"] == dataset and int(row["images"])]
@@ -103,7 +102,7 @@ def test_the_tables_take_the_points_they_name(results, rows):
     assert {why for points in chosen.values() for _, why in points} >= {"smallest lossless", "nearest to 30 dB"}
 
 
-def test_what_is_said_below_the_tables(results, rows):
+def test_what_is_said_below_the_tables(rows):
     row = next(row for row in rows if row["settings"] == "rank=13")
     row |= {"psnr_db": "60.0", "psnr_of_mean_mse_db": "575.0", "exact_images": "9990"}
     said = " ".join(results.two_means(rows).split())
@@ -122,7 +121,7 @@ def test_what_is_said_below_the_tables(results, rows):
     assert lines[-2:] == ["| `zstd:level=7000` | 7,000 | 1.500 |", "| `ppmd:order=4` | 8,000 | 1.500 |"]
 
 
-def test_the_page_on_learned_codecs_shows_the_numbers_of_the_reference_run(learned, rows):
+def test_the_page_on_learned_codecs_shows_the_numbers_of_the_reference_run(rows):
     page = text(learned.PAGE)
     assert page == learned.with_blocks(page, rows), "run `python docs/learned_tables.py --write`"
     classical = [row for row in rows if row["codec"] not in ("rd_ae", "ar_lossless", "res_lossless")]
@@ -130,7 +129,7 @@ def test_the_page_on_learned_codecs_shows_the_numbers_of_the_reference_run(learn
         assert learned.BLOCKS[name](classical) == learned.NOT_YET
 
 
-def test_bits_at_an_error_are_read_between_points(learned, rows):
+def test_bits_at_an_error_are_read_between_points(rows):
     points = [row for row in rows if row["dataset"] == "mnist" and row["codec"] == "rd_ae"][:2]
     points[0] |= {"settings": "quality=0", "bits_per_image": "160", "mse": "0.004"}
     points[1] |= {"settings": "quality=1", "bits_per_image": "200", "mse": "0.002"}
@@ -140,7 +139,7 @@ def test_bits_at_an_error_are_read_between_points(learned, rows):
     assert lines[-1].endswith(f"`rd_ae` takes {between:,.1f} bits there.")
 
 
-def test_the_tables_of_ablations_compare_with_the_whole(learned, tmp_path, monkeypatch):
+def test_the_tables_of_ablations_compare_with_the_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(learned, "ABLATIONS", tmp_path)
     assert learned.ablations([]) == learned.NOT_YET
     head = "variant,quality,bits_per_image,bits_per_pixel,mse,psnr_db,held_out_images,steps,batch_size,seed,seconds\n"
@@ -164,7 +163,7 @@ def test_the_decoder_is_as_large_as_the_page_says():
     assert f"{4 * parameters / 10_000:.0f} bytes per image on top of the 128" in said
 
 
-def test_the_commands_of_the_reference_run_are_those_it_was_made_with(results):
+def test_the_commands_of_the_reference_run_are_those_it_was_made_with():
     manifest = json.loads(text(results.SUMMARY.with_name("run.json")))
     # The rates may be measured first, and the times later, when the machine is quiet.
     rates = {call["command"] for call in manifest["invocations"] if call["command"].endswith(" --no-timing")}
@@ -200,7 +199,7 @@ def test_links_and_pictures_lead_somewhere(page):
 
 
 def test_every_page_is_reached_from_the_readme():
-    linked = {target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text(ROOT / "README.md"))}
+    linked = {target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text(README))}
     for page in (ROOT / "docs").glob("*.md"):
         assert f"docs/{page.name}" in linked or page.name == "perceptual.md"  # a part of learned-codecs.md
 
@@ -208,14 +207,10 @@ def test_every_page_is_reached_from_the_readme():
 # ---- commands -------------------------------------------------------------------------------------------------------
 
 
-def commands() -> list[tuple[str, str]]:
-    """Every ``codecbench …`` line in the shell blocks of the pages, with its page."""
-    found = []
-    for page in PAGES:
-        for block in re.findall(r"^```sh\n(.*?)^```$", text(page), re.MULTILINE | re.DOTALL):
-            lines = block.replace("\\\n", " ").splitlines()
-            found += [(page.name, line) for line in lines if "codecbench " in line.partition(" #")[0]]
-    return found
+def commands() -> list[str]:
+    """Every ``codecbench …`` line in the shell blocks of the pages."""
+    lines = [line for page in PAGES for block in blocks(page, "sh") for line in block.replace("\\\n", " ").splitlines()]
+    return [line for line in lines if "codecbench " in line.partition(" #")[0]]
 
 
 def arguments_of(line: str) -> list[str]:
@@ -247,7 +242,7 @@ def test_commands_parse(monkeypatch):
     for registry in (CODECS, METRICS):
         monkeypatch.setattr(registry, "add_folder", lambda folder: None)
     assert len(commands()) >= 8
-    for _, line in commands():
+    for line in commands():
         check_command(line)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pages import context
+from pages import context, made
 from runs import MadeUpRun
 
 from codecbench.analysis import best, claims
@@ -25,18 +25,6 @@ SIZES = np.array([100, 140, 80, 120, 90, 130, 110, 100])
 def doubling(at_30_db):
     """Bytes at 20, 30 and 40 dB."""
     return {20.0: at_30_db / 2, 30.0: at_30_db, 40.0: at_30_db * 2}
-
-
-def made(path: Path, codecs, learned=None, **more) -> MadeUpRun:
-    """A run of codecs that have bytes by PSNR in dB, or are lossless and have bytes; ``learned`` are families."""
-    learned = learned or {}
-    run = MadeUpRun(path, {"data": (16, 16, 1)}, [name for name in codecs if name not in learned], learned, **more)
-    for codec, sizes in codecs.items():
-        if isinstance(sizes, dict):
-            run.curve("data", codec, sizes)
-        else:
-            run.point("data", codec, num_bytes=sizes, mse=0.0, lossless=True)
-    return run
 
 
 def answered(run: MadeUpRun) -> tuple[Answer, str]:
@@ -100,6 +88,7 @@ def of_kind(found: Answer, kind: str) -> list[Claim]:
         pytest.param({"none": 10, "exact": 20}, "Only `exact`", [], id="the harness never wins"),
         pytest.param({"none": 10}, "Only `none` was measured here, which compresses nothing.", [], id="the harness"),
         pytest.param({}, "Nothing was measured here yet: there is no answer.", [], id="nothing"),
+        pytest.param({"lossy": "no"}, "Every codec failed here: there is no answer.", [], id="failures"),
     ],
 )
 def test_what_is_taken(tmp_path: Path, codecs, lead: str, said: list[str]) -> None:
@@ -112,12 +101,6 @@ def test_a_single_codec_is_the_best_of_nothing(tmp_path: Path) -> None:
     _, text = answered(made(tmp_path, {"lossy": doubling(100)}))
     assert text.startswith("Only `lossy` can be judged here: 100 bytes per image at 30 dB.")
     assert "fewer" not in text
-
-
-def test_every_codec_failed(tmp_path: Path) -> None:
-    run = MadeUpRun(tmp_path, {"data": (16, 16, 1)}, ["lossy"])
-    run.failure("data", "lossy", "ValueError: no")
-    assert answered(run)[1] == "Every codec failed here: there is no answer."
 
 
 def test_the_smallest_codec_is_named_with_what_it_saves_and_how_fast_it_is(tmp_path: Path) -> None:
@@ -239,16 +222,6 @@ def test_without_an_interval_nobody_wins_but_of_few_images() -> None:
     judged = {images: claims.judge("data", "quality", 30.0, sides, "", images) for images in (7, 100)}
     assert judged[7].winners == ("small",)
     assert judged[100].winners == ("small", "large")
-
-
-def test_names_are_written_as_they_are(tmp_path: Path) -> None:
-    label = "folder:/a/<b>|*x*"
-    run = MadeUpRun(tmp_path, {label: (16, 16, 1)}, ["lossy"])
-    run.curve(label, "lossy", doubling(100))
-    section = answer.section(context(run))
-    assert "&lt;b&gt;" in section.html
-    assert "<b>" not in section.html
-    assert "### folder:/a/&lt;b>\\|\\*x\\*" in section.markdown
 
 
 # ---- every claim again, from the summary ----------------------------------------------------------------------------

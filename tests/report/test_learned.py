@@ -8,34 +8,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pages import context, made
 from runs import MadeUpRun
 from safetensors.numpy import save_file
 
 from codecbench.plugins.codec import CodecSpec
 from codecbench.report import learned
-from codecbench.report.context import Context
 from codecbench.report.tables import Table
 from codecbench.store import weights
 
 SHA = "0123456789ab" + 52 * "0"
 
 
-def context(run: MadeUpRun) -> Context:
-    return Context(run.store, run.store.path / "drawn")
-
-
-def trained(path: Path, **record: Any) -> MadeUpRun:
-    """A classical codec and a learned one, which saves 75 bytes an image at 30 dB."""
-    run = MadeUpRun(path, {"data": (8, 8, 1)}, ["lossy"], {"net": ("data",)})
-    for quality, mse, size in ((1, 1e-2, 50), (2, 1e-3, 100), (3, 1e-4, 200)):
-        run.point("data", "lossy", {"quality": quality}, num_bytes=size, mse=mse)
-    run.point("data", "net", {"latent": "int8"}, num_bytes=25, mse=1e-3)
-    run.store.manifest["codecs"]["net"] |= {"weights": {"net.safetensors": SHA}} | record
-    return run
-
-
-def sized(path: Path) -> MadeUpRun:
-    return trained(path, weight_sizes={"net.safetensors": {"bytes": 30_000, "parameters": 7_500}})
+@pytest.fixture
+def run(tmp_path: Path) -> MadeUpRun:
+    """A classical codec and a learned one of 30,000 bytes, which saves 75 bytes an image at 30 dB."""
+    made_up = made(tmp_path, {"lossy": {20: 50, 30: 100, 40: 200}, "net": {30: 25}}, {"net": ("data",)})
+    sizes = {"net.safetensors": {"bytes": 30_000, "parameters": 7_500}}
+    made_up.store.manifest["codecs"]["net"] |= {"weights": {"net.safetensors": SHA}, "weight_sizes": sizes}
+    return made_up
 
 
 def row(sheet: Table, head: str) -> list[str]:
@@ -49,30 +40,19 @@ def test_parameters_are_counted_from_the_header(tmp_path: Path) -> None:
     save_file({name: np.zeros(shape, np.float16) for name, shape in shapes.items()}, file, {"of": "x"})
     found = weights.sizes([str(file), str(tmp_path / "net.json"), str(tmp_path / "gone.safetensors")])
     assert found == {"net.safetensors": {"bytes": file.stat().st_size, "parameters": 36 + 4 + 1}}
+    for content in (b"", b"\xff" * 40, b"\x02\0\0\0\0\0\0\0[]", b'\x05\0\0\0\0\0\0\0{"a":'):
+        file.write_bytes(content)
+        assert weights.sizes([str(file)])["net.safetensors"] == {"bytes": len(content), "parameters": None}
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff" * 40, b"\x02\0\0\0\0\0\0\0[]", b'\x05\0\0\0\0\0\0\0{"a":'])
-def test_a_file_that_is_none_has_no_parameters(tmp_path: Path, content: bytes) -> None:
-    file = tmp_path / "net.safetensors"
-    file.write_bytes(content)
-    assert weights.sizes([str(file)])["net.safetensors"] == {"bytes": len(content), "parameters": None}
-
-
-def test_weights_are_shared_among_images(tmp_path: Path) -> None:
-    sheet = learned.shared_table(context(sized(tmp_path)), "data")
-    assert sheet is not None
+def test_weights_are_shared_among_images(run: MadeUpRun) -> None:
+    sheet = learned.shared_table(context(run), "data")
     # 25 bytes are 200 bits, and 30,000 bytes are 240,000 bits: 240, 24 and 0.24 an image.
     assert row(sheet, "net") == ["30.0", "200", "440", "224", "200", "lossy", "800", "401 images"]
-    pays = sheet.rows[0].cells[-1].value
-    assert learned.shared_bits(200, 30_000, int(pays)) < 800 <= learned.shared_bits(200, 30_000, int(pays) - 1)
-
-
-def test_a_larger_stream_never_pays(tmp_path: Path) -> None:
-    run = sized(tmp_path)
-    run.point("data", "net", {"latent": "int8"}, num_bytes=300, mse=1e-3)
-    sheet = learned.shared_table(context(run), "data")
-    assert sheet is not None
-    assert row(sheet, "net")[-1] == "never"
+    pays = int(sheet.rows[0].cells[-1].value)
+    assert learned.shared_bits(200, 30_000, pays) < 800 <= learned.shared_bits(200, 30_000, pays - 1)
+    run.curve("data", "net", {30: 300})
+    assert row(learned.shared_table(context(run), "data"), "net")[-1] == "never", "a larger stream never pays"
 
 
 def test_the_weights_of_a_point_are_counted_where_the_run_knows_them() -> None:
@@ -99,34 +79,31 @@ def test_a_codec_with_several_networks_tells_which_it_uses() -> None:
     assert found == {"size=8": "net-8.safetensors", "size=32": "net-32.safetensors"}
 
 
-def test_cards_stand_on_the_page(tmp_path: Path) -> None:
-    run = sized(tmp_path)
-    card = {"best_epoch": 7, "test_mse": 0.0025984, "recipe": {"epochs": 90, "loss": "<mse>"}, "machine": {"cpu": "x"}}
+@pytest.mark.parametrize(
+    ("card", "facts"),
+    [
+        (
+            {"best_epoch": 7, "test_mse": 0.0025984, "recipe": {"epochs": 90, "loss": "<mse>"}, "machine": {"a": "x"}},
+            {"best epoch": "7", "MSE there": "0.0025984", "recipe": "epochs 90, loss <mse>"},
+        ),
+        (
+            {"held_out_score": 1.125, "test_score": 1.25, "judged_by": "bits per pixel", "recipe": {"halved": []}},
+            {"bits per pixel on held-out images": "1.125", "bits per pixel there": "1.25", "recipe": ""},
+        ),
+    ],
+    ids=["error", "score"],
+)
+def test_cards_stand_on_the_page(run: MadeUpRun, card: dict[str, Any], facts: dict[str, str]) -> None:
     run.store.write_file("training/net-0123456789ab.json", json.dumps(card).encode())
     run.store.write_file("training/net-0123456789ab.md", b"# Card\n<i>told</i>")
     drawn = context(run)
     (found,) = learned.cards(drawn)
-    assert dict(found["facts"]) == {"best epoch": "7", "MSE there": "0.0025984", "recipe": "epochs 90, loss <mse>"}
-    section = learned.section(drawn)
-    assert section is not None
-    assert "&lt;i&gt;told&lt;/i&gt;" in section.html
+    assert dict(found["facts"]) == facts
+    assert "&lt;i&gt;told&lt;/i&gt;" in learned.section(drawn).html
     assert learned.lacking(drawn) == []
 
 
-def test_a_card_names_its_score(tmp_path: Path) -> None:
-    run = sized(tmp_path)
-    card = {"held_out_score": 1.125, "test_score": 1.25, "judged_by": "bits per pixel", "recipe": {"halved": []}}
-    run.store.write_file("training/net-0123456789ab.json", json.dumps(card).encode())
-    (found,) = learned.cards(context(run))
-    assert dict(found["facts"]) == {
-        "bits per pixel on held-out images": "1.125",
-        "bits per pixel there": "1.25",
-        "recipe": "",
-    }
-
-
-def test_a_card_of_other_weights_does_not_show(tmp_path: Path) -> None:
-    run = sized(tmp_path)
+def test_a_card_of_other_weights_does_not_show(run: MadeUpRun) -> None:
     run.store.write_file("training/net-ffffffffffff.json", b'{"best_epoch": 7}')
     run.store.write_file("training/net-0123456789ab.json", b"[1")
     drawn = context(run)
@@ -134,8 +111,9 @@ def test_a_card_of_other_weights_does_not_show(tmp_path: Path) -> None:
     assert "kept no model card of net" in learned.lacking(drawn)[0]
 
 
-def test_an_old_run_says_what_it_lacks(tmp_path: Path) -> None:
-    drawn = context(trained(tmp_path))
+def test_a_run_that_did_not_record_sizes_says_so(run: MadeUpRun) -> None:
+    del run.store.manifest["codecs"]["net"]["weight_sizes"]
+    drawn = context(run)
     assert learned.shared_table(drawn, "data") is None
     assert "did not record how large the weights of net are" in learned.lacking(drawn)[0]
     text = learned.section(drawn).markdown
@@ -144,7 +122,4 @@ def test_an_old_run_says_what_it_lacks(tmp_path: Path) -> None:
 
 
 def test_without_learned_codecs_there_is_no_section(tmp_path: Path) -> None:
-    run = MadeUpRun(tmp_path, {"data": (8, 8, 1)}, ["lossy"])
-    run.point("data", "lossy")
-    drawn = context(run)
-    assert learned.section(drawn) is None
+    assert learned.section(context(made(tmp_path, {"lossy": {30: 100}}))) is None

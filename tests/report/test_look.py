@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import base64
 import io
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from pages import PHONE, Opened, figures_as_stubs, quick_report
+from pages import PHONE, Opened, context, figures_as_stubs, quick_report
 from PIL import Image
 from playwright.sync_api import Locator, Page
 from runs import MadeUpRun
 
 from codecbench.plugins.codec import CodecSpec, Images
 from codecbench.report import browser, look, sprites
-from codecbench.report.context import Context
+from codecbench.report.context import Section
 from codecbench.store.io import cut_out
 from codecbench.store.pictures import StoredImage, WorstCase, choose_window
 
@@ -75,11 +75,6 @@ def worst_case(run: MadeUpRun, label: str, codec: str, quality: int, index: int,
     run.store.write_record(f"{quality:024d}", case)
 
 
-def page_of(run: MadeUpRun) -> Path:
-    """The page with this section alone."""
-    return quick_report(run, (look,))
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> MadeUpRun:
     return look_run(tmp_path_factory.mktemp("look"))
@@ -87,19 +82,19 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> MadeUpRun:
 
 @pytest.fixture(scope="module")
 def written(run: MadeUpRun) -> Path:
-    return page_of(run)
+    """The page with this section alone."""
+    return quick_report(run, (look,))
 
 
 @pytest.fixture
 def page(written: Path, open_page: Opened) -> Page:
-    opened = open_page(written)
-    ready(opened)
-    return opened
+    return ready(open_page(written))
 
 
-def ready(page: Page) -> None:
+def ready(page: Page) -> Page:
     """Waits until what was chosen last is drawn."""
     page.wait_for_selector("#look[data-ready]")
+    return page
 
 
 def field(page: Page, label: str) -> Locator:
@@ -112,9 +107,19 @@ def choose(page: Page, label: str, value: str) -> None:
     ready(page)
 
 
-def view(page: Page, name: str) -> None:
+def choose_points(page: Page, a: tuple[str, int], b: tuple[str, int]) -> None:
+    for side, (codec, quality) in (("A", a), ("B", b)):
+        choose(page, f"{side}: codec", codec)
+        choose(page, f"{side}: point", f"quality={quality}")
+
+
+def press(page: Page, name: str) -> None:
     page.get_by_role("button", name=name, exact=True).click()
     ready(page)
+
+
+def slider(page: Page) -> Locator:
+    return page.get_by_role("slider", name="How much of A")
 
 
 def canvas(page: Page, number: int = 0) -> Images:
@@ -123,8 +128,8 @@ def canvas(page: Page, number: int = 0) -> Images:
     return pixels(uri.partition(",")[2])
 
 
-def zoomed_out(page: Page) -> None:
-    field(page, "Zoom").fill("1")
+def zoom(page: Page, factor: int) -> None:
+    field(page, "Zoom").fill(f"{factor}")
     ready(page)
 
 
@@ -140,36 +145,25 @@ def point_texts(page: Page) -> list[str]:
 # ---- pixels ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("label", SHAPES)
-def test_the_slider_shows_a_on_the_left_and_b_on_the_right_exactly(page: Page, run: MadeUpRun, label: str) -> None:
-    page.get_by_role("button", name=label, exact=True).click()
-    for name, value in (
-        ("A: codec", "jpeg"),
-        ("A: point", "quality=10"),
-        ("B: codec", "webp"),
-        ("B: point", "quality=95"),
-    ):
-        choose(page, name, value)
-    zoomed_out(page)
-    first = run.image(SHAPES[label], 0)
-    a, b = (in_colour(picture_of(*point, first)) for point in (("jpeg", 10), ("webp", 95)))
-    slider = page.get_by_role("slider", name="How much of A")
-    slider.fill("100")
-    np.testing.assert_array_equal(canvas(page), a)
-    slider.fill("0")
-    np.testing.assert_array_equal(canvas(page), b)
-    slider.fill("50")
-    half = SHAPES[label][1] // 2
-    np.testing.assert_array_equal(canvas(page), np.concatenate([a[:, :half], b[:, half:]], axis=1))
+def test_the_slider_shows_a_on_the_left_and_b_on_the_right_exactly(page: Page, run: MadeUpRun) -> None:
+    for label, shape in SHAPES.items():
+        press(page, label)
+        choose_points(page, ("jpeg", 10), ("webp", 95))
+        zoom(page, 1)
+        first = run.image(shape, 0)
+        a, b = (in_colour(picture_of(*point, first)) for point in (("jpeg", 10), ("webp", 95)))
+        half = shape[1] // 2
+        for share, shown in ((100, a), (0, b), (50, np.concatenate([a[:, :half], b[:, half:]], axis=1))):
+            slider(page).fill(f"{share}")
+            np.testing.assert_array_equal(canvas(page), shown)
 
 
 def test_the_slider_is_moved_by_keys_and_by_the_pointer(page: Page) -> None:
-    slider = page.get_by_role("slider", name="How much of A")
-    assert float(slider.input_value()) == 50
-    slider.focus()
+    assert float(slider(page).input_value()) == 50
+    slider(page).focus()
     for _ in range(5):
         page.keyboard.press("ArrowLeft")
-    assert float(slider.input_value()) == 40
+    assert float(slider(page).input_value()) == 40
     before = canvas(page)
     box = page.locator(".look-stage canvas").bounding_box()
     assert box is not None
@@ -177,29 +171,13 @@ def test_the_slider_is_moved_by_keys_and_by_the_pointer(page: Page) -> None:
     page.mouse.down()
     page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + 40, steps=3)
     page.mouse.up()
-    assert float(slider.input_value()) == pytest.approx(90, abs=1)
+    assert float(slider(page).input_value()) == pytest.approx(90, abs=1)
     assert (canvas(page) != before).any()
 
 
-def test_zoom_keeps_pixels_crisp_and_the_picture_can_be_moved(page: Page, run: MadeUpRun) -> None:
-    choose(page, "B: codec", "original")
-    field(page, "Zoom").fill("3")
-    page.get_by_role("slider", name="How much of A").fill("0")
-    first = in_colour(run.image(SHAPES["gray"], 0))
-    np.testing.assert_array_equal(canvas(page), first.repeat(3, axis=0).repeat(3, axis=1))
+def test_another_dataset_is_zoomed_to_fit_unless_the_reader_chose_a_zoom(page: Page, run: MadeUpRun) -> None:
+    """Chosen zooms keep pixels crisp, and a picture that is larger than its place can be moved."""
     page.set_viewport_size({"width": 390, "height": 500})
-    page.get_by_role("button", name="colour", exact=True).click()
-    field(page, "Zoom").fill("16")
-    ready(page)
-    assert page.locator(".look-stage.pans").count() == 1
-    before = canvas(page)
-    page.locator(".look-stage").focus()
-    page.keyboard.press("ArrowRight")
-    assert (canvas(page) != before).any()
-
-
-def test_another_dataset_is_zoomed_to_fit_unless_the_reader_chose_a_zoom(page: Page) -> None:
-    page.set_viewport_size({"width": 390, "height": 844})
     fitting = {}
     for dataset in ("gray", "colour", "gray"):
         # Drawn once more before the other images are decoded, as when the page changes its size.
@@ -211,37 +189,41 @@ def test_another_dataset_is_zoomed_to_fit_unless_the_reader_chose_a_zoom(page: P
         assert page.locator(".look-stage.pans").count() == 0
         fitting[dataset] = int(field(page, "Zoom").input_value())
     assert fitting["gray"] != fitting["colour"]
+    choose(page, "B: codec", "original")
+    zoom(page, 3)
+    slider(page).fill("0")
+    first = in_colour(run.image(SHAPES["gray"], 0))
+    np.testing.assert_array_equal(canvas(page), first.repeat(3, axis=0).repeat(3, axis=1))
+    press(page, "colour")
+    zoom(page, 16)
+    assert page.locator(".look-stage.pans").count() == 1
+    before = canvas(page)
+    page.locator(".look-stage").focus()
+    page.keyboard.press("ArrowRight")
+    assert (canvas(page) != before).any()
 
 
 def test_errors_are_those_of_the_pixels_and_the_factor_is_said(page: Page, run: MadeUpRun) -> None:
-    page.get_by_role("button", name="colour", exact=True).click()
-    for name, value in (
-        ("A: codec", "jpeg"),
-        ("A: point", "quality=50"),
-        ("B: codec", "webp"),
-        ("B: point", "quality=60"),
-    ):
-        choose(page, name, value)
-    view(page, "Errors")
-    zoomed_out(page)
+    press(page, "colour")
+    choose_points(page, ("jpeg", 50), ("webp", 60))
+    press(page, "Errors")
+    zoom(page, 1)
     choose(page, "Amplified", "4")
     first = run.image(SHAPES["colour"], 0)
+    captions = page.locator(".look-stage figcaption")
     for number, point in enumerate((("jpeg", 50), ("webp", 60))):
         difference = np.abs(first.astype(int) - picture_of(*point, first))
         np.testing.assert_array_equal(canvas(page, number), (4 * difference).clip(max=255))
-        caption = page.locator(".look-stage figcaption").nth(number).inner_text()
-        assert f"errors ×4, the largest {difference.max()} of 255" in caption
+        assert f"errors ×4, the largest {difference.max()} of 255" in captions.nth(number).inner_text()
     choose(page, "Amplified", "0")
-    assert "errors ×8" in page.locator(".look-stage figcaption").first.inner_text()  # 8 · 20 levels still fit
+    assert "errors ×8" in captions.first.inner_text()  # 8 · 20 levels still fit
 
 
 # ---- choosing -------------------------------------------------------------------------------------------------------
 
 
 def test_presets_choose_the_nearest_point_of_this_image_and_say_how_near(page: Page) -> None:
-    choose(page, "A: codec", "jpeg")
-    choose(page, "B: codec", "webp")
-    choose(page, "A: point", "quality=50")
+    choose_points(page, ("jpeg", 50), ("webp", 20))
     choose(page, "Match", "bytes")
     assert point_texts(page) == ["quality=50", "quality=60"]  # 100 and 95 bytes
     near = page.locator(".look-near")
@@ -261,31 +243,28 @@ def test_presets_choose_the_nearest_point_of_this_image_and_say_how_near(page: P
     assert "No nearer point is in this page" in near.inner_text()
 
 
-def test_the_table_has_bytes_rate_psnr_and_ssim_of_the_image(page: Page) -> None:
+def test_the_table_has_the_figures_of_the_image_and_thumbnails_change_it(page: Page, run: MadeUpRun) -> None:
     choose(page, "A: codec", "jpeg")
     choose(page, "A: point", "quality=50")
     choose(page, "B: codec", "png")
     cells = [row.inner_text().split("\t")[1:] for row in page.locator(".look-figures tbody tr").all()]
-    assert cells[1] == ["100", "500"]
-    assert cells[2] == [f"{8 * 100 / 120:.3f}", f"{8 * 500 / 120:.2f}"]
-    assert cells[3] == [f"{-10 * np.log10(0.002):.2f} dB", "every pixel restored"]
-    assert cells[4] == ["0.9800", "1.0000"]
-
-
-def test_thumbnails_change_the_image(page: Page, run: MadeUpRun) -> None:
+    assert cells[1:5] == [
+        ["100", "500"],
+        [f"{8 * 100 / 120:.3f}", f"{8 * 500 / 120:.2f}"],
+        [f"{-10 * np.log10(0.002):.2f} dB", "every pixel restored"],
+        ["0.9800", "1.0000"],
+    ]
     choose(page, "B: codec", "original")
-    page.get_by_role("button", name="image 1", exact=True).click()
-    ready(page)
-    page.get_by_role("slider", name="How much of A").fill("0")
-    zoomed_out(page)
+    press(page, "image 1")
+    slider(page).fill("0")
+    zoom(page, 1)
     np.testing.assert_array_equal(canvas(page), in_colour(run.image(SHAPES["gray"], 1)))
     assert "image 1, 10×12 pixels" in page.locator(".look-about").inner_text()
 
 
 def test_flicker_waits_where_motion_is_unwanted_and_keys_start_it(written: Path, open_page: Opened) -> None:
-    page = open_page(written, reduced_motion="reduce")
-    ready(page)
-    view(page, "Flicker")
+    page = ready(open_page(written, reduced_motion="reduce"))
+    press(page, "Flicker")
     before = canvas(page)
     page.wait_for_timeout(750)
     np.testing.assert_array_equal(canvas(page), before)
@@ -304,19 +283,18 @@ def test_flicker_waits_where_motion_is_unwanted_and_keys_start_it(written: Path,
 
 
 def test_a_worst_image_opens_against_the_codec_kept_with_it(page: Page, run: MadeUpRun) -> None:
-    page.get_by_role("button", name="colour", exact=True).click()
+    press(page, "colour")
     page.locator(".look-worst summary").click()
     page.locator(".look-worst").get_by_role("button", name="image 5").click()
     ready(page)
     assert point_texts(page) == ["quality=60", "quality=50"]
-    zoomed_out(page)
-    page.get_by_role("slider", name="How much of A").fill("100")
+    zoom(page, 1)
+    slider(page).fill("100")
     np.testing.assert_array_equal(canvas(page), picture_of("webp", 60, run.image(SHAPES["colour"], 5)))
 
 
 def test_other_sections_and_links_open_it_and_it_says_what_it_lacks(written: Path, open_page: Opened) -> None:
-    page = open_page(written, "#look?dataset=colour&image=1&a=webp&as=quality%3D20&b=png&view=side")
-    ready(page)
+    page = ready(open_page(written, "#look?dataset=colour&image=1&a=webp&as=quality%3D20&b=png&view=side"))
     assert "colour, image 1" in page.locator(".look-about").inner_text()
     assert point_texts(page)[0] == "quality=20"
     assert page.locator(".look-stage canvas").count() == 2
@@ -330,14 +308,11 @@ def test_other_sections_and_links_open_it_and_it_says_what_it_lacks(written: Pat
 
 
 def test_on_a_phone_everything_fits_and_panes_stand_below_one_another(written: Path, open_page: Opened) -> None:
-    page = open_page(written, viewport=PHONE, has_touch=True)
-    ready(page)
-    page.get_by_role("button", name="colour", exact=True).click()
-    view(page, "Side by side")
+    page = ready(open_page(written, viewport=PHONE, has_touch=True))
+    press(page, "colour")
+    press(page, "Side by side")
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     first, second = (page.locator(".look-stage canvas").nth(number).bounding_box() for number in (0, 1))
-    assert first is not None
-    assert second is not None
     assert second["y"] >= first["y"] + first["height"]
     assert first["x"] + first["width"] <= PHONE["width"]
 
@@ -345,13 +320,9 @@ def test_on_a_phone_everything_fits_and_panes_stand_below_one_another(written: P
 # ---- what the page holds --------------------------------------------------------------------------------------------
 
 
-def data_of(run: MadeUpRun, path: Path, **patches: Any) -> tuple[Any, str]:
-    with figures_as_stubs(), pytest.MonkeyPatch.context() as patch:
-        for name, value in patches.items():
-            patch.setattr(browser, name, value)
-        found = look.section(Context(run.store, path))
-    assert found is not None
-    return found.data, str(found.html)
+def section_of(run: MadeUpRun) -> Section:
+    with figures_as_stubs():
+        return look.section(context(run))
 
 
 def pixels(strip: str) -> Images:
@@ -359,8 +330,8 @@ def pixels(strip: str) -> Images:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(strip))).convert("RGB"))
 
 
-def test_strips_hold_every_pixel_and_what_is_restored_is_not_held_twice(run: MadeUpRun, tmp_path: Path) -> None:
-    data, _ = data_of(run, tmp_path)
+def test_strips_hold_every_pixel_and_what_is_restored_is_not_held_twice(run: MadeUpRun) -> None:
+    data = section_of(run).data
     gray = next(own for own in data["datasets"] if own["label"] == "gray")
     originals = np.concatenate([run.image(SHAPES["gray"], i) for i in (0, 1)])
     np.testing.assert_array_equal(pixels(data["strips"][gray["images"][0]["strip"]]), in_colour(originals))
@@ -369,27 +340,32 @@ def test_strips_hold_every_pixel_and_what_is_restored_is_not_held_twice(run: Mad
     assert [point["cells"][0][0] for point in codecs["jpeg"]] == [40, 100, 300]
 
 
-def test_a_small_budget_is_kept_to_and_what_is_left_out_is_said(run: MadeUpRun, tmp_path: Path) -> None:
-    everything, _ = data_of(run, tmp_path)
-    data, html = data_of(run, tmp_path, BUDGET=9_000)
-    size = sum(len(strip) for strip in data["strips"])
-    assert size <= 9_000 < sum(len(strip) for strip in everything["strips"])
-    assert "To keep the page small, it shows of colour" in html
+def test_a_small_budget_is_kept_to_and_what_is_left_out_is_said(
+    run: MadeUpRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = section_of(run).data
+    monkeypatch.setattr(browser, "BUDGET", 9_000)
+    found = section_of(run)
+    assert sum(map(len, found.data["strips"])) <= 9_000 < sum(map(len, everything["strips"]))
+    assert "To keep the page small, it shows of colour" in found.html
 
 
-def test_other_sections_are_told_which_images_the_page_holds(run: MadeUpRun, tmp_path: Path) -> None:
-    context = Context(run.store, tmp_path)
-    assert context.pictures.images("colour") == {0, 1}  # image 5 stands there through two codecs alone
-    assert context.pictures.images("none of these") == set()
+def test_other_sections_are_told_which_images_the_page_holds(run: MadeUpRun) -> None:
+    pictures = context(run).pictures
+    assert pictures.images("colour") == {0, 1}  # image 5 stands there through two codecs alone
+    assert pictures.images("none of these") == set()
 
 
 def test_a_run_without_pictures_says_so(tmp_path: Path) -> None:
     run = MadeUpRun(tmp_path, {"gray": (12, 10, 1)}, ["jpeg"])
     for quality, size, mse in JPEG:
         run.point("gray", "jpeg", {"quality": quality}, num_bytes=size, mse=mse, pictures=False)
-    data, html = data_of(run, tmp_path)
-    assert data is None
-    assert "No pictures can be shown: this run kept no reconstructions." in html
+    for originals in (True, False):
+        found = section_of(run)
+        assert found.data is None
+        assert "No pictures can be shown: this run kept no reconstructions." in found.html
+        if originals:
+            shutil.rmtree(tmp_path / "samples")
 
 
 def points_of(rates: Sequence[float], qualities: Sequence[float], codec: str) -> pd.DataFrame:

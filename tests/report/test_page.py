@@ -8,14 +8,26 @@ import json
 from pathlib import Path
 
 import pytest
-from pages import DESKTOP, NASTY, PHONE, Opened, large_run, open_details, quick_report, varied_run, wait_until_ready
+from pages import (
+    DESKTOP,
+    NASTY,
+    PHONE,
+    Opened,
+    figures_as_stubs,
+    large_run,
+    open_details,
+    quick_report,
+    wait_until_ready,
+)
 from playwright.sync_api import Page
 from runs import MadeUpRun
 
 from codecbench.errors import UsageError
 from codecbench.figures import style as palette
 from codecbench.report import page as assembler
+from codecbench.report import write_report
 from codecbench.report.context import MOST_STATIC_BYTES
+from codecbench.store.folder import RunFolder
 
 SPEED = "table.speed.sortable"
 
@@ -23,6 +35,13 @@ SPEED = "table.speed.sortable"
 def first_cells(page: Page, table: str = SPEED) -> list[str]:
     rows = page.locator(table).first.locator("tbody tr:not([hidden]) th")
     return [text.rstrip("†‡ ") for text in rows.all_inner_texts()]
+
+
+def draw_plots(page: Page) -> None:
+    """Plots are drawn when they are seen."""
+    for anchor in ("curves", "speed"):
+        page.locator(f"#{anchor} .plot").first.scroll_into_view_if_needed()
+        page.wait_for_selector(f"#{anchor} .plot .xtick")
 
 
 def test_sorting_goes_up_and_down_and_back_to_the_order_of_the_page(varied: Path, open_page: Opened) -> None:
@@ -46,10 +65,6 @@ def test_sorting_goes_up_and_down_and_back_to_the_order_of_the_page(varied: Path
     assert first_cells(page) == as_written
     table.locator("thead th", has_text="Codec").get_by_role("button").click()
     assert first_cells(page) == sorted(as_written)
-
-
-def test_what_has_no_number_stays_behind_both_ways(open_page: Opened, varied: Path) -> None:
-    page = open_page(varied)
     order = page.evaluate("""() => {
       const table = document.createElement("table");
       table.innerHTML = "<thead><tr><th scope=col>A</th></tr></thead><tbody>" +
@@ -64,30 +79,24 @@ def test_what_has_no_number_stays_behind_both_ways(open_page: Opened, varied: Pa
       }
       return seen;
     }""")
-    assert order == [["-1", "9", "10", "–"], ["10", "9", "-1", "–"]]
+    assert order == [["-1", "9", "10", "–"], ["10", "9", "-1", "–"]], "what has no number stays behind both ways"
 
 
-def test_long_tables_are_made_when_somebody_opens_them(varied: Path, open_page: Opened) -> None:
+def test_long_tables_are_made_when_somebody_opens_them_and_can_be_filtered(varied: Path, open_page: Opened) -> None:
     page = open_page(varied)
-    table = page.get_by_label("All points of jpeg", exact=True).first.locator("table")
+    frame = page.get_by_label("All points of jpeg", exact=True).first
+    table = frame.locator("table")
     assert table.count() == 0
     page.locator("#rankings summary", has_text="All points").first.click()
     page.locator("#rankings details details summary", has_text="jpeg").first.click()
     table.wait_for()
     assert table.locator("button.sorter").count() > 10, "it sorts as all tables do"
-
-
-def test_the_filter_hides_rows_and_counts_them(varied: Path, open_page: Opened) -> None:
-    page = open_page(varied)
-    open_details(page)
-    frame = page.get_by_label("All points of jpeg", exact=True).first
     tools = frame.locator("xpath=following-sibling::div[1]")
-    field = tools.get_by_role("searchbox")
-    field.fill("4:4:4 QUALITY=50")
+    tools.get_by_role("searchbox").fill("4:4:4 QUALITY=50")
     shown = frame.locator("tbody tr:not([hidden]) th")
     assert shown.all_inner_texts() == ["quality=50,subsampling=4:4:4"]
     assert tools.locator(".hits").inner_text() == "1 of 6"
-    field.fill("")
+    tools.get_by_role("searchbox").fill("")
     assert shown.count() == 6
 
 
@@ -107,12 +116,8 @@ def test_tables_are_copied_as_csv_and_markdown(varied: Path, open_page: Opened) 
     assert set(lines[1]) <= set("|:- ")
     assert len(lines) == 2 + len(rows)
     assert len({line.count("|") for line in lines}) == 1
-
-
-def test_a_browser_that_refuses_the_clipboard_shows_the_text(varied: Path, open_page: Opened) -> None:
-    page = open_page(varied)
+    # A browser that refuses the clipboard shows the text, selected.
     page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('no')); }")
-    tools = page.locator(SPEED).first.locator("xpath=ancestor::div[1]/following-sibling::div[1]")
     tools.get_by_role("button", name="Copy as CSV").click()
     area = page.get_by_label("Text to copy")
     assert area.input_value().startswith("Codec,Settings,")
@@ -140,9 +145,7 @@ def test_dark_and_light_follow_the_system_and_the_button(varied: Path, open_page
 def test_nothing_is_wider_than_the_screen(varied: Path, open_page: Opened, viewport: dict[str, int]) -> None:
     page = open_page(varied, viewport=viewport)
     open_details(page)
-    for section in page.locator("main > section").all():
-        section.scroll_into_view_if_needed()
-    page.wait_for_timeout(200)
+    draw_plots(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
     small = page.evaluate("""() => [...document.querySelectorAll("button, select, input, a")]
       .filter((node) => node.offsetParent && node.getBoundingClientRect().right > innerWidth + 1
@@ -180,9 +183,7 @@ def test_texts_of_plugins_and_folders_are_texts(tmp_path: Path, open_page: Opene
             run.point(label, codec, settings, num_bytes=40 * quality, mse=0.01 / quality, encode_s=(1e-3,) * 5)
     run.failure(label, "b", NASTY, {"quality": 9})
     page = open_page(quick_report(run))
-    for anchor in ("curves", "speed"):
-        page.locator(f"#{anchor} .plot").first.scroll_into_view_if_needed()
-        page.wait_for_selector(f"#{anchor} .plot .xtick")
+    draw_plots(page)
     page.locator("#curves .plot .point").first.hover(force=True)
     assert page.evaluate("document.querySelectorAll('[onerror]').length") == 0
     assert page.locator("#curves .field, #curves .said, h3").get_by_text(NASTY).count() >= 1
@@ -214,52 +215,15 @@ def test_before_printing_everything_is_drawn(varied: Path, open_page: Opened) ->
     assert page.locator(".bar").is_hidden()
 
 
-def odd_runs(path: Path) -> dict[str, MadeUpRun]:
-    """Runs that lack something, by what they lack."""
-    shape = {"a": (16, 16, 1)}
-    runs = {
-        name: MadeUpRun(path / name, shape, ["c", "d"]) for name in ("failed", "image", "codec", "lossless", "apart")
-    }
-    runs["failed"].failure("a", "c", "it broke")
-    runs["image"].point("a", "c", {"q": 1}, indices=[0])
-    for q in (1, 2):
-        runs["codec"].point("a", "c", {"q": q}, num_bytes=q, mse=0.01 / q, encode_s=(1e-3,) * 5)
-        runs["apart"].point("a", "c", {"q": q}, num_bytes=q, mse=0.05 / q, encode_s=(1e-3,) * 5)
-        runs["apart"].point("a", "d", {"q": q}, num_bytes=9 * q, mse=1e-6 / q, encode_s=(1e-3,) * 5)
-    runs["lossless"].point("a", "c", mse=0.0, lossless=True, encode_s=(1e-3,) * 5)
-    runs["nothing"] = MadeUpRun(path / "nothing", shape, ["c"], absent=["c"])
-    return runs
-
-
-SAID = {
-    "failed": "No codec has a result on this data yet",
-    "nothing": "No codec has a result on this data yet",
-    "image": "no times were measured here",
-    "lossless": "Every codec here restores every pixel",
-    "codec": "All points",
-    "apart": "All points",
-}
-
-
-@pytest.mark.slow
-def test_odd_runs_have_a_page_that_says_what_is_not_there(tmp_path: Path, open_page: Opened) -> None:
-    runs = odd_runs(tmp_path)
-    assert set(runs) == set(SAID)
-    for name, run in runs.items():
-        page = open_page(quick_report(run))
-        for plot in page.locator(".plot").all():
-            plot.scroll_into_view_if_needed()
-        assert SAID[name] in page.locator("main").inner_text(), name
-
-
-def test_written_elsewhere_the_run_stays_as_it_was(tmp_path: Path) -> None:
-    run = varied_run(tmp_path / "run")
-    before = sorted(file.relative_to(tmp_path) for file in tmp_path.rglob("*"))
-    assert quick_report(run, out=tmp_path / "out") == tmp_path / "out" / "report.html"
-    assert sorted(file.relative_to(tmp_path) for file in (tmp_path / "run").rglob("*")) == before[1:]
+def test_written_elsewhere_the_run_stays_as_it_was(usual_folder: Path, tmp_path: Path) -> None:
+    store = RunFolder.existing(usual_folder)
+    before = sorted(usual_folder.rglob("*"))
+    with figures_as_stubs():
+        assert write_report(store, out=tmp_path / "out") == tmp_path / "out" / "report.html"
+    assert sorted(usual_folder.rglob("*")) == before
     assert (tmp_path / "out" / "summary.csv").is_file()
-    with pytest.raises(UsageError, match="no codec 'jpg' in this run to compare with; it has: jpeg, net, none, png"):
-        quick_report(run, anchor="jpg")
+    with pytest.raises(UsageError, match="no codec 'jpg' in this run to compare with; it has: exact, lossy, net"):
+        write_report(store, out=tmp_path / "out", anchor="jpg")
 
 
 @pytest.mark.slow
@@ -271,11 +235,9 @@ def test_the_page_of_thirty_codecs_stays_small(tmp_path: Path) -> None:
 
 
 def test_thirty_codecs_look_different_and_are_seen_on_both_papers() -> None:
-    from codecbench.figures.style import CODEC_STYLES, codec_styles
-
-    names = [*CODEC_STYLES, *(f"plugin_{number}" for number in range(30))][:30]
+    names = [*palette.CODEC_STYLES, *(f"plugin_{number}" for number in range(30))][:30]
     for codecs in (names, [f"other_{number}" for number in range(30)]):
-        styles = codec_styles(codecs)
+        styles = palette.codec_styles(codecs)
         assert len({(style.color, style.marker) for style in styles.values()}) == 30
         for style in styles.values():
             assert style.marker in palette.SYMBOLS

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
-from runs import METRIC, MadeUpRun, usual_run
+from pages import Opened, context, made
+from runs import METRIC, MadeUpRun
 
 from codecbench.analysis import bd_rate
-from codecbench.analysis.per_image import contrasts
 from codecbench.report import ranked, rankings
 from codecbench.report.context import Context
 from codecbench.report.tables import Cell, Column, Row, Table, number, with_best
+from codecbench.store.folder import RunFolder
 
 SHAPE = (16, 16, 1)
 SPACE = "\N{NO-BREAK SPACE}"
 
 
-def context(run: MadeUpRun, anchor: str | None = None) -> Context:
-    return Context(run.store, run.store.path / "drawn", anchor)
-
-
-def curve(run: MadeUpRun, codec: str, factor: float, header: float = math.nan) -> None:
-    """Four points at 25, 30, 35 and 40 dB, of 100, 200, 400 and 800 bytes times a factor."""
-    for number_, db in enumerate((25.0, 30.0, 35.0, 40.0)):
-        size = round(100 * 2**number_ * factor)
-        run.point("data", codec, {"quality": number_}, num_bytes=size, mse=10 ** (-db / 10), container_bytes=header)
+def curve(factor: float = 1.0) -> dict[float, float]:
+    """Bytes at four levels of PSNR in dB, times a factor."""
+    return {25.0: 100 * factor, 30.0: 200 * factor, 35.0: 400 * factor, 40.0: 800 * factor}
 
 
 @pytest.fixture(scope="module")
@@ -39,17 +33,27 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Context:
     """jpeg, one that needs a tenth less, one lossless, one of a single point, one trained elsewhere."""
     path = tmp_path_factory.mktemp("ranked")
     run = MadeUpRun(path, {"data": SHAPE}, ["jpeg", "tenth", "more", "exact", "single"], {"net": ("other",)})
-    curve(run, "jpeg", 1.0, 50)
-    curve(run, "tenth", 0.9, 0)
-    curve(run, "more", 1.2)
-    curve(run, "net", 0.1, 0)
+    run.curve("data", "jpeg", curve(), container_bytes=50)
+    run.curve("data", "tenth", curve(0.9), container_bytes=0)
+    run.curve("data", "more", curve(1.2))
+    run.curve("data", "net", curve(0.1), container_bytes=0)
     run.point("data", "exact", num_bytes=900, mse=0.0, lossless=True, encode_s=(1e-3,) * 5)
     run.point("data", "single", num_bytes=100, mse=10**-3.2)
     return context(run)
 
 
+@pytest.fixture
+def usual(usual_folder: Path, tmp_path: Path) -> Context:
+    return Context(RunFolder.existing(usual_folder), tmp_path)
+
+
+@functools.cache
+def tables(drawn: Context) -> tuple[Table, ...]:
+    return tuple(rankings.ranking(drawn, "data").tables)
+
+
 def sheet(drawn: Context, title: str) -> Table:
-    (found,) = [one for one in rankings.ranking(drawn, "data").tables if one.title.startswith(title)]
+    (found,) = [one for one in tables(drawn) if one.title.startswith(title)]
     return found
 
 
@@ -75,13 +79,17 @@ def test_a_tenth_less_is_a_bd_rate_of_minus_ten(drawn: Context) -> None:
 
 def test_the_tables_are_those_of_the_analysis(drawn: Context) -> None:
     one = sheet(drawn, "BD-rate against jpeg")
-    for place, (quality, rate) in enumerate(
-        (quality, rate) for quality in ("psnr_db", "ssim") for rate in ("whole", "payload")
-    ):
+    kinds = [(quality, rate) for quality in ("psnr_db", "ssim") for rate in ("whole", "payload")]
+    for place, (quality, rate) in enumerate(kinds):
         table = bd_rate.table(drawn.of("data"), "jpeg", quality=quality, rate=rate)
         for codec, value in table[~table["single"]].set_index("codec")["bd_rate_percent"].items():
             if codec in ("tenth", "net") and not math.isnan(value):
                 assert row(one, codec).cells[place].value == pytest.approx(value)
+
+
+def test_an_anchor_that_is_asked_for_is_taken(drawn: Context, tmp_path: Path) -> None:
+    one = sheet(Context(drawn.store, tmp_path, "tenth"), "BD-rate against tenth")
+    assert row(one, "jpeg").cells[0].value == pytest.approx(100 / 0.9 - 100, abs=0.01)
 
 
 def test_a_codec_off_its_ground_is_marked_and_never_best(drawn: Context) -> None:
@@ -101,11 +109,7 @@ def test_savings_are_bytes_at_the_levels(drawn: Context) -> None:
     assert [cell.text for cell in row(one, "jpeg").cells[1::2]] == ["anchor"] * 3
     assert row(one, "tenth").cells[0].best
     assert any("`single` (one point, at 32.0 dB)" in line for line in one.lacking)
-
-
-def test_a_single_point_is_matched_at_its_quality(drawn: Context) -> None:
-    one = sheet(drawn, "Single points")
-    cells = row(one, "single").cells
+    cells = row(sheet(drawn, "Single points"), "single").cells
     assert cells[0].text == "32.0"
     assert cells[1].value == pytest.approx(100 * (100 / (200 * 2**0.4) - 1))
 
@@ -116,18 +120,17 @@ def test_the_overview_has_every_codec(drawn: Context) -> None:
     at = column(one, "bpp at 30 dB")
     assert row(one, "tenth").cells[at].value == pytest.approx(180 * 8 / 256)
     assert row(one, "tenth").cells[at].best
-    assert row(one, "exact").cells[column(one, "bpp lossless")].value == pytest.approx(900 * 8 / 256)
-    assert row(one, "exact").cells[column(one, "PSNR dB")].text == "exact"
-    assert row(one, "exact").cells[column(one, "Encode")].text == "1 ms"
+    exact = row(one, "exact").cells
+    assert exact[column(one, "bpp lossless")].value == pytest.approx(900 * 8 / 256)
+    assert exact[column(one, "PSNR dB")].text == "exact"
+    assert exact[column(one, "Encode")].text == "1 ms"
 
 
 def test_images_are_compared_one_by_one(tmp_path: Path) -> None:
-    run = MadeUpRun(tmp_path, {"data": SHAPE}, ["jpeg", "other"])
-    for quality, db, size in ((1, 25.0, 100), (2, 35.0, 200)):
-        run.point("data", "jpeg", {"quality": quality}, num_bytes=size, mse=10 ** (-db / 10))
-        sizes = [size * (2 if image == 1 else 1) // 2 * 2 - size // 10 * (image != 1) for image in range(8)]
-        run.point("data", "other", {"quality": quality}, num_bytes=sizes, mse=10 ** (-db / 10))
-    one = sheet(context(run), "Image by image")
+    """Seven of them with a tenth less, the second with twice the bytes."""
+    factors = [0.9, 2.0, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9]
+    other = {db: [size * factor for factor in factors] for db, size in ((25, 100), (35, 200))}
+    one = sheet(context(made(tmp_path, {"jpeg": {25: 100, 35: 200}, "other": other})), "Image by image")
     cells = row(one, "other").cells
     assert cells[0].value == 8
     assert cells[column(one, "Smaller on")].value == pytest.approx(7 / 8)
@@ -136,102 +139,47 @@ def test_images_are_compared_one_by_one(tmp_path: Path) -> None:
     assert "│" in cells[column(one, "Spread")].text
 
 
-def test_buttons_carry_their_detail_as_json(tmp_path: Path) -> None:
-    run = MadeUpRun(tmp_path, {"data": SHAPE}, ["jpeg", "tenth"])
-    curve(run, "jpeg", 1.0)
-    curve(run, "tenth", 0.9)
-    section = rankings.section(context(run))
-    assert section is not None
-    (found,) = set(re.findall(r'data-jump="([^"]*)"', section.html))
-    detail = json.loads(found.replace("&#34;", '"'))
-    assert (detail["dataset"], detail["a"], detail["b"]) == ("data", "tenth", "jpeg")
-    assert detail["image"] in (0, 1)
+def test_buttons_carry_their_detail_as_json_and_do_not_stand_in_markdown(drawn: Context) -> None:
+    found = re.findall(r'data-jump="([^"]*)"', rankings.section(drawn).html)
+    details = [json.loads(text.replace("&#34;", '"')) for text in found]
+    assert {("data", "tenth", "jpeg")} < {(detail["dataset"], detail["a"], detail["b"]) for detail in details}
+    assert all(detail["image"] in (0, 1) for detail in details)
+    text = sheet(drawn, "Image by image").markdown()
+    assert "Look" not in text
+    assert "Loses most on" in text
 
 
 def test_other_metrics_have_a_table_of_their_own(tmp_path: Path) -> None:
     run = MadeUpRun(tmp_path, {"data": SHAPE}, ["jpeg", "tenth"], metrics={"like_ssim": METRIC})
     for codec, factor in (("jpeg", 1.0), ("tenth", 0.9)):
-        for number_, value in enumerate((0.5, 0.8, 0.95)):
-            run.point(
-                "data",
-                codec,
-                {"quality": number_},
-                num_bytes=round(100 * 2**number_ * factor),
-                mse=10 ** (-2.5 - number_ / 2),
-                metrics={"like_ssim": value},
-            )
+        for db, likeness in ((25, 0.5), (30, 0.8), (35, 0.95)):
+            run.curve("data", codec, {db: curve(factor)[db]}, metrics={"like_ssim": likeness})
     one = sheet(context(run), "BD-rate on other measures")
     assert not one.open
     assert row(one, "tenth").cells[0].value == pytest.approx(-10.0, abs=0.01)
 
 
-def test_text_of_plugins_is_escaped(tmp_path: Path) -> None:
-    label = "folder:/x/<script>alert(1)</script>|"
-    run = MadeUpRun(tmp_path, {label: SHAPE}, ["jpeg", "other"])
-    for codec in ("jpeg", "other"):
-        run.point(label, codec, {"text": '"><b>|'}, mse=1e-3)
-        run.point(label, codec, {"text": "a"}, mse=1e-2, num_bytes=10)
-    drawn = context(run)
-    section = rankings.section(drawn)
-    assert section is not None
-    assert "<script>" not in section.html
-    assert '"><b>' not in section.html
-    text = rankings.section(drawn).markdown
-    assert "<script>" not in text
-    for line in (line for line in text.splitlines() if line.startswith("| jpeg")):
-        assert len(re.findall(r"(?<!\\)\|", line)) == len(re.findall(r"(?<!\\)\|", _rule_of(text, line)))
-
-
-def _rule_of(text: str, line: str) -> str:
-    """The line of dashes of the table that a line is in."""
-    before = text[: text.index(line)].splitlines()
-    return next(found for found in reversed(before) if found.startswith("| :--"))
-
-
-def test_an_anchor_that_is_asked_for_is_taken(tmp_path: Path) -> None:
-    run = MadeUpRun(tmp_path, {"data": SHAPE}, ["jpeg", "tenth"])
-    curve(run, "jpeg", 1.0)
-    curve(run, "tenth", 0.9)
-    one = sheet(context(run, "tenth"), "BD-rate against tenth")
-    assert row(one, "jpeg").cells[0].value == pytest.approx(100 / 0.9 - 100, abs=0.01)
-
-
 # ---- odd runs -------------------------------------------------------------------------------------------------------
 
 
-def lacking(run: MadeUpRun) -> list[str]:
-    drawn = context(run)
-    assert rankings.section(drawn) is not None
+@pytest.mark.parametrize(
+    ("codecs", "lacking"),
+    [
+        ({"jpeg": curve()}, "Only one codec was measured here: there is nothing to compare it with."),
+        ({"a": 100, "b": 100}, "Every codec here restores every pixel: there are no qualities to compare at."),
+        ({"jpeg": "ValueError: no"}, "Nothing was measured here yet: there is nothing to compare."),
+    ],
+    ids=["one codec", "lossless codecs", "failures"],
+)
+def test_what_cannot_be_compared_is_said(tmp_path: Path, codecs, lacking: str) -> None:
+    drawn = context(made(tmp_path, codecs))
     assert "## Rankings" in rankings.section(drawn).markdown
-    return rankings.ranking(drawn, "data").lacking
-
-
-def test_one_codec_compares_with_nothing(tmp_path: Path) -> None:
-    run = MadeUpRun(tmp_path, {"data": SHAPE}, ["jpeg"])
-    curve(run, "jpeg", 1.0)
-    assert lacking(run) == ["Only one codec was measured here: there is nothing to compare it with."]
-
-
-def test_failures_alone(tmp_path: Path) -> None:
-    run = MadeUpRun(tmp_path, {"data": SHAPE}, ["jpeg"])
-    run.failure("data", "jpeg", "no")
-    assert lacking(run) == ["Nothing was measured here yet: there is nothing to compare."]
-
-
-def test_lossless_codecs_alone(tmp_path: Path) -> None:
-    run = MadeUpRun(tmp_path, {"data": SHAPE}, ["a", "b"])
-    for codec in ("a", "b"):
-        run.point("data", codec, mse=0.0, lossless=True)
-    assert lacking(run) == ["Every codec here restores every pixel: there are no qualities to compare at."]
+    assert rankings.ranking(drawn, "data").lacking == [lacking]
 
 
 def test_a_mean_over_a_sliver_of_the_range_is_not_marked_as_the_best(tmp_path: Path) -> None:
-    run = MadeUpRun(tmp_path, {"data": SHAPE}, ["jpeg", "tenth", "more", "sliver"])
-    for codec, factor in (("jpeg", 1.0), ("tenth", 0.9), ("more", 1.2)):
-        curve(run, codec, factor)
-    for quality, db in ((1, 26.0), (2, 29.0)):
-        run.point("data", "sliver", {"quality": quality}, num_bytes=10 * quality, mse=10 ** (-db / 10))
-    one = sheet(context(run), "BD-rate")
+    codecs = {"jpeg": curve(), "tenth": curve(0.9), "more": curve(1.2), "sliver": {26: 10, 29: 20}}
+    one = sheet(context(made(tmp_path, codecs)), "BD-rate")
     assert row(one, "sliver").cells[0].value < row(one, "tenth").cells[0].value
     assert not row(one, "sliver").cells[0].best
     assert row(one, "tenth").cells[0].best
@@ -240,14 +188,14 @@ def test_a_mean_over_a_sliver_of_the_range_is_not_marked_as_the_best(tmp_path: P
 def test_all_columns_of_a_bd_rate_have_one_base(tmp_path: Path) -> None:
     """Of an anchor with two lines the better one on PSNR is the base of SSIM too, where the other would be better."""
     run = MadeUpRun(tmp_path, {"data": SHAPE}, ["jpeg", "tenth"])
-    for chroma, size, far in (("4:2:0", 1.0, 1.0), ("4:4:4", 0.8, 4.0)):
+    for codec, settings, size, far in (
+        ("jpeg", {"subsampling": "4:2:0"}, 1.0, 1.0),
+        ("jpeg", {"subsampling": "4:4:4"}, 0.8, 4.0),
+        ("tenth", {}, 0.9, 1.0),
+    ):
         for quality, db in ((1, 25.0), (2, 30.0), (3, 35.0), (4, 40.0)):
-            settings = {"quality": quality, "subsampling": chroma}
-            mse = 10 ** (-db / 10)
-            run.point("data", "jpeg", settings, num_bytes=round(size * 100 * quality), mse=mse, ssim=1 - far * mse)
-    for quality, db in ((1, 25.0), (2, 30.0), (3, 35.0), (4, 40.0)):
-        mse = 10 ** (-db / 10)
-        run.point("data", "tenth", {"quality": quality}, num_bytes=90 * quality, mse=mse, ssim=1 - mse)
+            mse, num_bytes = 10 ** (-db / 10), round(size * 100 * quality)
+            run.point("data", codec, {"quality": quality} | settings, num_bytes=num_bytes, mse=mse, ssim=1 - far * mse)
     one = sheet(context(run), "BD-rate")
     assert "the curve subsampling=4:4:4" in one.about
     other = row(one, "jpeg").cells
@@ -256,47 +204,32 @@ def test_all_columns_of_a_bd_rate_have_one_base(tmp_path: Path) -> None:
 
 
 def test_ranges_that_do_not_meet_say_so(tmp_path: Path) -> None:
-    run = MadeUpRun(tmp_path, {"data": SHAPE}, ["jpeg", "far"])
-    curve(run, "jpeg", 1.0)
-    for quality, db in ((1, 50.0), (2, 60.0)):
-        run.point("data", "far", {"quality": quality}, num_bytes=1000 * quality, mse=10 ** (-db / 10))
-    drawn = context(run)
-    one = sheet(drawn, "BD-rate")
+    one = sheet(context(made(tmp_path, {"jpeg": curve(), "far": {50: 1000, 60: 2000}})), "BD-rate")
     assert one.rows == ()
     assert any("`far` (0 % overlap)" in line for line in one.lacking)
 
 
-def test_one_image(tmp_path: Path) -> None:
+def test_one_image_has_no_interval(tmp_path: Path) -> None:
     run = MadeUpRun(tmp_path, {"data": SHAPE}, ["jpeg", "tenth"])
-    for codec, size in (("jpeg", 100), ("tenth", 90)):
-        for quality, db in ((1, 25.0), (2, 35.0)):
-            run.point("data", codec, {"quality": quality}, num_bytes=size * quality, mse=10 ** (-db / 10), indices=[0])
-    one = sheet(context(run), "BD-rate")
-    assert row(one, "tenth").cells[0].text == f"−10.0{SPACE}%"  # no interval from one image
+    for codec, factor in (("jpeg", 1.0), ("tenth", 0.9)):
+        run.curve("data", codec, curve(factor), indices=[0])
+    assert row(sheet(context(run), "BD-rate"), "tenth").cells[0].text == f"−10.0{SPACE}%"
 
 
-def test_the_usual_run_has_tables_for_every_dataset(tmp_path: Path) -> None:
-    drawn = context(usual_run(tmp_path))
-    text = rankings.section(drawn).markdown
+def test_the_usual_run_has_tables_for_every_dataset(usual: Context) -> None:
+    text = rankings.section(usual).markdown
     assert "### mnist" in text
     assert "### stl10" in text
     assert "#### Rate against time, lossless" not in text  # one lossless codec is on no front
 
 
-# ---- whole sets -----------------------------------------------------------------------------------------------------
-
-
-def test_whole_sets_stand_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whole_sets_stand_apart(usual: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     record = {"dataset": "data", "images": 8, "bits_per_image": 800.0, "encode_s": 1.0, "decode_s": 0.5, "status": ""}
-    made = pd.DataFrame(
-        [
-            record | {"codec": "lzma", "settings": "level=9", "set_bytes": 800.0, "bits_per_pixel": 3.1},
-            record | {"codec": "bz2", "settings": "level=9", "set_bytes": 700.0, "bits_per_pixel": 2.7},
-        ]
-    )
-    monkeypatch.setattr("codecbench.analysis.sets.table", lambda store: made)
-    one = rankings.sets_table(context(usual_run(tmp_path)))
-    assert one is not None
+    record |= {"settings": "level=9"}
+    lzma = record | {"codec": "lzma", "set_bytes": 800.0, "bits_per_pixel": 3.1}
+    bz2 = record | {"codec": "bz2", "set_bytes": 700.0, "bits_per_pixel": 2.7}
+    monkeypatch.setattr("codecbench.analysis.sets.table", lambda store: pd.DataFrame([lzma, bz2]))
+    one = rankings.sets_table(usual)
     assert [row.head for row in one.rows] == ["bz2", "lzma"]
     assert one.rows[0].cells[4].best
     assert "none of these figures compares with those of single images" in one.about
@@ -311,18 +244,20 @@ def test_the_best_is_among_comparable_rows_and_never_alone() -> None:
     rows.append(Row("c", (number(3.0, str),)))
     assert [row.cells[0].best for row in with_best(rows, 0)] == [True, False, False]
     assert [row.cells[0].best for row in with_best(rows, 0, lowest=False)] == [False, False, True]
-
-
-def test_rows_and_columns_agree() -> None:
     with pytest.raises(ValueError, match="2 cells in a row of 1 columns"):
         Table("t", (Column("a"),), (Row("a", (Cell("1"),)),))
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(-38.21, "−38.2"), (1234.5, "+1,234"), (0.04, "0.0"), (-0.04, "0.0"), (99.96, "+100")]
+    ("write", "texts"),
+    [
+        (ranked.signed, {-38.21: "−38.2", 1234.5: "+1,234", 0.04: "0.0", -0.04: "0.0", 99.96: "+100"}),
+        (ranked.share, {1.0: "100", 0.9997: "99.9", 0.5: "50", 0.0001: "0.1", 0.0: "0"}),
+    ],
+    ids=["differences have their sign", "shares are whole only where they are"],
 )
-def test_percentages_have_their_sign(value: float, text: str) -> None:
-    assert ranked.signed(value) == f"{text}{SPACE}%"
+def test_percentages(write, texts: dict[float, str]) -> None:
+    assert {value: write(value) for value in texts} == {value: f"{text}{SPACE}%" for value, text in texts.items()}
 
 
 def test_bars_are_one_block_a_bin() -> None:
@@ -332,28 +267,10 @@ def test_bars_are_one_block_a_bin() -> None:
     assert ranked.bars([0] * 48) == ""
 
 
-@pytest.mark.parametrize(("value", "text"), [(1.0, "100"), (0.9997, "99.9"), (0.5, "50"), (0.0001, "0.1"), (0.0, "0")])
-def test_shares_are_whole_only_where_they_are(value: float, text: str) -> None:
-    assert ranked.share(value) == f"{text}{SPACE}%"
-
-
-def test_buttons_do_not_stand_in_markdown(drawn: Context) -> None:
-    text = sheet(drawn, "Image by image").markdown()
-    assert "Look" not in text
-    assert "Loses most on" in text
-
-
-def test_contrasts_name_every_image(drawn: Context) -> None:
-    (tenth,) = [
-        one for one in contrasts(drawn.store, drawn.of("data"), "data", "jpeg", count=1 << 62) if one.codec == "tenth"
-    ]
-    assert len(tenth.best) == 8
-
-
 # ---- in a browser ---------------------------------------------------------------------------------------------------
 
 
-def test_a_click_on_an_image_opens_the_image_browser_there(open_page: Callable[..., Any], varied: Path) -> None:
+def test_a_click_on_an_image_opens_the_image_browser_there(open_page: Opened, varied: Path) -> None:
     page = open_page(varied)
     page.locator("#rankings summary", has_text="Image by image").first.click()
     button = page.locator("#rankings button.jump").first
@@ -361,6 +278,4 @@ def test_a_click_on_an_image_opens_the_image_browser_there(open_page: Callable[.
     button.click()
     page.wait_for_function("location.hash.startsWith('#look')")
     shown = page.locator("#look").inner_text()
-    assert f"{detail['image']}" in shown
-    assert detail["a"] in shown
-    assert detail["b"] in shown
+    assert all(f"{detail[name]}" in shown for name in ("image", "a", "b"))
