@@ -19,19 +19,18 @@ from codecbench.testing import sample_images
 pytest.importorskip("imagecodecs")
 
 GRAY, RGB = (28, 36, 1), (36, 28, 3)
-LIBRARIES = {
-    "jpeg": {"pillow", "libjpeg_turbo"},
-    "png": {"pillow", "zlib"},
-    "webp": {"pillow", "webp"},
-    "avif": {"pillow", "aom"},
-    "jpeg2000": {"pillow", "jpg_2000"},
-    "jxl": {"imagecodecs", "libjxl"},
-    "jpegls": {"imagecodecs", "charls"},
-    "qoi": {"imagecodecs", "qoi"},
-    "htj2k": {"imagecodecs", "openjph"},
-    "jpegxr": {"imagecodecs", "jxrlib"},
+FORMATS = {  # libraries; points for gray images, more of them for RGB, and how many of all are lossless
+    "jpeg": ({"pillow", "libjpeg_turbo"}, 11, 11, 0),
+    "png": ({"pillow", "zlib"}, 9, 0, 9),
+    "webp": ({"pillow", "webp"}, 24, 0, 2),
+    "avif": ({"pillow", "aom"}, 11, 10, 1),
+    "jpeg2000": ({"pillow", "jpg_2000"}, 11, 0, 1),
+    "jxl": ({"imagecodecs", "libjxl"}, 13, 0, 2),
+    "jpegls": ({"imagecodecs", "charls"}, 11, 1, 2),
+    "qoi": ({"imagecodecs", "qoi"}, 1, 0, 1),
+    "htj2k": ({"imagecodecs", "openjph"}, 11, 0, 1),
+    "jpegxr": ({"imagecodecs", "jxrlib"}, 12, 0, 1),
 }
-FORMATS = tuple(LIBRARIES)
 every_format = pytest.mark.parametrize("name", FORMATS)
 
 
@@ -170,35 +169,17 @@ def test_sides_whose_bytes_look_like_a_marker(spec, width):
         assert abs(codec.decode(codec.encode(image)).astype(int) - image).max() <= (0 if codec.lossless else 8)
 
 
-@pytest.mark.parametrize(
-    ("name", "gray", "more", "exact"),
-    [
-        ("jpeg", 11, 11, 0),  # points for gray images, more of them for RGB, and how many of all are lossless
-        ("png", 9, 0, 9),
-        ("webp", 24, 0, 2),
-        ("avif", 11, 10, 1),
-        ("jpeg2000", 11, 0, 1),
-        ("jxl", 13, 0, 2),
-        ("jpegls", 11, 1, 2),
-        ("qoi", 1, 0, 1),
-        ("htj2k", 11, 0, 1),
-        ("jpegxr", 12, 0, 1),
-    ],
-)
-def test_default_points(name, gray, more, exact):
+@every_format
+def test_default_points_and_versions_of_the_libraries(name):
+    libraries, gray, more, exact = FORMATS[name]
     cls = CODECS.get(name)
     points = cls.default_points((64, 64, 3))
     assert (len(cls.default_points((64, 64, 1))), len(points)) == (gray, gray + more)
     codecs = [cls(**point) for point in points]
     assert len(set(codecs)) == len(codecs)
     assert [codec.lossless for codec in codecs] == [False] * (len(codecs) - exact) + [True] * exact
-
-
-@every_format
-def test_versions_of_the_libraries(name):
-    versions = CODECS.get(name).versions()
-    assert LIBRARIES[name] <= versions.keys()
-    assert all(any(map(str.isdigit, text)) for text in versions.values())
+    assert libraries <= cls.versions().keys()
+    assert all(any(map(str.isdigit, text)) for text in cls.versions().values())
 
 
 # ---- exactness and quality ------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from datafiles import digits, write_mnist
 from PIL import Image
 
 import codecbench as cb
-from codecbench.errors import SettingError, SpecError, UnknownNameError, UsageError
+from codecbench.errors import SpecError, UsageError
 from codecbench.plan.planner import CHUNK_BYTES, choose_codecs, choose_datasets, chunks, make_plan, select
 from codecbench.plugins.dataset import ImageSet
 from codecbench.plugins.registry import CODECS, DATASETS
@@ -55,20 +55,11 @@ def test_one_codec_asked_for_twice_is_one_codec_with_both_sweeps_and_defaults_el
     assert [task.codec.settings for task in tasks] == [CODECS.get("jpeg")(quality=q).settings for q in (5, 10, 20)]
 
 
-@pytest.mark.parametrize(
-    ("codecs", "skip", "error", "words"),
-    [
-        ("jepg", (), UnknownNameError, "did you mean 'jpeg'"),
-        ("jpeg:qualty=5", (), UnknownNameError, "did you mean 'quality'"),
-        ("jpeg:quality=101", (), SettingError, "from 1 to 100"),
-        ("all:quality=5", (), SpecError, "'all' takes no settings"),
-        ("jpeg", ("jpeg",), UsageError, "no codec is left"),
-        ("all", ("jpgg",), UnknownNameError, "did you mean 'jpeg'"),
-    ],
-)
-def test_bad_codec_requests(codecs, skip, error, words):
-    with pytest.raises(error, match=words):
-        choose_codecs(codecs, skip)
+def test_bad_codec_requests():
+    with pytest.raises(SpecError, match="'all' takes no settings"):
+        choose_codecs("all:quality=5")
+    with pytest.raises(UsageError, match="no codec is left"):
+        choose_codecs("jpeg", ["jpeg"])
 
 
 def test_one_codec_by_its_spec():
@@ -78,8 +69,6 @@ def test_one_codec_by_its_spec():
     for spec in ("jpeg,png", "jpeg:quality=1..3", "all", "jpeg:quality=5,jpeg:quality=6"):
         with pytest.raises(UsageError, match="stands for several codecs; expected one"):
             cb.open_codec(spec)
-    with pytest.raises(UsageError, match="unknown codec 'jpg'"):
-        cb.open_codec("jpg")
 
 
 # ---- datasets -------------------------------------------------------------------------------------------------------

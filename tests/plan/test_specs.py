@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codecbench.errors import CodecbenchError, SettingError, SpecError, UnknownNameError
-from codecbench.plan.specs import MAX_POINTS, expand, split_escaped, split_specs, unescape
+from codecbench.plan.specs import MAX_POINTS, RawSpec, expand, split_specs
 from codecbench.plugins.settings import HasSettings, Setting, format_settings, setting, settings_of
 
 
@@ -53,43 +53,28 @@ def values(text, key, settings=JPEG):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("jpeg", [("jpeg", ())]),
-        (" jpeg , png ", [("jpeg", ()), ("png", ())]),
-        ("jpeg:quality=75,subsampling=4:4:4", [("jpeg", ("quality=75", "subsampling=4:4:4"))]),
-        (
-            "jpeg:quality=75, subsampling=4:4:4, png",
-            [("jpeg", ("quality=75", "subsampling=4:4:4")), ("png", ())],
-        ),
-        ("jpeg,quality=75", [("jpeg", ("quality=75",))]),
-        (
-            "jpeg:quality=10..90:20,subsampling=4:4:4/4:2:0,png,svd:rank=5/13",
-            [
-                ("jpeg", ("quality=10..90:20", "subsampling=4:4:4/4:2:0")),
-                ("png", ()),
-                ("svd", ("rank=5/13",)),
-            ],
-        ),
-        (
-            "mnist,stl10:split=train,folder:/data/my images,crop=64",
-            [("mnist", ()), ("stl10", ("split=train",)), ("folder", ("/data/my images", "crop=64"))],
-        ),
-        (r"folder:/a\,b,crop=8", [("folder", (r"/a\,b", "crop=8"))]),
-        ("folder:a=b:c", [("folder", ("a=b:c",))]),
-        ("jpeg:comment=a=b", [("jpeg", ("comment=a=b",))]),
-        ("jpeg:quality=5,jpeg:quality=6", [("jpeg", ("quality=5",)), ("jpeg", ("quality=6",))]),
+        ("jpeg", ["jpeg"]),
+        (" jpeg , png ", ["jpeg", "png"]),
+        ("jpeg:quality=75, subsampling=4:4:4, png", ["jpeg:quality=75,subsampling=4:4:4", "png"]),
+        ("jpeg,quality=75", ["jpeg:quality=75"]),
+        ("jpeg:quality=1..9:2,gamma=1/2,svd:rank=5", ["jpeg:quality=1..9:2,gamma=1/2", "svd:rank=5"]),
+        ("mnist,folder:/data/my images,crop=64", ["mnist", "folder:/data/my images,crop=64"]),
+        (r"folder:/a\,b,crop=8", [r"folder:/a\,b,crop=8"]),
+        ("folder:a=b:c,png", ["folder:a=b:c", "png"]),
+        ("jpeg:comment=a=b", ["jpeg:comment=a=b"]),
+        ("jpeg:quality=5,jpeg:quality=6", ["jpeg:quality=5", "jpeg:quality=6"]),
+        (["jpeg:quality=5", "png,webp"], ["jpeg:quality=5", "png", "webp"]),
+        ([], []),
     ],
 )
 def test_split(text, expected):
     specs = split_specs(text)
-    assert [(spec.name, spec.parts) for spec in specs] == expected
-    assert split_specs([spec.text for spec in specs]) == specs
+    assert [spec.text for spec in specs] == expected
+    assert split_specs(expected) == specs
 
 
-def test_split_several_lists():
-    assert [spec.text for spec in split_specs(["jpeg:quality=5", "png,webp"])] == ["jpeg:quality=5", "png", "webp"]
-    assert split_specs([]) == []
-    with pytest.raises(SpecError, match="no name stands before"):
-        split_specs(["jpeg", "quality=5"])
+def test_parts_of_a_spec():
+    assert split_specs(r"folder:/a\,b,crop=8") == [RawSpec("folder", (r"/a\,b", "crop=8"))]
 
 
 @pytest.mark.parametrize(
@@ -104,24 +89,12 @@ def test_split_several_lists():
         (":quality=5", "no name"),
         (" :x", "no name"),
         ("quality=5,jpeg", "no name"),
+        (["jpeg", "quality=5"], "no name stands before"),
     ],
 )
 def test_split_refuses(text, said):
     with pytest.raises(SpecError, match=said):
         split_specs(text)
-
-
-@given(st.text(alphabet="ab\\,/", max_size=12))
-def test_split_escaped_loses_nothing(text):
-    parts = split_escaped(text, ",")
-    assert ",".join(parts) == text
-
-
-def test_escapes():
-    assert split_escaped(r"a\,b,c", ",") == [r"a\,b", "c"]
-    assert split_escaped(r"a\\,b", ",") == ["a\\\\", "b"]
-    assert unescape(r"a\,b\/c\\d\e") == r"a,b/c\d\e"
-    assert unescape(r"\\,") == r"\,"
 
 
 # --- Values -------------------------------------------------------------------------------------------------
