@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codecbench.errors import UsageError
-from codecbench.execution.events import Watch
+from codecbench.execution.context import Watch
 from codecbench.execution.runner import RunRequest, carry_out
 from codecbench.plan.planner import KEPT_IMAGES
 from codecbench.store.folder import RunFolder
@@ -296,5 +296,4 @@ def run(
         shared_out=shared_out,
         command=command,
     )
-    outcome = carry_out(request, watch)
-    return Run(outcome.path, outcome.failed_tasks, outcome.changed)
+    return Run(*carry_out(request, watch))

@@ -18,7 +18,6 @@ class EngineHere:
     """One slot, in which a job is done at once."""
 
     slots = 1
-    lost = ()
 
     def __init__(self, *_: object) -> None:
         pass
@@ -27,9 +26,6 @@ class EngineHere:
         future: Future[Any] = Future()
         future.set_result(function(*arguments))
         return future
-
-    def renew(self, slot: int) -> None:
-        pass
 
     def alone(self) -> contextlib.AbstractContextManager[EngineHere]:
         return contextlib.nullcontext(self)
@@ -80,7 +76,7 @@ class SandboxHere:
 
 @contextlib.contextmanager
 def in_this_process() -> Iterator[None]:
-    """Does in this process what a run does in others, timings apart: for tests of what is stored, not of processes."""
+    """Does in this process what a run does in others: for tests of what is stored, not of processes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner, "LocalEngine", EngineHere)
         patch.setattr(workers, "Sandbox", SandboxHere)

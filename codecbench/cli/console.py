@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from codecbench.execution.events import Event
+    from codecbench.execution.context import Event
     from codecbench.learned.training.loop import Progress
     from codecbench.report.tables import Table
 

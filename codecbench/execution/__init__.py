@@ -6,8 +6,7 @@ sets                whole data sets as one stream,
 latents             latents of learned codecs, for the report,
 pictures            pictures that are missing, and each codec's worst images,
 timings             timings, in interleaved rounds
-context         what every stage is given; ``limits`` is what every job is given
-events          what a run reports
+context         what every stage is given, and what it reports; ``limits`` is what every job is given
 engines         where jobs run: worker processes, or a cluster's workers; a stage drains its jobs into their slots
 workers         a job in a worker process: images out, bytes back, compared and stored
 metrics         plugin metrics, in a worker process

@@ -17,22 +17,20 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future, InvalidStateError, wait
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import resource_tracker
-from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from codecbench.errors import ClusterError, CodecbenchError, StoreError, UsageError
+from codecbench.errors import ClusterError, CodecbenchError, UsageError
 from codecbench.execution import cluster_worker, timings
-from codecbench.execution.context import RunContext
-from codecbench.execution.engines import hidden_main, without_interrupts
-from codecbench.execution.events import Event, Watch
+from codecbench.execution import workers as worker_jobs
+from codecbench.execution.context import Event, RunContext, Watch
+from codecbench.execution.engines import WorkerDied, hidden_main, without_interrupts
 from codecbench.execution.limits import WorkerLimits
 from codecbench.plan.planner import Plan
-from codecbench.store.folder import RunFolder
+from codecbench.store.io import write_whole
 from codecbench.text import one_line
 
 LOCAL = "local"
@@ -47,20 +45,6 @@ LOOK_S = 1.0
 """How often the workers are looked at, in seconds."""
 
 
-@dataclass(frozen=True)
-class Worker:
-    """A worker that takes part."""
-
-    address: str
-    """Where Dask reaches it."""
-    threads: int
-    """Jobs that it does at once."""
-    times: bool
-    """It declares the resource ``timing``."""
-    report: cluster_worker.Report
-    """What it found when it looked at itself."""
-
-
 @contextlib.contextmanager
 def reach(
     scheduler: str,
@@ -69,31 +53,34 @@ def reach(
     watch: Watch,
     workers: int = 1,
     worker_data_dir: str | os.PathLike[str] | None = None,
-    shared: Path | None = None,
 ) -> Iterator[Cluster]:
     """Connects to a cluster (``local``: ``workers`` processes of this machine), and looks at all its workers.
 
-    ``shared`` is the run folder, where workers write into it themselves. Leaves nothing behind at the end.
+    They write into the run folder themselves where ``limits`` name it. Leaves nothing behind at the end.
     Raises ClusterError where no scheduler answers there, it has no workers, or one differs.
     """
-    run = uuid.uuid4().hex
+    datasets = {source.selection.label: source.dataset for source in plan.sources}
+    first_tasks = {task.dataset: task for task in reversed(plan.tasks)}
+    data_dir = limits.data_dir if scheduler == LOCAL and not worker_data_dir else worker_data_dir
+    request = cluster_worker.WorkerRequest(
+        uuid.uuid4().hex,
+        limits,
+        str(data_dir or ""),
+        tuple(plan.codec_fingerprints),
+        cluster_worker.LOADED | cluster_worker.describe(plan.codec_fingerprints, limits.device, plan.metrics),
+        tuple((dataset, first_tasks[label]) for label, dataset in datasets.items() if label in first_tasks),
+    )
     with contextlib.ExitStack() as stack:
-        stack.enter_context(quiet())
+        log = logging.getLogger("distributed")  # which repeats what codecbench says in a line
+        stack.callback(log.setLevel, log.level)
+        log.setLevel(logging.CRITICAL + 1)
         address = stack.enter_context(local_cluster(workers)) if scheduler == LOCAL else scheduler.rstrip("/")
         client = connect(address)
         stack.callback(close, client)
-        token = stack.enter_context(token_in(shared, run)) if shared else ""
-        data_dir = limits.data_dir if scheduler == LOCAL and not worker_data_dir else worker_data_dir
-        request = cluster_worker.WorkerRequest(
-            run,
-            replace(limits, folder=None, data_dir=limits.data_dir.absolute()),
-            str(data_dir or ""),
-            tuple(plan.codec_fingerprints),
-            cluster_worker.LOADED | cluster_worker.describe(plan.codec_fingerprints, limits.device, plan.metrics),
-            _pieces(plan),
-            shared,
-            token,
-        )
+        if limits.folder is not None:
+            token = limits.folder / request.token
+            write_whole(token, request.run.encode())
+            stack.callback(token.unlink, missing_ok=True)
         cluster = Cluster(scheduler, address, client, request, watch)
         stack.push(cluster.leave)
         cluster.introduce_all()
@@ -104,11 +91,9 @@ class Cluster:
     """Workers that a run was introduced to."""
 
     def __init__(self, scheduler: str, address: str, client: Any, request: cluster_worker.WorkerRequest, watch: Watch):
-        self.limits = request.limits
-        self.run = request.run
-        self._scheduler, self._address, self._client = scheduler, address, client
-        self._request, self._watch = request, watch
-        self._workers: dict[str, Worker] = {}
+        self.client, self.run = client, request.run
+        self._scheduler, self._address, self._request, self._watch = scheduler, address, request, watch
+        self._workers: dict[str, cluster_worker.Report] = {}
         self._refused: set[str] = set()
 
     def introduce_all(self) -> None:
@@ -131,28 +116,18 @@ class Cluster:
         """What ``run.json`` keeps of a cluster: its kind, its workers, and their machines without names."""
         hosts: dict[str, dict[str, Any]] = {}
         for worker in self._workers.values():
-            host = hosts.setdefault(
-                worker.report.host, {"machine": worker.report.machine, "workers": 0, "threads": 0, "timing": False}
-            )
+            empty = {"machine": worker.machine, "workers": 0, "threads": 0, "timing": False}
+            host = hosts.setdefault(worker.host, empty)
             host["workers"] += 1
             host["threads"] += worker.threads
             host["timing"] |= worker.times
         return {
-            "scheduler": LOCAL if self._scheduler == LOCAL else self._scheduler.partition("://")[0],
+            "scheduler": self._scheduler.partition("://")[0],
             "workers": len(self._workers),
-            "threads": self.slots,
-            "results": "shared" if self._request.folder else "returned",
+            "threads": sum(worker.threads for worker in self._workers.values()),
+            "results": "shared" if self._request.limits.folder else "returned",
             "hosts": hosts,
         }
-
-    @property
-    def slots(self) -> int:
-        """How many jobs the workers do at once."""
-        return sum(worker.threads for worker in self._workers.values())
-
-    def engine(self) -> ClusterEngine:
-        """Slots for jobs of any kind: as many as the workers have threads."""
-        return ClusterEngine(self, self._client.get_executor(pure=False))
 
     def can_time(self) -> bool:
         """Whether a worker declares the resource ``timing``; a note says so where none does."""
@@ -162,25 +137,23 @@ class Cluster:
         self._watch(Event("note", f"times are not taken: no worker declares {TIMING}; start one a machine with {how}"))
         return False
 
-    def time_all(self, plan: Plan, store: RunFolder, threads: int, seed: int, watch: Watch) -> int:
+    def time_all(self, run: RunContext, seed: int) -> int:
         """Times points, one at a time on each machine that has a worker for it; returns how many failed."""
         by_host = self._timing_workers()
         for workers in by_host.values():
             if len(workers) > 1 and self._scheduler != LOCAL:
                 names = ", ".join(workers)
-                watch(Event("note", f"one machine has several workers for {TIMING} ({names}); {workers[0]} is used"))
-        executor = self._client.get_executor(pure=False, resources={TIMING: 1})
+                run.note(f"one machine has several workers for {TIMING} ({names}); {workers[0]} is used")
         host = next(iter(by_host)) if len(by_host) == 1 else ""  # rounds of one machine are gone on with
-        with ClusterEngine(self, executor, TIMING) as engine:
-            run = RunContext(plan, store, engine, replace(self.limits, threads=threads), watch)
-            return timings.time_elsewhere(run, seed, host)
+        with ClusterEngine(self, TIMING) as engine:
+            return timings.time_elsewhere(replace(run, engine=engine), seed, host)
 
     def _timing_workers(self) -> dict[str, list[str]]:
         """Addresses of the workers on which times may be taken, by machine."""
         found: dict[str, list[str]] = {}
         for address, worker in sorted(self._workers.items()):
             if worker.times:
-                found.setdefault(worker.report.host, []).append(address)
+                found.setdefault(worker.host, []).append(address)
         return found
 
     def usable(self, resource: str) -> dict[str, int]:
@@ -209,19 +182,18 @@ class Cluster:
 
     def _present(self) -> dict[str, Mapping[str, Any]]:
         """The workers that the scheduler knows now, by address."""
-        if self._client.status != "running":
-            raise ClusterError(self.lost_scheduler)
+        if self.client.status != "running":
+            raise self.gone()
         return {
             address: facts
-            for address, facts in self._client.scheduler_info()["workers"].items()
+            for address, facts in self.client.scheduler_info()["workers"].items()
             if facts.get("status", "running") == "running"
         }
 
     def _introduce(self, workers: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         """Looks at workers; tells what is wrong with those that cannot take part, by address."""
         problems = {}
-        options = {"workers": list(workers), "on_error": "return"}
-        reports = self._ask(cluster_worker.CHECK_S, cluster_worker.look, self._request, **options)
+        reports = self._ask(cluster_worker.CHECK_S, "return", cluster_worker.look, self._request, workers=list(workers))
         for address, report in reports.items():
             if isinstance(report, OSError):
                 continue  # it went away
@@ -232,42 +204,40 @@ class Cluster:
             else:
                 facts = workers[address]
                 times = facts.get("resources", {}).get(TIMING, 0) >= 1
-                self._workers[address] = Worker(address, int(facts["nthreads"]), times, report)
+                self._workers[address] = replace(report, threads=int(facts["nthreads"]), times=times)
         return problems
 
-    def _ask(self, seconds: float, function: Callable[..., Any], *arguments: Any, **options: Any) -> dict[str, Any]:
+    def _ask(self, seconds: float, on_error: str, function: Callable[..., Any], *given: Any, **options: Any) -> Any:
         """What a function gives on every worker, by address."""
-        call = partial(self._client.run, cluster_worker.in_thread, function, *arguments, **options)
-        found: dict[str, Any] = bounded(call, seconds, "its workers")
-        return found
+        call = partial(self.client.run, cluster_worker.in_thread, function, *given, on_error=on_error, **options)
+        return bounded(call, seconds, "its workers")
 
-    @property
-    def lost_scheduler(self) -> str:
+    def gone(self) -> ClusterError:
         """What is said when the scheduler is gone."""
-        return f"the scheduler at {self._address} is gone; what was measured is kept, the same command goes on"
+        kept = "what was measured is kept, the same command goes on"
+        return ClusterError(f"the scheduler at {self._address} is gone; {kept}")
 
     # ---- the end ------------------------------------------------------------------------------------------------
 
     def rest(self) -> None:
         """Ends the sandboxes of workers that have nothing to do."""
         with contextlib.suppress(Exception):
-            self._ask(CONNECT_S, cluster_worker.rest, on_error="ignore")
+            self._ask(CONNECT_S, "ignore", worker_jobs.close_idle)
 
-    def leave(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def leave(self, kind: type[BaseException] | None, *_: object) -> None:
         """Lets every worker forget the run; waits for that where the run ended well."""
-        if self._client.status == "running":
-            seconds = CONNECT_S if kind is None else 1.0
+        if self.client.status == "running":
             with contextlib.suppress(Exception):
-                self._ask(seconds, cluster_worker.end_run, self._request.run, on_error="ignore")
+                self._ask(CONNECT_S if kind is None else 1.0, "ignore", cluster_worker.end_run, self.run)
 
 
 @dataclass
 class _Sent:
-    """A call on its way: what Dask has of it, None while it has nothing; and the workers that it is for, if named."""
+    """A call on its way."""
 
     call: bytes
-    inner: Future[Any] | None
-    named: list[str] | None
+    inner: Future[Any] | None  # Dask's; None after a worker refused it
+    named: list[str] | None  # the workers that it is for, if not for all
 
 
 class ClusterEngine:
@@ -277,12 +247,10 @@ class ClusterEngine:
     there has been none for ``WORKERS_S``, or the scheduler is gone. ``resource``, if any, a worker must declare.
     """
 
-    def __init__(self, cluster: Cluster, executor: Any, resource: str = ""):
-        from distributed import KilledWorker
-
-        self.lost: tuple[type[BaseException], ...] = (KilledWorker,)
+    def __init__(self, cluster: Cluster, resource: str = ""):
         self.slots = max(1, sum(cluster.usable(resource).values()))
-        self._cluster, self._executor, self._resource = cluster, executor, resource
+        self._cluster, self._resource = cluster, resource
+        self._executor = cluster.client.get_executor(pure=False, resources={resource: 1} if resource else None)
         self._open: dict[Future[Any], _Sent] = {}
         self._closed = threading.Event()
         self._watcher = threading.Thread(target=self._look, daemon=True)
@@ -293,9 +261,6 @@ class ClusterEngine:
         promise: Future[Any] = Future()
         self._send(promise, call)
         return promise
-
-    def renew(self, slot: int) -> None:
-        """Nothing to do: Dask starts workers again."""
 
     def alone(self) -> contextlib.AbstractContextManager[ClusterEngine]:
         """This engine: Dask tells which job a death belongs to."""
@@ -309,6 +274,8 @@ class ClusterEngine:
         inner.add_done_callback(partial(self._pass_on, promise))
 
     def _pass_on(self, promise: Future[Any], inner: Future[Any]) -> None:
+        from distributed import KilledWorker
+
         sent = self._open.get(promise)
         if sent is None or sent.inner is not inner:
             return  # given up, or sent again
@@ -318,10 +285,12 @@ class ClusterEngine:
         self._open.pop(promise, None)
         with contextlib.suppress(InvalidStateError):  # it was given up
             if inner.cancelled():
-                promise.set_exception(ClusterError(self._cluster.lost_scheduler))
+                promise.set_exception(self._cluster.gone())
             elif (error := inner.exception()) is None:
                 promise.set_result(inner.result())
-            elif isinstance(error, (CodecbenchError, *self.lost)):
+            elif isinstance(error, KilledWorker):
+                promise.set_exception(WorkerDied())
+            elif isinstance(error, CodecbenchError):
                 promise.set_exception(error)
             else:
                 promise.set_exception(ClusterError(f"a job failed on the cluster: {one_line(error)}"))
@@ -373,19 +342,9 @@ class ClusterEngine:
         self._closed.set()
         if kind is None:
             self._cluster.rest()
-        elif self._cluster._client.status == "running":
+        elif self._cluster.client.status == "running":
             with contextlib.suppress(Exception):
                 bounded(partial(self._executor.shutdown, wait=False), 1.0, "its scheduler")
-
-
-def _pieces(plan: Plan) -> tuple[cluster_worker.Piece, ...]:
-    datasets = {source.selection.label: source.dataset for source in plan.sources}
-    first: dict[str, cluster_worker.Piece] = {}
-    for task in plan.tasks:
-        first.setdefault(
-            task.dataset, cluster_worker.Piece(datasets[task.dataset], task.indices, task.data_fingerprint)
-        )
-    return tuple(first.values())
 
 
 # ---- reaching a scheduler, or starting one here, each within a bounded time ------------------------------------------
@@ -412,13 +371,8 @@ def close(client: Any) -> None:
         bounded(partial(client.close, timeout=2), 4.0, "it")
 
 
-def check_options(scheduler: str | None, workers: int | None, worker_data_dir: object, shared_out: bool) -> None:
-    """Raises UsageError for no address, options that do not go together, or where Dask is not installed."""
-    if scheduler is None:
-        for name, given in (("worker_data_dir", worker_data_dir), ("shared_out", shared_out)):
-            if given:
-                raise UsageError(f"{name} is for a cluster's workers; name its scheduler (--scheduler) too")
-        return
+def check_scheduler(scheduler: str, workers: int | None) -> None:
+    """Raises UsageError for no address, workers that are the scheduler's affair, or where Dask is not installed."""
     found = re.fullmatch(ADDRESS, scheduler)
     if scheduler != LOCAL and not (found and int(found["port"]) <= 65_535):
         raise UsageError(f"scheduler={scheduler} is not allowed; allowed: local, tcp://HOST:PORT, tls://HOST:PORT")
@@ -451,32 +405,6 @@ def local_cluster(workers: int) -> Iterator[str]:
                 cluster.close(timeout=5)
 
 
-@contextlib.contextmanager
-def token_in(folder: Path, run: str) -> Iterator[str]:
-    """A file by which workers see that a folder is the caller's."""
-    file = folder / f"token.{run[:8]}.tmp"
-    try:
-        file.write_text(run, encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"cannot write {folder}: {error.strerror or error}") from error
-    try:
-        yield file.name
-    finally:
-        file.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keeps Dask's own log, which repeats what codecbench says in a line, off the terminal."""
-    logger = logging.getLogger("distributed")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
-
-
 def bounded(call: Callable[[], Any], seconds: float, who: str) -> Any:
     """What a call returns, if it returns in time; raises ClusterError if it does not."""
     answer: Future[Any] = Future()
@@ -488,9 +416,6 @@ def bounded(call: Callable[[], Any], seconds: float, who: str) -> Any:
             answer.set_exception(error)
 
     threading.Thread(target=ask, daemon=True).start()
-    try:
-        return answer.result(timeout=seconds)
-    except TimeoutError:
-        if answer.done():
-            raise
-        raise ClusterError(f"{who} gave no answer for {seconds:g} s") from None
+    if not wait([answer], seconds).done:
+        raise ClusterError(f"{who} gave no answer for {seconds:g} s")
+    return answer.result()

@@ -24,13 +24,11 @@ from codecbench.data import VARIABLE
 from codecbench.execution import workers
 from codecbench.execution.limits import WorkerLimits
 from codecbench.execution.sandbox import Sandbox, SandboxError
-from codecbench.execution.workers import TaskResult
 from codecbench.fingerprint import digest, file_sha256
-from codecbench.plan.tasks import codec_fingerprint, measuring_fingerprint
+from codecbench.plan.tasks import Task, codec_fingerprint, measuring_fingerprint
 from codecbench.plugins.dataset import Dataset
 from codecbench.plugins.registry import CODECS, METRICS
 from codecbench.plugins.source import source_fingerprint
-from codecbench.store.io import write_files
 from codecbench.text import one_line
 
 LIBRARIES = ("numpy", "scipy", "pyarrow")
@@ -43,46 +41,31 @@ INTRODUCTION_S = 15.0
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Images of a dataset by which a worker's data is checked: which, all of one shape, and their pixels' identity."""
-
-    dataset: Dataset
-    indices: tuple[int, ...]
-    fingerprint: str
-
-
-@dataclass(frozen=True)
 class WorkerRequest:
     """What a run needs of a worker."""
 
-    run: str
-    """Tells runs on one cluster apart."""
-    limits: WorkerLimits
-    """Its data root and folders of plugins are the caller's."""
-    data_dir: str
-    """The data root on the workers; empty for their own ``$CODECBENCH_DATA``, else the caller's path."""
-    codecs: tuple[str, ...]
-    """Names of the planned codecs."""
-    expected: dict[str, str]
-    """What :func:`describe` gave of them at the caller, with its ``LOADED``."""
-    pieces: tuple[Piece, ...]
-    """The first images of each dataset."""
-    folder: Path | None = None
-    """The run folder, where workers write into it; None where results travel back."""
-    token: str = ""
-    """Name of a file in that folder; its content is ``run``."""
+    run: str  # tells runs on one cluster apart
+    limits: WorkerLimits  # its data root, run folder and folders of plugins are the caller's
+    data_dir: str  # the data root on the workers; empty for their own ``$CODECBENCH_DATA``, else the caller's path
+    codecs: tuple[str, ...]  # names of the planned codecs
+    expected: dict[str, str]  # what :func:`describe` gave of them at the caller, with its ``LOADED``
+    first_tasks: tuple[tuple[Dataset, Task], ...]  # one a dataset, by whose images the worker's data is checked
+
+    @property
+    def token(self) -> str:
+        """Name of the file in a shared run folder whose content is ``run``."""
+        return f"token.{self.run[:8]}.tmp"
 
 
 @dataclass(frozen=True)
 class Report:
     """What a worker found when it looked at itself."""
 
-    problems: tuple[str, ...]
-    """In one line each, why it cannot take part; empty where it can."""
-    host: str
-    """Tells machines apart, see ``environment.host_id``."""
-    machine: dict[str, Any]
-    """See ``environment.machine``."""
+    problems: tuple[str, ...]  # in one line each, why it cannot take part; empty where it can
+    host: str  # tells machines apart, see ``environment.host_id``
+    machine: dict[str, Any]  # see ``environment.machine``
+    threads: int = 0  # jobs that it does at once, as its scheduler says
+    times: bool = False  # it declares to its scheduler that times may be taken on it
 
 
 class Refused(Exception):
@@ -93,8 +76,7 @@ class Refused(Exception):
 class _Run:
     """A run that this worker was introduced to."""
 
-    request: WorkerRequest
-    limits: WorkerLimits
+    data_dir: Path
     fits: bool
     over: threading.Event = field(default_factory=threading.Event)
 
@@ -109,9 +91,6 @@ def _own_sources() -> str:
 LOADED = {"codecbench's sources": _own_sources()}
 """What this process was started with: a worker that is older than an edited installation must be started again."""
 _runs: dict[str, _Run] = {}
-_busy: dict[int, str] = {}
-"""Threads that are at work, and for which run."""
-_lock = threading.Lock()
 
 
 def describe(codecs: Iterable[str], device: str, metrics: Iterable[str] = ()) -> dict[str, str]:
@@ -159,65 +138,54 @@ def look(request: WorkerRequest) -> Report:
 
     In a sandbox, since codecs and datasets are plugins.
     """
-    limits = replace(request.limits, data_dir=_data_dir(request))
+    limits = request.limits
+    chosen = request.data_dir or os.environ.get(VARIABLE)
+    data_dir = Path(chosen).expanduser() if chosen else limits.data_dir
     problems = list(folder_problems(request))
-    folders = {CODECS.variable: limits.codec_path, METRICS.variable: limits.metric_path}
-    metrics = [name for name, _ in limits.metrics]
     try:
-        with Sandbox("checking", 1, CHECK_S, None, folders) as sandbox:
+        with Sandbox("checking", 1, CHECK_S, None, limits.variables) as sandbox:
+            metrics = [name for name, _ in limits.metrics]
             there = LOADED | sandbox.call(describe, request.codecs, limits.device, metrics)
             problems += differences(there, request.expected)
-            for piece in request.pieces:
-                if sandbox.call(fingerprint, piece, limits.data_dir) != piece.fingerprint:
-                    problems.append(f"other images of {piece.dataset.label} under {limits.data_dir}")
+            for dataset, task in request.first_tasks:
+                if sandbox.call(fingerprint, dataset, data_dir, task.indices) != task.data_fingerprint:
+                    problems.append(f"other images of {dataset.label} under {data_dir}")
     except SandboxError as error:
         problems.append(error.reason)
     machine = environment.machine(limits.device) if not problems else environment.machine()
-    with _lock:
-        _runs[request.run] = _Run(request, limits, not problems)
+    _runs[request.run] = _Run(data_dir, not problems)
     return Report(tuple(problems), environment.host_id(machine), machine)
 
 
-def fingerprint(piece: Piece, data_dir: Path) -> str:
-    """Identifies a piece's images as they are under a data root here."""
-    return piece.dataset.load(data_dir).fingerprint(piece.indices)
-
-
-def _data_dir(request: WorkerRequest) -> Path:
-    chosen = request.data_dir or os.environ.get(VARIABLE)
-    return Path(chosen).expanduser() if chosen else request.limits.data_dir
+def fingerprint(dataset: Dataset, data_dir: Path, indices: tuple[int, ...]) -> str:
+    """Identifies images of a dataset as they are under a data root here."""
+    return dataset.load(data_dir).fingerprint(indices)
 
 
 def folder_problems(request: WorkerRequest) -> Iterator[str]:
-    """Whether the run folder here is the caller's, and can be written."""
-    if request.folder is None:
+    """Whether a shared run folder here is the caller's, and can be written."""
+    folder = request.limits.folder
+    if folder is None:
         return
     try:
-        if (request.folder / request.token).read_text(encoding="utf-8") != request.run:
-            yield f"{request.folder} is another folder there (--shared-out)"
+        if (folder / request.token).read_text(encoding="utf-8") != request.run:
+            yield f"{folder} is another folder there (--shared-out)"
             return
-        trial = request.folder / f"trial.{uuid.uuid4().hex[:8]}.tmp"
+        trial = folder / f"trial.{uuid.uuid4().hex[:8]}.tmp"
         trial.write_bytes(b"")
         trial.unlink()
     except FileNotFoundError:
-        yield f"the run folder {request.folder} is not there (--shared-out)"
+        yield f"the run folder {folder} is not there (--shared-out)"
     except OSError as error:
-        yield f"the run folder {request.folder} cannot be used there: {error.strerror or one_line(error)}"
-
-
-def rest() -> None:
-    """Ends the sandboxes of threads that have nothing to do."""
-    with _lock:
-        workers.close_idle(busy=_busy)
+        yield f"the run folder {folder} cannot be used there: {error.strerror or one_line(error)}"
 
 
 def end_run(run: str) -> None:
     """Forgets a run: what still works for it stops and is not recorded, and no sandbox is left of it."""
-    with _lock:
-        known = _runs.pop(run, None)
-        if known is not None:
-            known.over.set()
-        workers.close_idle(_busy, [thread for thread, busy_for in _busy.items() if busy_for == run])
+    known = _runs.pop(run, None)
+    if known is not None:
+        known.over.set()
+    workers.close_idle()
 
 
 # ---- on the worker, as tasks ----------------------------------------------------------------------------------------
@@ -226,49 +194,24 @@ def end_run(run: str) -> None:
 def perform(run: str, call: bytes) -> Any:
     """Does a job of a run: a pickle of a function and its arguments, whose limits get the data root of this worker.
 
-    Pickled by the caller, so that neither the scheduler nor Dask looks inside. Returns what the function returned;
-    where the run folder is shared, without the files, which are written.
+    Pickled by the caller, so that neither the scheduler nor Dask looks inside.
     Raises Refused where this worker is not introduced to the run, or does not fit; another one may do the job.
     """
     here = _introduced(run)
     function, arguments = pickle.loads(call)
     arguments = [
-        replace(argument, data_dir=here.limits.data_dir) if isinstance(argument, WorkerLimits) else argument
+        replace(argument, data_dir=here.data_dir) if isinstance(argument, WorkerLimits) else argument
         for argument in arguments
     ]
-    thread = threading.get_ident()
-    with _lock:
-        _busy[thread] = run
-    workers.stop_when(here.over)
-    try:
-        result = function(*arguments)
-        workers.check_stopped()
-        return result if here.request.folder is None else _written(result, here.request.folder)
-    finally:
-        workers.stop_when(None)
-        if here.over.is_set():
-            workers.close()
-        with _lock:
-            _busy.pop(thread, None)
+    with workers.working_until(here.over):
+        return function(*arguments)
 
 
 def _introduced(run: str) -> _Run:
     """The run as this worker knows it; one that has just started is introduced by the caller within seconds."""
     deadline = time.monotonic() + INTRODUCTION_S
-    while True:
-        with _lock:
-            known = _runs.get(run)
-        if known is not None and known.fits:
-            return known
-        if known is not None or time.monotonic() > deadline:
-            raise Refused
+    while (known := _runs.get(run)) is None and time.monotonic() < deadline:
         time.sleep(0.05)
-
-
-def _written(result: Any, folder: Path) -> Any:
-    """Writes the files of finished tasks; anything else that a job returns travels back as it is."""
-    if not (isinstance(result, list) and all(isinstance(one, TaskResult) for one in result)):
-        return result
-    for one in result:
-        write_files(folder, one.files)
-    return [replace(one, files={}) for one in result]
+    if known is None or not known.fits:
+        raise Refused
+    return known

@@ -39,10 +39,8 @@ WORKER_DIED = "the worker process died (killed, or out of memory), twice"
 class QueuedJob:
     """A job that waits for a slot: a function of a module, and what it is called with there."""
 
-    name: Any
-    """What the stage calls it by."""
-    kind: str
-    """Jobs of one kind like to share a slot: the codec."""
+    name: Any  # what the stage calls it by
+    kind: str  # jobs of one kind like to share a slot: the codec
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
 
@@ -51,14 +49,9 @@ class Engine(Protocol):
     """Something with slots."""
 
     slots: int
-    lost: tuple[type[BaseException], ...]
-    """What a future gives, or :meth:`submit` raises, when a slot's worker died."""
 
     def submit(self, slot: int, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Queues a call in a slot."""
-
-    def renew(self, slot: int) -> None:
-        """Makes a slot usable again whose worker died."""
+        """Queues a call in a slot; the future gives :class:`WorkerDied` if the slot's worker dies meanwhile."""
 
     def alone(self) -> AbstractContextManager[Engine]:
         """The engine in which a job is tried once more whose worker died: only it is to suffer from another death."""
@@ -74,25 +67,17 @@ class LocalEngine:
     The processes do not import the caller's main module, so a script needs no ``if __name__ == "__main__"``.
     """
 
-    lost: tuple[type[BaseException], ...] = (WorkerDied,)
-
     def __init__(self, slots: int, threads: int):
         self.slots, self.threads = max(1, slots), threads
-        self._workers: list[_Worker | None] = [None] * self.slots
+        self._workers: dict[int, _Worker] = {}
 
     def submit(self, slot: int, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Queues a call; the process starts with the first."""
-        worker = self._workers[slot]
-        if worker is None:
-            worker = self._workers[slot] = _Worker(self.threads)
-        return worker.submit(function, *arguments)
-
-    def renew(self, slot: int) -> None:
-        """Ends what is left of a worker that died; the next call starts another."""
-        worker, self._workers[slot] = self._workers[slot], None
-        if worker is not None:
-            worker.process.kill()
-            worker.close()
+        """Queues a call; the slot's process starts with the first, and another with the first after it died."""
+        if slot in self._workers and self._workers[slot].died:
+            self._workers.pop(slot).close()
+        if slot not in self._workers:
+            self._workers[slot] = _Worker(self.threads)
+        return self._workers[slot].submit(function, *arguments)
 
     def alone(self) -> LocalEngine:
         """One process of its own."""
@@ -102,7 +87,7 @@ class LocalEngine:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        workers = [worker for worker in self._workers if worker is not None]
+        workers = self._workers.values()
         if kind is not None:  # an error, or Ctrl-C: what has not begun is cancelled, what has is ended
             for worker in workers:
                 worker.terminate()
@@ -120,10 +105,11 @@ class _Worker:
     def __init__(self, threads: int):
         spawn = get_context("spawn")
         self._pipe, theirs = spawn.Pipe()
-        self.process = spawn.Process(target=_work, args=(theirs,))
-        with _environment(dict.fromkeys(THREAD_COUNTS, str(threads))), hidden_main(), without_interrupts():
+        self.process = spawn.Process(target=_work, args=(theirs, threads))
+        with hidden_main(), without_interrupts():
             self.process.start()
         theirs.close()
+        self.died = False
         self._thread = ThreadPoolExecutor(1)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
@@ -134,6 +120,8 @@ class _Worker:
             self._pipe.send((function, arguments))
             result, error = self._pipe.recv()
         except (EOFError, OSError):
+            self.died = True
+            self.process.kill()  # or what is left of it
             raise WorkerDied from None
         if error is not None:
             raise error
@@ -152,8 +140,9 @@ class _Worker:
         self.process.close()
 
 
-def _work(jobs: Connection) -> None:
+def _work(jobs: Connection, threads: int) -> None:
     """Does jobs in a worker process until the pipe that they come through is closed."""
+    os.environ |= dict.fromkeys(THREAD_COUNTS, str(threads))  # before the first job imports a library that has threads
     # Ctrl-C at a terminal goes to all processes; the parent ends its workers in order. Held back until here.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
@@ -219,29 +208,19 @@ def drain(jobs: Iterable[QueuedJob], engine: Engine, finish: Callable[[Any, Any]
             # A second job is queued behind the first only where a slot can go on with what it has loaded.
             while waiting and load[slot] < (QUEUED if kinds[slot] in waiting else 1):
                 job = _next(kinds, slot, waiting)
-                try:
-                    running[engine.submit(slot, job.function, *job.arguments)] = slot, job
-                    load[slot] += 1
-                except engine.lost:
-                    lost.append(job)
-                    engine.renew(slot)
+                running[engine.submit(slot, job.function, *job.arguments)] = slot, job
+                load[slot] += 1
         done, _ = wait(running, return_when=FIRST_COMPLETED)
         if _interrupted.is_set():
             raise KeyboardInterrupt
-        broken: set[int] = set()
         for future in done:
-            slot, job = running.pop(future)
+            _, job = running.pop(future)
             try:
                 result = future.result()
-            except engine.lost:
+            except WorkerDied:
                 lost.append(job)
-                broken.add(slot)
             else:
                 finish(job.name, result)
-        for slot in broken:
-            for future in [future for future, (other, _) in running.items() if other == slot]:
-                lost.append(running.pop(future)[1])
-            engine.renew(slot)
     return lost
 
 
@@ -284,20 +263,6 @@ def _interrupt(*_: object) -> None:
     # Python drops what is raised inside a weak reference's callback or __del__, as imports run them: see drain.
     _interrupted.set()
     raise KeyboardInterrupt
-
-
-@contextlib.contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ run nothing but a note.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from codecbench.execution.sandbox import SandboxError
 from codecbench.fingerprint import digest
 from codecbench.plan.planner import Plan, Source
 from codecbench.plan.tasks import Task
-from codecbench.plugins.codec import CodecSpec, Images
+from codecbench.plugins.codec import CodecSpec
 from codecbench.plugins.dataset import Dataset
 from codecbench.plugins.registry import CODECS
 from codecbench.store.folder import RunFolder
@@ -56,14 +56,7 @@ class LatentsRequest:
     @property
     def about(self) -> dict[str, Any]:
         """Fields of the record, whether the latents can be computed or not."""
-        return {
-            "format": Latents.FORMAT,
-            "dataset": self.task.dataset,
-            "codec": self.task.codec.name,
-            "settings": self.task.codec.settings_text,
-            "codec_fingerprint": self.task.codec_fingerprint,
-            "data_fingerprint": self.data_fingerprint,
-        }
+        return {"format": Latents.FORMAT, **self.task.point, "data_fingerprint": self.data_fingerprint}
 
     def failure(self, reason: str) -> LatentsRecord:
         """The record of why there are no latents."""
@@ -81,10 +74,7 @@ def keep_latents(run: RunContext) -> None:
             run.store.remove_record(LatentsRecord, request.key)  # of an earlier failure
 
     due = [(request, request.task) for request in requests(run.plan, run.store)]
-    run.run(in_worker, due, finish, lambda request: finish(request, request.failure(WORKER_DIED)))
-
-
-# ---- what to make -------------------------------------------------------------------------------------------------
+    run.run(latents_of, due, finish, lambda request: finish(request, request.failure(WORKER_DIED)))
 
 
 def requests(plan: Plan, store: RunFolder) -> list[LatentsRequest]:
@@ -120,48 +110,52 @@ def _request(tasks: Sequence[Task], source: Source, held: Sequence[int]) -> Late
     """
     tasks = [task for task in tasks if task.shape == tasks[0].shape]
     every = sorted(index for task in tasks for index in task.indices)
-    # Evenly from all of them: data sets are often sorted by difficulty, class or source.
-    chosen = np.linspace(0, len(every) - 1, min(len(every), MOST_IMAGES)).round().astype(int)
     pictured = max(held, source.selection.shown, key=len)
     members = [set(task.indices) for task in tasks]
     shown = [index for own in members for index in pictured if index in own][:MOST_SHOWN]
-    indices = tuple(every[at] for at in chosen)
-    return LatentsRequest(tasks[0], indices, tuple(shown), source.selection.fingerprint)
+    return LatentsRequest(tasks[0], _evenly(every, MOST_IMAGES), tuple(shown), source.selection.fingerprint)
 
 
-# ---- making ---------------------------------------------------------------------------------------------------------
+def _evenly(indices: Sequence[int], count: int) -> tuple[int, ...]:
+    """At most ``count`` images, evenly from all: data sets are often sorted by difficulty, class or source."""
+    chosen = np.linspace(0, len(indices) - 1, min(len(indices), count)).round().astype(int)
+    return tuple(indices[at] for at in chosen)
 
 
-def make(
-    request: LatentsRequest,
-    read: Callable[[Sequence[int]], Images],
-    labels: npt.NDArray[np.integer[Any]] | None,
-    device: str,
-) -> Latents:
-    """Computes the latents of some images and their principal plane.
+def latents_of(request: LatentsRequest, dataset: Dataset, limits: WorkerLimits) -> LatentsRecord:
+    """In a worker, the latents, or the record of why there are none. Raises nothing."""
+    try:
+        encoder = workers.processes_for(request.task, limits).encoder
+        found: Latents = encoder.call(make, request, dataset, limits)
+    except SandboxError as error:
+        workers.close()
+        return request.failure(error.reason)
+    return found
 
-    ``read`` gives images by index, uint8 (N, H, W, C); ``labels`` is the class number of every image of the dataset.
-    Raises ContractError unless they are finite floats, one an image and all of one shape.
+
+def make(request: LatentsRequest, dataset: Dataset, limits: WorkerLimits) -> Latents:
+    """In a sandbox, computes the latents of some images and their principal plane.
+
+    Raises ContractError unless the codec gives finite floats, one latent an image and all of one shape.
     """
-    codec: Any = CODECS.get(request.task.codec.name)(**request.task.codec.settings).on(device)
+    images = workers.open_images(dataset, limits.data_dir)
+    codec: Any = CODECS.get(request.task.codec.name)(**request.task.codec.settings).on(limits.device)
     height, width, channels = request.task.shape
     block = max(1, BLOCK_BYTES // (height * width * channels))
 
     def latents(indices: Sequence[int]) -> npt.NDArray[np.float32]:
         parts = []
         for start in range(0, len(indices), block):
-            images = read(indices[start : start + block])
-            images.setflags(write=False)
-            parts.append(_checked(codec.latents(images), len(images), codec))
+            batch = images.read(indices[start : start + block])
+            batch.setflags(write=False)
+            parts.append(_checked(codec.latents(batch), len(batch), codec))
         return np.concatenate(parts)
 
-    indices = request.indices
-    shown = latents(request.shown or indices[:1])
-    most = max(1, MOST_NUMBERS // shown[0].size)
-    if len(indices) > most:
-        indices = tuple(indices[at] for at in np.linspace(0, len(indices) - 1, most).round().astype(int))
+    shown = latents(request.shown or request.indices[:1])
+    indices = _evenly(request.indices, max(1, MOST_NUMBERS // shown[0].size))
     mapped = latents(indices)
     plane = principal_plane(mapped.reshape(len(mapped), -1))
+    labels = getattr(images, "labels", None)
     known = None if labels is None else np.asarray(labels)
     return Latents(
         **request.about,
@@ -184,23 +178,3 @@ def _checked(latents: Any, count: int, codec: Any) -> npt.NDArray[np.float32]:
     if not np.isfinite(latents).all():
         raise ContractError(f"{codec.spec}: latents gives values that are not finite")
     return latents.astype(np.float32, copy=False)
-
-
-# ---- in a worker ----------------------------------------------------------------------------------------------------
-
-
-def in_worker(request: LatentsRequest, dataset: Dataset, limits: WorkerLimits) -> LatentsRecord:
-    """The latents, or the record of why there are none. Raises nothing."""
-    try:
-        encoder = workers.processes_for(request.task, limits).encoder
-        found: Latents = encoder.call(in_sandbox, request, dataset, limits)
-    except SandboxError as error:
-        workers.close()
-        return request.failure(error.reason)
-    return found
-
-
-def in_sandbox(request: LatentsRequest, dataset: Dataset, limits: WorkerLimits) -> Latents:
-    """The latents, see :func:`make`."""
-    images = workers.open_images(dataset, limits.data_dir)
-    return make(request, images.read, getattr(images, "labels", None), limits.device)

@@ -1,9 +1,8 @@
 """Plugin metrics in worker processes: what they give, and what is recorded where one fails.
 
 Codecbench's own are computed in the worker, as those of ``codecbench.measure.distortion`` are. Other people's, and
-those that need more than codecbench does, run in a process of their own, so that a crash, a hang or a call of exit
-costs their own values only: whatever happens, the task keeps all else that was measured, and its record says why a
-metric has no value.
+those that need more than codecbench does, run in a sandbox, so that a crash, a hang or a call of exit costs their own
+values only: the task keeps all else that was measured, and its record says why a metric has no value.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import functools
 import numpy as np
 
 from codecbench.errors import PluginError
+from codecbench.execution.limits import WorkerLimits
 from codecbench.execution.sandbox import Sandbox, SandboxError
 from codecbench.plugins.codec import Images
 from codecbench.plugins.metric import Values
@@ -24,27 +24,20 @@ Found = tuple[dict[str, Values], dict[str, str]]
 
 
 class PluginMetrics:
-    """Measures the metrics of a run, pairs of name and fingerprint.
+    """Measures the metrics of a run; the sandbox for those that need one starts with the first of them."""
 
-    One that runs in a process of its own may use ``threads`` there, and ``timeout_s`` seconds for one task.
-    """
-
-    def __init__(
-        self, metrics: tuple[tuple[str, str], ...], metric_path: str, threads: int, timeout_s: float | None
-    ) -> None:
-        self.metrics, self.metric_path, self.threads, self.timeout_s = metrics, metric_path, threads, timeout_s
+    def __init__(self, limits: WorkerLimits) -> None:
+        self.limits = limits
         self._sandbox: Sandbox | None = None
 
     def measure(self, original: Images, decoded: Images) -> Found:
         """Measures all of them on images uint8 (N, H, W, C); never raises for what a metric does."""
         values: dict[str, Values] = {}
         failed: dict[str, str] = {}
-        for name, expected in self.metrics:
+        for name, expected in self.limits.metrics:
             try:
-                if is_own(name):
-                    values[name] = measure_one(name, expected, original, decoded)
-                else:
-                    values[name] = self._started().call(measure_one, name, expected, original, decoded)
+                measure = measure_one if is_own(name) else functools.partial(self._started().call, measure_one)
+                values[name] = measure(name, expected, original, decoded)
             except SandboxError as error:
                 failed[name] = error.reason
                 if error.died:
@@ -57,8 +50,8 @@ class PluginMetrics:
 
     def _started(self) -> Sandbox:
         if self._sandbox is None:
-            environment = {METRICS.variable: self.metric_path}
-            self._sandbox = Sandbox("measuring", self.threads, self.timeout_s, None, environment)
+            limits = self.limits
+            self._sandbox = Sandbox("measuring", limits.threads, limits.timeout_s, None, limits.variables)
         return self._sandbox
 
     def kill(self) -> None:
@@ -68,9 +61,9 @@ class PluginMetrics:
 
     def close(self) -> None:
         """Ends its process."""
-        sandbox, self._sandbox = self._sandbox, None
-        if sandbox is not None:
-            sandbox.close()
+        if self._sandbox is not None:
+            self._sandbox.close()
+        self._sandbox = None
 
 
 @functools.cache

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from codecbench.plugins.codec import Images, to_uint8
 from codecbench.plugins.dataset import Dataset
 from codecbench.store.folder import RunFolder, original_name
 from codecbench.store.io import WINDOW, cut_out, middle
-from codecbench.store.pictures import StoredImage, WorstCase, WorstImagesRecord, choose_window
+from codecbench.store.pictures import StoredImage, WorstCase, WorstCaseRecord, WorstImagesRecord, choose_window
 from codecbench.text import format_shape, one_line
 
 if TYPE_CHECKING:
@@ -49,13 +50,8 @@ class PictureRequest:
 
     task: Task  # one of the tasks of the point
     wanted: tuple[ImageRequest, ...]
-    key: str
-    about: Mapping[str, Any]  # fields of the worst case; empty where the pictures join the task's own
-
-    @property
-    def of_task(self) -> bool:
-        """Whether the pictures join those that were made while the task was measured."""
-        return not self.about
+    case: WorstCaseRecord | None = None  # what they are kept as; None where they join the task's own
+    name: str = ""  # of the file in which they are kept so
 
 
 Outcome = tuple[str, list[StoredImage], dict[int, int]]
@@ -74,25 +70,28 @@ def keep_pictures(run: RunContext) -> None:
     """Keeps the missing pictures of a plan's finished tasks, and its codecs' worst images; a failure is but a note."""
     _carry_out(missing(run.plan, run.store), run)
     worst = WorstImages(run.plan, run.store)
-    if not worst.due:
-        return
-    for requests in (worst.own, worst.others):
-        for request, reason in _carry_out(requests(), run):
-            worst.failed(request, reason)
-    worst.finish()
+    if worst.due:
+        failed = _carry_out(worst.own(), run)
+        worst.finish(failed | _carry_out(worst.others(), run))
 
 
-def _carry_out(requests: Sequence[PictureRequest], run: RunContext) -> list[tuple[PictureRequest, str]]:
-    """Carries requests out in worker processes and stores what they give; those that failed, and why."""
-    failed: list[tuple[PictureRequest, str]] = []
+def _carry_out(requests: Sequence[PictureRequest], run: RunContext) -> dict[str, str]:
+    """Carries requests out in worker processes and stores what they give; why some failed, by the key of their case."""
+    failed: dict[str, str] = {}
 
     def finish(request: PictureRequest, outcome: Outcome) -> None:
         reason, images, classes = outcome
         if reason:
-            failed.append((request, reason))
             run.note(f"no pictures of {request.task.codec} on {request.task.dataset}: {reason}")
+        if request.case is None:
+            name = f"{request.task.id}.npz"
+            if images:
+                run.store.write_samples(name, run.store.samples(name) | {one.image: one.picture for one in images})
+        elif reason:
+            failed[request.case.key] = f"{request.task.codec}: {reason}"
         else:
-            _write(run.store, request, images, classes)
+            case = WorstCase(**vars(request.case), images=tuple(images), classes=classes)
+            run.store.write_record(request.name, case)
 
     jobs = [(request, request.task) for request in requests]
     run.run(encode_again, jobs, finish, lambda request: finish(request, (WORKER_DIED, [], {})))
@@ -108,17 +107,8 @@ def missing(plan: Plan, store: RunFolder) -> list[PictureRequest]:
             absent = set(task.shown) - store.sample_indices(f"{task.id}.npz")
             wanted = tuple(ImageRequest(index, *middle(*task.shape[:2])) for index in sorted(absent))
             if wanted:
-                found.append(PictureRequest(task, wanted, task.id, {}))
+                found.append(PictureRequest(task, wanted))
     return found
-
-
-def _write(store: RunFolder, request: PictureRequest, images: Sequence[StoredImage], classes: dict[int, int]) -> None:
-    """Stores what a request gave, whole or not at all."""
-    if request.of_task:
-        name = f"{request.task.id}.npz"
-        store.write_samples(name, store.samples(name) | {one.image: one.picture for one in images})
-    else:
-        store.write_record(request.key, WorstCase(**request.about, images=tuple(images), classes=classes))
 
 
 class WorstImages:
@@ -137,8 +127,7 @@ class WorstImages:
             if task.dataset in shown and task.id in finished:
                 self._tasks.setdefault((task.dataset, task.codec.name), []).append(task)
         self.due = {group: tasks for group, tasks in self._tasks.items() if not self._is_kept(group)}
-        self._failed: dict[str, str] = {}
-        self._compared: dict[str, list[str]] = {}
+        self._files: dict[str, list[str]] = {}
 
     def _is_kept(self, group: tuple[str, str]) -> bool:
         """Whether a command with the same codecs, or more, kept this codec's worst images."""
@@ -164,11 +153,10 @@ class WorstImages:
         from codecbench.analysis.points import annotate
 
         points = annotate(summary.summarise(self.store, aggregate.aggregate(self.store)), self.store.manifest)
-        planned = {(task.dataset, str(task.codec)) for tasks in self._tasks.values() for task in tasks}
-        specs = [
-            f"{name}:{text}" if text else name for name, text in zip(points["codec"], points["settings"], strict=True)
+        planned = {(*group, task.codec.settings_text) for group, tasks in self._tasks.items() for task in tasks}
+        member = [
+            point in planned for point in zip(points["dataset"], points["codec"], points["settings"], strict=True)
         ]
-        member = [pair in planned for pair in zip(points["dataset"], specs, strict=True)]
         return points[np.array(member, dtype=bool) & (points["images"] > 0).to_numpy()]
 
     def own(self) -> list[PictureRequest]:
@@ -177,34 +165,31 @@ class WorstImages:
 
         found = []
         for label in dict.fromkeys(label for label, _ in self.due):
-            cases: dict[str, list[per_image.Worst]] = {}
-            for case in per_image.worst(self.store, self._points, label, WORST_IMAGES):
-                cases.setdefault(case.codec, []).append(case)
-            for (dataset, name), tasks in self.due.items():
-                if dataset != label or name not in cases:
-                    continue
+            cases = per_image.worst(self.store, self._points, label, WORST_IMAGES)
+            for (name, settings), images in itertools.groupby(cases, key=lambda case: (case.codec, case.settings)):
+                tasks = self.due.get((label, name), ())
                 key = self._key((label, name))
-                if self.store.record(WorstCase, key) is None:
-                    task = next(task for task in tasks if task.codec.settings_text == cases[name][0].settings)
-                    wanted = tuple(ImageRequest(case.image) for case in cases[name])
-                    found.append(PictureRequest(task, wanted, key, self._about(task, name, key)))
+                if tasks and self.store.record(WorstCase, key) is None:
+                    task = next(task for task in tasks if task.codec.settings_text == settings)
+                    wanted = tuple(ImageRequest(case.image) for case in images)
+                    found.append(PictureRequest(task, wanted, self._case(task, name, key), key))
         return found
 
     def others(self) -> list[PictureRequest]:
         """Codecs to compare with, on the images and windows that are kept of a codec; after :meth:`own`."""
         found = []
         for label, name in self.due:
-            theirs = self._tasks.get((label, self._rival(label, name)), [])
             key = self._key((label, name))
             held = self.store.record(WorstCase, key)
-            if held is None or not theirs:
+            if held is None:
                 continue
+            files = self._files[key] = [key]
             wanted = tuple(ImageRequest(kept.image, kept.top, kept.left) for kept in held.images)
-            for task in self._nearest(held, theirs):
+            for task in self._nearest(held, self._tasks.get((label, self._rival(label, name)), [])):
                 other = digest([key, str(task.codec), task.codec_fingerprint])
-                self._compared.setdefault(key, []).append(other)
+                files.append(other)
                 if self.store.record(WorstCase, other) is None:
-                    found.append(PictureRequest(task, wanted, other, self._about(task, name, key)))
+                    found.append(PictureRequest(task, wanted, self._case(task, name, key), other))
         return found
 
     def _rival(self, label: str, name: str) -> str:
@@ -223,7 +208,8 @@ class WorstImages:
         """Of some tasks of another codec one of the point nearest in rate, and one of that nearest in PSNR."""
         here = self._points[self._points["dataset"] == held.dataset]
         point = here[(here["codec"] == held.codec) & (here["settings"] == held.settings)]
-        theirs = here[here["codec"] == tasks[0].codec.name]
+        by_settings = {task.codec.settings_text: task for task in tasks}
+        theirs = here[here["codec"].isin({task.codec.name for task in tasks})]
         settings = list(theirs["settings"])
         chosen: list[str] = []
         for column in ("bits_per_pixel", "psnr_db") if len(point) else ():
@@ -232,68 +218,51 @@ class WorstImages:
                 aim, values = math.log(max(aim, 1e-9)), np.log(values.clip(1e-9))
             if not np.isnan(values - aim).all():
                 chosen.append(settings[int(np.nanargmin(np.abs(values - aim)))])
-        by_settings = {task.codec.settings_text: task for task in tasks}
         return [by_settings[name] for name in dict.fromkeys(chosen)]
 
-    def _about(self, task: Task, worst_of: str, key: str) -> dict[str, Any]:
-        return {
-            "format": WorstCase.FORMAT,
-            "dataset": task.dataset,
-            "codec": task.codec.name,
-            "settings": task.codec.settings_text,
-            "codec_fingerprint": task.codec_fingerprint,
-            "data_fingerprint": self.plan.selections[task.dataset].fingerprint,
-            "worst_of": worst_of,
-            "key": key,
-        }
+    def _case(self, task: Task, worst_of: str, key: str) -> WorstCaseRecord:
+        return WorstCaseRecord(
+            format=WorstCase.FORMAT,
+            **task.point,
+            data_fingerprint=self.plan.selections[task.dataset].fingerprint,
+            worst_of=worst_of,
+            key=key,
+        )
 
-    def failed(self, request: PictureRequest, reason: str) -> None:
-        """Remembers that a request could not be carried out."""
-        self._failed[str(request.about["key"])] = f"{request.task.codec}: {reason}"
-
-    def finish(self) -> None:
-        """Records which codecs' worst images are kept, so that the same command finds nothing to do."""
+    def finish(self, failed: Mapping[str, str]) -> None:
+        """Records which codecs' worst images are kept, or why not, so that the same command finds nothing to do."""
         for (label, name), tasks in self.due.items():
             key = self._key((label, name))
-            own = [key] if self.store.record(WorstCase, key) is not None else []
             record = WorstImagesRecord(
                 format=WorstImagesRecord.FORMAT,
-                dataset=label,
-                codec=name,
-                codec_fingerprint=tasks[0].codec_fingerprint,
+                **tasks[0].point | {"settings": ""},
                 data_fingerprint=self.plan.selections[label].fingerprint,
                 codecs=tuple(self._codecs(label)),
-                files=(*own, *self._compared.get(key, ())),
-                failed=self._failed.get(key, ""),
+                files=tuple(self._files.get(key, ())),
+                failed=failed.get(key, ""),
             )
             self.store.write_record(key, record)
 
 
-# ---- in a worker ----------------------------------------------------------------------------------------------------
-
-
 def encode_again(request: PictureRequest, dataset: Dataset, limits: WorkerLimits) -> Outcome:
-    """Encodes a request's images once more and decodes them from the bytes alone; raises nothing."""
+    """In a worker, encodes a request's images once more and decodes them from the bytes alone; raises nothing."""
+    wanted = {one.image: one for one in request.wanted}
+    found: dict[int, StoredImage] = {}
     try:
         images = workers.open_images(dataset, limits.data_dir)
-        wanted = {one.image: one for one in request.wanted}
-        labels = getattr(images, "labels", None)
-        found: list[StoredImage] = []
         for _, indices in chunks(images, list(wanted)):
             originals = images.read(indices)
             restored, sizes = _restored(request.task, originals, limits)
-            found += [
-                stored_image(wanted[index], original, picture, size)
-                for index, original, picture, size in zip(indices, originals, restored, sizes, strict=True)
-            ]
+            for index, original, picture, size in zip(indices, originals, restored, sizes, strict=True):
+                found[index] = stored_image(wanted[index], original, picture, size)
+        labels = getattr(images, "labels", None)
     except SandboxError as error:
         workers.close()
         return error.reason, [], {}
     except Exception as error:  # a dataset is a plugin too
         return one_line(error), [], {}
-    order = list(wanted)
-    classes = {} if labels is None else {index: int(labels[index]) for index in order}
-    return "", sorted(found, key=lambda one: order.index(one.image)), classes
+    classes = {} if labels is None else {index: int(labels[index]) for index in wanted}
+    return "", [found[index] for index in wanted], classes
 
 
 def _restored(task: Task, originals: Images, limits: WorkerLimits) -> tuple[Images, list[int]]:

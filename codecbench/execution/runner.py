@@ -18,9 +18,8 @@ from codecbench import environment
 from codecbench.data import data_root
 from codecbench.errors import UsageError
 from codecbench.execution import cluster, finished, latents, pictures, rates, sets, timings
-from codecbench.execution.context import RunContext
+from codecbench.execution.context import Event, RunContext, Watch
 from codecbench.execution.engines import LocalEngine, interruptible
-from codecbench.execution.events import Event, Watch
 from codecbench.execution.limits import WorkerLimits
 from codecbench.fingerprint import file_sha256
 from codecbench.plan.planner import CodecChoice, Plan, Source, choose_codecs, choose_datasets, make_plan
@@ -74,22 +73,20 @@ class RunRequest:
                 raise UsageError(f"{name}={limit} is not allowed; allowed: more than 0, or none")
         if self.keep_images < 0:
             raise UsageError(f"keep_images={self.keep_images} is not allowed; allowed: 0 or more")
-        cluster.check_options(self.scheduler, self.workers, self.worker_data_dir, self.shared_out)
+        if self.scheduler is not None:
+            cluster.check_scheduler(self.scheduler, self.workers)
+        elif self.worker_data_dir or self.shared_out:
+            name = "worker_data_dir" if self.worker_data_dir else "shared_out"
+            raise UsageError(f"{name} is for a cluster's workers; name its scheduler (--scheduler) too")
         if self.out is not None and not str(self.out):
             raise UsageError("out='' is not allowed; allowed: the path of a folder")
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """The run folder, how many tasks this command could not measure, and whether it had anything to measure."""
+def carry_out(asked: RunRequest, watch: Watch) -> tuple[Path, int, bool]:
+    """Measures what is asked for and not in the run folder yet; see ``codecbench.run``.
 
-    path: Path
-    failed_tasks: int = 0
-    changed: bool = True
-
-
-def carry_out(asked: RunRequest, watch: Watch) -> Outcome:
-    """Measures what is asked for and not in the run folder yet; see ``codecbench.run``."""
+    Returns the run folder, how many tasks this command could not measure, and whether it had anything to measure.
+    """
     asked.check()
     root = data_root(asked.data_dir)
     codecs, skip = ([asked.codecs] if isinstance(asked.codecs, str) else list(asked.codecs)), sorted(asked.skip)
@@ -141,34 +138,33 @@ def carry_out(asked: RunRequest, watch: Watch) -> Outcome:
         with contextlib.ExitStack() as stack:
             elsewhere = None
             if asked.scheduler is not None:
-                shared = path.resolve() if asked.shared_out else None
-                workers = _workers(asked, target)
-                reached = cluster.reach(asked.scheduler, plan, limits, watch, workers, asked.worker_data_dir, shared)
+                reached = cluster.reach(
+                    asked.scheduler, plan, limits, watch, _workers(asked, target), asked.worker_data_dir
+                )
                 elsewhere = stack.enter_context(reached)
             times = asked.timing and (elsewhere is None or elsewhere.can_time())
             invocation = _invocation(asked, plan, target, limits.threads, times)
             if elsewhere is not None:
-                invocation |= {"cluster": elsewhere.record(), "workers": elsewhere.slots}
+                invocation |= {"cluster": elsewhere.record(), "workers": elsewhere.record()["threads"]}
             finished.remove(store)
             store.join(_addition(choices, plan, invocation, chosen_metrics))
             for source in plan.sources:
                 _keep_originals(store, source)
             weights.keep(store, new_weights)
-            engine = elsewhere.engine() if elsewhere else LocalEngine(_workers(asked, target), limits.threads)
-            with engine:
-                run = RunContext(plan, store, engine, elsewhere.limits if elsewhere else limits, watch)
+            here = LocalEngine(_workers(asked, target), limits.threads)
+            with cluster.ClusterEngine(elsewhere) if elsewhere else here as engine:
+                run = RunContext(plan, store, engine, limits, watch)
                 failed = rates.measure_all(run)
                 failed += sets.code_sets(whole, run)
                 latents.keep_latents(run)
                 pictures.keep_pictures(run)
-            if times and elsewhere is not None:
-                failed += elsewhere.time_all(plan, store, asked.timing_threads, asked.seed, watch)
-            elif times:
-                quiet = replace(limits, threads=asked.timing_threads)
-                failed += timings.time_here(plan, store, quiet, asked.seed, watch)
+            if times:
+                quiet = replace(run, limits=replace(limits, threads=asked.timing_threads))
+                time_all = elsewhere.time_all if elsewhere else timings.time_here
+                failed += time_all(quiet, asked.seed)
         if not failed and times == asked.timing:
             finished.write(store, decides, plan, threads)
-    return Outcome(path, failed)
+    return path, failed, True
 
 
 def _workers(asked: RunRequest, device: str) -> int:
@@ -179,9 +175,10 @@ def _workers(asked: RunRequest, device: str) -> int:
 def _limits(asked: RunRequest, plan: Plan, root: Path, path: Path, device: str) -> WorkerLimits:
     """What every job is given; several worker processes of this machine together fill its cores."""
     here = asked.scheduler in (None, cluster.LOCAL)
+    folder = path if asked.scheduler is None else path.resolve() if asked.shared_out else None
     return WorkerLimits(
-        root,
-        path,
+        root if asked.scheduler is None else root.absolute(),
+        folder,
         device,
         max(1, environment.available_cores() // _workers(asked, device)) if here else 1,
         asked.task_timeout_s,
@@ -197,19 +194,20 @@ def _is_complete(
 ) -> bool:
     """Whether nothing of a plan is still to be measured, timed, coded as a set or kept."""
     stored = store.finished()
+    quiet = replace(limits, threads=asked.timing_threads)
     return (
         manifest.matches(store.manifest, plan.selections, plan.codec_fingerprints, plan.metrics)
         and all(task.id in stored for task in plan.tasks)
-        and not (asked.timing and timings.untimed(plan, store, replace(limits, threads=asked.timing_threads)))
+        and not (asked.timing and any(not point.found.complete for point in timings.timing_points(plan, store, quiet)))
         and not sets.waiting(whole, store)
         and pictures.is_complete(plan, store)
         and not latents.requests(plan, store)
     )
 
 
-def _nothing_to_measure(path: Path, tasks: int, watch: Watch) -> Outcome:
+def _nothing_to_measure(path: Path, tasks: int, watch: Watch) -> tuple[Path, int, bool]:
     watch(Event("note", f"nothing to measure: all {tasks} tasks are there"))
-    return Outcome(path, changed=False)
+    return path, 0, False
 
 
 def _invocation(asked: RunRequest, plan: Plan, device: str, threads: int, times: bool) -> dict[str, Any]:

@@ -17,9 +17,8 @@ import numpy as np
 from codecbench import environment
 from codecbench.errors import ContractError, DatasetError, UnsupportedImageError
 from codecbench.execution import workers
-from codecbench.execution.context import RunContext
+from codecbench.execution.context import Progress, RunContext
 from codecbench.execution.engines import WORKER_DIED
-from codecbench.execution.events import Event, Progress
 from codecbench.execution.limits import WorkerLimits
 from codecbench.execution.sandbox import SandboxError
 from codecbench.fingerprint import digest, fingerprint_pixels
@@ -37,10 +36,8 @@ from codecbench.text import format_shape, one_line
 class SetTask:
     """One dataset × one codec point, as one stream."""
 
-    task: Task
-    """Dataset, codec and images, all of one shape; the data fingerprint is that of the whole choice of images."""
-    skipped: str = ""
-    """Why the set is not coded, in one line; empty where it is to be."""
+    task: Task  # of all chosen images, which are of one shape; its data fingerprint is that of the whole choice
+    skipped: str = ""  # why the set is not coded, in one line; empty where it is to be
 
     @functools.cached_property
     def id(self) -> str:
@@ -49,23 +46,19 @@ class SetTask:
         point = [task.dataset, str(task.codec), task.codec_fingerprint, task.data_fingerprint, len(task.indices)]
         return digest([SetRecord.FORMAT, point, self.skipped])
 
-    def record(self, outcome: dict[str, Any]) -> SetRecord:
-        """What is stored: ``outcome`` is what :func:`pack` returned."""
-        task = self.task
-        about: dict[str, Any] = {
-            "format": SetRecord.FORMAT,
-            "id": self.id,
-            "dataset": task.dataset,
-            "codec": task.codec.name,
-            "settings": task.codec.settings_text,
-            "codec_fingerprint": task.codec_fingerprint,
-            "data_fingerprint": task.data_fingerprint,
-            "images": len(task.indices),
-            "shape": task.shape,
-            "failed": "",
-            "skipped": self.skipped,
-        }
-        return SetRecord(**about | outcome)
+    def record(self, failed: str = "", **outcome: Any) -> SetRecord:
+        """What is stored, with what coding the set gave."""
+        return SetRecord(
+            format=SetRecord.FORMAT,
+            id=self.id,
+            **self.task.point,
+            data_fingerprint=self.task.data_fingerprint,
+            images=len(self.task.indices),
+            shape=self.task.shape,
+            failed=failed,
+            skipped=self.skipped,
+            **outcome,
+        )
 
 
 # ---- what to do -----------------------------------------------------------------------------------------------------
@@ -94,19 +87,10 @@ def _of_codec(choice: CodecChoice, source: Source, shapes: set[Shape], fingerpri
         reason = f"the images have {len(shapes)} shapes; a set is of one"
         return [task(CodecSpec(choice.name), reason)]
     try:
-        codecs = _points(choice, shape)
+        codecs = choice.codecs(shape, cast(type[SetCodec], choice.cls).set_points)
     except Exception as error:  # a plugin's class method may raise anything
         return [task(CodecSpec(choice.name), f"its points for sets cannot be determined: {one_line(error)}")]
     return [task(codec.spec, _refusal(codec, len(selection.indices), shape)) for codec in codecs]
-
-
-def _points(choice: CodecChoice, shape: Shape) -> list[Any]:
-    found: dict[CodecSpec, Any] = {}
-    for sweep in choice.sweeps:
-        for point in cast(type[SetCodec], choice.cls).set_points(shape) if sweep is None else sweep:
-            codec = choice.cls(**point)
-            found.setdefault(codec.spec, codec)
-    return list(found.values())
 
 
 def _refusal(codec: Any, count: int, shape: Shape) -> str:
@@ -139,37 +123,28 @@ def code_sets(sets: Sequence[SetTask], run: RunContext) -> int:
     """Codes every set that the run folder does not have, in worker processes; returns how many failed."""
     due = waiting(sets, run.store)
     for one in [one for one in due if one.skipped]:
-        _write(run.store, one, {})
+        run.store.write_record(one.id, one.record())
         run.note(f"no set of {one.task.dataset} by {one.task.codec}: {one.skipped}")
     todo = [one for one in due if not one.skipped]
     if not todo:
         return 0
     total = sum(not one.skipped for one in sets)
     progress = Progress("packed", total, total - len(todo), run.watch)
-    failed = 0
 
-    def finish(one: SetTask, outcome: dict[str, Any]) -> None:
-        nonlocal failed
-        _write(run.store, one, outcome)
-        if outcome.get("failed"):
-            failed += 1
-            run.watch(Event("failed", f"as one set: {outcome['failed']}", one.task.dataset, str(one.task.codec)))
-        progress.step(one.task.dataset, str(one.task.codec))
+    def finish(one: SetTask, record: SetRecord) -> None:
+        run.store.write_record(one.id, record)
+        progress.step(one.task, failed=f"as one set: {record.failed}" if record.failed else "")
 
     jobs = [(one, one.task) for one in todo]
-    run.run(pack, jobs, finish, lambda one: finish(one, {"failed": WORKER_DIED}), kind=lambda task: str(task.codec))
-    return failed
-
-
-def _write(store: RunFolder, one: SetTask, outcome: dict[str, Any]) -> None:
-    store.write_record(one.id, one.record(outcome))
+    run.run(pack, jobs, finish, lambda one: finish(one, one.record(WORKER_DIED)), kind=lambda task: str(task.codec))
+    return progress.failed
 
 
 # ---- in a worker ----------------------------------------------------------------------------------------------------
 
 
-def pack(one: SetTask, dataset: Dataset, limits: WorkerLimits) -> dict[str, Any]:
-    """Codes one set: ``set_bytes``, ``encode_s``, ``decode_s`` and ``host``, or ``failed`` and ``details``."""
+def pack(one: SetTask, dataset: Dataset, limits: WorkerLimits) -> SetRecord:
+    """Codes one set; a failure is recorded, never raised."""
     task = one.task
     workers.close()  # the decoding process has decoded images of this codec before
     try:
@@ -179,24 +154,21 @@ def pack(one: SetTask, dataset: Dataset, limits: WorkerLimits) -> dict[str, Any]
         decoded, decode_s = processes.decoder.call(decode, task.codec, bitstream, limits.device)
         _compare(task, images, decoded)
     except SandboxError as error:
-        return {"failed": error.reason, "details": error.details}
+        return one.record(error.reason, details=error.details)
     except Exception as error:  # a dataset is a plugin too
-        return {"failed": one_line(error)}
+        return one.record(one_line(error))
     finally:
         workers.close()
     host = environment.host_id(environment.machine(limits.device))
-    return {"set_bytes": len(bitstream), "encode_s": encode_s, "decode_s": decode_s, "host": host}
+    return one.record(set_bytes=len(bitstream), encode_s=encode_s, decode_s=decode_s, host=host)
 
 
 def _read(task: Task, dataset: Dataset, limits: WorkerLimits) -> Images:
     """All images of a set, made sure to be those that the run was planned with."""
     source = workers.open_images(dataset, limits.data_dir)
     images = source.read(task.indices)
-    found, start = [], 0
-    for _, piece in chunks(source, task.indices):  # the pieces whose fingerprints make up that of the whole
-        found.append(fingerprint_pixels([images[start : start + len(piece)]]))
-        start += len(piece)
-    if digest(found) != task.data_fingerprint:
+    ends = np.cumsum([len(piece) for _, piece in chunks(source, task.indices)])  # of what fingerprints are made of
+    if digest([fingerprint_pixels([piece]) for piece in np.split(images, ends[:-1])]) != task.data_fingerprint:
         raise DatasetError(f"the images of {dataset.label} changed while the run went on; run again")
     return images
 

@@ -16,15 +16,16 @@ import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from codecbench import environment
 from codecbench.execution import workers
-from codecbench.execution.context import RunContext
-from codecbench.execution.engines import WORKER_DIED, QueuedJob, run_stage
-from codecbench.execution.events import Event, Progress, Watch
+from codecbench.execution.context import Progress, RunContext
+from codecbench.execution.engines import WORKER_DIED
 from codecbench.execution.limits import WorkerLimits
-from codecbench.execution.sandbox import Sandbox, SandboxError
+from codecbench.execution.sandbox import SandboxError
+from codecbench.execution.workers import CodecProcesses
 from codecbench.measure import timing
 from codecbench.measure.timing import ROUNDS, Timing
 from codecbench.plan.planner import Plan
@@ -39,7 +40,6 @@ GROUP = 8
 """Codecs that have processes at the same time."""
 GPU_GROUP = 2
 """The same where a GPU computes: each process holds memory of it."""
-ROLES = ("encoding", "decoding")
 TIMED_IMAGES = 32
 TIMED_PIXELS = 1 << 21
 LATENCY_IMAGES = 8
@@ -54,66 +54,52 @@ def timed_count(shape: Shape) -> int:
     return max(1, min(TIMED_IMAGES, TIMED_PIXELS // (shape[0] * shape[1])))
 
 
-def is_complete(found: Timing) -> bool:
-    """Whether a point has all its rounds."""
-    return not found.failed and len(found.encode_s) >= ROUNDS
-
-
 @dataclass
 class Point:
     """A codec point on a dataset, and its times so far."""
 
-    task: Task
-    """A finished task of this point."""
+    task: Task  # a finished task of this point
     batched: bool
     uses_device: bool
-    first: bool
-    """It is the codec's first planned point on this dataset, on which the cold call is taken."""
-    found: Timing
-    """The times so far."""
-    bitstreams: list[bytes] = field(default_factory=list)
-    """Of the timed images, once they are known."""
+    first: bool  # it is the codec's first planned point on this dataset, on which the cold call is taken
+    found: Timing  # the times so far
+    bitstreams: list[bytes] = field(default_factory=list)  # of the timed images, once they are known
     failures: int = 0
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a step of the stage gave: the times so far of a task's point, and rounds that are over with it.
-
-    That is one round, or all that were left where the point failed.
-    """
+    """What a step of the stage gave."""
 
     task: Task
-    found: Timing
-    rounds: int
+    found: Timing  # the times of the task's point so far
+    rounds: int  # that are over with this step: one, or all that were left where the point failed
 
 
 # ---- the stage ------------------------------------------------------------------------------------------------------
 
 
-def time_here(plan: Plan, store: RunFolder, limits: WorkerLimits, seed: int, watch: Watch) -> int:
+def time_here(run: RunContext, seed: int) -> int:
     """Times every point of a plan that has rows and is not timed yet, on this machine; returns how many failed."""
-    for name in store.damaged(TimingRecord):
-        watch(Event("note", f"damaged and set aside: {store.path / 'timings' / name}"))
-    host = environment.host_id(environment.machine(limits.device))
-    record = _Record(plan, store, limits, seed, watch, host)
-    images = {source.selection.label: source.images for source in plan.sources}
+    run.note_damaged(TimingRecord)
+    waiting, progress = _begin(run, seed, environment.host_id(environment.machine(run.limits.device)))
+    images = {source.selection.label: source.images for source in run.plan.sources}
     noted = False
 
     def wait() -> None:
         nonlocal noted
         if not noted:
-            watch(Event("note", "another process takes times on this machine; waiting for it to end"))
+            run.note("another process takes times on this machine; waiting for it to end")
         noted = True
 
-    for group in groups(record.waiting, seed, limits.device):
+    for group in groups(waiting, seed, run.limits.device):
         task = group[0].task
         pixels = images[task.dataset].read(task.indices[: timed_count(task.shape)])
         # The processes of a group end with its steps, also where these are left.
-        with alone(wait), closing(time_group(group, pixels, limits, seed)) as steps:
+        with alone(wait), closing(time_group(group, pixels, run.limits, seed)) as steps:
             for step in steps:
-                record.keep(step)
-    return record.failed
+                _keep(step, run, progress)
+    return progress.failed
 
 
 def time_elsewhere(run: RunContext, seed: int, host: str) -> int:
@@ -122,49 +108,37 @@ def time_elsewhere(run: RunContext, seed: int, host: str) -> int:
     The engine has a slot for each machine, which does one group of points at a time. Rounds of the machine ``host``
     are gone on with.
     """
-    record = _Record(run.plan, run.store, run.limits, seed, run.watch, host)
+    waiting, progress = _begin(run, seed, host)
 
-    def finish(group: Sequence[Point], steps: list[Step]) -> None:
+    def finish(group: Sequence[Point], steps: Iterable[Step]) -> None:
         for step in steps:
-            record.keep(step)
+            _keep(step, run, progress)
 
     def died(group: Sequence[Point]) -> None:
         for point in group:
-            found = replace(point.found, failed=WORKER_DIED)
-            record.keep(Step(point.task, found, ROUNDS - len(found.encode_s)))
+            point.found = replace(point.found, failed=WORKER_DIED)
+        finish(group, [Step(point.task, point.found, ROUNDS - len(point.found.encode_s)) for point in group])
 
-    datasets = {source.selection.label: source.dataset for source in run.plan.sources}
-    jobs = [
-        QueuedJob(group, f"group {number}", time_points, (group, datasets[group[0].task.dataset], seed, run.limits))
-        for number, group in enumerate(groups(record.waiting, seed, run.limits.device))
-    ]
-    run_stage(run.engine, jobs, finish, died)
-    return record.failed
+    jobs = [(group, group[0].task) for group in groups(waiting, seed, run.limits.device)]
+    run.run(partial(time_points, seed), jobs, finish, died, kind=lambda task: task.id)  # no two in a slot
+    return progress.failed
 
 
-class _Record:
-    """The points of a plan, what is still to be timed of them, and the steps as they come."""
-
-    def __init__(self, plan: Plan, store: RunFolder, limits: WorkerLimits, seed: int, watch: Watch, host: str) -> None:
-        self.store, self.watch, self.failed = store, watch, 0
-        points = timing_points(plan, store, limits, seed, host)
-        self.waiting = [point for point in points if not is_complete(point.found)]
-        total = len(points) * ROUNDS
-        missing = sum(ROUNDS - len(point.found.encode_s) for point in self.waiting)
-        self._progress = Progress("timed", total, total - missing, watch)
-
-    def keep(self, step: Step) -> None:
-        """Stores what a step gave."""
-        task = step.task
-        self.store.write_timing(task, step.found)
-        if step.rounds:
-            self._progress.step(task.dataset, str(task.codec), step.rounds)
-        if step.found.failed:
-            self.failed += 1
-            self.watch(Event("failed", f"not timed: {step.found.failed}", task.dataset, str(task.codec)))
+def _begin(run: RunContext, seed: int, host: str) -> tuple[list[Point], Progress]:
+    points = timing_points(run.plan, run.store, run.limits, seed, host)
+    waiting = [point for point in points if not point.found.complete]
+    total = len(points) * ROUNDS
+    missing = sum(ROUNDS - len(point.found.encode_s) for point in waiting)
+    return waiting, Progress("timed", total, total - missing, run.watch)
 
 
-def timing_points(plan: Plan, store: RunFolder, limits: WorkerLimits, seed: int, host: str) -> list[Point]:
+def _keep(step: Step, run: RunContext, progress: Progress) -> None:
+    run.store.write_timing(step.task, step.found)
+    reason = step.found.failed
+    progress.step(step.task, step.rounds, f"not timed: {reason}" if reason else "")
+
+
+def timing_points(plan: Plan, store: RunFolder, limits: WorkerLimits, seed: int = 0, host: str = "") -> list[Point]:
     """Every codec point of a plan that has rows, with the times that the run folder has of it on a machine.
 
     Rounds of another machine count only where all are there.
@@ -176,37 +150,23 @@ def timing_points(plan: Plan, store: RunFolder, limits: WorkerLimits, seed: int,
         if task.id not in finished or (task.dataset, task.codec) in points:
             continue
         cls = CODECS.get(task.codec.name)
-        device = environment.device_name(limits.device) if cls.uses_device else "cpu"
         found = store.timing(task, limits.threads)
-        done = found is not None and is_complete(found)
-        if found is None or found.failed or not (done or found.host == host):  # rounds of one machine alone
-            found = Timing(0, (), (), limits.threads, device, shape=task.shape, seed=seed, host=host)
+        if found is None or found.failed or not (found.complete or found.host == host):  # rounds of one machine alone
+            found = _no_rounds(task, cls.uses_device, limits, seed, host)
         first = (task.dataset, cls.name) not in begun
         points[task.dataset, task.codec] = Point(task, cls.batched, cls.uses_device, first, found)
         begun.add((task.dataset, cls.name))
     return list(points.values())
 
 
-def untimed(plan: Plan, store: RunFolder, limits: WorkerLimits) -> bool:
-    """Whether any codec point of a plan has no times with these threads."""
-    points = {(task.dataset, task.codec): task for task in plan.tasks}
-    for task in points.values():
-        found = store.timing(task, limits.threads)
-        if found is None or not is_complete(found):
-            return True
-    return False
-
-
-def time_points(points: list[Point], dataset: Dataset, seed: int, limits: WorkerLimits) -> list[Step]:
+def time_points(seed: int, points: list[Point], dataset: Dataset, limits: WorkerLimits) -> list[Step]:
     """Times a group of points, all on one dataset, on a cluster's machine; rounds of another machine are forgotten."""
-    machine = environment.machine(limits.device)
-    host = environment.host_id(machine)
+    host = environment.host_id(environment.machine(limits.device))
     task = points[0].task
     images = workers.images_of(dataset, limits.data_dir, task.indices, task.data_fingerprint)
     for point in points:
         if point.found.host != host:
-            device = machine["device"] if point.uses_device else "cpu"
-            point.found = Timing(0, (), (), limits.threads, device, shape=point.task.shape, seed=seed, host=host)
+            point.found = _no_rounds(point.task, point.uses_device, limits, seed, host)
     steps = []
     pixels = images[: timed_count(task.shape)]
     with alone(workers.check_stopped), closing(time_group(points, pixels, limits, seed)) as found:
@@ -214,6 +174,11 @@ def time_points(points: list[Point], dataset: Dataset, seed: int, limits: Worker
             workers.check_stopped()
             steps.append(step)
     return steps
+
+
+def _no_rounds(task: Task, uses_device: bool, limits: WorkerLimits, seed: int, host: str) -> Timing:
+    device = environment.device_name(limits.device) if uses_device else "cpu"
+    return Timing(0, (), (), limits.threads, device, shape=task.shape, seed=seed, host=host)
 
 
 # ---- rounds ---------------------------------------------------------------------------------------------------------
@@ -261,10 +226,10 @@ def time_group(group: Sequence[Point], images: Images, limits: WorkerLimits, see
 
     The points' times so far are changed; yields a step whenever a point has had its turn.
     """
-    sandboxes: dict[tuple[str, str], Sandbox] = {}
+    processes: dict[str, CodecProcesses] = {}
     try:
         for number in itertools.count():
-            waiting = [point for point in group if not (is_complete(point.found) or point.found.failed)]
+            waiting = [point for point in group if not (point.found.complete or point.found.failed)]
             if not waiting:
                 break
             turn = [point for point in waiting if len(point.found.encode_s) <= number]
@@ -273,30 +238,28 @@ def time_group(group: Sequence[Point], images: Images, limits: WorkerLimits, see
                 turn.sort(key=lambda point: not point.first)
             for point in turn:
                 had, failures = len(point.found.encode_s), point.failures
-                _take_turn(point, images, limits, sandboxes)
+                _take_turn(point, images, limits, processes)
                 if point.failures > failures:  # what is new in a process comes first there, for each point
                     for other in group:
                         if other is not point and other.task.codec.name == point.task.codec.name:
                             other.bitstreams = []
                 yield Step(point.task, point.found, ROUNDS - had if point.found.failed else 1)
     finally:
-        for sandbox in sandboxes.values():
-            sandbox.close()
+        for of_codec in processes.values():
+            of_codec.close()
 
 
-def _take_turn(point: Point, images: Images, limits: WorkerLimits, sandboxes: dict[tuple[str, str], Sandbox]) -> None:
+def _take_turn(point: Point, images: Images, limits: WorkerLimits, processes: dict[str, CodecProcesses]) -> None:
     """One round of one point; a failure is tried once more, in new processes."""
     name = point.task.codec.name
     while True:
         try:
-            point.found = _timed_once(point, images, limits, sandboxes)
+            if name not in processes:
+                processes[name] = CodecProcesses.start(limits)
+            point.found = _timed_once(point, images, limits, processes[name])
             return
         except SandboxError as error:
-            wrote = []
-            for role in ROLES:
-                if (sandbox := sandboxes.pop((name, role), None)) is not None:
-                    sandbox.close()
-                    wrote += [sandbox.stderr_tail()]
+            wrote = processes.pop(name).close() if name in processes else []
             point.failures += 1
             point.bitstreams = []
             if point.failures >= ATTEMPTS:
@@ -305,11 +268,9 @@ def _take_turn(point: Point, images: Images, limits: WorkerLimits, sandboxes: di
                 return
 
 
-def _timed_once(
-    point: Point, images: Images, limits: WorkerLimits, sandboxes: dict[tuple[str, str], Sandbox]
-) -> Timing:
-    encoder, decoder = (_sandbox(sandboxes, point.task.codec.name, role, limits) for role in ROLES)
-    found = point.found if point.bitstreams else _begun(point, images, limits, encoder, decoder)
+def _timed_once(point: Point, images: Images, limits: WorkerLimits, processes: CodecProcesses) -> Timing:
+    encoder, decoder = processes.encoder, processes.decoder
+    found = point.found if point.bitstreams else _begun(point, images, limits, processes)
     spec, bitstreams, pixels = point.task.codec, point.bitstreams, images[: len(point.bitstreams)]
     encoding = encoder.call(timing.time_encoding, spec, pixels, found.batch, limits.device)
     decoding = decoder.call(timing.time_decoding, spec, bitstreams, found.batch, limits.device)
@@ -335,9 +296,10 @@ def _timed_once(
     )
 
 
-def _begun(point: Point, images: Images, limits: WorkerLimits, encoder: Sandbox, decoder: Sandbox) -> Timing:
+def _begun(point: Point, images: Images, limits: WorkerLimits, processes: CodecProcesses) -> Timing:
     """The first calls at a point in a process: the bitstreams, how many images are timed, and what was cold."""
     found, common = point.found, (point.task.codec, point.task.codec_fingerprint)
+    encoder, decoder = processes.encoder, processes.decoder
     first = encoder.call(timing.first_encoding, *common, images, limits.device, limits.threads, MOST_S)
     back = decoder.call(timing.first_decoding, *common, first.output, limits.device, limits.threads)
     count = min(len(first.output), max(1, int(MOST_S / max(back.image_s, 1e-9))))
@@ -354,12 +316,4 @@ def _begun(point: Point, images: Images, limits: WorkerLimits, encoder: Sandbox,
 
 
 def _largest(*values: int | None) -> int | None:
-    known = [value for value in values if value is not None]
-    return max(known) if known else None
-
-
-def _sandbox(sandboxes: dict[tuple[str, str], Sandbox], name: str, role: str, limits: WorkerLimits) -> Sandbox:
-    if (name, role) not in sandboxes:
-        environment = {CODECS.variable: limits.codec_path}
-        sandboxes[name, role] = Sandbox(role, limits.threads, limits.timeout_s, limits.memory_limit, environment)
-    return sandboxes[name, role]
+    return max((value for value in values if value is not None), default=None)

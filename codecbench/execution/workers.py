@@ -12,8 +12,8 @@ import functools
 import sys
 import threading
 import time
-from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from codecbench.environment import device_name
@@ -41,47 +41,50 @@ class TaskResult:
     """What became of a task."""
 
     task: Task
-    reason: str = ""
-    """Why it failed, in one line; empty where it did not."""
-    first_attempt: str = ""
-    """Why the first attempt failed, where a second one did not."""
-    files: dict[str, bytes] = field(default_factory=dict)
-    """What is to be written, in this order, by name in the run folder; empty where the worker wrote it."""
-    metrics_failed: dict[str, str] = field(default_factory=dict)
-    """By name, why a plugin metric has no values."""
+    reason: str = ""  # why it failed, in one line; empty where it did not
+    first_attempt: str = ""  # why the first attempt failed, where a second one did not
+    files: dict[str, bytes] = field(default_factory=dict)  # to be written, in this order, by path in the run folder
+    metrics_failed: dict[str, str] = field(default_factory=dict)  # by name, why a plugin metric has no values
 
 
 def measure_tasks(tasks: tuple[Task, ...], dataset: Dataset, limits: WorkerLimits) -> list[TaskResult]:
     """Measures points of one codec on the same images; a codec's failure is recorded, never raised."""
+    results = []
+    for result in _measured(tasks, dataset, limits):
+        check_stopped()
+        if limits.folder is None:
+            results.append(result)
+        else:
+            write_files(limits.folder, result.files)
+            results.append(replace(result, files={}))
+    return results
+
+
+def _measured(tasks: tuple[Task, ...], dataset: Dataset, limits: WorkerLimits) -> Iterator[TaskResult]:
     began = time.perf_counter()
     try:
         images = images_of(dataset, limits.data_dir, tasks[0].indices, tasks[0].data_fingerprint)
     except BaseException as error:  # a dataset is a plugin too
-        seconds = time.perf_counter() - began
-        failure = SandboxError(one_line(error), describe(error))
-        return [
-            _finish(limits, task, failure_files(task, failure.reason, failure.details, seconds), failure.reason)
-            for task in tasks
-        ]
-    results: list[TaskResult] = []
-    failures: list[SandboxError] = []
+        why = SandboxError(one_line(error), describe(error))
+        yield from [failed_task(task, why, time.perf_counter() - began) for task in tasks]
+        return
+    left, failures = list(tasks), list[SandboxError]()
     if len(tasks) > 1:
         try:
-            for task, files, no_values in _measured_together(tasks, images, limits):
-                results.append(_finish(limits, task, files, metrics_failed=no_values))
+            for result in _measured_together(tasks, images, limits):
+                left.remove(result.task)
+                yield result
         except SandboxError as error:  # the first attempt of the task that was due; the others are measured one by one
             failures.append(error)
             close()
-    for task in tasks[len(results) :]:
-        results.append(_measured_alone(task, images, limits, failures))
+    for task in left:
+        yield _measured_alone(task, images, limits, failures)
         failures = []
-    return results
 
 
 def _measured_together(
     tasks: tuple[Task, ...], images: Images, limits: WorkerLimits, first_attempt: str = ""
-) -> Iterator[tuple[Task, dict[str, bytes], dict[str, str]]]:
-    """Gives each task, its files, and why plugin metrics have no values in them."""
+) -> Iterator[TaskResult]:
     processes = processes_for(tasks[0], limits)
     specs = [task.codec for task in tasks]
     began = time.perf_counter()
@@ -93,43 +96,29 @@ def _measured_together(
             files = task_files(task, measurement, time.perf_counter() - began, first_attempt)
         except Exception as error:  # also of values that no codec should give
             raise SandboxError(one_line(error), describe(error)) from error
-        yield task, files, measurement.metrics_failed
+        yield TaskResult(task, "", first_attempt, files, measurement.metrics_failed)
         began = time.perf_counter()
 
 
-def _measured_alone(
-    task: Task, images: Images, limits: WorkerLimits, before: Sequence[SandboxError] = ()
-) -> TaskResult:
-    """Measures one task, however often it may still fail after the attempts before."""
+def _measured_alone(task: Task, images: Images, limits: WorkerLimits, failures: list[SandboxError]) -> TaskResult:
+    """Measures one task, however often it may still fail after the failures before, which grow."""
     began = time.perf_counter()
-    failures, wrote = list(before), list[str]()
+    wrote: list[str] = []
     while len(failures) < ATTEMPTS:
-        first = failures[0].reason if failures else ""
         try:
-            ((_, files, no_values),) = _measured_together((task,), images, limits, first)
+            (result,) = _measured_together((task,), images, limits, failures[0].reason if failures else "")
+            return result
         except SandboxError as error:
             failures.append(error)
             wrote = close()
-        else:
-            return _finish(limits, task, files, first_attempt=first, metrics_failed=no_values)
-    seconds = time.perf_counter() - began
     reason, details = failures[-1].reason, failures[-1].details
     details = "\n\n".join([details] * bool(details) + [text for text in wrote if not details.endswith(text)])
-    return _finish(limits, task, failure_files(task, reason, details, seconds, len(failures)), reason)
+    return failed_task(task, SandboxError(reason, details), time.perf_counter() - began, len(failures))
 
 
-def _finish(
-    limits: WorkerLimits,
-    task: Task,
-    files: dict[str, bytes],
-    reason: str = "",
-    first_attempt: str = "",
-    metrics_failed: dict[str, str] | None = None,
-) -> TaskResult:
-    if limits.folder is not None:
-        write_files(limits.folder, files)
-        files = {}
-    return TaskResult(task, reason, first_attempt, files, metrics_failed or {})
+def failed_task(task: Task, why: SandboxError, seconds: float = 0.0, attempts: int = 1) -> TaskResult:
+    """What became of a task that failed, with the record of that."""
+    return TaskResult(task, why.reason, files=failure_files(task, why.reason, why.details, seconds, attempts))
 
 
 @functools.lru_cache(maxsize=4)
@@ -153,104 +142,111 @@ def images_of(dataset: Dataset, data_dir: Path, indices: tuple[int, ...], finger
 
 @dataclass(frozen=True)
 class CodecProcesses:
-    """A sandbox that encodes and one that decodes, both with one codec imported; and what measures plugin metrics."""
+    """A sandbox that encodes and one that decodes, both for one codec; and what measures plugin metrics."""
 
     encoder: Sandbox
     decoder: Sandbox
     metrics: PluginMetrics
+    key: object  # what they are for
 
     @classmethod
-    def start(cls, name: str, fingerprint: str, limits: WorkerLimits) -> CodecProcesses:
-        """Starts both at once, and imports the codec, which must be the one that the run was planned with."""
-        environment = {CODECS.variable: limits.codec_path}
-        with contextlib.ExitStack() as started:
-            encoder, decoder = (
-                started.enter_context(Sandbox(role, limits.threads, limits.timeout_s, limits.memory_limit, environment))
-                for role in ("encoding", "decoding")
-            )
-            for sandbox in (encoder, decoder):
-                sandbox.begin(check_codec, name, fingerprint, limits.device, limits.threads)
-            for sandbox in (encoder, decoder):
-                sandbox.answer()
-            started.pop_all()
-        metrics = PluginMetrics(limits.metrics, limits.metric_path, limits.threads, limits.timeout_s)
-        return cls(encoder, decoder, metrics)
+    def start(cls, limits: WorkerLimits, key: object = None) -> CodecProcesses:
+        """Starts the two sandboxes, in which nothing is imported yet."""
+        given = (limits.threads, limits.timeout_s, limits.memory_limit, limits.variables)
+        encoder = Sandbox("encoding", *given)
+        try:
+            decoder = Sandbox("decoding", *given)
+        except SandboxError:
+            encoder.close()
+            raise
+        return cls(encoder, decoder, PluginMetrics(limits), key)
+
+    def load(self, task: Task, limits: WorkerLimits) -> None:
+        """Imports a task's codec in both at once; it must be the one that the run was planned with."""
+        for sandbox in (self.encoder, self.decoder):
+            sandbox.begin(check_codec, task.codec.name, task.codec_fingerprint, limits.device, limits.threads)
+        for sandbox in (self.encoder, self.decoder):
+            sandbox.answer()
 
     def kill(self) -> None:
         """Ends all of them at once, and waits for nothing; from any thread."""
-        self.encoder.kill()
-        self.decoder.kill()
-        self.metrics.kill()
+        for process in (self.encoder, self.decoder, self.metrics):
+            process.kill()
 
-    def close(self) -> None:
-        """Ends all of them."""
-        self.encoder.close()
-        self.decoder.close()
-        self.metrics.close()
-
-
-class _Thread(threading.local):
-    """What one thread of a worker has: a cluster's worker may have several threads."""
-
-    processes: CodecProcesses | None = None
-    key: object = None
-    over: threading.Event | None = None
+    def close(self) -> list[str]:
+        """Ends all of them; returns the end of what the codec wrote to standard output and error."""
+        for process in (self.encoder, self.decoder, self.metrics):
+            process.close()
+        return [tail for sandbox in (self.encoder, self.decoder) if (tail := sandbox.stderr_tail())]
 
 
-_thread = _Thread()
-_open: dict[CodecProcesses, int] = {}
-"""All processes of this worker, and the thread that has them."""
+_open: dict[int, CodecProcesses] = {}
+"""The processes of this worker's threads: a cluster's worker may have several threads."""
+_busy: dict[int, threading.Event] = {}
+"""Threads that work for a cluster's run, with the event that it is over."""
+_lock = threading.Lock()
 
 
 class Stopped(BaseException):
     """The run that a job belongs to is over: no failure of the codec, and nothing to record."""
 
 
-def stop_when(over: threading.Event | None) -> None:
-    """Lets the jobs of this thread end with :class:`Stopped` once an event is set."""
-    _thread.over = over
+@contextlib.contextmanager
+def working_until(over: threading.Event) -> Iterator[None]:
+    """Lets the job of this thread end with :class:`Stopped` once an event is set, and then its processes too."""
+    thread = threading.get_ident()
+    with _lock:
+        _busy[thread] = over
+    try:
+        yield
+        check_stopped()
+    finally:
+        if over.is_set():
+            close()
+        with _lock:
+            del _busy[thread]
 
 
 def check_stopped() -> None:
     """Raises :class:`Stopped` where the run of this thread's job is over."""
-    if _thread.over is not None and _thread.over.is_set():
+    over = _busy.get(threading.get_ident())
+    if over is not None and over.is_set():
         raise Stopped
 
 
 def processes_for(task: Task, limits: WorkerLimits) -> CodecProcesses:
     """This thread's processes, with a task's codec imported; started where it has none, or another codec's."""
     check_stopped()
-    key = (task.codec.name, task.codec_fingerprint, limits)
-    if _thread.processes not in _open or _thread.key != key:
+    thread, key = threading.get_ident(), (task.codec.name, task.codec_fingerprint, limits)
+    processes = _open.get(thread)
+    if processes is None or processes.key != key:
         close()
-        processes = CodecProcesses.start(task.codec.name, task.codec_fingerprint, limits)
-        _thread.processes, _thread.key = processes, key
-        _open[processes] = threading.get_ident()
+        processes = CodecProcesses.start(limits, key)
+        try:
+            processes.load(task, limits)
+        except SandboxError:
+            processes.close()
+            raise
+        _open[thread] = processes
         check_stopped()
-    return _thread.processes
+    return processes
 
 
 def close() -> list[str]:
-    """Ends this thread's processes; returns the end of what they wrote to standard output and error."""
-    processes, _thread.processes = _thread.processes, None
-    if processes is None:
-        return []
-    processes.close()
-    _open.pop(processes, None)
-    return [tail for sandbox in (processes.encoder, processes.decoder) if (tail := sandbox.stderr_tail())]
+    """Ends this thread's processes; see :meth:`CodecProcesses.close`."""
+    processes = _open.pop(threading.get_ident(), None)
+    return [] if processes is None else processes.close()
 
 
-def close_idle(busy: Container[int] = (), ending: Container[int] = ()) -> None:
-    """Ends the processes of threads that are not ``busy``; kills those of threads whose run is ``ending``.
-
-    From any thread; both are threads by identity. What is killed is closed by the thread itself.
-    """
-    for processes, thread in tuple(_open.items()):
-        if thread in ending:
-            processes.kill()
-        elif thread not in busy:
-            _open.pop(processes, None)
-            processes.close()
+def close_idle() -> None:
+    """Ends the processes of threads that do nothing; kills those of threads whose run is over, which close them."""
+    with _lock:
+        for thread, processes in tuple(_open.items()):
+            if thread not in _busy:
+                _open.pop(thread, None)
+                processes.close()
+            elif _busy[thread].is_set():
+                processes.kill()
 
 
 def check_codec(name: str, fingerprint: str, device: str, threads: int) -> None:

@@ -50,11 +50,11 @@ class CodecChoice:
         """The codec's name."""
         return self.cls.name
 
-    def codecs(self, shape: Shape) -> list[Codec]:
+    def codecs(self, shape: Shape, default_points: Callable[[Shape], Iterable[Point]]) -> list[Codec]:
         """One codec a point, for images of a shape, without repetition."""
         found: dict[CodecSpec, Codec] = {}
         for sweep in self.sweeps:
-            for point in self.cls.default_points(shape) if sweep is None else sweep:
+            for point in default_points(shape) if sweep is None else sweep:
                 codec = self.cls(**point)
                 found.setdefault(codec.spec, codec)
         return list(found.values())
@@ -344,7 +344,7 @@ def _plan_codec(
     for shape, indices in pieces:
         members = set(indices)
         shown = tuple(index for index in selection.shown if index in members)
-        codecs = choice.codecs(shape)
+        codecs = choice.codecs(shape, choice.cls.default_points)
         reasons: dict[str, str] = {}
         for codec in codecs:
             try:

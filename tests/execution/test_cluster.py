@@ -23,6 +23,7 @@ from plugins import write_codec
 import codecbench as cb
 from codecbench.errors import ClusterError, UsageError
 from codecbench.execution import cluster, cluster_worker
+from codecbench.execution.limits import WorkerLimits
 
 distributed = pytest.importorskip("distributed", reason="distributed is not installed (codecbench[cluster])")
 
@@ -226,18 +227,19 @@ def test_workers_write_into_a_shared_folder(tmp_path, nodes):
 
 
 def test_a_folder_that_is_not_the_callers_is_refused(tmp_path):
-    request = cluster_worker.WorkerRequest("run", None, "", (), {}, (), tmp_path / "out", "run.tmp")
+    limits = WorkerLimits(tmp_path, tmp_path / "out", "cpu", threads=1)
+    request = cluster_worker.WorkerRequest("run", limits, "", (), {}, ())
     assert list(cluster_worker.folder_problems(request)) == [
         f"the run folder {tmp_path / 'out'} is not there (--shared-out)"
     ]
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "run.tmp").write_text("another", encoding="utf-8")
+    (tmp_path / "out" / request.token).write_text("another", encoding="utf-8")
     assert list(cluster_worker.folder_problems(request)) == [
         f"{tmp_path / 'out'} is another folder there (--shared-out)"
     ]
-    (tmp_path / "out" / "run.tmp").write_text("run", encoding="utf-8")
+    (tmp_path / "out" / request.token).write_text("run", encoding="utf-8")
     assert list(cluster_worker.folder_problems(request)) == []
-    assert list(cluster_worker.folder_problems(replace(request, folder=None))) == []
+    assert list(cluster_worker.folder_problems(replace(request, limits=replace(limits, folder=None)))) == []
 
 
 def test_a_worker_with_other_versions_is_refused_by_name(tmp_path, nodes, monkeypatch):

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -55,6 +56,14 @@ def test_what_a_job_raises_ends_the_stage_and_says_where_it_was_raised():
     with pytest.raises(StoreError, match="no room") as raised:
         go([("fails", "a", fail, ("no room",)), ("waits", "b", time.sleep, (1000,))])
     assert "in fail" in raised.value.__notes__[0]
+
+
+def threads():
+    return os.environ["RAYON_NUM_THREADS"], "numpy" in sys.modules
+
+
+def test_libraries_with_threads_are_imported_after_their_number_is_set():
+    assert go([("says", "a", threads, ())]) == ({"says": ("1", False)}, [])
 
 
 def broken_off():

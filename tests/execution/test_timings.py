@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codecbench.execution import timings
+from codecbench.execution import timings, workers
 from codecbench.execution.limits import WorkerLimits
 from codecbench.execution.sandbox import SandboxError
 from codecbench.execution.timings import Point, groups, time_group
@@ -63,7 +63,7 @@ class Sandboxes:
 @pytest.fixture
 def sandboxes(monkeypatch):
     found = Sandboxes()
-    monkeypatch.setattr(timings, "Sandbox", found)
+    monkeypatch.setattr(workers, "Sandbox", found)
     return found
 
 
@@ -87,7 +87,7 @@ def test_rounds_go_through_all_points_in_an_order_by_seed(sandboxes, monkeypatch
     assert all(sorted(turn) == sorted(rounds[0]) for turn in rounds)
     assert len({tuple(turn) for turn in rounds}) == ROUNDS, "each round has an order of its own"
     again = Sandboxes()
-    monkeypatch.setattr(timings, "Sandbox", again)
+    monkeypatch.setattr(workers, "Sandbox", again)
     run([point(name, level) for name in names for level in range(4)], seed=5)
     assert again.order() == order
     assert sandboxes.started.count(("encoding", 3)) == sandboxes.started.count(("decoding", 3)) == 3

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from codecbench.analysis.aggregate import Sums
 from codecbench.cli.list import everything
 from codecbench.errors import ContractError, PluginError, UnknownNameError, UsageError
 from codecbench.execution import cluster_worker, finished
+from codecbench.execution.limits import WorkerLimits
 from codecbench.execution.metrics import PluginMetrics, is_own
 from codecbench.plugins.metric import ALWAYS
 from codecbench.plugins.registry import CODECS, METRICS, metric_fingerprint
@@ -30,8 +32,9 @@ def meter():
     with contextlib.ExitStack() as open_meters:
 
         def make(*names):
-            described = tuple((name, metric_fingerprint(METRICS.get(name))) for name in names)
-            made = PluginMetrics(described, os.environ[METRICS.variable], 1, 60.0)
+            metrics = tuple((name, metric_fingerprint(METRICS.get(name))) for name in names)
+            folder = os.environ[METRICS.variable]
+            made = PluginMetrics(WorkerLimits(Path(), None, "cpu", 1, 60.0, metrics=metrics, metric_path=folder))
             open_meters.callback(made.close)
             return made
 
