@@ -161,11 +161,14 @@ def test_fingerprint_follows_the_pixels(tmp_path: Path) -> None:
 def test_memory_for_decoded_images_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(5):
         save(tmp_path / f"{number}.png", noise(10, 10, seed=number))
-    monkeypatch.setattr("codecbench.datasets.folder.CACHE_BYTES", 700)
-    images = opened(tmp_path)
-    block = images.read([0, 1, 2, 3, 4, 0])
-    assert np.array_equal(block[3], noise(10, 10, seed=3))
-    assert len(images._cache) == 2
+    monkeypatch.setattr("codecbench.datasets.folder.CACHE_BYTES", 700)  # two images
+    read: list[str] = []
+    monkeypatch.setattr(
+        "codecbench.datasets.folder.read_image", lambda path, *rules: read.append(path.stem) or read_image(path, *rules)
+    )
+    block = opened(tmp_path).read([0, 1, 1, 2, 3, 2, 4, 0])
+    assert read == ["0", "1", "2", "3", "4", "0"]
+    assert np.array_equal(block[4], noise(10, 10, seed=3))
 
 
 # ---- what needs a rule ----------------------------------------------------------------------------------------------

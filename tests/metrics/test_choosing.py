@@ -12,7 +12,7 @@ import codecbench as cb
 from codecbench import columns
 from codecbench.analysis.aggregate import Sums
 from codecbench.cli.list import everything
-from codecbench.errors import ContractError, PluginError, UnknownNameError, UsageError
+from codecbench.errors import ContractError, PluginError, UsageError
 from codecbench.execution import cluster_worker, finished
 from codecbench.execution.limits import WorkerLimits
 from codecbench.execution.metrics import PluginMetrics, is_own
@@ -76,16 +76,11 @@ def test_every_column_there_is_is_taken():
     assert {*Sums().row(), *ALWAYS} <= columns.RESERVED
 
 
-TWICE = "\ncb.register_metric(title='b', better='lower')(mine.function)\n"
-
-
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ('"lower"', '"more"', "better='more' is not allowed"),
         ('"Mine"', '" "', "needs a title"),
-        ("@cb", "from cb_nowhere import nothing\n@cb", "cannot be imported from .*ModuleNotFoundError"),
-        ("(1, 2, 3))", f"(1, 2, 3)){TWICE}", "registers 2 metrics; expected exactly one"),
         ("@cb.register_metric", "#", "registers 0 metrics; expected exactly one"),
     ],
 )
@@ -121,8 +116,6 @@ def test_which_are_chosen(put):
     assert [one.name for one in METRICS.choose("mine, ssim")] == ["mine"]
     assert [one.name for one in METRICS.choose(["mine", "default"])] == ["mine", "ms_ssim", "psnr_y_db"]
     assert METRICS.choose("none") == []
-    with pytest.raises(UnknownNameError, match=r"unknown metric 'ms_sim'; did you mean 'ms_ssim'\? known: lpips, mine"):
-        METRICS.choose("ms_sim")
     for bad in ("none,mine", ""):
         with pytest.raises(UsageError, match=r"allowed: names with commas between, or none alone"):
             METRICS.choose(bad)
@@ -141,23 +134,18 @@ def test_listing_tells_what_is_available(put, monkeypatch):
     assert not found["lacking"]["available"]
 
 
-def test_an_edited_source_or_helper_or_package_is_another_fingerprint(put, monkeypatch):
-    options = 'title="Mine", better="lower", packages=("numpy", "not-there-at-all")'
-    file = put("mine", "from codecbench.metrics._factor import FACTOR; return FACTOR * np.ones(3)", options)
-    helper = file.parent / "_factor.py"
-    helper.write_text("FACTOR = 2\n")
+def test_an_edited_source_or_another_package_is_another_fingerprint(put, monkeypatch):
+    file = put("mine", DIFFERENCE, 'title="Mine", better="lower", packages=("numpy", "not-there-at-all")')
     mine = METRICS.get("mine")
     seen = [metric_fingerprint(mine)]
     assert mine.versions() == {"numpy": np.__version__, "not-there-at-all": "absent"}
     file.write_text(file.read_text().replace("Mine", "Ours") + "# edited\n")
     assert metric_fingerprint(mine) == seen[0]
-    file.write_text(file.read_text().replace("ones(3)", "ones(4)"))
-    seen.append(metric_fingerprint(mine))
-    helper.write_text("FACTOR = 20\n")
+    file.write_text(file.read_text().replace("abs", "square"))
     seen.append(metric_fingerprint(mine))
     monkeypatch.setattr("importlib.metadata.version", lambda package: "0")
     seen.append(metric_fingerprint(mine))
-    assert len(set(seen)) == 4
+    assert len(set(seen)) == 3
 
 
 # ---- what they give -------------------------------------------------------------------------------------------------
