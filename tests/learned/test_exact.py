@@ -26,6 +26,7 @@ from codecbench.learned.layers.exact import (
 from codecbench.learned.layers.levels import LEVELS, STEPS, Levels
 
 UNIT, WEIGHT_UNIT = 2**ACTIVATION_BITS, 2**WEIGHT_BITS
+LIMIT = int(LARGEST * UNIT)
 
 
 def residual() -> ExactResidual:
@@ -47,6 +48,16 @@ def drawn(*shape: int, seed: int = 3, scale: float = 3.0) -> torch.Tensor:
     return on_grid(scale * torch.randn(shape, generator=torch.Generator().manual_seed(seed)))
 
 
+@pytest.fixture
+def network() -> ExactResidual:
+    """Small, with all its weights drawn, some of them large."""
+    torch.manual_seed(0)
+    network = ExactResidual(9, 12, 2, 5)
+    for parameter in network.parameters():
+        parameter.data = torch.randn_like(parameter) * 2
+    return network.requires_grad_(False)
+
+
 LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "linear": (lambda: residual().first, (30,)),
     "residual": (residual, (30,)),
@@ -56,16 +67,16 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 }
 
 
-def integer(value: float, unit: int) -> int:
-    scaled = Fraction(value) * unit
-    assert scaled.denominator == 1, "not on the grid"
-    return int(scaled)
-
-
-def summed(weights: list[int], inputs: list[int], bias: int) -> float:
-    """A sum in Python's integers, rounded once to the grid of activations; ties go to the even one."""
-    total = Fraction(sum(w * a for w, a in zip(weights, inputs, strict=True)) + bias * UNIT, WEIGHT_UNIT)
-    return max(-LARGEST, min(LARGEST, round(total) / UNIT))
+def by_integers(layer: nn.Module, inputs: torch.Tensor) -> np.ndarray:
+    """Outputs for inputs (P, K), in units, by Python's integers, rounded once; ties go to the even one."""
+    weight, bias = (
+        np.rint(p.detach().double().numpy() * WEIGHT_UNIT).astype(object) for p in (layer.weight, layer.bias)
+    )
+    known = inputs.numpy().astype(int).astype(object)
+    sums = known @ weight.reshape(len(weight), -1).T + bias * UNIT
+    down, rest = sums // WEIGHT_UNIT, sums % WEIGHT_UNIT
+    rounded = down + ((rest * 2 > WEIGHT_UNIT) | ((rest * 2 == WEIGHT_UNIT) & (down % 2 == 1)))
+    return np.clip(rounded, -LIMIT, LIMIT)
 
 
 # ---- the grid --------------------------------------------------------------------------------------------------------
@@ -112,28 +123,11 @@ def test_the_device_changes_nothing(name: str) -> None:
     assert torch.equal(layer.to("cpu").exact(inputs), whole)
 
 
-def test_a_linear_layer_is_integer_arithmetic() -> None:
-    torch.manual_seed(6)
-    layer, inputs = ExactLinear(7, 4), drawn(20, 7, scale=600.0)
-    weight = [[round(w * WEIGHT_UNIT) for w in row] for row in layer.weight.tolist()]
-    bias = [round(b * WEIGHT_UNIT) for b in layer.bias.tolist()]
-    for row, found in zip(inputs.tolist(), layer.exact(inputs).tolist(), strict=True):
-        known = [integer(value, UNIT) for value in row]
-        assert found == [summed(w, known, b) for w, b in zip(weight, bias, strict=True)]
-
-
 def test_a_convolution_is_integer_arithmetic() -> None:
     torch.manual_seed(7)
     layer, inputs = ExactConv2d(2, 3, 3), drawn(1, 2, 3, 4, scale=600.0)
-    found = layer.exact(inputs)
-    for channel in range(3):
-        weight = [round(w * WEIGHT_UNIT) for w in layer.weight[channel].flatten().tolist()]
-        bias = round(layer.bias[channel].item() * WEIGHT_UNIT)
-        for row in range(3):
-            for column in range(4):
-                patch = nn.functional.pad(inputs, (1, 1, 1, 1))[0, :, row : row + 3, column : column + 3]
-                known = [integer(value, UNIT) for value in patch.flatten().tolist()]
-                assert float(found[0, channel, row, column]) == summed(weight, known, bias)
+    windows = nn.functional.unfold(inputs, 3, padding=1)[0].T * UNIT
+    assert (layer.exact(inputs)[0].flatten(1).T * UNIT).tolist() == by_integers(layer, windows).tolist()
 
 
 # ---- near the float layers -------------------------------------------------------------------------------------------
@@ -147,16 +141,9 @@ def test_the_exact_twin_is_near_the_float_layer(name: str) -> None:
     far = (layer.exact(inputs) - plain).abs().max()
     assert 0 < far < 0.01
     assert far < 0.01 * plain.abs().max()
-
-
-def test_a_residual_network_takes_a_bias_of_its_own() -> None:
-    network, inputs = residual(), drawn(40, 30, scale=1.0)
-    bias = drawn(40, 64, seed=8, scale=0.5)
-    found = network.exact(inputs, bias)
-    assert (found - network.double()(inputs, bias)).abs().max() < 0.01
-    assert not torch.equal(found, network.exact(inputs))
-    parts = zip(inputs.split(7), bias.split(7), strict=True)
-    assert torch.equal(torch.cat([network.exact(*part) for part in parts]), found)
+    if name == "residual":  # which takes a bias of its own
+        bias = drawn(40, 64, seed=8, scale=0.5)
+        assert (layer.exact(inputs, bias) - layer(inputs, bias)).abs().max() < 0.01
 
 
 # ---- states of a layer -----------------------------------------------------------------------------------------------
@@ -178,13 +165,18 @@ def test_new_weights_are_rounded_anew() -> None:
 
 
 @pytest.mark.parametrize("value", [1e6, -1e6, float("nan"), float("inf")])
-def test_weights_too_large_for_exact_sums_are_refused(value: float) -> None:
-    for layer in (ExactLinear(4, 2), ExactConv2d(2, 2, 3)):
+def test_weights_too_large_for_exact_sums_are_refused(network: ExactResidual, value: float) -> None:
+    for layer in (network.first, network.inner[1], ExactConv2d(2, 2, 3)):
         with torch.no_grad():
             layer.weight.view(-1)[1] = value
-        shape = (1, 4) if isinstance(layer, ExactLinear) else (1, 2, 4, 4)
+    inputs = torch.zeros((1, 9), dtype=torch.float64)
+    for act in (
+        lambda: network.first.exact(inputs),
+        lambda: layer.exact(torch.zeros((1, 2, 4, 4), dtype=torch.float64)),
+        lambda: IntegerNetwork.of(network),
+    ):
         with pytest.raises(WeightsError, match="too large for exact sums; train it anew"):
-            layer.exact(torch.zeros(shape, dtype=torch.float64))
+            act()
 
 
 def test_the_largest_weights_that_are_taken_sum_exactly() -> None:
@@ -192,61 +184,41 @@ def test_the_largest_weights_that_are_taken_sum_exactly() -> None:
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([[80_000.0, 80_000.0, -80_000.0]]))
         layer.bias.fill_(1 / WEIGHT_UNIT)
-    inputs = torch.tensor([[LARGEST, -LARGEST + 1 / UNIT, 0.0]], dtype=torch.float64)
-    weights, known = [80_000 * WEIGHT_UNIT] * 3, [integer(value, UNIT) for value in inputs[0].tolist()]
-    assert layer.exact(inputs).tolist() == [[summed(weights, known, 1)]] == [[80_000 / UNIT]]
+    inputs = torch.tensor([[LIMIT, -LIMIT + 1, 0]], dtype=torch.float64)
+    assert (layer.exact(inputs / UNIT) * UNIT).tolist() == by_integers(layer, inputs).tolist() == [[80_000]]
 
 
 # ---- levels ----------------------------------------------------------------------------------------------------------
 
 
-def levels(size: int = 5) -> Levels:
-    torch.manual_seed(9)
-    found = Levels(size)
-    nn.init.normal_(found.values)
-    return found
-
-
 def test_levels_at_and_between_whole_qualities() -> None:
     start = Levels(3, 2.0, -5.0)(torch.arange(1, LEVELS + 1).float())
     assert torch.allclose(start, torch.linspace(2, -5, LEVELS)[:, None].expand(-1, 3))
-    found = levels()
+    torch.manual_seed(9)
+    found = Levels(5)
+    nn.init.normal_(found.values)
     table = found.values.view(LEVELS, 5)
     assert torch.equal(found(torch.arange(1, LEVELS + 1).float()), table)
     between = found(torch.tensor([1.5, 4.25, LEVELS - 0.25]))
     assert torch.allclose(between[0], (table[0] + table[1]) / 2)
     assert torch.allclose(between[1], 0.75 * table[3] + 0.25 * table[4])
     assert torch.allclose(between[2], 0.25 * table[-2] + 0.75 * table[-1])
-    for quality in (1.0, 2.0 + 1 / STEPS, 4.5, LEVELS * 1.0):
-        assert (found.exact(quality) - found(torch.tensor([quality]))[0]).abs().max() <= 1.01 / UNIT
     assert torch.equal(found.exact(2.0 + 0.4 / STEPS), found.exact(2.0))
     assert torch.equal(found.exact(2.0 + 0.6 / STEPS), found.exact(2.0 + 1 / STEPS))
-
-
-def test_exact_levels_are_integer_arithmetic() -> None:
-    found = levels(2)
-    table = [[integer(value, UNIT) for value in row] for row in on_grid(found.values.detach()).view(LEVELS, 2).tolist()]
+    units = (on_grid(table.detach()) * UNIT).int().tolist()
     for step in (0, 1, 63, 64, 100, (LEVELS - 1) * STEPS):
+        quality = 1 + step / STEPS
         below = min(step // STEPS, LEVELS - 2)
         share = step - below * STEPS
         expected = [
             round(Fraction(low * (STEPS - share) + high * share, STEPS)) / UNIT
-            for low, high in zip(table[below], table[below + 1], strict=True)
+            for low, high in zip(units[below], units[below + 1], strict=True)
         ]
-        assert found.exact(1 + step / STEPS).tolist() == expected
+        assert found.exact(quality).tolist() == expected
+        assert (found.exact(quality) - found(torch.tensor([quality]))[0]).abs().max() <= 1.01 / UNIT
 
 
 # ---- the network on integers ----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def network() -> ExactResidual:
-    """Small, with all its weights drawn, some of them large."""
-    torch.manual_seed(0)
-    network = ExactResidual(9, 12, 2, 5)
-    for parameter in network.parameters():
-        parameter.data = torch.randn_like(parameter) * 2
-    return network.requires_grad_(False)
 
 
 def even(count: int, size: int, largest: float = 4.0) -> torch.Tensor:
@@ -254,39 +226,27 @@ def even(count: int, size: int, largest: float = 4.0) -> torch.Tensor:
     return on_grid((torch.rand(count, size, generator=generator) - 0.5) * 2 * largest)
 
 
-@pytest.mark.parametrize("largest", [4.0, LARGEST])
-def test_the_integer_network_is_the_exact_one(network: ExactResidual, largest: float) -> None:
-    inputs, bias = even(50, 9, largest), even(50, 12)
-    assert torch.equal(IntegerNetwork.of(network)(inputs * UNIT, bias * UNIT) / UNIT, network.exact(inputs, bias))
-    assert torch.equal(IntegerNetwork.of(network)(inputs * UNIT, bias[0] * UNIT) / UNIT, network.exact(inputs, bias[0]))
-    assert torch.equal(IntegerNetwork.of(network)(inputs * UNIT) / UNIT, network.exact(inputs))
-
-
 @pytest.mark.parametrize("count", [0, 1, ROWS, ROWS + 1, 2 * ROWS + 30])
-def test_inputs_go_in_parts(network: ExactResidual, count: int) -> None:
-    fast, inputs, bias = IntegerNetwork.of(network), even(count, 9) * UNIT, even(count, 12) * UNIT
-    assert torch.equal(fast(inputs), network.exact(inputs / UNIT) * UNIT)
-    assert torch.equal(fast(inputs, bias), network.exact(inputs / UNIT, bias / UNIT) * UNIT)
-    assert torch.equal(fast(inputs, bias[0] if count else None)[:1], fast(inputs[:1], bias[:1]))
+@pytest.mark.parametrize("largest", [4.0, LARGEST])
+def test_the_integer_network_is_the_exact_one(network: ExactResidual, count: int, largest: float) -> None:
+    """Inputs go in parts of ``ROWS``."""
+    fast, inputs, bias = IntegerNetwork.of(network), even(count, 9, largest), even(count, 12)
+    for more in ((), (bias,), (bias[0],) if count else ()):
+        found = fast(inputs * UNIT, *(part * UNIT for part in more))
+        assert torch.equal(found, network.exact(inputs, *more) * UNIT)
 
 
 def test_the_integer_network_is_integer_arithmetic(network: ExactResidual) -> None:
-    def layer(one: torch.nn.Module, inputs: np.ndarray) -> np.ndarray:
-        weight, bias = (np.rint(p.double().numpy() * 2**WEIGHT_BITS).astype(object) for p in (one.weight, one.bias))
-        sums, unit = inputs @ weight.T + bias * int(UNIT), 1 << WEIGHT_BITS
-        down, rest = sums // unit, sums % unit
-        rounded = down + ((rest * 2 > unit) | ((rest * 2 == unit) & (down % 2 == 1)))
-        return np.clip(rounded, -limit, limit)
+    def layer(one: nn.Module, inputs: np.ndarray) -> np.ndarray:
+        return by_integers(one, torch.from_numpy(inputs.astype(float)))
 
-    limit = int(LARGEST * UNIT)
-    inputs = (even(20, 9, LARGEST) * UNIT).numpy().astype(int).astype(object)
-    hidden = layer(network.first, inputs)
+    inputs = even(20, 9, LARGEST) * UNIT
+    hidden = by_integers(network.first, inputs)
     for first, second in zip(network.inner[::2], network.inner[1::2], strict=True):
         change = layer(second, np.maximum(layer(first, np.maximum(hidden, 0)), 0))
-        hidden = np.clip(hidden + change, -limit, limit)
+        hidden = np.clip(hidden + change, -LIMIT, LIMIT)
     expected = layer(network.last, np.maximum(hidden, 0))
-    found = IntegerNetwork.of(network)(torch.from_numpy(inputs.astype(float)))
-    assert found.numpy().tolist() == expected.tolist()
+    assert IntegerNetwork.of(network)(inputs).numpy().tolist() == expected.tolist()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
@@ -294,9 +254,3 @@ def test_a_gpu_gives_the_same_integers(network: ExactResidual) -> None:
     inputs, bias = even(300, 9) * UNIT, even(1, 12)[0] * UNIT
     here = IntegerNetwork.of(network)(inputs, bias)
     assert torch.equal(IntegerNetwork.of(network.cuda())(inputs.cuda(), bias.cuda()).cpu(), here)
-
-
-def test_the_integer_network_refuses_weights_that_are_too_large(network: ExactResidual) -> None:
-    network.inner[1].weight.data *= 1e6  # type: ignore[operator,union-attr]
-    with pytest.raises(WeightsError, match="too large for exact sums"):
-        IntegerNetwork.of(network)
