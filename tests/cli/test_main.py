@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from interrupting import INTERRUPTIBLE
 from plugins import write_codec
+from processes import INTERRUPTIBLE
 
 from codecbench.cli.console import clock
 from codecbench.cli.main import cli, main

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from interrupting import INTERRUPTIBLE
 from plugins import write_codec
+from processes import INTERRUPTIBLE, wait_until
 
 import codecbench as cb
 from codecbench.errors import ClusterError, UsageError
@@ -112,13 +112,6 @@ def command(process):
         return ""
 
 
-def eventually(true, seconds=15.0):
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory):
     """The scheduler and the three workers of the page."""
@@ -169,7 +162,7 @@ def test_rows_are_the_bytes_of_a_local_run_and_times_are_of_one_machine(tmp_path
     assert len(timings) == 3
     assert {timing["host"] for timing in timings} == {host}
     assert all(len(timing["encode_s"]) == len(timing["decode_s"]) == 5 for timing in timings)
-    eventually(lambda: not nodes.sandboxes())  # nothing is left when a run has ended
+    wait_until(lambda: not nodes.sandboxes())  # nothing is left when a run has ended
     again = []
     measure(codecs, tmp_path / "there", nodes.address, again, timing=True)
     assert "nothing to measure: all 3 tasks are there" in notes(again)
@@ -193,7 +186,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing_but_time(tmp_path, nodes, c
         points, "digits", images=3, out=tmp_path / "there", timing=False, scheduler=nodes.address, watch=watch
     )
     assert len(killed) > 1
-    eventually(lambda: not any(process.is_running() for process in killed))  # its hosts end with it
+    wait_until(lambda: not any(process.is_running() for process in killed))  # its hosts end with it
     here = measure(points, tmp_path / "here", workers=2)
     assert not there.failed_tasks
     assert parts(here) == parts(there)
@@ -250,18 +243,6 @@ def test_a_worker_with_other_versions_is_refused_by_name(tmp_path, nodes, monkey
     version = real(["jpeg"], "cpu")["jpeg: pillow"]
     what = f"jpeg: pillow is {version} there, 1.0 here (and 2 more workers)"
     assert re.fullmatch(rf"worker tcp://127.0.0.1:\d+ differs from here: {re.escape(what)}", str(error.value))
-
-
-@pytest.mark.slow
-def test_a_worker_with_other_images_is_refused(tmp_path, nodes, monkeypatch):
-    from PIL import Image
-
-    for folder, gray in ((tmp_path, 10), (nodes.folder, 20)):  # a relative path, and workers elsewhere
-        (folder / "pictures").mkdir()
-        Image.new("L", (16, 16), gray).save(folder / "pictures" / "one.png")
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ClusterError, match=r"worker tcp://\S+ differs from here: other images of folder:pictures"):
-        measure("png", tmp_path / "run", nodes.address, datasets="folder:pictures")
 
 
 def test_differences_name_what_a_fingerprint_is_made_of():
@@ -412,13 +393,13 @@ def test_the_pages_command_and_ctrl_c(tmp_path, nodes, codec_folder):
         stderr=subprocess.PIPE,
         text=True,
     )
-    eventually(lambda: list((tmp_path / "run" / "parts").glob("*.json")), 60)
+    wait_until(lambda: list((tmp_path / "run" / "parts").glob("*.json")), 60)
     time.sleep(1)  # another task is under way
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=30)
     assert process.returncode == 130
     assert error == "interrupted; what was measured is kept, the same command goes on from there\n"
-    eventually(lambda: not nodes.sandboxes())  # also those that would have slept on
+    wait_until(lambda: not nodes.sandboxes())  # also those that would have slept on
     assert len(list((tmp_path / "run" / "parts").glob("*.json"))) == 1
 
 

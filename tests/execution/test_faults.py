@@ -6,12 +6,12 @@ Each stands in one run with codecs that do nothing wrong; the tests look at what
 import dataclasses
 import json
 import re
-import time
 
 import psutil
 import pytest
 from measuring import measure
 from plugins import use_folder, write_codec
+from processes import is_running, wait_until
 
 from codecbench.measure.timing import ROUNDS
 from codecbench.store.folder import RunFolder
@@ -247,20 +247,6 @@ def test_what_a_codec_started_ends_with_its_process(run, folder):
     wait_until(lambda: not any(is_running(pid) for pid in pids))
     family = [child for child in psutil.Process().children(recursive=True) if is_running(child.pid)]
     assert [child for child in family if "codecbench.execution.sandbox_child" in " ".join(child.cmdline())] == []
-
-
-def is_running(pid):
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def wait_until(holds, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 def test_one_bad_point_of_a_codec_that_shares_work_costs_the_others_nothing(tmp_path, codec_folder):

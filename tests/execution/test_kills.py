@@ -12,17 +12,13 @@ import time
 
 import psutil
 import pytest
-from interrupting import INTERRUPTIBLE
 from measuring import measure, measured
 from plugins import use_folder, write_codec
-from test_faults import is_running, wait_until
+from processes import INTERRUPTIBLE, is_running, wait_until
 
 import codecbench as cb
 from codecbench.errors import UsageError
 from codecbench.measure.timing import ROUNDS
-
-if sys.platform == "win32":
-    pytest.skip("signals and process groups of POSIX", allow_module_level=True)
 
 CODECS = "slow:level=0..7,none,jpeg:quality=5"
 """What is killed, over and over."""
