@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from in_process import in_this_process
+from measuring import measure
 from plugins import write_codec
 from runs import usual_run
 
@@ -55,15 +57,10 @@ def run(
     out: Path, codecs: str = "seen", images: int = 12, here: bool = True, **options: object
 ) -> tuple[cb.Run, list[str]]:
     """A run without timings, in this process or in processes of its own, and the notes that it gave."""
-    notes: list[str] = []
-
-    def watch(event) -> None:
-        if event.kind == "note":
-            notes.append(event.text)
-
+    events: list[Any] = []
     with in_this_process() if here else contextlib.nullcontext():
-        done = cb.run(codecs, "digits", images=images, out=out, timing=False, workers=1, watch=watch, **options)
-    return done, notes
+        done = measure(codecs, out, images=images, events=events, **options)
+    return done, [event.text for event in events if event.kind == "note"]
 
 
 def found(out: Path) -> list[Latents]:

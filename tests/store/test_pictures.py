@@ -13,8 +13,6 @@ from PIL import Image
 import codecbench as cb
 from codecbench.errors import UsageError
 from codecbench.execution.pictures import WORST_IMAGES
-from codecbench.plan.tasks import Task
-from codecbench.plugins.codec import CodecSpec
 from codecbench.store.folder import RunFolder, original_name
 from codecbench.store.io import WINDOW
 from codecbench.store.pictures import WorstCase, WorstImagesRecord, choose_window
@@ -228,12 +226,3 @@ def test_a_codec_that_fails_costs_a_note_and_is_tried_again(tmp_path: Path, code
     measure("many", tmp_path / "run", images=6, keep_images=2, events=events)
     assert measured(events) == 0
     assert any("too few images" in text for text in texts(events))
-
-
-# ---- identities -----------------------------------------------------------------------------------------------------
-
-
-def test_pictures_are_no_part_of_a_tasks_identity() -> None:
-    few, many = (Task("digits", CodecSpec("png"), (0, 1, 2), (8, 8, 1), shown, "print") for shown in ((1,), (2, 0, 1)))
-    assert few.id == many.id
-    assert few.id != Task("digits", CodecSpec("png"), (0, 1), (8, 8, 1), (1,), "print").id

@@ -9,7 +9,7 @@ import pytest
 
 import codecbench as cb
 from codecbench.errors import UnsupportedImageError
-from codecbench.testing import CheckFailed, check_codec, check_sets
+from codecbench.testing import CheckFailed, check_sets
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,6 @@ def test_unsound_codecs_do_not(fault, message):
 
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding-a-codec.md"
-
-
-def test_the_example_of_the_page(codec_folder):
-    (source,) = re.findall(r"^```python\n(# packed_set.py\n.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    (codec_folder / "packed_set.py").write_text(source)
-    results = check_codec(cb.open_codec("packed_set"), shapes=((9, 7, 3), (4, 4, 1)), damages=20)
-    assert [result.result for result in results if result.check == "whole sets"] == ["passed"]
 
 
 @pytest.mark.real_data
