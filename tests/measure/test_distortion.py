@@ -11,16 +11,16 @@ from codecbench.errors import ContractError
 from codecbench.measure import distortion, ssim
 from codecbench.measure.ssim import mean_ssim
 from codecbench.plugins.metric import ALWAYS
+from codecbench.testing import sample_images
 
 SHAPES = [
-    (3, 28, 28, 1),
-    (2, 11, 11, 3),
-    (2, 11, 40, 1),
-    (2, 37, 12, 3),
-    (70, 13, 17, 1),
-    (5, 90, 133, 3),  # of several blocks
-    (1, 240, 101, 1),
-]
+    (28, 28, 1),
+    (11, 11, 3),
+    (11, 40, 1),
+    (37, 12, 3),
+    (90, 133, 3),
+    (240, 101, 1),
+]  # the last two of several blocks
 
 
 def reference_ssim(original, decoded):
@@ -33,27 +33,18 @@ def levels(values):
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
-def smooth(shape, rng):
-    """Blurred noise stretched to the full range: flat regions and edges, as photographs have them."""
-    values = gaussian_filter(rng.normal(size=shape), (0, 3, 3, 0))
-    return levels(128 + values * (80 / max(values.std(), 1e-9)))
-
-
-def pairs(shape, seed=0):
-    """Pairs of images of every kind that SSIM could stumble over."""
-    rng = np.random.default_rng(seed)
-    noise = rng.integers(0, 256, shape, dtype=np.uint8)
-    natural = smooth(shape, rng)
-    flat = np.full(shape, 77, np.uint8)
+def pairs(shape):
+    """Images of every kind, flat ones among them, beside what may become of them."""
+    images = sample_images(shape)
+    rng = np.random.default_rng(0)
     return {
-        "random": (noise, rng.integers(0, 256, shape, dtype=np.uint8)),
-        "natural, noisy": (natural, levels(natural + rng.normal(0, 12, shape))),
-        "natural, blurred": (natural, levels(gaussian_filter(natural.astype(float), (0, 1, 1, 0)))),
-        "constant": (flat, np.full(shape, 80, np.uint8)),
-        "constant, noisy": (flat, levels(flat + rng.normal(0, 1, shape))),
-        "black, white": (np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)),
-        "identical": (natural, natural.copy()),
-        "inverted": (natural, 255 - natural),
+        "other": (images, rng.integers(0, 256, images.shape, dtype=np.uint8)),
+        "noisy": (images, levels(images + rng.normal(0, 12, images.shape))),
+        "hardly noisy": (images, levels(images + rng.normal(0, 1, images.shape))),
+        "blurred": (images, levels(gaussian_filter(images.astype(float), (0, 1, 1, 0)))),
+        "brighter": (images // 2, images // 2 + 3),
+        "identical": (images, images.copy()),
+        "inverted": (images, 255 - images),
     }
 
 
@@ -62,9 +53,8 @@ def test_ssim_equals_scikit_image(shape):
     for kind, (original, decoded) in pairs(shape).items():
         found = mean_ssim(original, decoded)
         assert found.dtype == np.float64
-        np.testing.assert_allclose(
-            found, reference_ssim(original, decoded), rtol=0, atol=1e-9, err_msg=f"{kind} {shape}"
-        )
+        np.testing.assert_allclose(found, reference_ssim(original, decoded), rtol=0, atol=1e-9, err_msg=kind)
+        assert (mean_ssim(original, original) == 1.0).all()
 
 
 @settings(deadline=None, max_examples=60)
@@ -85,25 +75,19 @@ def test_ssim_equals_scikit_image_anywhere(count, height, width, channels, sprea
     np.testing.assert_allclose(mean_ssim(decoded, original), found, rtol=0, atol=1e-12)
 
 
-def test_ssim_of_equal_images_is_exactly_one():
-    for original, _ in pairs((5, 40, 35, 3)).values():
-        assert (mean_ssim(original, original) == 1.0).all()
-
-
-@pytest.mark.parametrize("shape", [(2, 10, 40, 1), (2, 40, 10, 3), (1, 1, 1, 1), (3, 10, 10, 1)], ids=str)
+@pytest.mark.parametrize("shape", [(10, 40, 1), (40, 10, 3), (1, 1, 1)], ids=str)
 def test_ssim_of_images_smaller_than_the_window_is_nan(shape):
-    original, decoded = pairs(shape)["random"]
-    found = distortion.measure(original, decoded)
+    found = distortion.measure(*pairs(shape)["inverted"])
+    assert found["ssim"].shape == (5,)
     assert np.isnan(found["ssim"]).all()
-    assert len(found["ssim"]) == shape[0]
     assert (found["mse"] > 0).all()
 
 
-@pytest.mark.parametrize("shape", [*SHAPES, (2, 3, 1, 1)], ids=str)
+@pytest.mark.parametrize("shape", [*SHAPES, (3, 1, 1)], ids=str)
 def test_errors_by_their_definitions(shape):
     for original, decoded in pairs(shape).values():
         difference = original.astype(int) - decoded.astype(int)
-        squares = (difference**2).reshape(shape[0], -1)
+        squares = (difference**2).reshape(5, -1)
         size = squares.shape[1]
         expected = [int(total) / (255 * 255 * size) for total in squares.sum(1)]
         mse = distortion.mse(original, decoded)
@@ -111,7 +95,7 @@ def test_errors_by_their_definitions(shape):
         assert mse.tolist() == expected  # not one bit of rounding before the division
         worst = distortion.measure(original, decoded)["max_abs_error"]
         assert worst.dtype == np.int64
-        assert worst.tolist() == abs(difference).reshape(shape[0], -1).max(1).tolist()
+        assert worst.tolist() == abs(difference).reshape(5, -1).max(1).tolist()
 
 
 def mse_float(original, decoded):
@@ -138,11 +122,11 @@ def test_mse_float_of_a_network_that_diverged():
 
 
 def test_neither_batch_nor_layout_changes_a_value_and_the_input_stays():
-    original, decoded = pairs((40, 24, 26, 3))["natural, noisy"]
+    original, decoded = pairs((150, 110, 3))["noisy"]
     original.flags.writeable = decoded.flags.writeable = False
     before = original.copy(), decoded.copy()
     whole = distortion.measure(original, decoded, decoded / 254.0)
-    parts = [distortion.measure(original[i : i + 1], decoded[i : i + 1], decoded[i : i + 1] / 254.0) for i in range(40)]
+    parts = [distortion.measure(original[i : i + 1], decoded[i : i + 1], decoded[i : i + 1] / 254.0) for i in range(5)]
     turned = distortion.measure(original[::2, ::-1], decoded[::2, ::-1], decoded[::2, ::-1] / 254.0)
     nothing = distortion.measure(original[:0], decoded[:0], decoded[:0] / 255.0)
     for name, values in whole.items():
