@@ -68,7 +68,7 @@ def test_who_knows_nothing_pays_a_bit(discriminator: PatchDiscriminator) -> None
 
 
 def test_the_discriminator_learns_and_is_fooled(discriminator: PatchDiscriminator) -> None:
-    images, latents = some(4, 3, 32, 32), some(4, 5, 4, 4)
+    images, latents = some(2, 3, 16, 16), some(2, 5, 2, 2)
     restored = torch.full_like(images, 0.5).requires_grad_()
     learner = torch.optim.Adam(discriminator.parameters(), lr=3e-3)
     for _ in range(30):

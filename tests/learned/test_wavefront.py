@@ -17,8 +17,8 @@ SIZES = [(1, 1), (1, 9), (9, 1), (2, 2), (5, 4), (4, 13), (13, 4)]
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
-def test_lines_come_after_their_neighbours(height: int, width: int) -> None:
-    known = np.zeros((height, width), bool)
+def test_lines_come_after_their_neighbours_and_give_the_reading_order(height: int, width: int) -> None:
+    known, order = np.zeros((height, width), bool), []
     for rows, line in wavefront.lines(height, width, SLANT):
         row = np.arange(rows.start, rows.stop)
         column = line - SLANT * row
@@ -28,33 +28,16 @@ def test_lines_come_after_their_neighbours(height: int, width: int) -> None:
             seen = [(r + down, c + across) for r, c in zip(row, column, strict=True)]
             assert all(known[r, c] for r, c in seen if r >= 0 and 0 <= c < width)
         known[row, column] = True
+        order += [(r, (r * width + line - SLANT * r) * 3 + channel) for channel in range(3) for r in row]
     assert known.all()
-
-
-@pytest.mark.parametrize(("height", "width"), SIZES)
-def test_reading_order_is_that_of_the_lines(height: int, width: int) -> None:
     for rows in (np.arange(height), np.arange(0, height, 2)):
-        places = wavefront.reading_order(rows, width, 3, SLANT)
-        expected = [
-            (row * width + line - SLANT * row) * 3 + channel
-            for part, line in wavefront.lines(height, width, SLANT)
-            for channel in range(3)
-            for row in range(part.start, part.stop)
-            if row in rows
-        ]
-        assert places.tolist() == expected
+        expected = [place for row, place in order if row in rows]
+        assert wavefront.reading_order(rows, width, 3, SLANT).tolist() == expected
 
 
 def test_stream_counts() -> None:
-    assert [wavefront.stream_count(*size) for size in ((1, 1), (64, 64), (96, 85), (96, 96), (512, 768))] == [
-        1,
-        1,
-        1,
-        2,
-        96,
-    ]
-    assert wavefront.stream_count(1, 1 << 25) == 1
-    assert wavefront.stream_count(1 << 25, 1) == 1 << 13
+    counts = {(1, 1): 1, (64, 64): 1, (96, 85): 1, (96, 96): 2, (512, 768): 96, (1, 1 << 25): 1, (1 << 25, 1): 1 << 13}
+    assert {size: wavefront.stream_count(*size) for size in counts} == counts
 
 
 @pytest.mark.parametrize("size", [(3, 5, 7, 1), (2, 5, 4, 3), (20, 4, 6, 1), (1, 15, 20, 1), (5, 15, 20, 1)])
@@ -105,19 +88,13 @@ def test_the_margin_is_what_is_known() -> None:
     assert left.tolist() == images[1, 2, 0].tolist()
 
 
-def test_streams_far_too_short_are_refused_at_once() -> None:
+def test_streams_far_too_short_are_refused_at_once_and_the_cheapest_images_are_not() -> None:
+    """Symbols as likely as they may be: what is written of them is never taken for too short."""
     with pytest.raises(BitstreamError, match="it: the stream is far too short for an image of 4000×5000 pixels"):
         WavefrontDecoder([b"\1" * 10], (4_000, 5_000, 3), "it")
-
-
-def test_the_cheapest_images_are_long_enough() -> None:
-    """Symbols as likely as they may be: what is written of them is never taken for too short."""
     steps = 3 * SYMBOLS_PER_BYTE // 2
-    writer = interleaved.InterleavedEncoder(1)
-    symbol = np.full(1, interleaved.TOTAL - MOST_COUNT), np.full(1, MOST_COUNT)
-    for _ in range(steps):
-        writer.advance(*symbol)
-    stream = writer.finish()[0]
+    starts, counts = (np.full((steps, 1), value) for value in (interleaved.TOTAL - MOST_COUNT, MOST_COUNT))
+    stream = interleaved.encode(starts, counts)[0]
     assert len(stream) <= 3
     WavefrontDecoder([stream], (1, steps, 1), "it")
     with pytest.raises(BitstreamError, match="far too short"):
@@ -134,17 +111,13 @@ def test_a_reader_without_bytes_stops_at_once() -> None:
 
 
 @pytest.mark.parametrize(("above", "aside"), [(1, 1), (2, 3), (3, 0)])
-def test_a_window_holds_earlier_pixels_alone_each_once(above: int, aside: int) -> None:
+def test_a_window_holds_each_earlier_pixel_nearby_once(above: int, aside: int) -> None:
     offsets = window(above, aside)
     assert len(set(offsets)) == len(offsets) == above * (2 * aside + 1) + aside
-    assert all(row < 0 or (row == 0 and column < 0) for row, column in offsets)
-    assert all(row >= -above and abs(column) <= aside for row, column in offsets)
-
-
-def test_neighbours_lie_where_the_window_says() -> None:
+    assert all(-above <= row <= 0 and abs(column) <= aside and (row, column) < (0, 0) for row, column in offsets)
     images = torch.arange(1, 2 * 2 * 4 * 5 + 1).view(2, 2, 4, 5)
-    found = neighbours(images, 2, 3).view(2, 4, 5, 2, -1)
-    for number, (down, right) in enumerate(window(2, 3)):
+    found = neighbours(images, above, aside).view(2, 4, 5, 2, -1)
+    for number, (down, right) in enumerate(offsets):
         for row, column in np.ndindex(4, 5):
             inside = 0 <= row + down < 4 and 0 <= column + right < 5
             expected = images[:, :, row + down, column + right] if inside else torch.zeros(2, 2)

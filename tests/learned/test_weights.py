@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,11 +28,6 @@ class Network(nn.Linear):
         super().__init__(3, 2)
 
 
-class Wider(nn.Linear):
-    def __init__(self) -> None:
-        super().__init__(4, 2)
-
-
 class Tied(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +42,13 @@ def shipped(tmp_path: Path) -> Path:
     return store(path, Network())
 
 
-def refusal(path: Path, build: type[nn.Module] = Network) -> str:
+def flip_the_last_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def refusal(path: Path, build: Callable[[], nn.Module] = Network) -> str:
     with pytest.raises(WeightsError) as caught:
         shipped_network(build, path, "cpu")
     message = str(caught.value)
@@ -55,23 +57,18 @@ def refusal(path: Path, build: type[nn.Module] = Network) -> str:
     return message
 
 
-def test_good_weights_come_back_ready_for_inference(tmp_path: Path) -> None:
-    path = tmp_path / "net.safetensors"
+def test_good_weights_come_back_ready_for_inference(shipped: Path) -> None:
     network = Network()
-    store(path, network)
-    loaded = shipped_network(Network, path, "cpu")
+    store(shipped, network)
+    loaded = shipped_network(Network, shipped, "cpu")
     assert torch.equal(loaded.weight, network.weight)
     assert torch.equal(loaded.bias, network.bias)
     assert not loaded.training
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
-    assert shipped_network(Network, path, "cpu") is loaded
-    assert [file.name for file in sorted(tmp_path.iterdir())] == ["net.json", "net.safetensors"]
-
-
-def test_new_weights_are_noticed_in_the_same_process(shipped: Path) -> None:
-    first = shipped_network(Network, shipped, "cpu")
-    store(shipped, Network())
-    assert not torch.equal(shipped_network(Network, shipped, "cpu").weight, first.weight)
+    assert shipped_network(Network, shipped, "cpu") is loaded
+    assert [file.name for file in sorted(shipped.parent.iterdir())] == ["net.json", "net.safetensors"]
+    store(shipped, Network())  # new weights are noticed in the same process
+    assert not torch.equal(shipped_network(Network, shipped, "cpu").weight, loaded.weight)
 
 
 def test_the_same_parameters_give_the_same_file(tmp_path: Path) -> None:
@@ -88,19 +85,12 @@ def test_tied_parameters_can_be_saved(tmp_path: Path) -> None:
     assert loaded.one.weight is loaded.other.weight
 
 
-def test_wrong_sha256(shipped: Path) -> None:
-    content = bytearray(shipped.read_bytes())
-    content[-1] ^= 1
-    shipped.write_bytes(content)
+def test_wrong_sha256_or_another_architecture(shipped: Path) -> None:
+    assert "weights of another network" in refusal(shipped, lambda: nn.Linear(4, 2))
+    flip_the_last_bit(shipped)
     message = refusal(shipped)
-    assert str(shipped) in message
-    assert file_sha256(shipped)[:12] in message
-    assert read_card(shipped)["sha256"][:12] in message
-    assert "altered" in message
-
-
-def test_another_architecture(shipped: Path) -> None:
-    assert "weights of another network" in refusal(shipped, Wider)
+    for words in (str(shipped), file_sha256(shipped)[:12], read_card(shipped)["sha256"][:12], "altered"):
+        assert words in message
 
 
 def test_a_pickle_is_refused_and_not_executed(shipped: Path) -> None:
@@ -139,39 +129,19 @@ def test_damaged_card(shipped: Path, content: bytes) -> None:
     assert "cannot be read" in message or "records no sha256" in message
 
 
-# --- Tables -------------------------------------------------------------------------------------------------
-
-
-def tables(seed: int = 0) -> dict[str, torch.Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return {
-        "counts": torch.randint(0, 9, (2, 3), generator=generator).int(),
-        "mean": torch.rand(3, generator=generator),
-    }
-
-
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(
-        torch.equal(value, other[name]) and value.dtype == other[name].dtype for name, value in one.items()
-    )
-
-
-def test_tables_lie_beside_the_parameters(shipped: Path) -> None:
+def test_tables_are_stored_beside_the_parameters(shipped: Path) -> None:
     assert shipped_tables(shipped) == {}
     assert not has_tables(shipped)
     assert not has_tables(shipped.with_name("missing.safetensors"))
-    network = Network()
-    store(shipped, network, tables())
+    network, tables = Network(), {"counts": torch.arange(6, dtype=torch.int32).view(2, 3), "mean": torch.rand(3)}
+    store(shipped, network, tables)
     assert torch.equal(shipped_network(Network, shipped, "cpu").weight, network.weight)
-    assert same(shipped_tables(shipped), tables())
+    found = shipped_tables(shipped)
+    assert found.keys() == tables.keys()
+    for name, value in tables.items():
+        assert torch.equal(found[name], value)
+        assert found[name].dtype == value.dtype
     assert has_tables(shipped)
-
-
-def test_altered_tables_are_refused(shipped: Path) -> None:
-    store(shipped, Network(), tables())
-    content = bytearray(shipped.read_bytes())
-    content[-1] ^= 1
-    shipped.write_bytes(content)
+    flip_the_last_bit(shipped)
     with pytest.raises(WeightsError, match="altered"):
         shipped_tables(shipped)
-    assert "altered" in refusal(shipped)
