@@ -71,14 +71,15 @@ def test_no_second_frame_hides_from_the_walk(jpeg):
                 Jpeg().decode([stream[:position] + extra + stream[position:]])
 
 
-@pytest.mark.parametrize(("offset", "value", "said"), [(4, 12, "8 bits"), (9, 4, "RGB"), (9, 2, "RGB"), (9, 1, "RGB")])
-def test_jpeg_frames_of_another_kind_are_refused(jpeg, offset, value, said):
-    altered = bytearray(jpeg[0])
-    altered[jpeg[1] + offset] = value
-    with pytest.raises(BitstreamError, match=f"neither gray nor .*{said}"):
-        Jpeg().decode([bytes(altered)])
+def test_jpeg_frames_of_another_kind_and_none_at_all_are_refused(jpeg):
+    stream, frame, _ = jpeg
+    for offset, value, said in ((4, 12, "8 bits"), (9, 4, "RGB"), (9, 2, "RGB"), (9, 1, "RGB")):
+        altered = bytearray(stream)
+        altered[frame + offset] = value
+        with pytest.raises(BitstreamError, match=f"neither gray nor .*{said}"):
+            Jpeg().decode([bytes(altered)])
     with pytest.raises(BitstreamError, match="no image"):
-        Jpeg().decode([bytes(altered[: jpeg[1]] + altered[jpeg[1] + 19 :])])  # no frame between tables and scan
+        Jpeg().decode([stream[:frame] + stream[frame + 19 :]])
 
 
 @pytest.mark.parametrize("side", [1, 15, 17, 200])

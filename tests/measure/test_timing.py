@@ -36,13 +36,13 @@ def slow(clock, monkeypatch):
     def of(seconds, batched=True):
         sizes = []
 
-        def encode(self, batch):
+        def work(self, batch):
             sizes.append(len(batch))
             clock.now += (seconds(len(sizes)) if callable(seconds) else seconds) * len(batch)
             return [b"x"] * len(batch)
 
-        monkeypatch.setattr(CODECS.get("none"), "encode", encode)
-        monkeypatch.setattr(CODECS.get("none"), "batched", batched)
+        for name, value in (("encode", work), ("decode", work), ("batched", batched)):
+            monkeypatch.setattr(CODECS.get("none"), name, value)
         return sizes
 
     return of
@@ -72,20 +72,12 @@ def test_slow_calls_are_made_once_a_block_and_warmed_up_on_a_few_images(images, 
     assert sizes == [1] * (timing.WARM_IMAGES + 10 + 10)
 
 
-def test_encoding_and_decoding_are_called_plainly_and_in_batches(images, monkeypatch):
-    cls = CODECS.get("none")
-    sizes = {"encode": [], "decode": []}
-    encode, decode = cls.encode, cls.decode
-    monkeypatch.setattr(cls, "encode", lambda self, batch: sizes["encode"].append(len(batch)) or encode(self, batch))
-    monkeypatch.setattr(cls, "decode", lambda self, batch: sizes["decode"].append(len(batch)) or decode(self, batch))
-    bitstreams = cls().encode(images)
-    sizes["encode"].clear()
-    for batch, expected in ((10, {10}), (1, {1}), (4, {4, 2})):
-        timing.time_encoding(NONE, images, batch, "cpu")
-        timing.time_decoding(NONE, bitstreams, batch, "cpu")
-        assert (set(sizes["encode"]), set(sizes["decode"])) == (expected, expected)
-        sizes["encode"].clear()
-        sizes["decode"].clear()
+@pytest.mark.parametrize(("batch", "expected"), [(10, {10}), (1, {1}), (4, {4, 2})])
+def test_encoding_and_decoding_are_called_plainly_and_in_batches(images, slow, batch, expected):
+    for take, items in ((timing.time_encoding, images), (timing.time_decoding, [b"x"] * 10)):
+        sizes = slow(0.001)
+        take(NONE, items, batch, "cpu")
+        assert set(sizes) == expected
 
 
 def test_the_first_call_of_a_process_is_cold_and_no_other(images, monkeypatch):

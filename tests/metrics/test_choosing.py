@@ -26,21 +26,6 @@ DECODED = ORIGINAL + np.uint8(2)
 DIFFERENCE = "return np.abs(original.astype(float) - decoded).mean((1, 2, 3))"
 
 
-@pytest.fixture
-def meter():
-    """Measures with metrics in a process of its own, as a worker does."""
-    with contextlib.ExitStack() as open_meters:
-
-        def make(*names):
-            metrics = tuple((name, metric_fingerprint(METRICS.get(name))) for name in names)
-            folder = os.environ[METRICS.variable]
-            made = PluginMetrics(WorkerLimits(Path(), None, "cpu", 1, 60.0, metrics=metrics, metric_path=folder))
-            open_meters.callback(made.close)
-            return made
-
-        yield make
-
-
 # ---- which there are ------------------------------------------------------------------------------------------------
 
 
@@ -166,17 +151,20 @@ def test_what_is_no_number_an_image_breaks_the_contract(put, body, message):
         METRICS.get("mine").measure(ORIGINAL, DECODED)
 
 
-def test_a_metric_that_fails_or_is_edited_meanwhile_costs_its_own_values_only(put, meter):
+def test_a_metric_that_fails_or_is_edited_meanwhile_costs_its_own_values_only(put):
     put("calm", DIFFERENCE)
     put("exits", "os._exit(3)")
     put("raises", "raise ValueError('no such luck')")
     put("shapeless", "return np.zeros((3, 2))")
     edited = put("edited", DIFFERENCE)
-    measuring = meter("exits", "calm", "raises", "shapeless", "edited", "psnr_y_db")
+    names = ("exits", "calm", "raises", "shapeless", "edited", "psnr_y_db")
+    metrics = tuple((name, metric_fingerprint(METRICS.get(name))) for name in names)
+    limits = WorkerLimits(Path(), None, "cpu", 1, 60.0, metrics=metrics, metric_path=os.environ[METRICS.variable])
     edited.write_text(edited.read_text().replace("abs", "square"))
     assert is_own("psnr_y_db")
     assert not is_own("calm")
-    values, lacking = measuring.measure(ORIGINAL, DECODED)
+    with contextlib.closing(PluginMetrics(limits)) as measuring:
+        values, lacking = measuring.measure(ORIGINAL, DECODED)
     assert values["calm"].tolist() == [2.0] * 3
     assert np.isfinite(values["psnr_y_db"]).all()
     assert all(np.isnan(values[name]).all() and len(values[name]) == 3 for name in lacking)
