@@ -14,7 +14,9 @@ from codecbench.plan.tasks import Selection, Task, metrics_fingerprint
 from codecbench.plugins.codec import CodecSpec, Images, Shape
 from codecbench.plugins.settings import Value
 from codecbench.store.folder import RunFolder, original_name
+from codecbench.store.io import DatasetRecord
 from codecbench.store.manifest import Addition
+from codecbench.store.sets import SetRecord
 from codecbench.store.tasks import failure_files, task_files
 
 INVOCATION = {
@@ -168,6 +170,24 @@ class MadeUpRun:
         """Writes a failed task."""
         task = self.task(dataset, codec, settings or {}, range(8), None)
         self.store.write_files(failure_files(task, reason, "Traceback: /nowhere", 0.1))
+
+    def about(self, dataset: str, codec: str, settings: str) -> dict[str, Any]:
+        """The fields that every record of a whole dataset has."""
+        return {
+            "format": DatasetRecord.FORMAT,
+            "dataset": dataset,
+            "codec": codec,
+            "settings": settings,
+            "codec_fingerprint": self.store.manifest["codecs"][codec]["fingerprint"],
+            "data_fingerprint": self.store.manifest["datasets"][dataset]["fingerprint"],
+        }
+
+    def whole_set(self, number: int, dataset: str = "mnist", codec: str = "exact", **result: Any) -> None:
+        """Writes what a dataset took as one stream at ``level=NUMBER``."""
+        fields = {"failed": "", "skipped": "", "set_bytes": 784, "encode_s": 0.5, "decode_s": 0.25} | result
+        about = self.about(dataset, codec, f"level={number}")
+        record = SetRecord(**about, id=f"{number:024x}", images=8, shape=self.datasets[dataset], **fields)
+        self.store.write_record(record.id, record)
 
     def usual(self) -> MadeUpRun:
         """A lossy codec, a lossless one and a learned one on every dataset, with times."""

@@ -16,8 +16,6 @@ from codecbench.cli.main import main
 from codecbench.cli.show import print_brief
 from codecbench.report import brief
 from codecbench.store.folder import RunFolder
-from codecbench.store.io import dump_json
-from codecbench.store.sets import SetRecord
 
 GRAY = (28, 28, 1)
 LOSSY = {20: 20, 30: 40, 40: 80}
@@ -117,24 +115,14 @@ def test_one_dataset_alone(usual_folder):
     assert set(found.summary["dataset"]) == set(found.datasets) == {"stl10"}
 
 
-def set_record(number, codec="exact", **fields):
-    name = f"{number:024x}"
-    record = {
-        **{"format": SetRecord.FORMAT, "id": name, "dataset": "mnist", "codec": codec, "settings": f"level={number}"},
-        **{"codec_fingerprint": f"print-{codec}", "data_fingerprint": "pixels of mnist", "images": 8},
-        **{"shape": [28, 28, 1], "failed": "", "skipped": "", "set_bytes": 784, "encode_s": 0.5, "decode_s": 0.25},
-    }
-    return f"sets/{name}.json", dump_json(record | fields)
-
-
 def test_whole_sets_stand_in_a_table_of_their_own(tmp_path, capsys):
     paths = [tmp_path / "a", tmp_path / "b"]
     for number, path in enumerate(paths):
         run = MadeUpRun(path, {"mnist": GRAY}, ["exact"])
         run.point("mnist", "exact", {"level": number}, num_bytes=120, mse=0.0, lossless=True)
-        run.store.write_file(*set_record(number + 1))
-        run.store.write_file(*set_record(9, set_bytes=1568))
-    run.store.write_file(*set_record(7, failed="ValueError: no luck"))
+        run.whole_set(number + 1)
+        run.whole_set(9, set_bytes=1568)
+    run.whole_set(7, failed="ValueError: no luck")
     found = content(paths[0])
     assert [(record["settings"], record["bits_per_pixel"]) for record in found.sets] == [("level=1", 1), ("level=9", 2)]
     assert "| mnist | exact | level=1 | 8 | 784 | 1.000 | – |" in found.markdown()

@@ -16,7 +16,7 @@ from PIL import Image
 from playwright.sync_api import Locator, Page
 from runs import MadeUpRun
 
-from codecbench.plugins.codec import CodecSpec, Images
+from codecbench.plugins.codec import Images
 from codecbench.report import browser, look, sprites
 from codecbench.report.context import Section
 from codecbench.store.io import cut_out
@@ -61,12 +61,7 @@ def worst_case(run: MadeUpRun, label: str, codec: str, quality: int, index: int,
     cuts = [cut_out(image, top, left) for image in (original, picture)]
     mse = float(((original.astype(float) - picture) ** 2).mean() / 255**2)
     case = WorstCase(
-        format=WorstCase.FORMAT,
-        dataset=label,
-        codec=codec,
-        settings=CodecSpec.of(codec, {"quality": quality}).settings_text,
-        codec_fingerprint=f"print-{codec}",
-        data_fingerprint=f"pixels of {label}",
+        **run.about(label, codec, f"quality={quality}"),
         worst_of=of or codec,
         key=f"{60:024d}",
         images=(StoredImage(index, height, width, top, left, 77, mse, *cuts),),

@@ -446,12 +446,7 @@ def add_latents(run: MadeUpRun, dataset: str, codec: str, settings: str, labels:
     """Writes latents of a codec point into a run folder, as a run would."""
     rng = np.random.default_rng(7)
     found = Latents(
-        format=Latents.FORMAT,
-        dataset=dataset,
-        codec=codec,
-        settings=settings,
-        codec_fingerprint=f"print-{codec}",
-        data_fingerprint=f"pixels of {dataset}",
+        **run.about(dataset, codec, settings),
         points=rng.normal(size=(count, 2)).astype(np.float32),
         labels=np.arange(count) % 3 if labels else None,
         explained=(0.5, 0.25),

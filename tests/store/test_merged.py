@@ -51,19 +51,6 @@ def existing(*runs):
     return [RunFolder.existing(run.store.path if isinstance(run, MadeUpRun) else run) for run in runs]
 
 
-def whose(run, codec, settings):
-    """Fields of a record of a whole dataset in a run."""
-    manifest = run.store.manifest
-    return {
-        "format": 1,
-        "dataset": "mnist",
-        "codec": codec,
-        "settings": settings,
-        "codec_fingerprint": manifest["codecs"][codec]["fingerprint"],
-        "data_fingerprint": manifest["datasets"]["mnist"]["fingerprint"],
-    }
-
-
 def by_point(table):
     return table.set_index(["dataset", "codec", "settings"])
 
@@ -274,7 +261,7 @@ def test_latents_and_training_logs_come_along_under_the_names_of_the_view(tmp_pa
     for name in ("a", "b"):
         run = OtherRun(tmp_path / name, {"mnist": GRAY}, trained_on={"net": ("mnist",)}, other=["net"] * (name == "b"))
         run.point("mnist", "net", {"latent": "int8"}, num_bytes=32, mse=0.004)
-        about = whose(run, "net", "latent=int8")
+        about = run.about("mnist", "net", "latent=int8")
         points, shown = np.zeros((3, 2), np.float32), {0: np.ones(4, np.float32)}
         found = Latents(**about, points=points, labels=None, explained=(0.5, 0.25), shown=shown, shown_labels={})
         run.store.write_record(name * 24, found)
@@ -292,11 +279,11 @@ def test_worst_images_of_a_codec_are_those_of_one_run(tmp_path):
     runs = [MadeUpRun(tmp_path / name, {"mnist": GRAY}, ["lossy", "other"]) for name in ("a", "b")]
     for run, cases in zip(runs, ("lossy", "lossy other"), strict=True):
         for number, worst_of in enumerate(cases.split()):
-            about = whose(run, "lossy", run.store.path.name)
+            about = run.about("mnist", "lossy", run.store.path.name)
             case = WorstCase(**about, worst_of=worst_of, key="", images=(), classes={})
             run.store.write_record(f"{number:024x}", case)
     for run, failed in zip(runs, ("", "no luck"), strict=True):
-        record = WorstImagesRecord(**whose(run, "lossy", ""), failed=failed, codecs=(), files=())
+        record = WorstImagesRecord(**run.about("mnist", "lossy", ""), failed=failed, codecs=(), files=())
         run.store.write_record("f" * 24, record)
     view = MergedRuns(existing(*runs))
     assert [(case.worst_of, case.settings) for case in view.records(WorstCase)] == [("lossy", "a"), ("other", "b")]

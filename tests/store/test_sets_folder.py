@@ -9,7 +9,6 @@ from runs import MadeUpRun
 import codecbench as cb
 from codecbench.analysis import sets
 from codecbench.store.folder import RunFolder
-from codecbench.store.sets import SetRecord
 
 
 @pytest.fixture
@@ -17,35 +16,15 @@ def made_up(tmp_path):
     return MadeUpRun(tmp_path / "run", {"mnist": (28, 28, 1), "stl10": (64, 64, 3)}, ["exact", "other"])
 
 
-def write(store, number, dataset="mnist", codec="exact", shape=(28, 28, 1), failed="", skipped="", set_bytes=980):
-    record = SetRecord(
-        format=SetRecord.FORMAT,
-        id=f"{number:024x}",
-        dataset=dataset,
-        codec=codec,
-        settings=f"level={number}",
-        codec_fingerprint=f"print-{codec}",
-        data_fingerprint=f"pixels of {dataset}",
-        images=8,
-        shape=shape,
-        failed=failed,
-        skipped=skipped,
-        set_bytes=set_bytes,
-        encode_s=0.5,
-        decode_s=0.25,
-    )
-    store.write_record(record.id, record)
-
-
 def test_the_table_has_one_row_a_point(made_up):
     store = made_up.store
     empty = cb.load_run(store.path).sets()
     assert (tuple(empty.columns), len(empty)) == (sets.COLUMNS, 0)
-    write(store, 1, "stl10", shape=(64, 64, 3), set_bytes=4096)
-    write(store, 2, failed="ValueError: no")
-    write(store, 3)
-    write(store, 4, codec="other", set_bytes=784)
-    write(store, 5, codec="other", skipped="too large")
+    made_up.whole_set(1, "stl10", set_bytes=4096)
+    made_up.whole_set(2, failed="ValueError: no")
+    made_up.whole_set(3, set_bytes=980)
+    made_up.whole_set(4, codec="other")
+    made_up.whole_set(5, codec="other", skipped="too large")
     table = sets.table(RunFolder(store.path))
     assert tuple(table.columns) == sets.COLUMNS
     assert list(table["settings"]) == ["level=4", "level=3", "level=2", "level=5", "level=1"]
@@ -56,8 +35,8 @@ def test_the_table_has_one_row_a_point(made_up):
 
 
 def test_a_published_run_has_the_table_as_it_was_written(made_up):
-    write(made_up.store, 1)
-    write(made_up.store, 2, failed="no")
+    made_up.whole_set(1)
+    made_up.whole_set(2, failed="no")
     made_up.usual()
     table = sets.table(made_up.store)
     (made_up.store.path / sets.CSV).write_text(table.to_csv(index=False))
