@@ -42,14 +42,13 @@ def write(store: RunFolder, request: Mapping[str, Any], plan: Plan, timing_threa
         return  # so may their metrics
     if any(store.failures(LatentsRecord)) or any(store.failures(WorstImagesRecord)):
         return  # the same command tries again
-    weights = {Path(file) for cls in classes for file in cls.weight_files()}
-    logs = {file.with_suffix(".csv") for file in weights}
+    weights = [Path(file).absolute() for cls in classes for file in cls.weight_files()]
+    decisive = [*weights, *(file.with_suffix(".csv") for file in weights), *_kept(store, plan, timing_threads)]
     stamp = {
         "request": dict(request),
         "surroundings": surroundings(),
-        "weights": {str(file): file_sha256(file) for file in sorted(weights | logs)},
         "tasks": [task.id for task in plan.tasks],
-        "files": _files(store, plan, timing_threads),
+        "files": {_name(store.path, file): _state(file) for file in dict.fromkeys(decisive)},
     }
     store.write_file(FILE, json.dumps(stamp).encode())
 
@@ -59,18 +58,19 @@ def remove(store: RunFolder) -> None:
     (store.path / FILE).unlink(missing_ok=True)
 
 
-def _files(store: RunFolder, plan: Plan, timing_threads: int | None) -> dict[str, str]:
-    """What must be there beside the parts, with checksums: what is kept, whole sets, and times of every point."""
+def _kept(store: RunFolder, plan: Plan, timing_threads: int | None) -> list[Path]:
+    """What must be in the run folder beside the parts: what is kept, whole sets, and times of every point."""
     folders = (Latents.FOLDER, "training", WorstCase.FOLDER, SetRecord.FOLDER)
-    kept = [file for name in folders for file in (store.path / name).glob("*")]
+    found = [file for name in folders for file in (store.path / name).glob("*")]
     samples = [original_name(label) for label in plan.selections] + [f"{task.id}.npz" for task in plan.tasks]
-    kept += [file for name in samples if (file := store.path / "samples" / name).is_file()]
-    found = {f"{file.parent.name}/{file.name}": _state(file) for file in kept}
+    found += [file for name in samples if (file := store.path / "samples" / name).is_file()]
     if timing_threads is not None:
-        points = {(task.dataset, task.codec): task for task in plan.tasks}
-        times = [store.timing_file(task, timing_threads) for task in points.values()]
-        found |= {f"timings/{file.name}": file_sha256(file) for file in times}
+        found += [store.timing_file(task, timing_threads) for task in plan.tasks]
     return found
+
+
+def _name(folder: Path, file: Path) -> str:
+    return str(file.relative_to(folder) if file.is_relative_to(folder) else file)
 
 
 def _state(file: Path) -> str:
@@ -86,11 +86,9 @@ def holds(path: Path, request: Mapping[str, Any], datasets: Sequence[Dataset], d
         stamp = json.loads((path / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return 0
-    if not isinstance(stamp, dict) or stamp.keys() != {"request", "surroundings", "weights", "tasks", "files"}:
+    if not isinstance(stamp, dict) or stamp.keys() != {"request", "surroundings", "tasks", "files"}:
         return 0
     if stamp["request"] != dict(request) or stamp["surroundings"] != surroundings():
-        return 0
-    if any(file_sha256(Path(file)) != sha for file, sha in stamp["weights"].items()):
         return 0
     store = RunFolder(path)
     if not set(stamp["tasks"]) <= store.finished():

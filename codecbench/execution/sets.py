@@ -61,9 +61,6 @@ class SetTask:
         )
 
 
-# ---- what to do -----------------------------------------------------------------------------------------------------
-
-
 def tasks(choices: Iterable[CodecChoice], plan: Plan) -> list[SetTask]:
     """Every set to be coded: each dataset by each codec that can, at the points asked for, or else its own choice."""
     found: list[SetTask] = []
@@ -116,9 +113,6 @@ def waiting(sets: Iterable[SetTask], store: RunFolder) -> list[SetTask]:
     return [one for one in sets if (record := known[one.id]) is None or record.failed]
 
 
-# ---- doing it -------------------------------------------------------------------------------------------------------
-
-
 def code_sets(sets: Sequence[SetTask], run: RunContext) -> int:
     """Codes every set that the run folder does not have, in worker processes; returns how many failed."""
     due = waiting(sets, run.store)
@@ -140,11 +134,8 @@ def code_sets(sets: Sequence[SetTask], run: RunContext) -> int:
     return progress.failed
 
 
-# ---- in a worker ----------------------------------------------------------------------------------------------------
-
-
 def pack(one: SetTask, dataset: Dataset, limits: WorkerLimits) -> SetRecord:
-    """Codes one set; a failure is recorded, never raised."""
+    """In a worker, codes one set; a failure is recorded, never raised."""
     task = one.task
     workers.close()  # the decoding process has decoded images of this codec before
     try:
@@ -182,11 +173,8 @@ def _compare(task: Task, images: Images, decoded: Images) -> None:
         raise ContractError(f"{task.codec}: as one set, {wrong} of {len(images)} images are not restored exactly")
 
 
-# ---- in the two processes -------------------------------------------------------------------------------------------
-
-
 def encode(spec: CodecSpec, images: Images, device: str) -> tuple[bytes, float]:
-    """Encodes a set: the stream, and the wall seconds of the one call."""
+    """In a sandbox, encodes a set: the stream, and the wall seconds of the one call."""
     images.setflags(write=False)
     codec: Any = CODECS.get(spec.name)(**spec.settings).on(device)
     began = time.perf_counter()
@@ -198,7 +186,7 @@ def encode(spec: CodecSpec, images: Images, device: str) -> tuple[bytes, float]:
 
 
 def decode(spec: CodecSpec, bitstream: bytes, device: str) -> tuple[Images, float]:
-    """Decodes a set in a new instance of the codec, from the bytes alone: uint8 (N, H, W, C), and the wall seconds."""
+    """In another sandbox, decodes a set from the bytes alone: uint8 (N, H, W, C), and the wall seconds of the call."""
     codec: Any = CODECS.get(spec.name)(**spec.settings).on(device)
     began = time.perf_counter()
     images = codec.decode_set(bitstream)

@@ -76,9 +76,6 @@ class Step:
     rounds: int  # that are over with this step: one, or all that were left where the point failed
 
 
-# ---- the stage ------------------------------------------------------------------------------------------------------
-
-
 def time_here(run: RunContext, seed: int) -> int:
     """Times every point of a plan that has rows and is not timed yet, on this machine; returns how many failed."""
     run.note_damaged(TimingRecord)
@@ -179,9 +176,6 @@ def time_points(seed: int, points: list[Point], dataset: Dataset, limits: Worker
 def _no_rounds(task: Task, uses_device: bool, limits: WorkerLimits, seed: int, host: str) -> Timing:
     device = environment.device_name(limits.device) if uses_device else "cpu"
     return Timing(0, (), (), limits.threads, device, shape=task.shape, seed=seed, host=host)
-
-
-# ---- rounds ---------------------------------------------------------------------------------------------------------
 
 
 def groups(points: Iterable[Point], seed: int, device: str = "cpu") -> Iterator[list[Point]]:
