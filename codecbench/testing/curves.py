@@ -59,9 +59,9 @@ def check_sweep(codec: Codec, shape: Shape, seed: int = 0) -> Finding | None:
     return None
 
 
-def thinned(points: Sequence[Codec], most: int = MOST_POINTS) -> list[Codec]:
-    """At most so many of some points, evenly chosen, the first and the last among them."""
-    count = min(len(points), most)
+def thinned(points: Sequence[Codec]) -> list[Codec]:
+    """At most ``MOST_POINTS`` of some points, evenly chosen, the first and the last among them."""
+    count = min(len(points), MOST_POINTS)
     return [points[index * (len(points) - 1) // max(1, count - 1)] for index in range(count)]
 
 

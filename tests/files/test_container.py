@@ -127,16 +127,15 @@ def test_every_changed_byte_every_cut_and_every_byte_too_many_is_found():
         with pytest.raises(cb.CodecbenchError, match="cut short" if length else "is empty"):
             read(content[:length])
     for extra in (1, 5, 300):
-        with pytest.raises(
-            cb.BitstreamError, match=f"has {extra} byte.* after its end; its first {len(content)} bytes"
-        ):
+        words = f"has {extra} byte.* after its end; its first {len(content)} bytes"
+        with pytest.raises(cb.BitstreamError, match=words):
             read(content + bytes(extra))
 
 
-def newer():
-    content = bytearray(forged()[:-4])
-    content[4] = 2
-    return bytes(content) + struct.pack(">I", zlib.crc32(content))
+def sealed(body, version=1):
+    """A file with this body, whose checksum holds."""
+    content = struct.pack(">4sBI", b"\xcbCB\n", version, len(body)) + body
+    return content + struct.pack(">I", zlib.crc32(content))
 
 
 @pytest.mark.parametrize(
@@ -146,7 +145,7 @@ def newer():
         (b"\x89PNG\r\n\x1a\n....", "is not .* but a PNG image; `codecbench encode` takes those"),
         (b"\xff\xd8\xff\xe0", "is not .* but a JPEG image"),
         (b"hello", "is not a file that `codecbench encode` wrote"),
-        (newer(), "needs a newer codecbench: .* version 2, known here is 1"),
+        (sealed(forged()[9:-4], version=2), "needs a newer codecbench: .* version 2, known here is 1"),
     ],
 )
 def test_foreign_and_newer_files_are_not_called_damaged(content, words):
@@ -157,9 +156,8 @@ def test_foreign_and_newer_files_are_not_called_damaged(content, words):
 
 def test_a_header_that_is_no_text_or_too_short_is_refused():
     for body in (b"", b"\x01", b"\x01\x01\x01\x04\x00none", b"\x01\x01\x01\x02\x00\xff\xfe" + bytes(8), b"\x80" * 20):
-        content = struct.pack(">4sBI", b"\xcbCB\n", 1, len(body)) + body
         with pytest.raises(cb.BitstreamError, match="though its checksum holds"):
-            read(content + struct.pack(">I", zlib.crc32(content)))
+            read(sealed(body))
 
 
 # ---- what it needs --------------------------------------------------------------------------------------------------
@@ -167,6 +165,7 @@ def test_a_header_that_is_no_text_or_too_short_is_refused():
 
 NO_FILE_NAMES = ("../evil", "os", "codecbench.cli.main", "_pillow", "all", "/tmp/evil.py")
 NO_SETTINGS = ("quality=101", "quality=5/6", "qualty=5", "quality=1..9", "quality")
+NOT_TAKEN = "needs jpeg:{}, which the jpeg here does not take: "
 
 
 @pytest.mark.parametrize(
@@ -175,20 +174,9 @@ NO_SETTINGS = ("quality=101", "quality=5/6", "qualty=5", "quality=1..9", "qualit
         *(({"shape": shape}, cb.BitstreamError, "") for shape in ((0, 1, 1), (1, 1, 2), (cb.MAX_PIXELS, 2, 1))),
         *(({"spec": spec}, cb.BitstreamError, "") for spec in ("", "x" * 10_001, "png,jpeg", "quality=5", ",")),
         ({"weights": b"abc"}, cb.BitstreamError, ""),
-        (
-            {"spec": "mystery:level=3"},
-            cb.UsageError,
-            "needs the codec 'mystery', .*--codec-dir.* jpeg",
-        ),
+        ({"spec": "mystery:level=3"}, cb.UsageError, "needs the codec 'mystery', .*--codec-dir.* jpeg"),
         *(({"spec": spec}, cb.UsageError, "needs the codec") for spec in NO_FILE_NAMES),
-        *(
-            (
-                {"spec": f"jpeg:{bad}"},
-                cb.UsageError,
-                f"needs jpeg:{re.escape(bad)}, which the jpeg here does not take: ",
-            )
-            for bad in NO_SETTINGS
-        ),
+        *(({"spec": f"jpeg:{bad}"}, cb.UsageError, NOT_TAKEN.format(re.escape(bad))) for bad in NO_SETTINGS),
     ],
     ids=lambda value: str(value)[:60] if isinstance(value, dict) else "",
 )
@@ -209,10 +197,10 @@ def test_a_codec_that_cannot_be_imported_is_an_error_that_names_the_file(codec_f
 def test_a_codec_with_a_path_has_no_files(codec_folder):
     file = write_codec(codec_folder, "pathed")
     file.write_text(file.read_text().replace("level: int", 'model: str = cb.setting("", literal=True)\n    level: int'))
-    with pytest.raises(cb.UsageError, match="its setting model is a path"):
-        pack(GRAY, CODECS.get("pathed")())
-    with pytest.raises(cb.UsageError, match="its setting model is a path"):
-        unpack(forged(spec="pathed:model=/etc/passwd"))
+    forge = forged(spec="pathed:model=/etc/passwd")
+    for attempt in (lambda: pack(GRAY, CODECS.get("pathed")()), lambda: unpack(forge)):
+        with pytest.raises(cb.UsageError, match="its setting model is a path"):
+            attempt()
 
 
 def test_an_edited_decoder_is_told(codec_folder):
