@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from datafiles import marked_digits, write_mnist, write_stl10
-from small_training import interrupt, job_of
+from small_training import SCORED, interrupt, job_of
 
 from codecbench.learned.training.job import Job
 from codecbench.learned.training.loop import Progress, train
@@ -80,11 +80,28 @@ def own_root(small_root: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(small_root, tmp_path / "data"))
 
 
+def finished_run(job: Job) -> SimpleNamespace:
+    """A finished run: its ``job``, its ``card``, and all that was reported of it, ``seen``."""
+    seen: list[Progress] = []
+    return SimpleNamespace(job=job, card=train(job, watch=seen.append), seen=seen)
+
+
 @pytest.fixture(scope="session")
 def whole(small_root: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """A finished run: its ``job``, its ``card``, and all that was reported of it, ``seen``. For reading only."""
-    job, seen = job_of(small_root, tmp_path_factory.mktemp("whole") / "out"), list[Progress]()
-    return SimpleNamespace(job=job, card=train(job, watch=seen.append), seen=seen)
+    """A finished run that was judged by its squared error. For reading only."""
+    return finished_run(job_of(small_root, tmp_path_factory.mktemp("whole") / "out"))
+
+
+@pytest.fixture(scope="session")
+def scored(small_root: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A finished run that was judged by a score. For reading only."""
+    return finished_run(job_of(small_root, tmp_path_factory.mktemp("scored") / "out", SCORED))
+
+
+@pytest.fixture(params=["whole", "scored"])
+def finished(request: pytest.FixtureRequest) -> SimpleNamespace:
+    """Each of the two."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="session")

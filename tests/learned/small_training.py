@@ -16,7 +16,7 @@ from torch import nn
 
 from codecbench.learned.training.job import Job
 from codecbench.learned.training.loop import Progress, train
-from codecbench.learned.training.recipe import Recipe
+from codecbench.learned.training.recipe import Recipe, called
 
 
 class Gray(nn.Module):
@@ -31,7 +31,16 @@ class Gray(nn.Module):
         return self.decoder(self.encoder(images))
 
 
+WORDS = "absolute error of a pixel"
+
+
+@called(WORDS)
+def absolute_error(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    return (network(images) - images).abs().flatten(1).mean(1)
+
+
 DIGITS = Recipe("mnist:split=train", "mnist", held_out=20, epochs=4, batch_size=16, learning_rate=2e-2)  # 5 steps
+SCORED = dataclasses.replace(DIGITS, score=absolute_error)
 
 
 def job_of(

@@ -84,17 +84,6 @@ def test_a_batch_is_read_one_by_one_on_any_number_of_threads(name: str) -> None:
             torch.set_num_threads(1)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_devices(name: str) -> None:
-    model, y = shaken(LAYOUTS[name]), latents(name, 30)
-    there = shaken(LAYOUTS[name]).cuda()
-    for one, other, given in ((model, there, y), (there, model, y.cuda())):
-        known, writer = encoded(one, given, 4.0)
-        reader = SymbolDecoder(logistic_tables(), writer.streams(), "it")
-        found = other.code(reader, (30, *SIZES[name]), 4.0)
-        assert torch.equal(found.cpu(), known.cpu())
-
-
 def test_groups_cover_every_latent_once() -> None:
     for layout in LAYOUTS.values():
         places = np.zeros((layout.channels, 2), int)

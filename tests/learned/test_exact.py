@@ -247,10 +247,3 @@ def test_the_integer_network_is_integer_arithmetic(network: ExactResidual) -> No
         hidden = np.clip(hidden + change, -LIMIT, LIMIT)
     expected = layer(network.last, np.maximum(hidden, 0))
     assert IntegerNetwork.of(network)(inputs).numpy().tolist() == expected.tolist()
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_a_gpu_gives_the_same_integers(network: ExactResidual) -> None:
-    inputs, bias = even(300, 9) * UNIT, even(1, 12)[0] * UNIT
-    here = IntegerNetwork.of(network)(inputs, bias)
-    assert torch.equal(IntegerNetwork.of(network.cuda())(inputs.cuda(), bias.cuda()).cpu(), here)

@@ -67,26 +67,6 @@ def test_symbols_come_back(seed: int, shape: tuple[int, int], idle: float) -> No
     assert (8 * np.array([len(stream) for stream in streams]) <= ideal_bits(counts) * 1.0001 + 16).all()
 
 
-@settings(max_examples=8, deadline=None)
-@given(st.integers(0, 2**32 - 1))
-def test_streams_are_independent_of_one_another(seed: int) -> None:
-    starts, counts = drawn_symbols(seed, 20, 6, 0.2)
-    together = interleaved.encode(starts, counts)
-    assert together == [interleaved.encode(starts[:, [stream]], counts[:, [stream]])[0] for stream in range(6)]
-    assert interleaved.encode(starts.astype(np.int32), counts.astype(np.uint32)) == together
-
-
-def test_some_streams_may_advance_alone() -> None:
-    starts, counts = drawn_symbols(2, 40, 6)
-    reader = InterleavedDecoder(interleaved.encode(starts, counts), "it")
-    for start, count in zip(starts, counts, strict=True):
-        for part in (slice(0, 2), np.array([5, 3]), slice(2, 6, 2)):
-            slots = reader.slots(part)
-            assert ((start[part] <= slots) & (slots < start[part] + count[part])).all()
-            reader.advance(start[part], count[part], part)
-    reader.finish()
-
-
 def refused(stream: bytes, below: np.ndarray, table: np.ndarray) -> bool:
     """Whether a stream of 60 symbols is refused, in arrays and symbol by symbol alike."""
 

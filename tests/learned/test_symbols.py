@@ -11,14 +11,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codecbench.codecs.rd_ae import DigitsNetwork
 from codecbench.errors import BitstreamError, WeightsError
 from codecbench.learned.coding import entropy
 from codecbench.learned.coding.scales import Histograms, ScaleTables, logistic_tables
 from codecbench.learned.coding.symbols import SymbolDecoder, SymbolEncoder
-from codecbench.learned.layers.contexts import LARGEST_SCALE, SCALES, SMALLEST_SCALE, Layout
+from codecbench.learned.layers.contexts import LARGEST_SCALE, SCALES, SMALLEST_SCALE
 from codecbench.learned.layers.levels import LEVELS
-from codecbench.learned.training import count_symbols
 
 TABLES = logistic_tables()
 
@@ -150,25 +148,3 @@ def test_tables_of_the_weights() -> None:
     for reason, tables in damaged.items():
         with pytest.raises(WeightsError, match=f"it: .*{reason}"):
             ScaleTables.of(tables, "it")
-
-
-def test_counting_lowers_the_loss() -> None:
-    layout = Layout(slices=(4, 4), checkerboard=False, hidden=8, kernel=1, spread=(60.0, 6.0))
-    torch.manual_seed(0)
-    network = DigitsNetwork(layout, 4, 4, 8).eval().requires_grad_(False)
-    rows, columns = torch.meshgrid(torch.arange(28), torch.arange(28), indexing="ij")
-    centres = torch.randint(6, 22, (96, 2, 1, 1), generator=torch.Generator().manual_seed(1))
-    images = 255 * torch.exp(-((rows - centres[:, 0]) ** 2 + (columns - centres[:, 1]) ** 2) / 40.0)
-    images = images[:, None].byte()
-
-    def weight(quality: float) -> float:
-        return 1e-3 * 4 ** (quality - 4)
-
-    tables = count_symbols.count_tables(network, images[:64], weight)
-    assert tables.slopes.shape == (LEVELS,)
-    assert set(tables.slopes.tolist()) <= set(count_symbols.SLOPES)
-    before, after = [], []
-    for quality in (1.0, 3.0, 5.0):
-        before += count_symbols.losses(network, images[64:], quality, TABLES, [0.0], weight(quality))
-        after += count_symbols.losses(network, images[64:], quality, tables, [tables.slope(quality)], weight(quality))
-    assert sum(after) < sum(before)
