@@ -92,19 +92,19 @@ def test_no_file_is_written_over(tmp_path):
 
 def test_check_tells_what_passed_and_what_failed(tmp_path, said):
     file = scaffold.write_new_codec("mine", "per-image", tmp_path)
-    table = said("check", "mine", "--codec-dir", ".")
+    few = ("--codec-dir", ".", "--damages", 5)
+    table = said("check", "mine:step=8", *few)
     assert not {"failed", "warning"} & set(table.split())
     assert "\ndamaged streams  passed " in table
 
     source = file.read_text(encoding="utf-8")
     file.write_text(source.replace("return self.step == 1", "return True"), encoding="utf-8")
-    table = said("check", "mine", "--codec-dir", ".", "--damages", 5, expect=1)
+    table = said("check", "mine:step=8/2", *few, expect=1)
     (row,) = [line for line in table.splitlines() if line.startswith("lossless")]
     assert "failed" in row
     assert row.endswith(" samples differ (at mine:step=8,effort=9, and at 1 other points)")
 
-    told = said("check", "mine:step=2/1", "--codec-dir", ".", "--json", "--seed", 7, "--damages", 5, expect=1)
-    report = json.loads(told)
+    report = json.loads(said("check", "mine:step=2/1", *few, "--json", "--seed", 7, expect=1))
     assert (report["spec"], report["seed"], report["damages"], report["failed"]) == ("mine:step=2/1", 7, 5, True)
     ends = {(result["point"], result["check"]): result["result"] for result in report["results"]}
     assert ends["mine:step=2,effort=9", "lossless"] == "failed"
