@@ -24,42 +24,30 @@ FEATURES = 3
 NEARLY_WHITE = 250
 
 
-class CausalNetwork(nn.Module):
+class CausalNetwork(learned.ExactResidual):
     """Distribution of a pixel's value given its causal neighbours, its row and its column.
 
-    A residual network of linear layers. Where all neighbours are 0, the distribution comes from a table by row and
-    column, counted over the training images.
+    Where all neighbours are 0, the distribution comes from a table by row and column, counted over the training images.
     """
 
     blank: torch.Tensor
 
     def __init__(self, width: int = 256, blocks: int = 2):
-        super().__init__()
-        self.first = learned.ExactLinear(FEATURES * len(window(ABOVE, ASIDE)), width)
+        super().__init__(FEATURES * len(window(ABOVE, ASIDE)), width, blocks, VALUES)
         self.rows = nn.Parameter(torch.zeros(SIDE * width))
         self.columns = nn.Parameter(torch.zeros(SIDE * width))
-        self.inner = nn.ModuleList(learned.ExactLinear(width, width) for _ in range(2 * blocks))
-        self.last = learned.ExactLinear(width, VALUES)
-        for layer in self.inner[1::2]:
-            nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
         self.register_buffer("blank", torch.zeros(SIDE * SIDE, VALUES))
 
     def logits(self, known: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
         """Logits (P, VALUES) of values, given features of neighbours (P, K·FEATURES) and numbers of pixels (P,)."""
         hidden = self.first(known)
         hidden = hidden + F.embedding(place // SIDE, self.rows.view(SIDE, -1)).to(hidden.dtype)
-        hidden = hidden + F.embedding(place % SIDE, self.columns.view(SIDE, -1)).to(hidden.dtype)
-        for first, second in zip(self.inner[::2], self.inner[1::2], strict=True):
-            hidden = hidden + second(F.relu(first(F.relu(hidden))))
-        logits: torch.Tensor = self.last(F.relu(hidden))
-        return logits
+        return self.behind(hidden + F.embedding(place % SIDE, self.columns.view(SIDE, -1)).to(hidden.dtype))
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         """Bits of images in [0, 1] (N, 1, 28, 28): (N,)."""
         values = (images * 255).round()
-        known = (
-            neighbours(values.to(torch.bfloat16) if self.training else values, ABOVE, ASIDE).flatten(0, 1).squeeze(1)
-        )
+        known = neighbours(values.to(torch.bfloat16) if self.training else values, ABOVE, ASIDE).flatten(0, 2)
         values = values.flatten().long()
         place = torch.arange(SIDE * SIDE, device=images.device).repeat(len(images))
         seen = known.any(1)
@@ -225,19 +213,13 @@ class ArLossless(learned.LearnedCodec):
 
     def estimate_bits(self, images: cb.Images) -> npt.NDArray[np.float64]:
         """The information of the pixels under their distributions, (N,)."""
-        bits: npt.NDArray[np.float64] = -np.log2(self._bounds(images)[1] / interleaved.TOTAL).sum(0)
-        return bits
-
-    def _model(self) -> ExactModel:
-        network = self.shipped_network()
-        assert isinstance(network, CausalNetwork)
-        return _exact_model(network)
+        return -np.log2(self._bounds(images)[1] / interleaved.TOTAL).sum(0)
 
     @torch.inference_mode()
     def _bounds(self, images: cb.Images) -> npt.NDArray[np.int32]:
         """Starts and counts of the pixels, in the order of the stream: (2, 28², N)."""
         self.check_shape((images.shape[1], images.shape[2], images.shape[3]))
-        model = self._model()
+        model = _exact_model(self.shipped_network())
         every, values = np.arange(SIDE * SIDE)[:, None], images.reshape(len(images), -1).T
         found = np.empty((2, *values.shape), np.int32)
         found[0], found[1] = model.blank_starts[every, values], model.blank_counts[every, values]
@@ -257,7 +239,7 @@ class ArLossless(learned.LearnedCodec):
     @torch.inference_mode()
     def _decode(self, bitstreams: Sequence[bytes]) -> cb.Images:
         """Decodes some images together, pixel by pixel."""
-        model, decoder = self._model(), InterleavedDecoder(bitstreams, self.name)
+        model, decoder = _exact_model(self.shipped_network()), InterleavedDecoder(bitstreams, self.name)
         known = planes(torch.zeros(len(bitstreams), SIDE, SIDE, dtype=torch.uint8, device=self.device))
         images = np.zeros((len(bitstreams), SIDE * SIDE), np.uint8)
         for place in range(SIDE * SIDE):

@@ -36,8 +36,7 @@ class Brotli(GeneralCodec):
         """One stream."""
         low, high = _WINDOW_BITS
         window = min(max((len(data) + 15).bit_length(), low), high)  # a window has 16 bytes less than 2 ** bits
-        packed: bytes = brotli.compress(data, quality=self.quality, lgwin=window)
-        return packed
+        return brotli.compress(data, quality=self.quality, lgwin=window)
 
     def decompress(self, packed: bytes, size: int) -> bytes:
         """Reads one stream."""

@@ -41,8 +41,7 @@ class ConditionalAutoencoder(LossyAutoencoder):
     def restore(self, latents: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
         """Images (N, 1, 28, 28) from latents (N, size, 1, 1) and labels from 0 to 9, int64, (N,)."""
         label = nn.functional.one_hot(classes, LABELS)[:, :, None, None].to(latents.dtype)
-        images: torch.Tensor = self.decoder(torch.cat([latents, label if self.labelled else 0 * label], dim=1))
-        return images
+        return self.decoder(torch.cat([latents, label if self.labelled else 0 * label], dim=1))
 
     def choose(self, images: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
         """The label that restores each image best, of all ten; int64, (N,)."""

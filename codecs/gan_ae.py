@@ -30,10 +30,7 @@ BASE = "base"
 
 def rd_ae_network(device: str) -> learned.RateDistortionNetwork:
     """The network of ``rd_ae`` for colour images, as it is shipped."""
-    path = learned.weights_path(RdAe, "colour")
-    network = learned.shipped_network(RdAe.networks["colour"], path, device)
-    assert isinstance(network, learned.RateDistortionNetwork)
-    return network
+    return RdAe().on(device).shipped_network()
 
 
 def fingerprint(network: learned.RateDistortionNetwork) -> bytes:
@@ -130,8 +127,7 @@ class Perceptual:
         discriminator: nn.Module = network.discriminator  # type: ignore[attr-defined]
         fooling, telling = learned.adversarial_losses(discriminator, images, restored, latents)
         apart = _compare(*_moved(images, restored)).mean()
-        loss: torch.Tensor = self.error * error + self.features * apart + self.doubt * fooling + telling
-        return loss
+        return self.error * error + self.features * apart + self.doubt * fooling + telling
 
 
 @learned.called("distance of features")
@@ -144,8 +140,7 @@ def across_qualities(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
 
 def classes_told(network: learned.Network, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Cross-entropy of classes, in nats, against labels smoothed by a tenth."""
-    loss: torch.Tensor = F.cross_entropy(network(images).float(), labels, label_smoothing=0.1)
-    return loss
+    return F.cross_entropy(network(images).float(), labels, label_smoothing=0.1)
 
 
 @learned.called("share of wrong classes")
@@ -263,7 +258,8 @@ class GanAe(learned.RateDistortionCodec):
         if shape[2] != ColourNetwork.channels:
             raise cb.UnsupportedImageError(f"{self.name} takes colour images, not {cb.format_shape(shape)}")
 
-    def _network(self) -> learned.RateDistortionNetwork:
+    def shipped_network(self) -> learned.RateDistortionNetwork:
+        """Analysis and entropy model of ``rd_ae`` with this codec's synthesis."""
         path = learned.weights_path(type(self))
         tuned = learned.shipped_network(type(self).network, path, self.device)
         assert isinstance(tuned, PerceptualNetwork)

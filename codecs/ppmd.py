@@ -55,8 +55,7 @@ class Ppmd(GeneralCodec):
         # When it runs out of input, pyppmd 1.3 goes on in a thread and writes out of bounds: zeros keep it fed.
         fed = stream + bytes(_PADDING_BYTES + size // 8)
         decoder = pyppmd.Ppmd8Decoder(self.order, self.memory_mb << 20, pyppmd.PPMD8_RESTORE_METHOD_RESTART)
-        data: bytes = decoder.decode(fed, size)
-        return data
+        return decoder.decode(fed, size)
 
     def framing_bytes(self, packed: bytes) -> int:
         """The checksum."""

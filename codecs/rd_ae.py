@@ -34,8 +34,7 @@ class Residual(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) to the same."""
-        result: torch.Tensor = x + self.second(F.leaky_relu(self.first(F.leaky_relu(x, 0.1)), 0.1))
-        return result
+        return x + self.second(F.leaky_relu(self.first(F.leaky_relu(x, 0.1)), 0.1))
 
 
 class Stage(nn.Module):
@@ -51,8 +50,7 @@ class Stage(nn.Module):
         """(N, …) and qualities (N,) to (N, channels, H, W)."""
         x = self.layer(x)
         x = x * (1 + self.factor(quality)[:, :, None, None]).to(x.dtype)
-        result: torch.Tensor = self.blocks(x)
-        return result
+        return self.blocks(x)
 
 
 def _shuffled(inputs: int, outputs: int) -> nn.Sequential:
@@ -134,8 +132,7 @@ class Dense(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, …) to (N, *shape)."""
         x = F.leaky_relu(x, 0.1) if self.bent else x
-        result: torch.Tensor = self.linear(x.flatten(1)).unflatten(1, self.shape)
-        return result
+        return self.linear(x.flatten(1)).unflatten(1, self.shape)
 
 
 class DenseResidual(nn.Module):
@@ -332,5 +329,4 @@ class RdAe(learned.RateDistortionCodec):
         variant = "digits" if isinstance(network, DigitsNetwork) else "colour"
         (loss,) = {recipe.loss for recipe in cls.recipes.values() if recipe.variant == variant}
         assert isinstance(loss, RateDistortion)
-        weight: float = loss.low * (loss.high / loss.low) ** ((quality - 1) / (learned.LEVELS - 1))
-        return weight
+        return loss.low * (loss.high / loss.low) ** ((quality - 1) / (learned.LEVELS - 1))

@@ -265,12 +265,12 @@ class PixelCoder:
                 condition(inputs, channel, values[:, channel], base)
             canvas.put(values.view(-1, number, channels), rows, line, SLANT)
         reader.finish()
-        return wavefront.to_numpy(canvas.inside())
+        return canvas.inside().cpu().numpy()
 
     def _mixtures(self, channel: int, inputs: torch.Tensor, base: torch.Tensor) -> learned.Mixtures:
         network = self._networks[channel]
         parameters = network(inputs[:, : inputs.shape[1] - len(self._networks) + 1 + channel]).div_(FINE)
-        return learned.Mixtures(wavefront.to_numpy(parameters), wavefront.to_numpy(base[:, channel]), UNIT)
+        return learned.Mixtures(parameters.cpu().numpy(), base[:, channel].cpu().numpy(), UNIT)
 
 
 def pack_header(shape: cb.Shape) -> bytes:
@@ -375,5 +375,4 @@ class ResLossless(learned.LearnedCodec):
 
     def _coder(self, channels: int) -> PixelCoder:
         network = self.shipped_network()
-        assert isinstance(network, ResidualNetwork)
         return PixelCoder([network.gray] if channels == 1 else list(network.colour), self.device)

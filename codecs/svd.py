@@ -88,8 +88,7 @@ class Svd(cb.FloatCodec):
         r = self.rank
         parts = [u[..., :r].flatten(2), s[..., :r], vt[..., :r, :].mT.flatten(2)]
         payload = torch.cat(parts, dim=2).flatten(1)
-        payloads: npt.NDArray[np.float32] = payload.cpu().numpy().astype("<f4", copy=False)
-        return payloads
+        return payload.cpu().numpy().astype("<f4", copy=False)
 
     def decode_float(self, bitstreams: Sequence[bytes]) -> cb.FloatImages:
         """Multiplies the factors out: float32, (N, H, W, C), nominal range [0, 1] but not clipped."""
@@ -123,8 +122,7 @@ class Svd(cb.FloatCodec):
         u, s, v = values[..., : height * r], values[..., height * r : -width * r], values[..., -width * r :]
         scaled = u.reshape(count, channels, height, r) * s[:, :, None, :]
         x = scaled @ v.reshape(count, channels, width, r).mT
-        samples: npt.NDArray[np.float32] = x.permute(0, 2, 3, 1).cpu().numpy()
-        return samples
+        return x.permute(0, 2, 3, 1).cpu().numpy()
 
     @classmethod
     def versions(cls) -> dict[str, str]:

@@ -26,69 +26,44 @@ FACTORS = (16, 8, 4, 2, 1)
 CELL_PIXELS = 120
 GRID_IMAGES = 6
 """Images of a grid at most, however many are kept."""
+MAX_FIGURE_IMAGES = 4
 MAX_GRID_PIXELS = 6_000_000
 MAX_SVG_BYTES = 600_000
 
 
 @dataclass(frozen=True)
 class GridColumn:
-    """A codec's column: the point nearest to the grid's rate, with its means over all images.
+    """A codec's column: the point nearest to the grid's rate."""
 
-    Attributes:
-        label: the codec, with what it was trained on where that matters here.
-        settings: the settings that tell the codec's points apart.
-        all_settings: all of them.
-        mark: ``†`` for a codec trained on data of another kind, ``‡`` for one on its own training images.
-        bits_per_pixel: of the point, over all images.
-    """
-
-    label: str
-    settings: str
+    label: str  # the codec, with what it was trained on where that matters here
+    settings: str  # those that tell the codec's points apart
     all_settings: str
-    mark: str
-    bits_per_pixel: float
+    mark: str  # ``†`` for a codec trained on data of another kind, ``‡`` for one on its own training images
+    bits_per_pixel: float  # mean over all images
 
 
 @dataclass(frozen=True)
 class GridCell:
-    """One image through one codec; arrays are None where no reconstruction was kept.
+    """One image through one codec; arrays are None where no reconstruction was kept."""
 
-    Attributes:
-        bits: of this image's bitstream, or None where it has no result.
-        psnr_db: of this image; NaN where every pixel was restored.
-        image: the reconstruction, uint8 (H, W, C).
-        error: white where nothing differs, darker where it does, uint8 (H, W, 1).
-    """
-
-    bits: int | None = None
-    psnr_db: float = math.nan
-    image: Images | None = None
-    error: Images | None = None
+    bits: int | None = None  # of this image's bitstream; None where it has no result
+    psnr_db: float = math.nan  # of this image; NaN where every pixel was restored
+    image: Images | None = None  # the reconstruction, uint8 (H, W, C)
+    error: Images | None = None  # white where nothing differs, darker where it does, uint8 (H, W, 1)
 
 
 @dataclass(frozen=True)
 class ImageGrid:
-    """Everything the grid of a dataset shows.
+    """Everything the grid of a dataset shows."""
 
-    Attributes:
-        dataset: the dataset's label.
-        bits_per_pixel: the rate that the columns are near to, see ``codecbench.analysis.points.target_rate``.
-        lossy: the codecs that this rate is from; none where every codec is lossless.
-        factor: how strongly the errors are amplified.
-        columns: one a codec, by rate.
-        originals: the images by index; large ones are cut to their middle.
-        cells: for each image one cell a column.
-        cut: whether images were cut.
-    """
-
-    dataset: str
-    bits_per_pixel: float
-    lossy: list[str]
-    factor: int
-    columns: list[GridColumn]
-    originals: dict[int, Images]
-    cells: dict[int, list[GridCell]]
-    cut: bool
+    dataset: str  # its label
+    bits_per_pixel: float  # the rate that the columns are near to, see ``analysis.points.target_rate``
+    lossy: list[str]  # the codecs that this rate is from; none where every codec is lossless
+    factor: int  # how strongly the errors are amplified
+    columns: list[GridColumn]  # one a codec, by rate
+    originals: dict[int, Images]  # by index; large ones are cut to their middle
+    cells: dict[int, list[GridCell]]  # for each image one a column
+    cut: bool  # whether images were cut
 
 
 def image_grid(
@@ -98,17 +73,10 @@ def image_grid(
     dataset: str,
     tasks: Mapping[tuple[str, str, str], Sequence[str]] | None = None,
 ) -> ImageGrid | None:
-    """Collects what the grid of a dataset shows.
+    """Collects what the grid of a dataset shows; None where no images were kept or nothing was measured.
 
-    Args:
-        store: the run folder.
-        points: marked points, see ``codecbench.analysis.points.annotate``.
-        rows: rows of the images shown, with the columns ``codecbench.analysis.aggregate.SHOWN`` or more.
-        dataset: the dataset's label.
-        tasks: identities of tasks by point, where they are known; see ``StoredRun.reconstructions``.
-
-    Returns:
-        The grid, or None where no images were kept or nothing was measured.
+    ``points`` are marked (``analysis.points.annotate``); ``rows`` are of the images shown, with the columns
+    ``analysis.aggregate.SHOWN`` or more; ``tasks`` are those of ``StoredRun.reconstructions``.
     """
     points = points[points["dataset"] == dataset]
     rate, lossy = target_rate(points)
@@ -119,22 +87,15 @@ def image_grid(
     pixels = sum(image.size for image in originals.values()) / len(originals) * (1 + 2 * len(chosen))
     originals = dict(list(originals.items())[: max(1, int(MAX_GRID_PIXELS // pixels))])
     shown = rows[(rows["dataset"] == dataset) & rows["image"].isin(list(originals))]
-    found = []
-    columns = []
-    for _, point in chosen.iterrows():
-        keys = telling_settings(list(points.loc[points["codec"] == point["codec"], "settings"]))
-        columns.append(
-            GridColumn(
-                str(point["label"]),
-                short_settings(str(point["settings"]), keys),
-                str(point["settings"]),
-                str(point["mark"]),
-                float(point["bits_per_pixel"]),
-            )
-        )
-        members = shown[(shown["codec"] == point["codec"]) & (shown["settings"] == point["settings"])]
+    found, columns = [], []
+    for point in chosen.to_dict("records"):
+        codec, settings = point["codec"], point["settings"]
+        keys = telling_settings(list(points.loc[points["codec"] == codec, "settings"]))
+        texts = point["label"], short_settings(settings, keys), settings, point["mark"]
+        columns.append(GridColumn(*texts, point["bits_per_pixel"]))
+        members = shown[(shown["codec"] == codec) & (shown["settings"] == settings)]
         results = {int(row["image"]): row for row in members.to_dict("records")}
-        kept = store.reconstructions(dataset, str(point["codec"]), str(point["settings"]), tasks)
+        kept = store.reconstructions(dataset, codec, settings, tasks)
         found.append({index: (results.get(index), kept.get(index)) for index in originals})
     factor = _factor(originals, found)
     cells = {
@@ -175,18 +136,15 @@ def _factor(originals: dict[int, Images], found: list[dict[int, tuple[Any, Image
 def _cell(original: Images, row: dict[str, Any] | None, image: Images | None, factor: int) -> GridCell:
     if row is None:
         return GridCell()
-    mse = float(row["mse"])
-    psnr = float(psnr_db(mse)) if mse > 0 else math.nan
+    bits, psnr = 8 * int(row["num_bytes"]), float(psnr_db(row["mse"])) if row["mse"] > 0 else math.nan
     if image is None or image.shape != original.shape:
-        return GridCell(8 * int(row["num_bytes"]), psnr)
-    error = (255 - np.minimum(255, factor * _difference(original, image))).astype(np.uint8)
-    return GridCell(8 * int(row["num_bytes"]), psnr, image, error)
+        return GridCell(bits, psnr)
+    return GridCell(bits, psnr, image, (255 - np.minimum(255, factor * _difference(original, image))).astype(np.uint8))
 
 
-def zoom(image: Images, cell: int = CELL_PIXELS) -> int:
+def zoom(image: Images) -> int:
     """How many screen pixels a pixel of a small image gets, so that it about fills a cell."""
-    longest: int = max(image.shape[:2])
-    return max(1, round(cell / longest))
+    return max(1, round(CELL_PIXELS / max(image.shape[:2])))
 
 
 def data_uri(image: Images) -> str:
@@ -205,16 +163,8 @@ def caption(cell: GridCell) -> str:
 
 
 @styled
-def grid_figure(grid: ImageGrid, max_images: int = 4) -> Figure:
-    """The grid as a figure whose pixels stay square and sharp.
-
-    Args:
-        grid: what to show.
-        max_images: how many of its images.
-
-    Returns:
-        A figure to be saved at ``DPI`` dots an inch.
-    """
+def grid_figure(grid: ImageGrid, max_images: int = MAX_FIGURE_IMAGES) -> Figure:
+    """The first images of a grid, as a figure whose pixels stay square and sharp at ``DPI`` dots an inch."""
     shown = list(grid.originals.items())[:max_images]
     box = max(zoom(image) * max(image.shape[:2]) for _, image in shown) / DPI
     step, top = box + 0.16, 0.86
@@ -258,13 +208,14 @@ def grid_figure(grid: ImageGrid, max_images: int = 4) -> Figure:
     return figure
 
 
-def grid_svg(grid: ImageGrid, max_images: int = 4) -> bytes:
+def grid_svg(grid: ImageGrid) -> bytes:
     """The same figure as SVG with every image embedded at its own size; fewer images if it would be large."""
-    for count in range(max_images, 1, -1):
+    content = b""
+    for count in range(MAX_FIGURE_IMAGES, 0, -1):
         content = save_svg(grid_figure(grid, count))
         if len(content) <= MAX_SVG_BYTES:
-            return content
-    return save_svg(grid_figure(grid, 1))
+            break
+    return content
 
 
 def _wrapped(text: str, width: int) -> list[str]:

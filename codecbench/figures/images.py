@@ -23,12 +23,7 @@ POINT = DPI / 72
 
 
 class Canvas:
-    """A figure without axes of its own; places and sizes are in dots of 1/120 inch from the upper left corner.
-
-    Args:
-        width: of the canvas, in dots.
-        height: of the canvas, in dots.
-    """
+    """A figure without axes of its own; places and sizes are in dots of 1/120 inch from the upper left corner."""
 
     def __init__(self, width: int, height: int):
         self.width, self.height = width, height
@@ -88,7 +83,7 @@ def checked_images(images: Images, what: str = "images") -> Images:
 
 
 def checked_texts(texts: Sequence[object] | None, count: int, what: str) -> list[str]:
-    """One text for each of so many things; empty ones where there are none.
+    """One text for each of so many things; empty ones for None.
 
     Raises:
         UsageError: not as many as there must be.

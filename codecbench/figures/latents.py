@@ -123,12 +123,11 @@ def triples(
     colors, norm, extend = _scale(np.asarray(latents, dtype=np.float64))
     high, wide = drawn_size(originals.shape[1], originals.shape[2], CELL)
     tall, broad = drawn_size(pictures[0].shape[0], pictures[0].shape[1], CELL)
-    step, head = max(wide, broad) + GAP, 20 if any(texts) else 0
-    tops = [MARGIN + head, MARGIN + head + high + GAP, MARGIN + head + high + tall + 2 * GAP]
-    bar = max(tall, 64)
-    right = MARGIN + SIDE + len(originals) * step
-    low = max(0, (bar - tall) // 2)  # a colour bar taller than the latents makes room for itself
-    tops = [tops[0], tops[1] + low, tops[2] + 2 * low]
+    broadest, bar = max(wide, broad), max(tall, 64)
+    low = (bar - tall) // 2  # a colour bar taller than the latents makes room for itself
+    first = MARGIN + (20 if any(texts) else 0)
+    tops = [first, first + high + GAP + low, first + high + tall + 2 * GAP + 2 * low]
+    right = MARGIN + SIDE + len(originals) * (broadest + GAP)
     canvas = Canvas(right + 66, tops[2] + high + MARGIN)
     shape = format_shape([side for side in latents.shape[1:] if side > 1] or [1])
     names = [("original", format_shape(originals.shape[1:])), ("latent", shape), ("reconstruction", "")]
@@ -137,17 +136,14 @@ def triples(
         canvas.write(name, MARGIN, middle, 8.5, weight="bold")
         canvas.write(small, MARGIN, middle + 17, 7.5, color=GREY)
     drawn: Any = None
-    for number, (original, picture, reconstruction) in enumerate(
-        zip(originals, pictures, reconstructions, strict=True)
-    ):
-        x, text = MARGIN + SIDE + number * step, texts[number]
-        middle, inset = x + max(wide, broad) // 2, (max(wide, broad) - wide) // 2
+    for number, text in enumerate(texts):
+        x = MARGIN + SIDE + number * (broadest + GAP)
+        left, inner = x + (broadest - wide) // 2, x + (broadest - broad) // 2
         if text:
-            canvas.caption(text, middle, MARGIN + 12, 8)
-        canvas.picture(original, x + inset, tops[0], wide, high, f"original {text}")
-        left = x + (max(wide, broad) - broad) // 2
-        drawn = canvas.picture(picture, left, tops[1], broad, tall, f"latent {text}", cmap=colors, norm=norm)
-        canvas.picture(reconstruction, x + inset, tops[2], wide, high, f"reconstruction {text}")
+            canvas.caption(text, x + broadest // 2, MARGIN + 12, 8)
+        canvas.picture(originals[number], left, tops[0], wide, high, f"original {text}")
+        drawn = canvas.picture(pictures[number], inner, tops[1], broad, tall, f"latent {text}", cmap=colors, norm=norm)
+        canvas.picture(reconstructions[number], left, tops[2], wide, high, f"reconstruction {text}")
     scale = canvas.axes(right, tops[1] - low, 12, bar)
     canvas.figure.colorbar(drawn, cax=scale, extend=extend, ticks=MaxNLocator(5 if bar > 90 else 4))
     scale.tick_params(labelsize=7.5, length=2)
@@ -159,14 +155,13 @@ def _scale(values: npt.NDArray[np.float64]) -> tuple[str, Normalize, str]:
     low, high = (float(end) for end in np.quantile(values, (CLIPPED, 1 - CLIPPED)))
     if low < -0.02 * max(high, 1e-12):
         most = max(-low, high)
-        beyond = (values.min() < -most * 1.0001, values.max() > most * 1.0001)
+        below, above = values.min() < -most * 1.0001, values.max() > most * 1.0001
         norm, colors = Normalize(-most, most), DIVERGING
     else:
         low = min(0.0, float(values.min())) if low < 0.25 * high else low
         norm, colors = Normalize(low, high if high > low else low + 1.0), SEQUENTIAL
-        beyond = (values.min() < low, values.max() > norm.vmax)
-    extend = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
-    return colors, norm, extend[bool(beyond[0]), bool(beyond[1])]
+        below, above = values.min() < low, values.max() > norm.vmax
+    return colors, norm, ("neither", "min", "max", "both")[below + 2 * above]
 
 
 @styled

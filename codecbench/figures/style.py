@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import io
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ParamSpec
 
@@ -111,48 +110,31 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True)
 class CodecStyle:
-    """How a codec is drawn.
-
-    Attributes:
-        color: its colour.
-        marker: its marker, in Matplotlib's letters.
-    """
+    """How a codec is drawn."""
 
     color: str
-    marker: str
+    marker: str  # in Matplotlib's letters
 
 
-def house_style() -> AbstractContextManager[object]:
+@contextmanager
+def house_style() -> Iterator[None]:
     """Matplotlib's defaults and ours on top, whatever a person's matplotlibrc says; undone on leaving."""
-    stack = ExitStack()
-    stack.enter_context(mpl.rc_context())
-    mpl.rcdefaults()
-    mpl.rcParams.update(STYLE)
-    return stack
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)
+        yield
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     """Draws in the house style."""
-
-    @functools.wraps(draw)
-    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with house_style():
-            return draw(*args, **kwargs)
-
-    return drawn
+    return house_style()(draw)
 
 
 def codec_styles(codecs: Iterable[str]) -> dict[str, CodecStyle]:
     """One colour and marker a codec, so that every figure agrees, of this run and of others.
 
-    Built-in codecs have theirs in :data:`CODEC_STYLES`. Others get theirs by a hash of their name;
-    where two codecs of a run would share one, the later in the alphabet takes the next that is free.
-
-    Args:
-        codecs: names, in any order.
-
-    Returns:
-        A style by name.
+    Built-in codecs have theirs in :data:`CODEC_STYLES`. Others get theirs by a hash of their name; where two codecs of
+    a run would share one, the later in the alphabet takes the next that is free.
     """
     names = sorted(set(codecs))
     found = {name: CodecStyle(*CODEC_STYLES[name]) for name in names if name in CODEC_STYLES}
@@ -189,9 +171,8 @@ def save_png(figure: Figure, dpi: int = DPI) -> bytes:
 def _save(figure: Figure, **how: Any) -> bytes:
     buffer = io.BytesIO()
     with house_style(), warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Glyph .* missing", UserWarning
-        )  # a label in a script that the font does not have
+        # A label may be in a script that the font does not have.
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         figure.savefig(buffer, facecolor="white", **how)
     return buffer.getvalue()
 
@@ -230,20 +211,14 @@ def script_styles(
 ) -> dict[str, dict[str, str]]:
     """By codec: ``light`` and ``dark`` colour, Plotly's ``symbol``, and its ``kind``.
 
-    Args:
-        styles: colour and Matplotlib marker by codec.
-        manifest: the run's ``run.json``.
-        points: marked points.
-
-    Returns:
-        Kinds are ``learned``, ``lossless`` (each of its points restored every pixel) and ``classical``.
+    Kinds are ``learned``, ``lossless`` (each of its points restored every pixel) and ``classical``.
     """
     measured = points[points["images"] > 0]
     exact = is_exact(measured).groupby(measured["codec"]).all().to_dict()
     found = {}
     for codec, style in styles.items():
-        learned = bool(manifest["codecs"][codec].get("trained_on"))
-        kind = "learned" if learned else "lossless" if exact.get(codec, False) else "classical"
+        learned = manifest["codecs"][codec].get("trained_on")
+        kind = "learned" if learned else "lossless" if exact.get(codec) else "classical"
         found[codec] = {
             "light": on_paper(style.color, "light"),
             "dark": on_paper(style.color, "dark"),

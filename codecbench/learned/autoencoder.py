@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,17 +14,14 @@ import torch
 
 from codecbench.errors import BitstreamError, UnsupportedImageError, WeightsError
 from codecbench.learned import tiling
-from codecbench.learned.codec import LearnedCodec
+from codecbench.learned.codec import LearnedCodec, check_shapes
 from codecbench.learned.coding import entropy
 from codecbench.learned.coding.entropy import Symbols
 from codecbench.learned.coding.latents import Classes, LatentCoder, Latents
-from codecbench.learned.weights import (
-    has_tables,
-    shipped_tables,
-    weights_path,
-)
+from codecbench.learned.training import fit_latents
+from codecbench.learned.weights import has_tables, shipped_tables, weights_path
 from codecbench.plugins.codec import MAX_PIXELS, FloatCodec, FloatImages, Images, Shape
-from codecbench.plugins.settings import Value
+from codecbench.plugins.settings import Value, settings_of
 from codecbench.plugins.varint import pack_numbers, unpack_numbers
 from codecbench.text import format_shape
 
@@ -49,8 +47,7 @@ class Autoencoder(torch.nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Reconstructs images (N, C, H, W)."""
-        reconstruction: torch.Tensor = self.decoder(self.encoder(images))
-        return reconstruction
+        return self.decoder(self.encoder(images))
 
     def choose(self, images: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
         """The class of each latent, by the images (N, C, H, W) alone: int64 below ``classes``, (N,)."""
@@ -58,8 +55,7 @@ class Autoencoder(torch.nn.Module):
 
     def restore(self, latents: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
         """Images (N, C, H, W) from latents and their classes, int64, (N,)."""
-        reconstruction: torch.Tensor = self.decoder(latents)
-        return reconstruction
+        return self.decoder(latents)
 
 
 class LatentCodec(LearnedCodec, FloatCodec):
@@ -111,22 +107,38 @@ class LatentCodec(LearnedCodec, FloatCodec):
         tiled = shape != cls.image_shape
         return [{**point, "tiles": tiled} if "tiles" in point else point for point in points]
 
+    @classmethod
+    def tables_for(cls, network: Autoencoder, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Tables for ``int8``, where ``latent`` offers it; see :mod:`codecbench.learned.training.fit_latents`."""
+        latent = settings_of(cls).get("latent")
+        return fit_latents.fit_tables(network, images).tables() if latent and "int8" in latent.choices else {}
+
+    @classmethod
+    def judge_tables(
+        cls, network: Autoencoder, tables: Mapping[str, torch.Tensor], images: torch.Tensor
+    ) -> dict[str, Any]:
+        """The bits of a latent of held-out images, and how much quantising it raises the error."""
+        if not tables:
+            return {}
+        coder = LatentCoder.of(tables, len(tables["mean"]), cls.name)
+        found = fit_latents.judge(network, coder, images)
+        return {"excess": fit_latents.EXCESS, **{f"held_out_{key}": value for key, value in found.items()}}
+
     def check_shape(self, shape: Shape) -> None:
         """Takes images of the network's shape; with ``tiles`` any size of as many channels.
 
         Raises:
             UnsupportedImageError: any other shape.
         """
+        as_many_channels = shape[2] == self.image_shape[2]
         if self.tiles:
             super().check_shape(shape)
-        if shape[2] == self.image_shape[2] and self.tiles:
+        if shape == self.image_shape or (self.tiles and as_many_channels):
             return
-        if shape != self.image_shape:
-            taken = f"blocks of {format_shape(self.image_shape)}" if self.tiles else format_shape(self.image_shape)
-            hint = ""
-            if "tiles" in self.settings and not self.tiles and shape[2] == self.image_shape[2]:
-                hint = "; with tiles=true it takes any size"
-            raise UnsupportedImageError(f"{self.name} takes {taken} images, not {format_shape(shape)}{hint}")
+        taken = f"blocks of {format_shape(self.image_shape)}" if self.tiles else format_shape(self.image_shape)
+        can_tile = "tiles" in self.settings and not self.tiles and as_many_channels
+        hint = "; with tiles=true it takes any size" if can_tile else ""
+        raise UnsupportedImageError(f"{self.name} takes {taken} images, not {format_shape(shape)}{hint}")
 
     @property
     def latent_dtype(self) -> np.dtype[np.floating]:
@@ -164,20 +176,14 @@ class LatentCodec(LearnedCodec, FloatCodec):
             of_image = [slice(start, start + blocks) for start in range(0, len(symbols), blocks)]
             return [header + coder.encode(symbols[part], classes[part]) for part in of_image]
         largest = float(min(np.finfo(self.latent_dtype).max, np.finfo(np.float32).max))
-        labels, numbers = bytearray(), bytearray()
-        size, label_bytes = blocks * self._latent_bytes, blocks if self._network().classes > 1 else 0
-        for part in self._blocks(images):
-            latents = self._latents_of(part)
-            if label_bytes:
-                labels += self._classes_of(part, latents).astype(np.uint8).tobytes()
-            numbers += np.clip(latents, -largest, largest).astype(self.latent_dtype).tobytes()
-        return [
-            header
-            + bytes(
-                labels[image * label_bytes : (image + 1) * label_bytes] + numbers[image * size : (image + 1) * size]
-            )
-            for image in range(len(images))
+        found = [
+            (classes.astype(np.uint8), np.clip(latents, -largest, largest).astype(self.latent_dtype))
+            for latents, classes in self._analysed(images)
         ]
+        labels, numbers = (np.concatenate(arrays).reshape(len(images), -1) for arrays in zip(*found, strict=True))
+        if self.shipped_network().classes == 1:
+            labels = labels[:, :0]
+        return [header + label.tobytes() + row.tobytes() for label, row in zip(labels, numbers, strict=True)]
 
     def decode_float(self, bitstreams: Sequence[bytes]) -> FloatImages:
         """Decodes to float32 images (N, H, W, C) in [0, 1].
@@ -186,11 +192,8 @@ class LatentCodec(LearnedCodec, FloatCodec):
         stream of another size than the first. WeightsError: the weights are missing, or have no tables for ``int8``.
         """
         sizes = [self._size(stream) for stream in bitstreams]
+        check_shapes([size for size, _ in sizes], self.name)
         (height, width), _ = sizes[0]
-        for index, (size, _) in enumerate(sizes):
-            if size != (height, width):
-                shapes = f"stream {index} is of {format_shape(size)}, the first of {format_shape((height, width))}"
-                raise BitstreamError(f"{self.name}: {shapes}")
         blocks = tiling.block_count(height, width, self.image_shape[:2])
         payloads = [stream[start:] for stream, (_, start) in zip(bitstreams, sizes, strict=True)]
         read = self._read_symbols if self.latent == "int8" else self._read_numbers
@@ -211,56 +214,48 @@ class LatentCodec(LearnedCodec, FloatCodec):
         """The information of the symbols under their tables, for ``int8``; (N,)."""
         if self.latent != "int8":
             return None
-        bits: npt.NDArray[np.float64] = self._coder().bits(*self._symbols(images)).reshape(len(images), -1).sum(1)
-        return bits
+        return self._coder().bits(*self._symbols(images)).reshape(len(images), -1).sum(1)
 
     @torch.inference_mode()
     def _classes_of(self, blocks: Images, latents: Latents) -> Classes:
         """The classes of blocks (B, H, W, C): int32, (B,)."""
-        network = self._network()
+        network = self.shipped_network()
         if network.classes == 1:
             return np.zeros(len(blocks), np.int32)
         images = to_tensor(blocks, self.device)
-        classes: Classes = network.choose(images, torch.from_numpy(latents).to(self.device)).int().cpu().numpy()
-        return classes
+        return network.choose(images, torch.from_numpy(latents).to(self.device)).int().cpu().numpy()
 
     @torch.inference_mode()
     def _restore(self, latents: Latents, classes: Classes) -> FloatImages:
         """Blocks (B, H, W, C) from latents (B, *latent_shape) and their classes (B,)."""
         labels = torch.from_numpy(classes.astype(np.int64)).to(self.device)
-        images = self._network().restore(torch.from_numpy(latents).to(self.device), labels)
-        blocks: FloatImages = images.permute(0, 2, 3, 1).cpu().numpy()
-        return blocks
-
-    def _network(self) -> Autoencoder:
-        module = self.shipped_network()
-        assert isinstance(module, Autoencoder)
-        return module
+        images = self.shipped_network().restore(torch.from_numpy(latents).to(self.device), labels)
+        return images.permute(0, 2, 3, 1).cpu().numpy()
 
     @torch.inference_mode()
     def _latents_of(self, blocks: Images) -> Latents:
-        latents: Latents = self._network().encoder(to_tensor(blocks, self.device)).cpu().numpy()
+        latents: Latents = self.shipped_network().encoder(to_tensor(blocks, self.device)).cpu().numpy()
         if np.isnan(latents).any():
             raise WeightsError(f"{self.name}: the encoder gives values that are not numbers; train it anew")
         return latents
 
-    def _blocks(self, images: Images) -> Iterator[Images]:
-        """The blocks of all images, in turn, some at a time: (B, H, W, C)."""
+    def _analysed(self, images: Images) -> Iterator[tuple[Latents, Classes]]:
+        """Latents and classes of the blocks of all images, in turn, some at a time."""
         (height, width), block = images.shape[1:3], self.image_shape[:2]
         for part in tiling.batches(len(images) * tiling.block_count(height, width, block), BATCH):
             whole = (height, width) == block
-            yield images[part] if whole else tiling.cut(images, block, np.arange(part.start, part.stop))
+            blocks = images[part] if whole else tiling.cut(images, block, np.arange(part.start, part.stop))
+            latents = self._latents_of(blocks)
+            yield latents, self._classes_of(blocks, latents)
 
     def _symbols(self, images: Images) -> tuple[Symbols, Classes]:
         """Symbols and classes of the blocks of all images."""
-        coder, chosen = self._coder(), []
-        for part in self._blocks(images):
-            latents = self._latents_of(part)
-            chosen.append(coder.quantise(latents, self._classes_of(part, latents)))
+        coder = self._coder()
+        chosen = [coder.quantise(latents, classes) for latents, classes in self._analysed(images)]
         return np.concatenate([symbols for symbols, _ in chosen]), np.concatenate([classes for _, classes in chosen])
 
     def _coder(self) -> LatentCoder:
-        return _coder_of(self._network(), self.weights_path(), self.latent_shape[0], self.name)
+        return _coder_of(self.shipped_network(), self.weights_path(), self.latent_shape[0], self.name)
 
     def _size(self, bitstream: bytes) -> tuple[tuple[int, int], int]:
         """Height and width of the image of a stream, and the number of bytes that code them."""
@@ -271,14 +266,10 @@ class LatentCodec(LearnedCodec, FloatCodec):
             raise BitstreamError(f"{self.name}: the header tells of an image of {format_shape((height, width))}")
         return (height, width), start
 
-    @property
-    def _latent_bytes(self) -> int:
-        return int(np.prod(self.latent_shape)) * self.latent_dtype.itemsize
-
     def _read_numbers(self, payloads: Sequence[bytes], blocks: int) -> Callable[[slice], tuple[Latents, Classes]]:
         """Float latents and classes of a part of all blocks."""
-        label_bytes = blocks if (known := self._network().classes) > 1 else 0
-        expected = label_bytes + blocks * self._latent_bytes
+        label_bytes = blocks if (known := self.shipped_network().classes) > 1 else 0
+        expected = label_bytes + blocks * math.prod(self.latent_shape) * self.latent_dtype.itemsize
         for payload in payloads:
             if len(payload) != expected:
                 raise BitstreamError(f"{self.name}: a stream has {expected} bytes, this one {len(payload)}")
@@ -301,7 +292,7 @@ class LatentCodec(LearnedCodec, FloatCodec):
 
     def _read_symbols(self, payloads: Sequence[bytes], blocks: int) -> Callable[[slice], tuple[Latents, Classes]]:
         """The same from range-coded symbols."""
-        coder, places = self._coder(), int(np.prod(self.latent_shape[1:]))
+        coder, places = self._coder(), math.prod(self.latent_shape[1:])
         read = [coder.decode(payload, blocks, places, self.name) for payload in payloads]
         symbols, classes = (np.concatenate(arrays) for arrays in zip(*read, strict=True))
         return lambda part: (coder.dequantise(symbols[part]).reshape(-1, *self.latent_shape), classes[part])

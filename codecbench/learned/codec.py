@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
-
+from codecbench.errors import BitstreamError
 from codecbench.learned.training.recipe import Recipe
 from codecbench.learned.weights import shipped_network, weights_path, with_cards
 from codecbench.plugins.codec import Codec
+from codecbench.text import format_shape
 
 
 class LearnedCodec(Codec):
@@ -41,7 +41,7 @@ class LearnedCodec(Codec):
         """Where the weights of the network that the settings ask for are stored."""
         return weights_path(type(self), self.variant)
 
-    def shipped_network(self) -> torch.nn.Module:
+    def shipped_network(self) -> Any:
         """The network that the settings ask for, with its weights, in evaluation mode on the codec's device.
 
         It is loaded once a process, and again when its file changes.
@@ -51,3 +51,11 @@ class LearnedCodec(Codec):
         """
         build = self.networks[self.variant] if self.variant else type(self).network
         return shipped_network(build, self.weights_path(), self.device)
+
+
+def check_shapes(shapes: Sequence[tuple[int, ...]], owner: str) -> None:
+    """Raises ``BitstreamError`` unless all streams of a batch are of images of one shape."""
+    for index, shape in enumerate(shapes):
+        if shape != shapes[0]:
+            both = f"stream {index} is of {format_shape(shape)}, the first of {format_shape(shapes[0])}"
+            raise BitstreamError(f"{owner}: {both}")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import abc
-import contextlib
 import functools
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ from torch import nn
 
 from codecbench.errors import BitstreamError, UnsupportedImageError, WeightsError
 from codecbench.learned.autoencoder import to_tensor
-from codecbench.learned.codec import LearnedCodec
+from codecbench.learned.codec import LearnedCodec, check_shapes
 from codecbench.learned.coding import entropy
 from codecbench.learned.coding.scales import ScaleTables, logistic_tables
 from codecbench.learned.coding.symbols import SymbolDecoder, SymbolEncoder
@@ -146,11 +146,8 @@ class RateDistortionCodec(LearnedCodec, FloatCodec):
         checksum also one whose latents are not the encoder's. WeightsError: the weights are missing or damaged.
         """
         headers = [self._header(stream) for stream in bitstreams]
+        check_shapes([other for other, _ in headers], self.name)
         shape, _ = headers[0]
-        for index, (other, _) in enumerate(headers):
-            if other != shape:
-                shapes = f"stream {index} is of {format_shape(other)}, the first of {format_shape(shape)}"
-                raise BitstreamError(f"{self.name}: {shapes}")
         payloads = [
             stream[start : len(stream) - CHECKSUM_BYTES * self.checksum]
             for stream, (_, start) in zip(bitstreams, headers, strict=True)
@@ -194,7 +191,7 @@ class RateDistortionCodec(LearnedCodec, FloatCodec):
         self, coding: SymbolDecoder | SymbolEncoder, block: Block, count: int, latents: torch.Tensor | None = None
     ) -> torch.Tensor:
         """The latents of one block of some images as the decoder gets them, encoded or decoded on the way."""
-        network = self._network()
+        network = self.shipped_network()
         size = (count, block.height // network.stride, block.width // network.stride)
         with _full_precision():
             return network.contexts.code(coding, size, round_quality(self.quality), latents)
@@ -203,7 +200,7 @@ class RateDistortionCodec(LearnedCodec, FloatCodec):
     def _latents(self, images: Images) -> torch.Tensor:
         """Latents of filled blocks (N, H, W, C)."""
         pixels = to_tensor(images, self.device)
-        network = self._network()
+        network = self.shipped_network()
         pixels = pixels.expand(-1, network.channels, -1, -1)
         with _full_precision():
             latents = network.analyse(pixels, self._qualities(len(pixels)))
@@ -215,23 +212,17 @@ class RateDistortionCodec(LearnedCodec, FloatCodec):
     def _restored(self, latents: torch.Tensor, block: Block, channels: int) -> FloatImages:
         """The pixels of one block of some images: float32, (N, rows, columns, channels)."""
         with _full_precision():
-            images = self._network().synthesise(latents.float(), self._qualities(len(latents)))
+            images = self.shipped_network().synthesise(latents.float(), self._qualities(len(latents)))
         if channels < images.shape[1]:
             images = images.mean(1, keepdim=True)
         height, width = (part.stop - part.start for part in (block.rows, block.columns))
-        pixels: FloatImages = images[:, :, :height, :width].permute(0, 2, 3, 1).cpu().numpy()
-        return pixels
+        return images[:, :, :height, :width].permute(0, 2, 3, 1).cpu().numpy()
 
     def _qualities(self, count: int) -> torch.Tensor:
         return torch.full((count,), round_quality(self.quality), device=self.device)
 
-    def _network(self) -> RateDistortionNetwork:
-        module = self.shipped_network()
-        assert isinstance(module, RateDistortionNetwork)
-        return module
-
     def _tables(self) -> ScaleTables:
-        return _tables_of(self._network(), self.weights_path(), self.name)
+        return _tables_of(self.shipped_network(), self.weights_path(), self.name)
 
     def _packed(self, shape: Shape) -> bytes:
         """The header of an image."""
@@ -251,7 +242,7 @@ class RateDistortionCodec(LearnedCodec, FloatCodec):
         return shape, start
 
     def _blocks(self, shape: Shape) -> list[Block]:
-        return blocks(shape[0], shape[1], LARGEST_BLOCK, self._network().unit)
+        return blocks(shape[0], shape[1], LARGEST_BLOCK, self.shipped_network().unit)
 
     def _parts(self, count: int, shape: Shape) -> Iterator[slice]:
         """Batches of images that are processed together."""
@@ -260,7 +251,7 @@ class RateDistortionCodec(LearnedCodec, FloatCodec):
 
     def _check_lengths(self, payloads: Sequence[bytes], shape: Shape) -> None:
         """Refuses headers of larger images than the bytes can stand for, before anything of that size is allocated."""
-        network = self._network()
+        network = self.shipped_network()
         layout, places = network.contexts.layout, 0
         for block in self._blocks(shape):
             places += block.height * block.width // network.stride**2
@@ -277,11 +268,9 @@ def _tables_of(network: nn.Module, path: Path, owner: str) -> ScaleTables:
     return ScaleTables.of(shipped_tables(path), owner)
 
 
-@contextlib.contextmanager
-def _full_precision() -> Iterator[None]:
+def _full_precision() -> AbstractContextManager[None]:
     """Convolutions in float32 on GPUs too, so that they restore the pixels that CPUs restore."""
-    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-        yield
+    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
 
 
 def _filled(shape: Shape) -> int:

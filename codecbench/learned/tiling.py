@@ -53,8 +53,7 @@ def _places(size: tuple[int, ...], block: tuple[int, ...], numbers: Index) -> tu
 
 def _reflect(places: Index, size: int) -> Index:
     places = places % (2 * size)
-    reflected: Index = np.minimum(places, 2 * size - 1 - places)
-    return reflected
+    return np.minimum(places, 2 * size - 1 - places)
 
 
 @dataclass(frozen=True)

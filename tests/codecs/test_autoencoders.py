@@ -15,6 +15,7 @@ from torch import nn
 import codecbench as cb
 from codecbench.errors import BitstreamError, UnsupportedImageError, WeightsError
 from codecbench.learned.autoencoder import to_tensor
+from codecbench.learned.training import fit_latents
 from codecbench.plugins.registry import CODECS
 from codecbench.plugins.varint import pack_numbers
 from codecbench.testing import sample_images
@@ -69,6 +70,15 @@ def test_labelled_and_blind_networks_start_alike(size: str) -> None:
     assert not torch.equal(told(images, labels), told(images, other))
     assert torch.equal(blind(images, labels), blind(images, other))
     assert (told.classes, blind.classes) == (10, 1)
+
+
+def test_a_network_chosen_by_settings_gets_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its latent's shape is known to instances alone."""
+    monkeypatch.setattr(fit_latents, "PERTURBATIONS", 1_000)
+    network, images = conditional("8"), torch.randint(0, 256, (40, 1, 28, 28), dtype=torch.uint8)
+    tables = CondAe.tables_for(network, images)
+    assert tables["mean"].shape == (8,)
+    assert set(CondAe.judge_tables(network, tables, images)) == {"excess", "held_out_bits", "held_out_mse_ratio"}
 
 
 def test_the_label_that_restores_best_is_chosen() -> None:
@@ -142,7 +152,7 @@ def test_latents_too_large_for_the_stream_saturate(codec, monkeypatch: pytest.Mo
         network = SimpleNamespace(
             encoder=lambda images: latent, decoder=decoder, classes=1, restore=lambda latents, told: decoder(latents)
         )
-        monkeypatch.setattr(type(codec), "_network", lambda self: network)
+        monkeypatch.setattr(type(codec), "shipped_network", lambda self: network)
         return np.frombuffer(codec.encode(images_for(codec, 1))[0], codec.latent_dtype)
 
     for value in (65504.0, 65520.0, 3e38, np.inf):

@@ -37,6 +37,10 @@ _BITS = 8 * _WINDOW
 _MASK = (1 << _BITS) - 1
 _SMALLEST = 1 << (_BITS - 8)  # of a width: below, a byte is moved out of the window and another one in
 
+_ALTERED = "the stream was altered; its bytes stand for no symbols"
+_TOO_SHORT = "the stream was altered or cut short; it ends before its symbols do"
+_UNFINISHED = "the stream was altered or cut short; it does not end with its symbols"
+
 
 def encode(starts: Integers, counts: Integers) -> list[bytes]:
     """Encodes N streams from starts and counts (T, N) in reading order; a count of 0 means no symbol at this step.
@@ -61,20 +65,19 @@ class InterleavedEncoder:
         self._used = np.zeros(size, np.int64)
         self._most = 0  # at least the largest of those
 
-    def advance(self, starts: Integers, counts: Integers, chosen: Chosen = slice(None)) -> None:
-        """Encodes one symbol of each chosen stream, given its start and count; 0 counts mean no symbol at this step.
+    def advance(self, starts: Integers, counts: Integers) -> None:
+        """Encodes one symbol of each stream, given its start and count; 0 counts mean no symbol at this step.
 
         Raises ``ValueError`` where a start or count is out of range.
         """
         start, count = starts.astype(np.int64), counts.astype(np.int64)
         if len(count) and (min(start.min(), count.min()) < 0 or (start + count).max() > TOTAL):
             raise ValueError(f"starts and counts lie within 0 and {TOTAL}, and so do their sums")
-        widths = self._widths[chosen]
-        units = widths >> PRECISION
+        units = self._widths >> PRECISION
         idle = count == 0
-        self._lows[chosen] += np.where(idle, 0, units * start)
-        self._widths[chosen] = widths = np.where(idle, widths, units * count)
-        narrow = np.arange(len(self._lows))[chosen][widths < _SMALLEST]
+        self._lows += np.where(idle, 0, units * start)
+        self._widths = np.where(idle, self._widths, units * count)
+        narrow = np.flatnonzero(self._widths < _SMALLEST)
         while len(narrow):
             self._emit(narrow)
             self._widths[narrow] <<= 8
@@ -140,8 +143,7 @@ class InterleavedDecoder:
 
     def slots(self, chosen: Chosen = slice(None)) -> States:
         """Where the chosen streams stand in their next distributions: 0 to ``TOTAL`` − 1, one number a stream."""
-        slots: States = np.minimum(self._offsets[chosen] // (self._widths[chosen] >> PRECISION), TOTAL - 1)
-        return slots
+        return np.minimum(self._offsets[chosen] // (self._widths[chosen] >> PRECISION), TOTAL - 1)
 
     def advance(self, starts: Integers, counts: Integers, chosen: Chosen = slice(None)) -> None:
         """Goes on to the next symbols, given start and count of the decoded ones; 0 counts mean no symbol at this step.
@@ -155,7 +157,7 @@ class InterleavedDecoder:
         offsets = offsets - np.where(idle, 0, units * start)
         widths = np.where(idle, widths, units * count)
         if (offsets >= widths).any():
-            raise _altered(self._owner)
+            raise BitstreamError(f"{self._owner}: {_ALTERED}")
         self._offsets[chosen], self._widths[chosen] = offsets, widths
         narrow = np.arange(len(self._widths))[chosen][widths < _SMALLEST]
         while len(narrow):
@@ -169,14 +171,14 @@ class InterleavedDecoder:
         """
         sizes, windows = _ending((self._windows - self._offsets) & _MASK, self._widths)
         if ((windows & _MASK) != self._windows).any() or (self._moved + sizes != self._sizes).any():
-            raise _unfinished(self._owner)
+            raise BitstreamError(f"{self._owner}: {_UNFINISHED}")
 
     def _refill(self, chosen: Integers) -> None:
         """Moves windows on by a byte; zeros follow the end of a stream."""
         moved = self._moved[chosen] + 1
         sizes = self._sizes[chosen]
         if (moved >= sizes).any():
-            raise _too_short(self._owner)
+            raise BitstreamError(f"{self._owner}: {_TOO_SHORT}")
         places = moved + (_WINDOW - 1)
         inside = places < sizes
         new = np.where(inside, self._bytes[self._first[chosen] + np.where(inside, places, 0)], 0)
@@ -206,11 +208,11 @@ class StreamDecoder:
         self._offset -= unit * start
         self._width = unit * count
         if self._offset >= self._width:
-            raise _altered(self._owner)
+            raise BitstreamError(f"{self._owner}: {_ALTERED}")
         while self._width < _SMALLEST:
             self._moved += 1
             if self._moved >= len(self._stream):
-                raise _too_short(self._owner)
+                raise BitstreamError(f"{self._owner}: {_TOO_SHORT}")
             place = self._moved + _WINDOW - 1
             new = self._stream[place] if place < len(self._stream) else 0
             self._window = self._window << 8 & _MASK | new
@@ -222,19 +224,7 @@ class StreamDecoder:
         low = np.array([(self._window - self._offset) & _MASK])
         sizes, windows = _ending(low, np.array([self._width]))
         if windows[0] & _MASK != self._window or self._moved + sizes[0] != len(self._stream):
-            raise _unfinished(self._owner)
-
-
-def _altered(owner: str) -> BitstreamError:
-    return BitstreamError(f"{owner}: the stream was altered; its bytes stand for no symbols")
-
-
-def _too_short(owner: str) -> BitstreamError:
-    return BitstreamError(f"{owner}: the stream was altered or cut short; it ends before its symbols do")
-
-
-def _unfinished(owner: str) -> BitstreamError:
-    return BitstreamError(f"{owner}: the stream was altered or cut short; it does not end with its symbols")
+            raise BitstreamError(f"{self._owner}: {_UNFINISHED}")
 
 
 def join(streams: Sequence[bytes]) -> bytes:

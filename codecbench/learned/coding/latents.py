@@ -67,16 +67,13 @@ class LatentCoder:
 
     def tables(self) -> dict[str, torch.Tensor]:
         """The tables as they are shipped: float32 and int32."""
-        numbers = {name: getattr(self, name) for name in ("mean", "analysis", "synthesis", "low", "counts", "front")}
-        tables = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in numbers.items()}
-        tables = {name: value.float() if name in _FLOATS else value.int() for name, value in tables.items()}
-        return tables | {"slope": torch.tensor([self.slope], dtype=torch.float32)}
+        types = dict.fromkeys(_FLOATS, torch.float32) | dict.fromkeys(_INTEGERS, torch.int32)
+        return {name: torch.tensor(np.array(getattr(self, name), ndmin=1), dtype=types[name]) for name in types}
 
     @cached_property
     def sizes(self) -> npt.NDArray[np.int64]:
         """How many symbols the table of each coefficient holds, (C,)."""
-        sizes: npt.NDArray[np.int64] = (self.counts[0] > 0).sum(1)
-        return sizes
+        return (self.counts[0] > 0).sum(1)
 
     @cached_property
     def costs(self) -> npt.NDArray[np.float32]:
@@ -89,8 +86,7 @@ class LatentCoder:
     @cached_property
     def front_costs(self) -> npt.NDArray[np.float32]:
         """Bits of each class, float32, (M,)."""
-        costs: npt.NDArray[np.float32] = np.log2(self.front.sum() / self.front).astype(np.float32)
-        return costs
+        return np.log2(self.front.sum() / self.front).astype(np.float32)
 
     @cached_property
     def _models(self) -> list[list[entropy.Model]]:
@@ -130,8 +126,7 @@ class LatentCoder:
         return best
 
     def _costs_of(self, symbols: Symbols, classes: Classes) -> Latents:
-        costs: Latents = self.costs[classes[:, None, None], np.arange(len(self.low)), symbols - self.low]
-        return costs
+        return self.costs[classes[:, None, None], np.arange(len(self.low)), symbols - self.low]
 
     def dequantise(self, symbols: Symbols) -> Latents:
         """Latents from symbols (N, P, C): float32, (N, C, P)."""
@@ -141,8 +136,7 @@ class LatentCoder:
     def bits(self, symbols: Symbols, classes: Classes) -> npt.NDArray[np.float64]:
         """What symbols (N, P, C) and classes (N,) cost by the tables, in bits, (N,)."""
         each = self._costs_of(symbols, classes).sum((1, 2), dtype=np.float64)
-        total: npt.NDArray[np.float64] = each + self.front_costs[classes]
-        return total
+        return each + self.front_costs[classes]
 
     def encode(self, symbols: Symbols, classes: Classes) -> bytes:
         """One stream for the B latents of an image: classes (B,), then symbols (B, P, C) by class and channel.

@@ -10,6 +10,7 @@ of table entries are exact in float64.
 
 from __future__ import annotations
 
+import copy
 import functools
 from dataclasses import dataclass
 from decimal import Decimal
@@ -85,19 +86,15 @@ class Mixtures:
         self._weights = np.floor(shares * SHARED / shares.sum(0))
         self._logistic = known.logistic
 
-    @classmethod
-    def _of(cls, slopes: Floats, offsets: Floats, weights: Floats) -> Mixtures:
-        part = cls.__new__(cls)
-        part._slopes, part._offsets, part._weights = slopes, offsets, weights
-        part._logistic = tables().logistic
-        return part
-
     def __len__(self) -> int:
         return int(self._slopes.shape[1])
 
     def __getitem__(self, chosen: slice) -> Mixtures:
         """Some of the distributions."""
-        return self._of(self._slopes[:, chosen], self._offsets[:, chosen], self._weights[:, chosen])
+        part = copy.copy(self)
+        part._slopes, part._offsets = self._slopes[:, chosen], self._offsets[:, chosen]
+        part._weights = self._weights[:, chosen]
+        return part
 
     def below(self, values: npt.NDArray[Any]) -> Integers:
         """Counts below values from 1 to 255, (P,)."""

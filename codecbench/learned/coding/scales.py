@@ -76,8 +76,7 @@ class ScaleTables:
 
     def bits(self, symbols: Symbols, scales: Scales) -> npt.NDArray[np.float64]:
         """What symbols (N, S) of given scales (N, S) cost, in bits, (N,)."""
-        total: npt.NDArray[np.float64] = self.costs[scales, symbols + self.middle].sum(1, dtype=np.float64)
-        return total
+        return self.costs[scales, symbols + self.middle].sum(1, dtype=np.float64)
 
     def slope(self, quality: float) -> float:
         """The slope at a quality, linear between whole ones."""

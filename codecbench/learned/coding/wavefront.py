@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,8 +59,7 @@ def reading_order(rows: npt.NDArray[np.int64], width: int, channels: int, slant:
     )
     row, column, channel = row.ravel(), column.ravel(), channel.ravel()
     order = np.lexsort((row, channel, column + slant * row))
-    places: npt.NDArray[np.int64] = ((row * width + column) * channels + channel)[order]
-    return places
+    return ((row * width + column) * channels + channel)[order]
 
 
 def encode(starts: interleaved.Integers, counts: interleaved.Integers, slant: int) -> list[bytes]:
@@ -169,14 +167,7 @@ class Canvas:
     def seen(self, images: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
         """The neighbours, uint8 (P, K, C), of pixels given by numbers of images, rows and columns, (P,) each."""
         corner = (images * (self.top + self.height) + self.top + rows) * self.stride + self.left + columns
-        found: torch.Tensor = self.values.flatten()[corner[:, None, None] * self.channels + self._reach]
-        return found
-
-
-def to_numpy(values: torch.Tensor) -> npt.NDArray[Any]:
-    """On the CPU, as NumPy has it."""
-    array: npt.NDArray[Any] = values.cpu().numpy()
-    return array
+        return self.values.flatten()[corner[:, None, None] * self.channels + self._reach]
 
 
 def window(above: int, aside: int) -> tuple[tuple[int, int], ...]:

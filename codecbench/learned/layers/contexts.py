@@ -28,6 +28,8 @@ SCALES = 64
 SMALLEST_SCALE, LARGEST_SCALE = 0.06, 64.0
 """Scales of the logistic distributions of symbols, in quantisation steps; ``SCALES`` of them, evenly by logarithm."""
 
+Layer = Callable[[torch.Tensor], torch.Tensor]
+
 Coding = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
 """Codes the symbols of one group of some images. Given is which of the ``SCALES`` each symbol has, int64 (N, S), and
 when encoding what is to be rounded to symbols, float64 (N, S), else None; the answer is the symbols, int64 (N, S)."""
@@ -73,8 +75,7 @@ class GroupNetwork(nn.Module):
         """(N, inputs, h, w) and qualities (N,) to (N, 2·outputs, h, w)."""
         bias = self.quality(quality)[:, :, None, None]
         hidden = bias.expand(-1, -1, *known.shape[2:]) if self.first is None else self.first(known) + bias
-        result: torch.Tensor = self.third(F.relu(self.second(F.relu(hidden))))
-        return result
+        return self.third(F.relu(self.second(F.relu(hidden))))
 
     def exact(self, known: torch.Tensor, quality: float, places: torch.Tensor) -> torch.Tensor:
         """The same on the grid, at one quality and some places (P,) of an image: float64, (N, 2·outputs, P)."""
@@ -105,15 +106,33 @@ class HyperNetwork(nn.Module):
         self.first = ExactConv2d(size, 2 * hidden, 3)
         self.second = ExactConv2d(hidden // 2, 2 * hidden, 3)
 
-    def features(self, z: torch.Tensor) -> torch.Tensor:
-        """Hyper-latents (N, Z, h/4, w/4) to features (N, hidden/2, h, w)."""
-        half = F.relu(F.pixel_shuffle(self.first(z), 2))
-        return F.relu(F.pixel_shuffle(self.second(half), 2))
+    def forward(self, y: torch.Tensor, quality: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features (N, hidden/2, h, w) of latents (N, C, h, w) at qualities (N,), and the hyper-latents' bits (N,)."""
+        shown = self.analysis(y).float() * self.step(quality).exp()[:, :, None, None]
+        mean, scale = (levels(quality)[:, :, None, None] for levels in (self.mean, self.scale))
+        z, cost = _quantise(shown, mean, scale, torch.ones_like(mean), self.training)
+        return self._features(z, self.first, self.second), cost.flatten(1).sum(1)
 
-    def exact_features(self, z: torch.Tensor) -> torch.Tensor:
-        """The same on the grid."""
-        half = F.relu(F.pixel_shuffle(self.first.exact(z), 2))
-        return F.relu(F.pixel_shuffle(self.second.exact(half), 2))
+    def code(
+        self, coding: Coding, size: tuple[int, int, int], quality: float, latents: torch.Tensor | None
+    ) -> torch.Tensor:
+        """The features on the grid, the hyper-latents coded on the way, under one scale a channel; see ContextModel."""
+        count, height, width = size
+        mean, scale = (levels.exact(quality)[:, None] for levels in (self.mean, self.scale))
+        shape = (count, len(mean), height // 4 * (width // 4))
+        distance = None
+        if latents is not None:
+            at = torch.full((count,), quality, device=latents.device)
+            shown = self.analysis(latents).float() * self.step(at).exp()[:, :, None, None]
+            distance = (shown.double().flatten(2) - mean).flatten(1)
+        symbols = coding(scale_index(scale).expand(shape).flatten(1), distance).view(shape)
+        z = on_grid(symbols + mean).view(*shape[:2], height // 4, width // 4)
+        return self._features(z, self.first.exact, self.second.exact)
+
+    @staticmethod
+    def _features(z: torch.Tensor, first: Layer, second: Layer) -> torch.Tensor:
+        """Hyper-latents (N, Z, h/4, w/4) to features (N, hidden/2, h, w)."""
+        return F.relu(F.pixel_shuffle(second(F.relu(F.pixel_shuffle(first(z), 2))), 2))
 
 
 class ContextModel(nn.Module):
@@ -142,19 +161,16 @@ class ContextModel(nn.Module):
         bits = torch.zeros(len(y), device=y.device)
         features = []
         if self.hyper is not None:
-            shown = self.hyper.analysis(y).float() * self.hyper.step(quality).exp()[:, :, None, None]
-            mean = self.hyper.mean(quality)[:, :, None, None]
-            z, cost = self._quantise(shown, mean, self.hyper.scale(quality)[:, :, None, None], torch.ones_like(mean))
-            bits = bits + cost.flatten(1).sum(1)
-            features = [self.hyper.features(z)]
+            found, cost = self.hyper(y, quality)
+            bits, features = bits + cost, [found]
         known = torch.zeros_like(y)
-        even = _even(y)
+        parities = _parities(*y.shape[2:]).to(y.device)
         for (start, end, parity), network in zip(self.layout.groups, self.networks, strict=True):
             seen = [*features, known[:, : end if parity == 1 else start]]
             mean, scale = network(torch.cat(seen, 1), quality).float().chunk(2, 1)
-            part, cost = self._quantise(y[:, start:end], mean, scale, step[:, start:end])
+            part, cost = _quantise(y[:, start:end], mean, scale, step[:, start:end], self.training)
             if parity >= 0:
-                mask = even if parity == 0 else 1 - even
+                mask = (parities == parity).to(y.dtype)
                 part, cost = part * mask, cost * mask
             known = torch.cat([known[:, :start], known[:, start:end] + part, known[:, end:]], 1)
             bits = bits + cost.flatten(1).sum(1)
@@ -177,11 +193,11 @@ class ContextModel(nn.Module):
         known = torch.zeros(count, self.layout.channels, height, width, dtype=torch.float64, device=device)
         features = []
         if self.hyper is not None:
-            features = [self.hyper.exact_features(self._code_hyper(self.hyper, coding, size, quality, latents))]
+            features = [self.hyper.code(coding, size, quality, latents)]
         flat, wanted = known.flatten(2), None if latents is None else latents.double().flatten(2)
         scales = self.step.exact(quality)
         steps = exact_exp(scales)
-        parities = (torch.arange(height)[:, None] + torch.arange(width)).flatten() % 2
+        parities = _parities(height, width).flatten()
         for (start, end, parity), network in zip(self.layout.groups, self.networks, strict=True):
             places = torch.arange(height * width) if parity < 0 else (parities == parity).nonzero()[:, 0]
             places = places.to(device)
@@ -195,41 +211,21 @@ class ContextModel(nn.Module):
             flat[:, start:end, places] = on_grid(symbols * step + mean)
         return known
 
-    def _code_hyper(
-        self,
-        hyper: HyperNetwork,
-        coding: Coding,
-        size: tuple[int, int, int],
-        quality: float,
-        latents: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """Codes the hyper-latents, under one scale a channel; float64, (N, Z, h/4, w/4), on the grid."""
-        count, height, width = size
-        mean, scale = (levels.exact(quality)[:, None] for levels in (hyper.mean, hyper.scale))
-        shape = (count, len(mean), height // 4 * (width // 4))
-        distance = None
-        if latents is not None:
-            at = torch.full((count,), quality, device=latents.device)
-            shown = hyper.analysis(latents).float() * hyper.step(at).exp()[:, :, None, None]
-            distance = (shown.double().flatten(2) - mean).flatten(1)
-        symbols = coding(scale_index(scale).expand(shape).flatten(1), distance).view(shape)
-        return on_grid(symbols + mean).view(*shape[:2], height // 4, width // 4)
 
-    def _quantise(
-        self, y: torch.Tensor, mean: torch.Tensor, scale: torch.Tensor, step: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rounded latents with a straight-through gradient, and bits of each."""
-        distance = (y - mean) / step
-        rounded = distance.detach().round()
-        quantised = rounded * step + mean
-        if self.training:  # with the gradient of the identity, and that of the step: a larger one errs more
-            quantised = y + (rounded - distance).detach() * step
-        noisy = distance + torch.rand_like(distance) - 0.5 if self.training else rounded
-        low, high = math.log(SMALLEST_SCALE), math.log(LARGEST_SCALE)
-        scale = (_bounded(scale - step.log(), low, high)).exp()
-        noisy = noisy.abs()
-        probability = torch.sigmoid((0.5 - noisy) / scale) - torch.sigmoid((-0.5 - noisy) / scale)
-        return quantised, -torch.log2(_bounded(probability, 1e-6, 2.0))
+def _quantise(
+    y: torch.Tensor, mean: torch.Tensor, scale: torch.Tensor, step: torch.Tensor, training: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rounded latents with a straight-through gradient, and bits of each."""
+    distance = (y - mean) / step
+    rounded = distance.detach().round()
+    quantised = rounded * step + mean
+    if training:  # with the gradient of the identity, and that of the step: a larger one errs more
+        quantised = y + (rounded - distance).detach() * step
+    noisy = (distance + torch.rand_like(distance) - 0.5 if training else rounded).abs()
+    low, high = math.log(SMALLEST_SCALE), math.log(LARGEST_SCALE)
+    scale = (_bounded(scale - step.log(), low, high)).exp()
+    probability = torch.sigmoid((0.5 - noisy) / scale) - torch.sigmoid((-0.5 - noisy) / scale)
+    return quantised, -torch.log2(_bounded(probability, 1e-6, 2.0))
 
 
 def scale_index(logarithm: torch.Tensor) -> torch.Tensor:
@@ -255,10 +251,9 @@ def _index_line() -> tuple[float, float]:
         return float(round(factor)), float(round(offset))
 
 
-def _even(y: torch.Tensor) -> torch.Tensor:
-    """1 at places of even parity, else 0: (h, w)."""
-    rows, columns = (torch.arange(size, device=y.device) for size in y.shape[2:])
-    return ((rows[:, None] + columns) % 2 == 0).to(y.dtype)
+def _parities(height: int, width: int) -> torch.Tensor:
+    """The parity of each place, 0 or 1: (h, w)."""
+    return (torch.arange(height)[:, None] + torch.arange(width)) % 2
 
 
 class _Bounded(torch.autograd.Function):
@@ -278,5 +273,4 @@ class _Bounded(torch.autograd.Function):
 
 def _bounded(values: torch.Tensor, low: float, high: float) -> torch.Tensor:
     """Clamps; gradients that lead back into the bounds still pass."""
-    bounded: torch.Tensor = _Bounded.apply(values, low, high)
-    return bounded
+    return _Bounded.apply(values, low, high)

@@ -90,11 +90,13 @@ class ExactResidual(nn.Module):
 
     def forward(self, inputs: torch.Tensor, bias: torch.Tensor | float = 0.0) -> torch.Tensor:
         """(P, inputs) to (P, outputs); ``bias`` (P, width) is added behind the first layer."""
-        hidden = self.first(inputs) + bias
+        return self.behind(self.first(inputs) + bias)
+
+    def behind(self, hidden: torch.Tensor) -> torch.Tensor:
+        """All layers but the first, for what that gives: (P, width) to (P, outputs)."""
         for first, second in zip(self.inner[::2], self.inner[1::2], strict=True):
             hidden = hidden + second(F.relu(first(F.relu(hidden))))
-        outputs: torch.Tensor = self.last(F.relu(hidden))
-        return outputs
+        return self.last(F.relu(hidden))
 
     def exact(self, inputs: torch.Tensor, bias: torch.Tensor | float = 0.0) -> torch.Tensor:
         """The same on the grid, on which the bias is too."""

@@ -45,8 +45,7 @@ class RateDistortionNetwork(nn.Module):
         x = centred
         for stage in self.analysis:
             x = stage(x, quality)
-        latents: torch.Tensor = self.forth(centred) + x
-        return latents
+        return self.forth(centred) + x
 
     def synthesise(self, latents: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
         """Images, nominally in [0, 1], from latents."""

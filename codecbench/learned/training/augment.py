@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +14,12 @@ from codecbench.text import format_shape
 
 def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> torch.Tensor:
     return low + (high - low) * torch.rand(count, generator=generator, device=generator.device)
+
+
+def _in_share(share: float, changed: torch.Tensor, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """A random ``share`` of the images as they were changed, the others as they are."""
+    chosen = _uniform(len(images), 0.0, 1.0, generator).to(images.device) < share
+    return torch.where(chosen[:, None, None, None], changed, images)
 
 
 def affine(
@@ -53,16 +58,15 @@ class RandomAffine:
     share: float = 1.0  # fraction of the images that are changed; the others pass as they are
 
     def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Changes float images (N, C, H, W), each by a draw of its own."""
+        """Changes float images (N, C, H, W)."""
         count, _, height, width = images.shape
         angle = torch.deg2rad(_uniform(count, -self.degrees, self.degrees, generator))
         shear = torch.deg2rad(_uniform(count, -self.shear, self.shear, generator))
         scale = _uniform(count, *self.scale, generator)
         right = _uniform(count, -self.translate, self.translate, generator) * width
         down = _uniform(count, -self.translate, self.translate, generator) * height
-        changed = _uniform(count, 0.0, 1.0, generator) < self.share
         moved = affine(images, angle, torch.stack([right, down], dim=1), scale, shear)
-        return torch.where(changed.to(images.device)[:, None, None, None], moved, images)
+        return _in_share(self.share, moved, images, generator)
 
 
 @dataclass(frozen=True)
@@ -100,16 +104,15 @@ class RandomColour:
     share: float = 0.5  # fraction of the images that are changed; the others pass as they are
 
     def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Changes float images (N, C, H, W), each by a draw of its own."""
+        """Changes float images (N, C, H, W)."""
         ranges = ((1.0, self.contrast), (1.0, self.saturation), (0.0, self.brightness))
         draws = (_uniform(len(images), about - by, about + by, generator) for about, by in ranges)
         contrast, saturation, brightness = (draw.to(images.device)[:, None, None, None] for draw in draws)
-        changed = _uniform(len(images), 0.0, 1.0, generator).to(images.device) < self.share
         gray = images.mean(1, keepdim=True)
         moved = gray + saturation * (images - gray)
         mean = moved.mean((1, 2, 3), keepdim=True)
         moved = (mean + contrast * (moved - mean) + brightness).clamp(0, 1)
-        return torch.where(changed[:, None, None, None], moved, images)
+        return _in_share(self.share, moved, images, generator)
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ class RandomZoom:
     share: float = 0.3
 
     def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Magnifies float images (N, C, H, W)."""
+        """Changes float images (N, C, H, W)."""
         drawn, factor = (float(_uniform(1, low, high, generator)) for low, high in ((0.0, 1.0), (1.0, self.most)))
         if drawn >= self.share:
             return images
@@ -136,13 +139,12 @@ class RandomFlat:
 
     def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Changes float images (N, C, H, W)."""
-        flat = _uniform(len(images), 0.0, 1.0, generator).to(images.device) < self.share
-        return torch.where(flat[:, None, None, None], images[:, :, :1, :1], images)
+        return _in_share(self.share, images[:, :, :1, :1], images, generator)
 
 
 @dataclass(frozen=True)
 class Chain:
-    """Random changes one after the other; each takes and returns float images (N, C, H, W)."""
+    """Random changes one after the other."""
 
     changes: tuple[Augment, ...]
 
@@ -156,8 +158,7 @@ class Chain:
 def center_crop(images: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """The middle (N, C, height, width) of images (N, C, H, W)."""
     _check_size(images, height, width)
-    top = math.floor((images.shape[2] - height) / 2)
-    left = math.floor((images.shape[3] - width) / 2)
+    top, left = (images.shape[2] - height) // 2, (images.shape[3] - width) // 2
     return images[:, :, top : top + height, left : left + width]
 
 

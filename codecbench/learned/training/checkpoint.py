@@ -15,6 +15,7 @@ import torch
 
 from codecbench.errors import TrainingError, UsageError
 from codecbench.learned.weights import save_weights, writing
+from codecbench.text import one_line
 
 CHECKPOINT, LOG = "checkpoint.pt", "log.csv"
 BEST, LAST = "best.safetensors", "last.safetensors"
@@ -77,9 +78,8 @@ def restore(folder: Path, state: State, identity: dict[str, Any]) -> None:
         parts = {name: content[name] for name in ("epoch", "best", "best_epoch", "best_score", "log")}
         network, optimizer = content["network"], content["optimizer"]
     except Exception as error:  # damaged files fail in many ways
-        reason = " ".join(str(error).split())[:200]
         raise TrainingError(
-            f"the checkpoint {checkpoint} cannot be read ({type(error).__name__}: {reason}); name another --out"
+            f"the checkpoint {checkpoint} cannot be read ({one_line(error)}); name another --out"
         ) from error
     if differing := sorted(key for key in {*saved, *identity} if saved.get(key) != identity.get(key)):
         words = ", ".join(f"{key} {saved.get(key)!r} instead of {identity.get(key)!r}" for key in differing)

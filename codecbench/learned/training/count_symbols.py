@@ -82,5 +82,4 @@ def losses(
                 restored = network.synthesise(known.float(), qualities).clamp(0, 1)
                 error = (restored - batch).square().flatten(1).mean(1) * 255**2
                 totals[number] += weight * float(error.sum())
-    found: list[float] = (totals / len(images)).tolist()
-    return found
+    return (totals / len(images)).tolist()

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from codecbench.learned.autoencoder import Autoencoder
 from codecbench.learned.coding.entropy import MAX_TOTAL, Symbols
 from codecbench.learned.coding.latents import HIGHEST, LOWEST, Classes, LatentCoder, Latents
 from codecbench.learned.tiling import batches
+
+if TYPE_CHECKING:
+    from codecbench.learned.autoencoder import Autoencoder
 
 BATCH = 500
 EXCESS = 0.015
@@ -38,25 +40,17 @@ Reconstruct = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @torch.inference_mode()
-def fit_tables(network: Autoencoder, images: torch.Tensor, *, excess: float = EXCESS, seed: int = 0) -> LatentCoder:
+def fit_tables(network: Autoencoder, images: torch.Tensor, *, excess: float = EXCESS) -> LatentCoder:
     """Fits transform, step and tables to an autoencoder's latents of training images, uint8 (N, C, H, W).
 
     The network is in evaluation mode; ``excess`` is how far the mean squared error may rise above that of the float
-    latents, as a fraction of it; ``seed`` draws the images that are used.
+    latents, as a fraction of it. The images that are used are drawn at random, always the same ones.
     """
-    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(images))[:STATISTICS_IMAGES])
+    order = torch.from_numpy(np.random.default_rng(0).permutation(len(images))[:STATISTICS_IMAGES])
     images = images[order.to(images.device)]
     latents, labels = _encode(network, images)
-    classes = labels.int().cpu().numpy() if network.classes > 1 else None
-    return fit_coder(
-        images,
-        latents,
-        _restore(network, labels),
-        excess=excess,
-        classes=classes,
-        most_classes=network.classes,
-        seed=seed,
-    )
+    restore, classes = _restore(network, labels), labels.int().cpu().numpy()
+    return fit_coder(images, latents, restore, excess=excess, classes=classes, most_classes=network.classes)
 
 
 @torch.inference_mode()
@@ -67,7 +61,7 @@ def judge(network: Autoencoder, coder: LatentCoder, images: torch.Tensor) -> dic
     """
     latents, labels = _encode(network, images)
     z: Latents = latents.cpu().numpy()
-    symbols, classes = coder.quantise(z, labels.int().cpu().numpy() if network.classes > 1 else None)
+    symbols, classes = coder.quantise(z, labels.int().cpu().numpy())
     error = partial(squared_error, images, latents.shape[1:], _restore(network, labels))
     bits = float(coder.bits(symbols, classes).mean())
     return {"bits": round(bits, 2), "mse_ratio": round(error(coder.dequantise(symbols)) / error(z), 5)}
@@ -96,7 +90,6 @@ def fit_coder(
     excess: float,
     classes: Classes | None = None,
     most_classes: int = 1,
-    seed: int = 0,
 ) -> LatentCoder:
     """Fits a coder to latents, float32 (N, C, …), of images, uint8 (N, C, H, W), in random order.
 
@@ -107,27 +100,27 @@ def fit_coder(
     own.
     """
     z: Latents = latents.flatten(2).cpu().numpy() if latents.ndim > 2 else latents.unsqueeze(2).cpu().numpy()
+    given = np.zeros(len(z), np.int32) if classes is None else classes
     shown = slice(0, ERROR_IMAGES)
     error = partial(squared_error, images[shown], latents.shape[1:], reconstruct)
     exact = error(z[shown])
-    mean, analysis, synthesis = transform(z, sensitivity(latents, reconstruct, seed))
+    mean, analysis, synthesis = transform(z, sensitivity(latents, reconstruct))
     # Coefficients that would leave a symbol's range have a wider step of their own: being cut off costs far more.
     reach = np.abs((z.swapaxes(1, 2) - mean) @ analysis).max((0, 1)) / (HIGHEST - 1)
-    number = 1 if classes is None else most_classes
     found: list[tuple[float, LatentCoder]] = []
     step = float(np.sqrt(12 * excess * exact / z[0].size))
     for slope in SLOPES:
         for _ in range(ROUNDS):
             steps = np.maximum(np.float32(step), reach)
-            bare = LatentCoder(mean, analysis / steps, synthesis * steps[:, None], *_open(len(mean), number))
-            coder = fit_counts(bare, z, slope, classes)
-            symbols, _ = coder.quantise(z[shown], None if classes is None else classes[shown])
+            bare = LatentCoder(mean, analysis / steps, synthesis * steps[:, None], *_open(len(mean), most_classes))
+            coder = fit_counts(bare, z, slope, given)
+            symbols, _ = coder.quantise(z[shown], given[shown])
             rise = error(coder.dequantise(symbols)) / exact - 1
             if abs(rise - excess) < 0.01 * excess:
                 break
             # The rise goes with the step's square, nearly.
             step *= float(np.clip(np.sqrt(excess / max(rise, 1e-9)), 0.5, 2.0))
-        found.append((float(coder.bits(*coder.quantise(z, classes)).mean()), coder))
+        found.append((float(coder.bits(*coder.quantise(z, given)).mean()), coder))
         if len(found) > 1 and found[-1][0] > found[-2][0]:
             break
     return min(found, key=lambda pair: pair[0])[1]
@@ -144,7 +137,7 @@ def squared_error(images: torch.Tensor, shape: Sequence[int], reconstruct: Recon
     return total / images.numel()
 
 
-def sensitivity(latents: torch.Tensor, reconstruct: Reconstruct, seed: int = 0) -> Matrix:
+def sensitivity(latents: torch.Tensor, reconstruct: Reconstruct) -> Matrix:
     """The mean of JᵀJ, J the Jacobian of the decoder by the channels of one place, per sample of an image, (C, C).
 
     Small errors e of the latent, independent from place to place, raise the mean squared error by eᵀ·JᵀJ·e a place.
@@ -155,7 +148,7 @@ def sensitivity(latents: torch.Tensor, reconstruct: Reconstruct, seed: int = 0) 
     count = min(len(z), max(1, PERTURBATIONS // (2 * channels)))
     spread = z.std((0, 2))
     reach = torch.maximum(0.05 * spread, 1e-3 * spread.max() + 1e-6)
-    at = torch.randint(places, (count,), generator=torch.Generator().manual_seed(seed))
+    at = torch.randint(places, (count,), generator=torch.Generator().manual_seed(0))
     total = np.zeros((channels, channels))
     for part in batches(count, BATCH // (2 * channels)):
         numbers = torch.arange(count)[part]
@@ -191,13 +184,12 @@ def _open(channels: int, classes: int) -> tuple[npt.NDArray[np.int64], npt.NDArr
     return np.full(channels, LOWEST, np.int64), counts, np.ones(classes, np.int64)
 
 
-def fit_counts(coder: LatentCoder, latents: Latents, slope: float, classes: Classes | None = None) -> LatentCoder:
+def fit_counts(coder: LatentCoder, latents: Latents, slope: float, classes: Classes) -> LatentCoder:
     """Tables by the symbols of latents (N, C, P); with a price of bits, by the symbols which that chooses in turn."""
-    given = np.zeros(len(latents), np.int32) if classes is None else classes
-    nearest, _ = coder.quantise(latents, np.zeros(len(latents), np.int32))
-    coder = replace(_counted(coder, nearest, given), slope=slope)
+    nearest, _ = coder.quantise(latents)
+    coder = replace(_counted(coder, nearest, classes), slope=slope)
     for _ in range(2 if slope else 0):
-        coder = _counted(coder, coder.quantise(latents, given)[0], given)
+        coder = _counted(coder, coder.quantise(latents, classes)[0], classes)
     return coder
 
 
@@ -225,5 +217,4 @@ def _smooth(seen: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float64]:
     spread = np.sqrt((seen * (places - mean) ** 2).sum() / total)
     width = max(0.9 * float(spread) * total**-0.2, 1e-3)
     kernel = np.exp(-0.5 * ((places[:, None] - places) / width) ** 2)
-    smooth: npt.NDArray[np.float64] = seen @ (kernel / kernel.sum(1, keepdims=True))
-    return smooth
+    return seen @ (kernel / kernel.sum(1, keepdims=True))

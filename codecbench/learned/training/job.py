@@ -77,5 +77,4 @@ def make_job(
 
 def build_network(codec: Any, variant: str = "") -> torch.nn.Module:
     """A new network of a codec's class."""
-    network: torch.nn.Module = codec.networks[variant]() if variant else codec.network()
-    return network
+    return codec.networks[variant]() if variant else codec.network()

@@ -46,12 +46,15 @@ class Progress:
     finished: bool = False  # the epoch is over, and its errors are known
 
 
+Watch = Callable[[Progress], None]
+
+
 def train(
     job: Job,
     *,
     resume: bool = False,
     keep: Collection[int] = (),
-    watch: Callable[[Progress], None] = lambda _: None,
+    watch: Watch = lambda _: None,
 ) -> dict[str, Any]:
     """Trains a network, or goes on with a run that was interrupted; returns the model card, also in ``best.json``.
 
@@ -98,13 +101,14 @@ def train(
             if recipe.start and not resume:
                 recipe.start(state.network, training.images)
             network = torch.compile(state.network) if recipe.compile else state.network
-            for epoch in range(state.epoch, recipe.epochs):
+            loop = _Loop(job, state, network, training, held_out, test, watch)
+            while state.epoch < recipe.epochs:
                 began = time.perf_counter()
-                _run_epoch(job, state, network, training, held_out, test, epoch, watch)
+                loop.run_epoch()
                 if state.epoch in keep:
                     save_weights(job.out / f"epoch-{state.epoch:04}.safetensors", state.network.state_dict())
                 checkpoint.save(job.out, state, identity)
-                watch(_finished(recipe, state, time.perf_counter() - began))
+                loop.report(time.perf_counter() - began)
         tables = outcome.store_best(job, state, image_set, aside, rest)
         card = outcome.model_card(job, state, dataset, len(rest), commit) | tables
     if finished:
@@ -131,93 +135,89 @@ def _start(job: Job) -> State:
     return State(network, build_optimizer(job.recipe, network), job.recipe.judged_by)
 
 
-def _run_epoch(
-    job: Job,
-    state: State,
-    network: Network,
-    training: Samples,
-    held_out: Samples,
-    test: Samples,
-    epoch: int,
-    watch: Callable[[Progress], None],
-) -> None:
-    recipe = job.recipe
-    steps_a_pass = len(training) // recipe.batch_size
-    steps = recipe.passes * steps_a_pass
-    seed = recipe.seed * 1_000_003 + epoch
-    shuffler = torch.Generator().manual_seed(seed)
-    drawer = torch.Generator(job.device).manual_seed(seed + 500_000)
-    torch.manual_seed(seed + 250_000)  # for networks that draw noise of their own
-    whole = steps_a_pass * recipe.batch_size
-    passes = [torch.randperm(len(training), generator=shuffler)[:whole] for _ in range(recipe.passes)]
-    shuffled = torch.cat(passes)
-    began, losses = time.perf_counter(), torch.zeros(steps, device=job.device)
-    columns = log_columns(recipe.judged_by)
-    held_out_before, test_before = (state.log[-1][key] if state.log else math.nan for key in columns[3:5])
-    rate = 0.0
-    state.network.train()
-    for step in range(steps):
-        rate = recipe.learning_rate_at(epoch * steps + step, steps)
-        set_learning_rate(state.optimizer, rate)
-        chosen = shuffled[step * recipe.batch_size : (step + 1) * recipe.batch_size].to(job.device)
-        losses[step] = _step(recipe, state, network, training[chosen], drawer, epoch)
-        if step % max(1, steps // 20) == 0 or step == steps - 1:
-            loss = float(losses[: step + 1].mean())
-            if not np.isfinite(loss):
-                bad = int((~losses.isfinite()).nonzero()[0])
-                raise _not_finite(f"the loss is {float(losses[bad])} in epoch {epoch + 1}, step {bad + 1}", job, state)
-            spent = time.perf_counter() - began
-            speed = (step + 1) * recipe.batch_size / spent
-            left = ((recipe.epochs - epoch) * steps - step - 1) * recipe.batch_size / speed
-            done = (epoch * steps + step + 1) / (recipe.epochs * steps)
-            known = held_out_before, test_before, speed, left
-            watch(Progress(epoch + 1, recipe.epochs, done, loss, *known, recipe.words))
-    spent = time.perf_counter() - began
-    score = evaluate(state.network, held_out, recipe.crop, recipe.score)
-    if not np.isfinite(score):
-        raise _not_finite(f"the held-out {recipe.words} is {score} after epoch {epoch + 1}, step {steps}", job, state)
-    state.epoch = epoch + 1
-    test_score = evaluate(state.network, test, recipe.crop, recipe.score)
-    row = (epoch + 1, rate, float(losses.mean()), score, test_score, steps * recipe.batch_size / spent, spent)
-    state.log.append(dict(zip(columns, row, strict=True)))
-    if score < state.best_score:
-        state.best_score, state.best_epoch = score, epoch + 1
-        state.best = {name: value.detach().cpu().clone() for name, value in state.network.state_dict().items()}
+@dataclass
+class _Loop:
+    """What every epoch of a training run works with."""
 
+    job: Job
+    state: State
+    network: Network  # the state's, compiled or not
+    training: Samples
+    held_out: Samples
+    test: Samples
+    watch: Watch
 
-def _finished(recipe: Recipe, state: State, seconds: float) -> Progress:
-    """The report after an epoch that took some seconds with its evaluations."""
-    row, epoch, epochs = state.log[-1], state.epoch, recipe.epochs
-    loss, held_out, test = (row[key] for key in log_columns(recipe.judged_by)[2:5])
-    known = loss, held_out, test, row["images_per_s"], (epochs - epoch) * seconds
-    return Progress(epoch, epochs, epoch / epochs, *known, recipe.words, finished=True)
+    def run_epoch(self) -> None:
+        """Trains for one more epoch and judges the network."""
+        job, state, recipe, epoch = self.job, self.state, self.job.recipe, self.state.epoch
+        steps_a_pass = len(self.training) // recipe.batch_size
+        steps = recipe.passes * steps_a_pass
+        seed = recipe.seed * 1_000_003 + epoch
+        shuffler = torch.Generator().manual_seed(seed)
+        drawer = torch.Generator(job.device).manual_seed(seed + 500_000)
+        torch.manual_seed(seed + 250_000)  # for networks that draw noise of their own
+        whole = steps_a_pass * recipe.batch_size
+        shuffled = torch.cat(
+            [torch.randperm(len(self.training), generator=shuffler)[:whole] for _ in range(recipe.passes)]
+        )
+        began, losses = time.perf_counter(), torch.zeros(steps, device=job.device)
+        columns = log_columns(recipe.judged_by)
+        held_out, test = (state.log[-1][key] if state.log else math.nan for key in columns[3:5])
+        rate = 0.0
+        state.network.train()
+        for step in range(steps):
+            rate = recipe.learning_rate_at(epoch * steps + step, steps)
+            set_learning_rate(state.optimizer, rate)
+            chosen = shuffled[step * recipe.batch_size : (step + 1) * recipe.batch_size].to(job.device)
+            losses[step] = self._step(self.training[chosen], drawer)
+            if step % max(1, steps // 20) == 0 or step == steps - 1:
+                loss = float(losses[: step + 1].mean())
+                if not np.isfinite(loss):
+                    bad = int((~losses.isfinite()).nonzero()[0])
+                    raise self._not_finite(f"the loss is {float(losses[bad])} in epoch {epoch + 1}, step {bad + 1}")
+                spent = time.perf_counter() - began
+                speed = (step + 1) * recipe.batch_size / spent
+                left = ((recipe.epochs - epoch) * steps - step - 1) * recipe.batch_size / speed
+                done = (epoch * steps + step + 1) / (recipe.epochs * steps)
+                known = loss, held_out, test, speed, left
+                self.watch(Progress(epoch + 1, recipe.epochs, done, *known, recipe.words))
+        spent = time.perf_counter() - began
+        score = evaluate(state.network, self.held_out, recipe.crop, recipe.score)
+        if not np.isfinite(score):
+            raise self._not_finite(f"the held-out {recipe.words} is {score} after epoch {epoch + 1}, step {steps}")
+        state.epoch = epoch + 1
+        test_score = evaluate(state.network, self.test, recipe.crop, recipe.score)
+        row = (epoch + 1, rate, float(losses.mean()), score, test_score, steps * recipe.batch_size / spent, spent)
+        state.log.append(dict(zip(columns, row, strict=True)))
+        if score < state.best_score:
+            state.best_score, state.best_epoch = score, epoch + 1
+            state.best = {name: value.detach().cpu().clone() for name, value in state.network.state_dict().items()}
 
+    def report(self, seconds: float) -> None:
+        """Reports the end of an epoch that took some seconds with its evaluations."""
+        row, epoch, epochs = self.state.log[-1], self.state.epoch, self.job.recipe.epochs
+        loss, held_out, test = (row[key] for key in log_columns(self.job.recipe.judged_by)[2:5])
+        known = loss, held_out, test, row["images_per_s"], (epochs - epoch) * seconds
+        self.watch(Progress(epoch, epochs, epoch / epochs, *known, self.job.recipe.words, finished=True))
 
-def _not_finite(what: str, job: Job, state: State) -> TrainingError:
-    kept = f"the checkpoint of epoch {state.epoch} is kept in {job.out}" if state.epoch else "no epoch was finished"
-    return TrainingError(f"{what}; {kept}; a lower learning rate may help")
+    def _not_finite(self, what: str) -> TrainingError:
+        epoch = self.state.epoch
+        kept = f"the checkpoint of epoch {epoch} is kept in {self.job.out}" if epoch else "no epoch was finished"
+        return TrainingError(f"{what}; {kept}; a lower learning rate may help")
 
-
-def _step(
-    recipe: Recipe,
-    state: State,
-    network: Network,
-    chosen: Samples,
-    drawer: torch.Generator,
-    epoch: int,
-) -> torch.Tensor:
-    batch = chosen.images.float() / 255.0
-    if recipe.augment:
-        batch = recipe.augment(batch, drawer)
-    if recipe.channels_last:
-        batch = batch.contiguous(memory_format=torch.channels_last)
-    state.optimizer.zero_grad(set_to_none=True)
-    reduced = recipe.bfloat16 and epoch < recipe.epochs - recipe.full_precision_epochs
-    with torch.autocast(batch.device.type, dtype=torch.bfloat16, enabled=reduced):
-        loss = recipe.loss(network, batch, *chosen.inputs)
-    loss.backward()  # type: ignore[no-untyped-call]
-    state.optimizer.step()
-    return loss.detach()
+    def _step(self, chosen: Samples, drawer: torch.Generator) -> torch.Tensor:
+        recipe, batch = self.job.recipe, chosen.images.float() / 255.0
+        if recipe.augment:
+            batch = recipe.augment(batch, drawer)
+        if recipe.channels_last:
+            batch = batch.contiguous(memory_format=torch.channels_last)
+        self.state.optimizer.zero_grad(set_to_none=True)
+        reduced = recipe.bfloat16 and self.state.epoch < recipe.epochs - recipe.full_precision_epochs
+        with torch.autocast(batch.device.type, dtype=torch.bfloat16, enabled=reduced):
+            loss = recipe.loss(self.network, batch, *chosen.inputs)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.state.optimizer.step()
+        return loss.detach()
 
 
 def build_optimizer(recipe: Recipe, network: torch.nn.Module) -> torch.optim.Optimizer:
@@ -237,8 +237,7 @@ def build_optimizer(recipe: Recipe, network: torch.nn.Module) -> torch.optim.Opt
         {"params": matrices, "use_muon": True, "lr": recipe.learning_rate, "scale": 1.0},
         {"params": others, "use_muon": False, "lr": recipe.learning_rate, "scale": recipe.vector_learning_rate_scale},
     ]
-    optimizer: torch.optim.Optimizer = Muon([group for group in groups if group["params"]], weight_decay=0.0)
-    return optimizer
+    return Muon([group for group in groups if group["params"]], weight_decay=0.0)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

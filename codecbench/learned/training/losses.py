@@ -38,8 +38,7 @@ class PatchDiscriminator(nn.Module):
     def forward(self, images: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
         """Log odds, (N, 1, H/4, W/4), of images (N, C, H, W) in [0, 1] and latents (N, latent_channels, h, w)."""
         beside = F.interpolate(self.told(latents / 8), size=images.shape[2:], mode="nearest")
-        result: torch.Tensor = self.layers(torch.cat([2 * images - 1, beside.to(images.dtype)], 1))
-        return result
+        return self.layers(torch.cat([2 * images - 1, beside.to(images.dtype)], 1))
 
 
 def adversarial_losses(
@@ -73,9 +72,7 @@ class _Block(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) to the same."""
-        result: torch.Tensor = F.relu(x + self.inner(x))
-        return result
+        return F.relu(x + self.inner(x))
 
 
 class FeatureNetwork(nn.Module):
@@ -111,8 +108,7 @@ class FeatureNetwork(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Log odds of the classes, (N, classes)."""
-        result: torch.Tensor = self.head(self.features(images))
-        return result
+        return self.head(self.features(images))
 
 
 def feature_distance(network: FeatureNetwork, images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:

@@ -1,17 +1,11 @@
 """What a finished training run leaves: the best weights with their tables, and the model card; and where they go.
 
-An entropy coder needs tables that both sides share: counts of symbols, or a transform fitted to training images. They
-are made once, at the end of training, and stored in the weight file. A codec makes them by two optional class methods:
-
-    tables_for(network, images) -> dict[str, torch.Tensor]
-        The tables by name, in the types in which they are stored; an empty dict for none.
-    judge_tables(network, tables, images) -> dict[str, Any]
-        What the model card says about them, as JSON values.
-
-``network`` has the weights as they are stored, in evaluation mode, without gradients, and on the device of ``images``:
-uint8 (N, C, H, W), cropped as the recipe says, the training images for ``tables_for`` and the held-out ones for
-``judge_tables``. A decoder reads the tables with ``codecbench.learned.weights.shipped_tables``. A codec without these
-methods whose setting ``latent`` offers ``int8`` gets the tables of :mod:`codecbench.learned.coding.latents`.
+An entropy coder needs tables that both sides share: counts of symbols, or a transform fitted to training images. A
+codec makes them by two optional class methods: ``tables_for(network, images)`` returns them by name, in the types in
+which they are stored, and ``judge_tables(network, tables, images)`` what the model card says about them, as JSON
+values. ``network`` has the weights as they are stored, in evaluation mode, without gradients, and on the device of
+``images``: uint8 (N, C, H, W), cropped as the recipe says, the training images for ``tables_for`` and the held-out ones
+for ``judge_tables``.
 """
 
 from __future__ import annotations
@@ -19,7 +13,6 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +21,14 @@ import torch
 
 from codecbench import environment
 from codecbench.fingerprint import file_sha256
-from codecbench.learned.autoencoder import Autoencoder
-from codecbench.learned.coding.latents import LatentCoder
 from codecbench.learned.training.augment import center_crop
 from codecbench.learned.training.checkpoint import BEST, LOG, State
-from codecbench.learned.training.fit_latents import EXCESS, fit_tables
-from codecbench.learned.training.fit_latents import judge as judge_latents
 from codecbench.learned.training.job import Job, build_network
 from codecbench.learned.training.recipe import describe
 from codecbench.learned.training.samples import evaluate, load_samples
 from codecbench.learned.weights import card_path, load_weights, save_weights, weights_path, writing
 from codecbench.plan.planner import open_dataset
 from codecbench.plugins.dataset import ImageSet
-from codecbench.plugins.settings import settings_of
 
 CARD = "best.json"
 
@@ -54,15 +42,16 @@ def store_best(job: Job, state: State, image_set: ImageSet, aside: list[int], re
     recipe, best = job.recipe, job.out / BEST
     assert state.best is not None
     save_weights(best, state.best, halved=recipe.halved)
-    if not needs_tables(job.codec):
+    if not hasattr(job.codec, "tables_for"):
         return {}
     network = _stored(job).eval().requires_grad_(False).to(job.device)
     held_out, training = (load_samples(image_set, job.device, part).images for part in (aside, rest))
     if recipe.crop:
         held_out, training = (center_crop(images, *recipe.crop) for images in (held_out, training))
-    made = make_tables(job.codec, network, training, recipe.seed)
+    made = job.codec.tables_for(network, training)
     save_weights(best, state.best, made, halved=recipe.halved)
-    found = judge_tables(job.codec, network, made, held_out)
+    judge = getattr(job.codec, "judge_tables", None)
+    found = judge(network, made, held_out) if judge else {}
     return {"tables": found} if found else {}
 
 
@@ -130,42 +119,3 @@ def install(job: Job) -> Path:
         with writing(place) as file:
             shutil.copyfile(job.out / name, file)
     return target
-
-
-Tables = dict[str, torch.Tensor]
-
-
-def needs_tables(codec: Any) -> bool:
-    """Whether the weights of a codec get tables at the end of training."""
-    return hasattr(codec, "tables_for") or _codes_latents(codec)
-
-
-def make_tables(codec: Any, network: torch.nn.Module, images: torch.Tensor, seed: int = 0) -> Tables:
-    """The tables that belong to a network, from its training images; empty for codecs without tables."""
-    if hasattr(codec, "tables_for"):
-        return dict(codec.tables_for(network, images))
-    if not _codes_latents(codec):
-        return {}
-    assert isinstance(network, Autoencoder)
-    return fit_tables(network, images, seed=seed).tables()
-
-
-def judge_tables(
-    codec: Any, network: torch.nn.Module, tables: Mapping[str, torch.Tensor], images: torch.Tensor
-) -> dict[str, Any]:
-    """What the model card says of tables, by the held-out images; empty where there is nothing to say."""
-    if hasattr(codec, "judge_tables"):
-        return dict(codec.judge_tables(network, tables, images))
-    if hasattr(codec, "tables_for") or not tables:
-        return {}
-    assert isinstance(network, Autoencoder)
-    coder = LatentCoder.of(tables, codec.latent_shape[0], codec.name)
-    return {
-        "excess": EXCESS,
-        **{f"held_out_{key}": value for key, value in judge_latents(network, coder, images).items()},
-    }
-
-
-def _codes_latents(codec: Any) -> bool:
-    latent = settings_of(codec).get("latent") if isinstance(codec, type) else None
-    return latent is not None and "int8" in latent.choices

@@ -6,11 +6,12 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_type_hints
 
 import torch
 
 from codecbench.errors import UnknownNameError, UsageError
+from codecbench.plugins.settings import Setting, Value
 
 Augment = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 """Changes a batch of float images (N, C, H, W) at random, on their device."""
@@ -111,46 +112,27 @@ class Recipe:
 
 
 CHANGEABLE: dict[str, type] = {
-    "epochs": int,
-    "passes": int,
-    "batch_size": int,
-    "held_out": int,
-    "full_precision_epochs": int,
-    "learning_rate": float,
-    "vector_learning_rate_scale": float,
-    "gamma": float,
-    "weight_decay": float,
-    "bfloat16": bool,
-    "channels_last": bool,
-    "compile": bool,
+    name: kind
+    for name, kind in get_type_hints(Recipe).items()
+    if kind in (bool, float, int) and name not in ("labels", "seed")
 }
 """Fields that :func:`change` takes from a text, with their types."""
 
 
 def change(recipe: Recipe, texts: Sequence[str]) -> Recipe:
     """A recipe with some fields of ``CHANGEABLE`` changed by texts ``FIELD=VALUE``, for trials."""
-    changes: dict[str, bool | int | float] = {}
+    changes: dict[str, Value] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
             raise UsageError(f"{text!r} is not allowed; allowed: FIELD=VALUE, such as batch_size=100")
         if name not in CHANGEABLE:
             raise UnknownNameError("field of a recipe that can be changed", name, CHANGEABLE)
-        changes[name] = _read(name, value)
+        kind = CHANGEABLE[name]
+        low = 0 if name in ("full_precision_epochs", "weight_decay") else 1 if kind is int else 1e-12
+        setting = Setting(name, kind, getattr(recipe, name), None if kind is bool else low)
+        changes[name] = setting.parse(value, "the recipe")
     return dataclasses.replace(recipe, **changes)  # type: ignore[arg-type]
-
-
-def _read(name: str, text: str) -> bool | int | float:
-    kind = CHANGEABLE[name]
-    least = 0 if name in ("full_precision_epochs", "weight_decay") else 1 if kind is int else 1e-12
-    allowed = "true, false" if kind is bool else f"a {'whole ' if kind is int else ''}number of {least} or more"
-    try:
-        value = {"true": True, "false": False}[text] if kind is bool else kind(text)
-    except (KeyError, ValueError):
-        value = None
-    if value is None or (not least <= value < math.inf and kind is not bool):
-        raise UsageError(f"{name}={text} is not allowed; allowed: {allowed}")
-    return value
 
 
 AFTERWARDS = ("halved",)
