@@ -33,13 +33,17 @@ HOLLOW = {"markerfacecolor": "white", "markeredgewidth": 1.2}
 QUALITY_NAMES = {"psnr_db": "PSNR (dB), mean over the images", "ssim": "SSIM, mean (axis stretched towards 1)"}
 TIME_NAMES = {"encode_s": "Encoding time per image", "decode_s": "Decoding time per image"}
 
+Styles = Mapping[str, CodecStyle]
+Legend = dict[tuple[str, str], Line2D]
+"""Handles by the codec's label and the curve's name."""
+
 
 @styled
 def rate_distortion(
     points: pd.DataFrame,
     datasets: Sequence[str] | None = None,
     quality: str = "psnr_db",
-    styles: Mapping[str, CodecStyle] | None = None,
+    styles: Styles | None = None,
 ) -> Figure:
     """Bits per pixel (log) against PSNR or SSIM, one panel a dataset.
 
@@ -59,7 +63,7 @@ def rate_distortion(
     """
     names = list(dict.fromkeys(points["dataset"])) if datasets is None else list(datasets)
     looks = codec_styles(points["codec"]) if styles is None else styles
-    legend: dict[tuple[str, str], Line2D] = {}
+    legend: Legend = {}
     drawn = points[points["dataset"].isin(names) & _drawable(points, quality)]
     width = 6.2 if len(names) == 1 else 5.0 * len(names)
     keys = drawn[["label", "curve"]].drop_duplicates()
@@ -122,19 +126,13 @@ def _legend_columns(entries: Sequence[str], width: float) -> int:
     return max(1, min(most, len(entries), int((width - 0.1) / (0.6 + 0.068 * longest))))
 
 
-def _legend_below(figure: Figure, legend: Mapping[tuple[str, str], Line2D], columns: int) -> None:
+def _legend_below(figure: Figure, legend: Legend, columns: int) -> None:
     handles = [legend[key] for key in sorted(legend)]
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)))
 
 
-def _draw_curves(
-    axes: Axes,
-    members: pd.DataFrame,
-    quality: str,
-    styles: Mapping[str, CodecStyle],
-    legend: dict[tuple[str, str], Line2D],
-) -> None:
+def _draw_curves(axes: Axes, members: pd.DataFrame, quality: str, styles: Styles, legend: Legend) -> None:
     lossy = members[members[quality].notna() & ~is_exact(members)]
     solid = ["-", ":", "-.", (0, (1, 2.5)), (0, (4, 1, 1, 1, 1, 1))]
     dashed = ["--", (0, (7, 2)), (0, (2, 2)), (0, (7, 5)), (0, (4, 7))]
@@ -142,8 +140,7 @@ def _draw_curves(
         families = sorted(points["curve"].unique())
         for number, (curve, line) in enumerate(points.groupby("curve", sort=True)):
             ordered = line.sort_values("bits_per_pixel")
-            style = styles[str(ordered["codec"].iloc[0])]
-            foreign = bool(ordered["out_of_domain"].any())
+            look, foreign = _look(ordered, styles)
             joined = bool((ordered["swept"] != "").all()) and len(ordered) > 1
             dash: Any = (dashed if foreign else solid)[number % len(solid)]
             name = f"{label!s} {curve!s}" if curve and len(families) > 1 and joined else str(label)
@@ -154,30 +151,25 @@ def _draw_curves(
                 markersize=5 if joined else 8,
                 linewidth=1.5,
                 label=name,
-                **_look(style, foreign),
+                **look,
             )
             legend.setdefault((str(label), name), handle)
 
 
-def _look(style: CodecStyle, foreign: bool) -> dict[str, Any]:
-    """Colour and marker; hollow where the codec was trained on other data."""
+def _look(points: pd.DataFrame, styles: Styles) -> tuple[dict[str, Any], bool]:
+    """Colour and marker of a codec's points, and whether it was trained on other data; they are hollow then."""
+    style, foreign = styles[str(points["codec"].iloc[0])], bool(points["out_of_domain"].any())
     look: dict[str, Any] = {"color": style.color, "marker": style.marker, "markeredgecolor": "white"}
-    return look | ({"markeredgecolor": style.color} | HOLLOW if foreign else {"markeredgewidth": 0.5})
+    return look | ({"markeredgecolor": style.color} | HOLLOW if foreign else {"markeredgewidth": 0.5}), foreign
 
 
-def _draw_strip(
-    strip: Axes,
-    members: pd.DataFrame,
-    styles: Mapping[str, CodecStyle],
-    legend: dict[tuple[str, str], Line2D],
-) -> None:
+def _draw_strip(strip: Axes, members: pd.DataFrame, styles: Styles, legend: Legend) -> None:
     strip.set_ylim(-1, 1)
     strip.yaxis.set_major_locator(NullLocator())
     exact = members[is_exact(members)]
     known = {label for label, _ in legend}
     for label, points in exact.groupby("label", sort=True):
-        style = styles[str(points["codec"].iloc[0])]
-        look = _look(style, bool(points["out_of_domain"].any())) | {"linestyle": "none"}
+        look = _look(points, styles)[0] | {"linestyle": "none"}
         smallest = points["bits_per_pixel"].min()
         rest = points[points["bits_per_pixel"] > smallest]
         strip.plot(rest["bits_per_pixel"], [0.0] * len(rest), markersize=4.5, alpha=0.3, **look)
@@ -270,12 +262,7 @@ def _stretch(ssim: Any) -> Any:
 
 
 @styled
-def speed(
-    points: pd.DataFrame,
-    dataset: str,
-    time: str = "encode_s",
-    styles: Mapping[str, CodecStyle] | None = None,
-) -> Figure:
+def speed(points: pd.DataFrame, dataset: str, time: str = "encode_s", styles: Styles | None = None) -> Figure:
     """Bits per pixel against the time for one image, both log.
 
     All points are faint; the one that represents its codec (``codecbench.analysis.points.nearest_quality``: nearest to
@@ -299,18 +286,15 @@ def speed(
     columns = _legend_columns(list(entries.values()), 6.2)
     figure = Figure(figsize=(6.2, 4.2 + 0.21 * -(-len(entries) // columns)), layout="constrained")
     axes = figure.add_subplot()
-    legend: dict[tuple[str, str], Line2D] = {}
+    legend: Legend = {}
     for label, line in timed.groupby("label", sort=True):
-        foreign = bool(line["out_of_domain"].any())
-        look = _look(looks[str(line["codec"].iloc[0])], foreign) | {"linestyle": "none"}
+        look, foreign = _look(line, looks)
+        look["linestyle"] = "none"
         faint = look | {"markeredgewidth": 0.8 if foreign else 0.0}
         axes.plot(line["bits_per_pixel"], line[time], markersize=4, alpha=0.28, **faint)
         for index, point in line[line.index.isin(strong.index)].iterrows():
-            (handle,) = axes.plot(
-                [point["bits_per_pixel"]], [point[time]], markersize=9,
-                label=entries[index], **look,
-            )  # fmt: skip
-            legend[str(label), str(label)] = handle
+            place = [point["bits_per_pixel"]], [point[time]]
+            (legend[str(label), str(label)],) = axes.plot(*place, markersize=9, label=entries[index], **look)
     _rate_axes(timed, axes)
     fastest, slowest = _log_limits(timed[time], LEAST_TIMES)
     axes.set_yscale("log")
