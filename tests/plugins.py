@@ -1,5 +1,6 @@
-"""Codec plugins that tests write into a folder of their own."""
+"""Codec plugins that tests write into a folder of their own, and packages of plugins that tests install."""
 
+import configparser
 import contextlib
 import textwrap
 from collections.abc import Iterator
@@ -56,3 +57,14 @@ def write_codec(
     source = textwrap.dedent(HEAD).format(encode=encode, decode=decode, lossless=lossless) + extra
     file.write_text(source, encoding="utf-8")
     return file
+
+
+def install(folder: Path, name: str, entry_points: dict[str, dict[str, str]]) -> None:
+    """Writes what pip leaves of a package beside its modules: a dist-info folder with its entry points, by group."""
+    info = folder / f"{name.replace('-', '_')}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.4\nName: {name}\nVersion: 1.0\n", encoding="utf-8")
+    groups = configparser.ConfigParser()
+    groups.read_dict(entry_points)
+    with (info / "entry_points.txt").open("w", encoding="utf-8") as file:
+        groups.write(file)

@@ -19,7 +19,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from plugins import use_folder
+from plugins import install, use_folder
 from test_readme import README, ROOT, blocks, script
 
 import codecbench as cb
@@ -140,15 +140,8 @@ def test_the_codec_runs_as_an_installed_package(tmp_path):
     site = tmp_path / "site"
     write_example(site, CODEC_DOC, "quantised_zlib.py")
     (project,) = [tomllib.loads(block) for block in blocks(CODEC_DOC, "toml")]
-    name, version = project["project"]["name"], project["project"]["version"]
     assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["include"] == ["quantised_zlib.py"]
-    info = site / f"{name.replace('-', '_')}-{version}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.4\nName: {name}\nVersion: {version}\n", encoding="utf-8")
-    lines = []
-    for group, points in project["project"]["entry-points"].items():
-        lines += [f"[{group}]", *(f"{key} = {target}" for key, target in points.items())]
-    (info / "entry_points.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    install(site, project["project"]["name"], project["project"]["entry-points"])
     call(*RUN, "--codecs", "quantised_zlib:step=8/1", "--datasets", "digits", cwd=tmp_path, PYTHONPATH=site)
     settings = [row["settings"] for row in table(tmp_path / "out" / "summary.csv") if row["failed"] == "0"]
     assert sorted(settings) == ["step=1,effort=6", "step=8,effort=6"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from plugins import install
 
 import codecbench as cb
 from codecbench import columns
@@ -78,12 +79,8 @@ def test_a_file_that_does_not_describe_one_metric_as_it_must_is_refused(put, old
 
 def test_a_metric_of_an_installed_package(put, tmp_path, monkeypatch):
     site = put("elsewhere", DIFFERENCE).rename(tmp_path / "fake_metrics.py").parent
-    info = site / "fake_metrics-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fake-metrics\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[codecbench.metrics]\npacked = fake_metrics:mine\nwrong = fake_metrics:np\n"
-    )
+    points = {"packed": "fake_metrics:mine", "wrong": "fake_metrics:np"}
+    install(site, "fake-metrics", {"codecbench.metrics": points})
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.delitem(sys.modules, "fake_metrics", raising=False)
     packed = METRICS.get("packed")

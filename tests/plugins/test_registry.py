@@ -8,6 +8,7 @@ import sys
 import textwrap
 
 import pytest
+from plugins import install
 
 from codecbench.errors import PluginError, UsageError
 from codecbench.plan.tasks import codec_fingerprint
@@ -106,16 +107,10 @@ def test_folders_are_handed_on_by_environment_variables_and_the_current_one_is_n
     assert in_fresh_process(code, tmp_path / "here") == "first second third False"
 
 
-def entry_point(folder, name, target):
-    info = folder / f"fake_{name}-1.0.dist-info"
-    write(info, "METADATA", f"Metadata-Version: 2.1\nName: fake-{name}\nVersion: 1.0\n")
-    write(info, "entry_points.txt", f"[codecbench.codecs]\n{name} = {target}\n")
-
-
 def test_an_entry_point(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     write(tmp_path, "fake_package.py", CODEC)
-    entry_point(tmp_path, "packed", "fake_package:Mine")
+    install(tmp_path, "fake-package", {"codecbench.codecs": {"packed": "fake_package:Mine"}})
     assert "packed" in CODECS.names()
     assert "fake_package" not in sys.modules
     check_codec_class(CODECS.get("packed"), "packed", "fake_package")
@@ -144,7 +139,7 @@ def test_an_entry_point_that_leads_nowhere(tmp_path, monkeypatch, target, said):
             def decode(self, bitstreams): ...
         """,
     )
-    entry_point(tmp_path, "packed", target)
+    install(tmp_path, "fake-package", {"codecbench.codecs": {"packed": target}})
     with pytest.raises(PluginError, match=said):
         CODECS.get("packed")
 
@@ -172,7 +167,7 @@ def test_two_plugins_of_one_name_are_an_error_that_names_both(tmp_path, monkeypa
     else:
         monkeypatch.syspath_prepend(str(tmp_path))
         origin = "fake_package:Mine"
-        entry_point(tmp_path, "twin", origin)
+        install(tmp_path, "fake-package", {"codecbench.codecs": {"twin": origin}})
     CODECS.add_folder(tmp_path / "b")
     for look in (CODECS.names, lambda: CODECS.get("twin")):
         with pytest.raises(PluginError, match="two codecs are called 'twin'") as caught:
