@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from codecbench import environment
@@ -81,19 +81,12 @@ def time_here(run: RunContext, seed: int) -> int:
     run.note_damaged(TimingRecord)
     waiting, progress = _begin(run, seed, environment.host_id(environment.machine(run.limits.device)))
     images = {source.selection.label: source.images for source in run.plan.sources}
-    noted = False
-
-    def wait() -> None:
-        nonlocal noted
-        if not noted:
-            run.note("another process takes times on this machine; waiting for it to end")
-        noted = True
-
+    note_once = cache(partial(run.note, "another process takes times on this machine; waiting for it to end"))
     for group in groups(waiting, seed, run.limits.device):
         task = group[0].task
         pixels = images[task.dataset].read(task.indices[: timed_count(task.shape)])
         # The processes of a group end with its steps, also where these are left.
-        with alone(wait), closing(time_group(group, pixels, run.limits, seed)) as steps:
+        with alone(note_once), closing(time_group(group, pixels, run.limits, seed)) as steps:
             for step in steps:
                 _keep(step, run, progress)
     return progress.failed
