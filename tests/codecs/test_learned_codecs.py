@@ -10,23 +10,12 @@ import torch
 from small_weights import find_weights_in
 
 import codecbench as cb
+from codecbench import testing
 from codecbench.codecs import ar_lossless, res_lossless
 from codecbench.errors import BitstreamError, UnsupportedImageError, WeightsError
 from codecbench.learned import autoencoder, ratedistortion
 from codecbench.plugins.codec import MAX_PIXELS, Codec, FloatCodec, Images, Shape
-from codecbench.testing import (
-    check_batches,
-    check_containers,
-    check_damage,
-    check_determinism,
-    check_floats,
-    check_lossless,
-    check_settings,
-    check_shapes,
-    check_truncation,
-    check_types,
-    sample_images,
-)
+from codecbench.testing import sample_images
 
 pytestmark = pytest.mark.usefixtures("small_networks")
 GRAY, COLOUR = (28, 28, 1), (64, 64, 3)
@@ -81,12 +70,12 @@ def check_restored(codec: Codec, found: np.ndarray, expected: np.ndarray) -> Non
 def test_conformance(spec: str, shape: Shape) -> None:
     """Settings and shapes that the tests of the shipped codecs leave out."""
     codec = cb.open_codec(spec)
-    check_settings(codec)
-    check_shapes(codec)
-    for check in (check_types, check_determinism, check_batches, check_floats, check_lossless, check_containers):
-        check(codec, shape)
-    check_truncation(codec, shape, cuts=10)
-    check_damage(codec, shape, trials=33)
+    testing.check_settings(codec)
+    testing.check_shapes(codec)
+    for check in ("types", "determinism", "batches", "floats", "lossless", "containers"):
+        getattr(testing, f"check_{check}")(codec, shape)
+    testing.check_truncation(codec, shape, cuts=10)
+    testing.check_damage(codec, shape, trials=33)
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from small_weights import store
 
 from codecbench.codecs.rd_ae import RdAe
-from codecbench.errors import BitstreamError, SettingError, WeightsError
+from codecbench.errors import BitstreamError, SettingError
 from codecbench.learned import ratedistortion
-from codecbench.learned.coding.scales import logistic_tables
 from codecbench.learned.training import count_symbols
 from codecbench.plugins.codec import MAX_PIXELS
 from codecbench.plugins.varint import pack_numbers
@@ -143,16 +139,6 @@ def test_settings_and_the_sweep_which_fixes_the_shape() -> None:
         assert {point["shape"] for point in points} == {named}
         assert [point["quality"] for point in points] == [1, 2, 3, 4, 5, 6, 7, 8]
         RdAe(**points[0]).check_shape(shape)
-
-
-def test_damaged_tables(own_weights: Path) -> None:
-    tables = logistic_tables().tensors()
-    codec = RdAe(shape="28x28x1")
-    store(
-        own_weights / "rd_ae-digits.safetensors", RdAe.networks["digits"](), {**tables, "counts": tables["counts"][1:]}
-    )
-    with pytest.raises(WeightsError, match="rd_ae: the tables of the symbols have the wrong shapes"):
-        codec.encode(images(GRAY, 1))
 
 
 def test_tables_at_the_end_of_training(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import torch
 from scipy import ndimage
 
 from codecbench.errors import TrainingError
+from codecbench.learned.training import augment
 from codecbench.learned.training.augment import (
     Chain,
     RandomAffine,
@@ -67,40 +68,23 @@ def test_affine_is_what_scipy_makes_of_it(degrees, shift, scale, shear, size):
     assert np.abs(ours.numpy() - expected(image[0, 0], degrees, shift, scale, shear)).max() < 2e-5
 
 
-def measured_map(change: RandomAffine, count: int = 150) -> tuple[np.ndarray, np.ndarray]:
-    """Linear part (N, 2, 2) and shift (N, 2) in pixels, x before y, found from where three blobs go."""
-    side = 101
-    y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
-    points = [(0, 0), (24, 0), (0, 24)]  # from the centre, (x, y)
-    blobs = [torch.exp(-((x - 50 - px) ** 2 + (y - 50 - py) ** 2) / 18) for px, py in points]
-    images = torch.stack(blobs)[None].repeat(count, 1, 1, 1)
-    moved = change(images, generator(7))
-    mass = moved.sum((2, 3))
-    places = torch.stack([(moved * x).sum((2, 3)) / mass - 50, (moved * y).sum((2, 3)) / mass - 50], dim=2).numpy()
-    linear = np.stack([(places[:, 1] - places[:, 0]) / 24, (places[:, 2] - places[:, 0]) / 24], axis=2)
-    return linear, places[:, 0]
-
-
 def fills(values: np.ndarray, low: float, high: float, slack: float) -> None:
     """All within the range, and the range nearly filled."""
     assert low - slack < values.min() < low + 0.05 * (high - low) + slack
     assert high + slack > values.max() > high - 0.05 * (high - low) - slack
 
 
-def test_ranges_of_the_draws() -> None:
-    linear, shift = measured_map(RandomAffine(degrees=0, translate=0.1, scale=(0.9, 1.1), shear=0))
-    fills(linear[:, 0, 0], 0.9, 1.1, 0.005)
-    fills(shift[:, 0], -10.1, 10.1, 0.1)
-    fills(shift[:, 1], -10.1, 10.1, 0.1)
-    assert abs(np.corrcoef(np.column_stack([shift, linear[:, 0, 0]]).T) - np.eye(3)).max() < 0.2
-
-    linear, shift = measured_map(RandomAffine(degrees=15, translate=0, scale=(1, 1), shear=0))
-    fills(np.degrees(np.arctan2(linear[:, 1, 0], linear[:, 0, 0])), -15, 15, 0.2)
-    assert np.abs(shift).max() < 0.05
-
-    linear, _ = measured_map(RandomAffine(degrees=0, translate=0, scale=(1, 1), shear=10))
-    fills(np.degrees(np.arctan(-linear[:, 0, 1])), -10, 10, 0.2)
-    assert np.abs(linear[:, 1] - [0, 1]).max() < 0.005  # horizontal shear: rows stay rows
+def test_ranges_of_the_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[torch.Tensor] = []
+    monkeypatch.setattr(augment, "affine", lambda images, *draws: drawn.extend(draws) or images)
+    RandomAffine(degrees=15, translate=0.1, scale=(0.9, 1.1), shear=10)(torch.rand(400, 1, 20, 50), generator(7))
+    angle, shift, scale, shear = (draw.numpy() for draw in drawn)
+    fills(np.degrees(angle), -15, 15, 0.01)
+    fills(np.degrees(shear), -10, 10, 0.01)
+    fills(scale, 0.9, 1.1, 0.0001)
+    fills(shift[:, 0], -5, 5, 0.01)  # of the width
+    fills(shift[:, 1], -2, 2, 0.01)  # of the height
+    assert np.abs(np.corrcoef(np.column_stack([angle, shear, scale, shift]).T) - np.eye(5)).max() < 0.2
 
 
 CHANGES = [RandomAffine(share=0.25), RandomColour(share=0.25), RandomFlat(share=0.25)]

@@ -17,11 +17,9 @@ import torch
 from small_training import DIGITS, SCORED, WORDS, Gray, absolute_error, interrupt, job_of, numbers_of, result_of
 from torch import nn
 
-from codecbench import setting
 from codecbench.cli.console import TrainProgress
 from codecbench.errors import TrainingError, UsageError
 from codecbench.fingerprint import file_sha256
-from codecbench.learned.autoencoder import Autoencoder, LatentCodec
 from codecbench.learned.coding.latents import LatentCoder
 from codecbench.learned.training import fit_latents, samples
 from codecbench.learned.training.job import Job
@@ -30,6 +28,7 @@ from codecbench.learned.training.recipe import called, describe
 from codecbench.learned.training.samples import Samples, evaluate, load_samples
 from codecbench.learned.weights import load_weights
 from codecbench.plan.planner import open_dataset
+from codecbench.plugins.registry import CODECS
 
 
 @dataclass(frozen=True)
@@ -207,41 +206,23 @@ def test_a_finished_run_gets_tables_when_it_is_finished_again(small_root: Path, 
         assert train(job, resume=True)["command"] == "another"
 
 
-class TwoHalves(Autoencoder):
-    """The same network in halves that a latent codec can use."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder, self.decoder = Gray().encoder, Gray().decoder
-
-
-@dataclass(frozen=True)
-class Latent(LatentCodec):
-    """A latent codec that leaves its tables to the framework."""
-
-    name: ClassVar[str] = "latent"
-    network: ClassVar[type[Autoencoder]] = TwoHalves
-    image_shape: ClassVar[tuple[int, int, int]] = (28, 28, 1)
-    latent_shape: ClassVar[tuple[int, ...]] = (4, 4, 4)
-    latent: str = setting("float32", choices=("float32", "int8"), help="type of a number")
-
-
 def test_latent_codecs_need_no_hook(small_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit_latents, "PERTURBATIONS", 1_000)
-    card = train(Job(Latent, "fast", dataclasses.replace(DIGITS, epochs=1), small_root, tmp_path / "out"))
-    shipped = {name: value for name, value in stored(tmp_path / "out").items() if name.startswith("tables.")}
-    coder = LatentCoder.of({name.removeprefix("tables."): value for name, value in shipped.items()}, 4, "latent")
+    monkeypatch.setattr(fit_latents, "PERTURBATIONS", 50)
+    codec = CODECS.get("lossy_ae")
+    card = train(Job(codec, "fast", dataclasses.replace(DIGITS, epochs=1), small_root, tmp_path / "out"))
     assert set(card["tables"]) == {"excess", "held_out_bits", "held_out_mse_ratio"}
     assert card["tables"]["held_out_bits"] > 0
     images = load_samples(open_dataset("mnist:split=train", small_root), "cpu").images
     order = np.random.default_rng(0).permutation(100)
-    network = TwoHalves()
+    network = codec.network()
     load_weights(tmp_path / "out" / "best.safetensors", network, card["sha256"])
     held_out, rest = (images[torch.from_numpy(part)] for part in (order[:20], order[20:]))
     expected = fit_latents.fit_tables(network.eval(), rest).tables()
-    assert expected.keys() == coder.tables().keys()
-    assert all(torch.equal(value, expected[name]) for name, value in coder.tables().items())
-    assert fit_latents.judge(network, coder, held_out)["bits"] == card["tables"]["held_out_bits"]
+    weights = stored(tmp_path / "out")
+    tables = {name: weights[f"tables.{name}"] for name in expected}
+    assert all(torch.equal(value, expected[name]) for name, value in tables.items())
+    judged = fit_latents.judge(network, LatentCoder.of(tables, codec.latent_shape[0], "lossy_ae"), held_out)
+    assert judged["bits"] == card["tables"]["held_out_bits"]
 
 
 def test_how_weights_are_stored_may_change_when_a_run_is_resumed(scored: SimpleNamespace, tmp_path: Path) -> None:

@@ -126,29 +126,12 @@ def test_resumed_equals_uninterrupted(run: str, small_root: Path, tmp_path: Path
     assert not list(parts.out.glob("*.tmp"))
 
 
-def test_killed_while_it_writes(whole: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    job, write = dataclasses.replace(whole.job, out=tmp_path / "out"), checkpoint.write_files
-
-    def kill(folder: Path, state: checkpoint.State) -> None:
-        if state.epoch == 3:
-            raise KeyboardInterrupt
-        write(folder, state)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "write_files", kill)
-        with pytest.raises(KeyboardInterrupt):
-            train(job)
-    assert len(log_of(job.out)) == 2  # the other files are still those of epoch 2
-    for damaged in ("best.safetensors", "last.safetensors", "log.csv"):
-        (job.out / damaged).write_bytes(b"cut sho")
-    train(job, resume=True)
-    assert result_of(job.out) == result_of(whole.job.out)
-
-
-def test_a_full_disk_keeps_the_checkpoint(
-    whole: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("how", ["killed", "the disk is full"])
+def test_broken_off_while_it_writes(
+    how: str, whole: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job, save = dataclasses.replace(whole.job, out=tmp_path / "out"), torch.save
+    job = dataclasses.replace(whole.job, out=tmp_path / "out")
+    save, write = torch.save, checkpoint.write_files
 
     def full(content: dict[str, Any], path: Path) -> None:
         if content["epoch"] == 3:
@@ -156,11 +139,23 @@ def test_a_full_disk_keeps_the_checkpoint(
             raise OSError(28, "No space left on device")
         save(content, path)
 
+    def kill(folder: Path, state: checkpoint.State) -> None:
+        if state.epoch == 3:
+            raise KeyboardInterrupt
+        write(folder, state)
+
     with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", full)
-        with pytest.raises(TrainingError, match=r"cannot write to .*No space left"):
-            train(job)
-    assert len(log_of(job.out)) == 2
+        if how == "killed":
+            patch.setattr(checkpoint, "write_files", kill)
+            with pytest.raises(KeyboardInterrupt):
+                train(job)
+        else:
+            patch.setattr(torch, "save", full)
+            with pytest.raises(TrainingError, match=r"cannot write to .*No space left"):
+                train(job)
+    assert len(log_of(job.out)) == 2  # these files are still those of epoch 2
+    for damaged in ("best.safetensors", "last.safetensors", "log.csv"):
+        (job.out / damaged).write_bytes(b"cut sho")
     train(job, resume=True)
     assert result_of(job.out) == result_of(whole.job.out)
 
