@@ -103,7 +103,7 @@ class Run:
             replicates: of the bootstrap over images that makes the intervals; 0 for none. Published runs have none.
 
         Returns:
-            One row per dataset × codec × curve; the columns are described in ``codecbench.analysis.bd_rate.table``.
+            One row per dataset × codec × curve; the columns are described in ``codecbench.analysis.bd_rate.COLUMNS``.
 
         Raises:
             UsageError: no curve at all, or an anchor, measure, dataset, rate, method or curve that is not known.
@@ -138,7 +138,7 @@ class Run:
 
         Returns:
             One row per dataset × codec × curve × level; the columns are described in
-            ``codecbench.analysis.sizes.table``.
+            ``codecbench.analysis.sizes.COLUMNS``.
 
         Raises:
             UsageError: as for :meth:`bd_rates`.

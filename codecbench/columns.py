@@ -15,19 +15,19 @@ class ColumnInfo:
 
     name: str
     kind: str
-    """Of rows a type of Arrow, or ``text``; of a summary ``text``, ``flag``, ``count``, ``whole`` (a whole number that
-    may be missing) or ``number``."""
+    """Of rows a type of Arrow, or ``text``; of other tables ``text``, ``flag``, ``count``, ``whole`` (a whole number
+    that may be missing) or ``number``."""
     meaning: str
     better: str = ""
     """``higher``, ``lower``, or empty where neither is better."""
 
 
-def _table(*entries: tuple[str, ...]) -> dict[str, ColumnInfo]:
+def described(*entries: tuple[str, ...]) -> dict[str, ColumnInfo]:
     """Entries are names (of columns that share the rest), kind, meaning, and which is better if either is."""
     return {name: ColumnInfo(name, *rest) for names, *rest in entries for name in names.split()}
 
 
-ROWS = _table(
+ROWS = described(
     ("dataset", "text", "the dataset's label"),
     ("image", "int64", "index of the image in its dataset"),
     ("height width", "int32", "of the image, in pixels"),
@@ -46,7 +46,7 @@ ROWS = _table(
 )
 """Of a run's rows, one per image and codec point; plugin metrics follow, each ``float64`` under its name."""
 
-_RESULTS = _table(
+_RESULTS = described(
     ("dataset codec settings", "text", "the point, ``settings`` in the spec syntax with every setting spelled out"),
     ("images", "count", "images with a result"),
     ("bits_per_image", "number", "mean of 8 × the length of the bitstream", "lower"),
@@ -91,7 +91,7 @@ _RESULTS = _table(
     ("payload_bits_per_pixel", "number", "the same per pixel", "lower"),
     ("estimated_bits", "number", "mean bits an image by the entropy model, for codecs with one", "lower"),
 )
-_TIMES = _table(
+_TIMES = described(
     ("encode_iqr_s decode_iqr_s", "number", "interquartile range over the rounds", "lower"),
     ("encode_min_s decode_min_s", "number", "the fastest round", "lower"),
     (
@@ -145,7 +145,7 @@ _TIMES = _table(
         "machine was not quiet",
     ),
 )
-SUMMARY = _RESULTS | _TIMES | _table(("reason", "text", "why images have no result"))
+SUMMARY = _RESULTS | _TIMES | described(("reason", "text", "why images have no result"))
 """Of a summary, one row per dataset × codec × settings. Plugin metrics stand behind ``ssim``, each the mean over the
 images that have a value. Times are empty where none were taken (docs/measuring.md)."""
 TIMES = ("encode_s", "decode_s", *_TIMES)

@@ -35,16 +35,15 @@ from codecbench.analysis.points import Values, annotate
 from codecbench.analysis.rd_curves import (
     LEAST_STEP,
     NOT_AVAILABLE,
-    RATES,
+    Axes,
     RDCurve,
     check_choice,
-    falls_with_quality,
     format_quality,
-    from_scale,
     read_curves,
-    to_scale,
     upper_envelope,
 )
+from codecbench.analysis.tables import typed
+from codecbench.columns import described
 from codecbench.errors import UnknownNameError, UsageError
 from codecbench.store.folder import StoredRun
 
@@ -53,9 +52,11 @@ LEAST_OVERLAP = 0.1
 """Share of the smaller range of quality that both codecs must reach for a BD-rate; a narrow strip says little."""
 ANCHOR = "anchor"
 """The status of the anchor's own curve, which differs by 0 % from itself."""
-CONFIDENCE = 0.95
 REACH = 4
 """Points beyond the overlap that may move a piecewise cubic within it, with some to spare for replicates."""
+
+Points = tuple[Values, Values]
+"""Rates and qualities of the points of a curve, (N,) each."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class BdRate:
     overlap: float = math.nan  # its share of the smaller of the two ranges, 0 to 1
     status: str = ""  # empty, or ``not available: …``
     dropped: int = 0  # points of the codec that were left out since others beat them
-    anchor_dropped: int = 0
+    single: str = ""  # whose only point was matched: ``codec``, ``anchor``, or empty where curves were integrated
 
 
 def bd_rate(
@@ -85,43 +86,44 @@ def bd_rate(
     method are a ``UsageError``.
     """
     check_choice("method", method, METHODS)
-    base_rate, base_quality, base_dropped = _kept(anchor_rate, anchor_quality)
-    own_rate, own_quality, dropped = _kept(rate, quality)
-    counts: dict[str, Any] = {"dropped": dropped, "anchor_dropped": base_dropped}
-    for size, whose in ((len(own_rate), ""), (len(base_rate), "the anchor has ")):
-        if size < 2:
-            return BdRate(math.nan, status=f"{NOT_AVAILABLE}{whose}{'one point' if size else 'no points'}", **counts)
-    low, high = max(base_quality[0], own_quality[0]), min(base_quality[-1], own_quality[-1])
-    overlap = max(high - low, 0.0) / min(np.ptp(base_quality), np.ptp(own_quality))
-    if overlap < LEAST_OVERLAP:
-        return BdRate(math.nan, overlap=float(overlap), status=f"{NOT_AVAILABLE}{_share(overlap)} overlap", **counts)
-    fewest = min(len(base_rate), len(own_rate))
-    if method == "cubic" and fewest < 4:
-        return BdRate(math.nan, status=f"{NOT_AVAILABLE}a cubic needs 4 points, not {fewest}", **counts)
-    own = _integral(own_quality, np.log(own_rate), method, low, high)
-    base = _integral(base_quality, np.log(base_rate), method, low, high)
-    with np.errstate(over="ignore", invalid="ignore"):
-        percent = float(100.0 * np.expm1((own - base) / (high - low)))
-    if not math.isfinite(percent):
-        return BdRate(math.nan, status=f"{NOT_AVAILABLE}{method} cannot follow these points", **counts)
-    return BdRate(percent, float(low), float(high), float(overlap), **counts)
+    base, own = _usable(anchor_rate, anchor_quality), _usable(rate, quality)
+    base_kept, kept = upper_envelope(*base), upper_envelope(*own)
+    found = _over_range((base[0][base_kept], base[1][base_kept]), (own[0][kept], own[1][kept]), method)
+    return replace(found, dropped=len(own[0]) - len(kept))
 
 
-def _share(overlap: float) -> str:
-    """An overlap below the least, which does not round up to it."""
-    return f"{min(100 * overlap, 100 * LEAST_OVERLAP - 1):.0f} %" if overlap < 1 else "100 %"
-
-
-def _kept(rate: Sequence[float] | Values, quality: Sequence[float] | Values) -> tuple[Values, Values, int]:
-    """The points along which rate and quality rise strictly, and how many usable ones were left out."""
+def _usable(rate: Sequence[float] | Values, quality: Sequence[float] | Values) -> Points:
     rates, qualities = np.asarray(rate, dtype=np.float64), np.asarray(quality, dtype=np.float64)
     if rates.ndim != 1 or rates.shape != qualities.shape:
         got = f"{rates.shape} and {qualities.shape}"
         raise UsageError(f"rates and qualities of one curve must be two lists of one length; got shapes {got}")
     usable = np.isfinite(rates) & np.isfinite(qualities) & (rates > 0)
-    rates, qualities = rates[usable], qualities[usable]
-    places = upper_envelope(rates, qualities)
-    return rates[places], qualities[places], len(rates) - len(places)
+    return rates[usable], qualities[usable]
+
+
+def _over_range(base: Points, own: Points, method: str) -> BdRate:
+    """The BD-rate over the qualities that both reach."""
+    for (rates, _), whose in ((own, ""), (base, "the anchor has ")):
+        if len(rates) < 2:
+            return _none(f"{whose}{'one point' if len(rates) else 'no points'}")
+    low, high = max(base[1][0], own[1][0]), min(base[1][-1], own[1][-1])
+    overlap = float(max(high - low, 0.0) / min(np.ptp(base[1]), np.ptp(own[1])))
+    if overlap < LEAST_OVERLAP:
+        shown = min(100 * overlap, 100 * LEAST_OVERLAP - 1)  # does not round up to the least
+        return replace(_none(f"{shown:.0f} % overlap"), overlap=overlap)
+    fewest = min(len(base[0]), len(own[0]))
+    if method == "cubic" and fewest < 4:
+        return _none(f"a cubic needs 4 points, not {fewest}")
+    areas = [_integral(quality, np.log(rate), method, low, high) for rate, quality in (base, own)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        percent = float(100.0 * np.expm1((areas[1] - areas[0]) / (high - low)))
+    if not math.isfinite(percent):
+        return _none(f"{method} cannot follow these points")
+    return BdRate(percent, float(low), float(high), overlap)
+
+
+def _none(why: str) -> BdRate:
+    return BdRate(math.nan, status=NOT_AVAILABLE + why)
 
 
 def _akima(quality: Values, log_rate: Values) -> Any:
@@ -144,52 +146,45 @@ def _integral(quality: Values, log_rate: Values, method: str, low: float, high: 
         return float(whole(high) - whole(low))
 
 
-def matched(anchor_rate: Values, anchor_quality: Values, rate: float, quality: float, method: str = "pchip") -> BdRate:
-    """A single point's bits over those of a curve, (N,), at the point's quality, or why they cannot be compared.
+def matched(curve: Points, point: Points, method: str = "pchip") -> BdRate:
+    """A single point's bits over those of a curve at the point's quality, or why they cannot be compared.
 
     For ``cubic`` too the curve is read by PCHIP, since a polynomial misses its own points.
     """
-    rates, qualities, dropped = _kept(anchor_rate, anchor_quality)
-    if not len(rates):
-        return BdRate(math.nan, status=f"{NOT_AVAILABLE}the anchor has no points")
+    rates, qualities = curve
+    rate, quality = float(point[0][0]), float(point[1][0])
     if len(rates) == 1 and quality != qualities[0]:
-        return BdRate(math.nan, status=f"{NOT_AVAILABLE}one point each, of unequal quality")
+        return _none("one point each, of unequal quality")
     if not qualities[0] <= quality <= qualities[-1]:
         end = "better" if quality > qualities[-1] else "worse"
-        why = f"{NOT_AVAILABLE}one point, {end} than every one of the anchor's"
-        return BdRate(math.nan, overlap=0.0, status=why, anchor_dropped=dropped)
+        return replace(_none(f"one point, {end} than every one of the anchor's"), overlap=0.0)
     if len(rates) == 1:
         at = math.log(rates[0])
     elif method == "akima":
         at = float(_akima(qualities, np.log(rates))(quality))
     else:
         at = float(pchip.at(qualities[:, None], np.log(rates)[:, None], np.array([quality]))[0])
-    percent = 100.0 * math.expm1(math.log(rate) - at)
-    return BdRate(percent, quality, quality, math.nan, anchor_dropped=dropped)
+    return BdRate(100.0 * math.expm1(math.log(rate) - at), quality, quality)
 
 
-def compare(base: RDCurve, curve: RDCurve, method: str = "pchip") -> tuple[BdRate, str]:
-    """A curve against the anchor's, both with points: as curves where both are, else at the one point's quality.
-
-    Returns also whose single point was matched: ``codec``, ``anchor`` or empty.
-    """
-    kept, base_kept = upper_envelope(curve.rate, curve.quality), upper_envelope(base.rate, base.quality)
-    counts: dict[str, Any] = {"dropped": len(curve.rate) - len(kept), "anchor_dropped": len(base.rate) - len(base_kept)}
-    if len(kept) == 1:
-        point = (float(curve.rate[kept[0]]), float(curve.quality[kept[0]]))
-        return replace(matched(base.rate, base.quality, *point, method), **counts), "codec"
-    if len(base_kept) == 1:
-        point = (float(base.rate[base_kept[0]]), float(base.quality[base_kept[0]]))
-        found = matched(curve.rate, curve.quality, *point, method)
-        if found.status:
-            found = replace(found, status=f"{NOT_AVAILABLE}the anchor has one point, beyond this codec's")
-        return replace(found, percent=_turned(found.percent), **counts), "anchor"
-    return bd_rate(base.rate, base.quality, curve.rate, curve.quality, method), ""
+def compare(base: RDCurve, curve: RDCurve, method: str = "pchip") -> BdRate:
+    """A curve against the anchor's, both with points: as curves where both are, else at the one point's quality."""
+    own, other = _kept(curve), _kept(base)
+    if len(own[0]) == 1:
+        found = replace(matched(other, own, method), single="codec")
+    elif len(other[0]) == 1:
+        found = matched(own, other, method)
+        percent = 100.0 * (1.0 / (1.0 + found.percent / 100.0) - 1.0)  # the other way round
+        status = f"{NOT_AVAILABLE}the anchor has one point, beyond this codec's" if found.status else ""
+        found = replace(found, percent=percent, status=status, single="anchor")
+    else:
+        found = _over_range(other, own, method)
+    return replace(found, dropped=len(curve.rate) - len(curve.kept))
 
 
-def _turned(percent: float) -> float:
-    """A over B less 100 % from B over A less 100 %."""
-    return 100.0 * (1.0 / (1.0 + percent / 100.0) - 1.0)
+def _kept(curve: RDCurve) -> Points:
+    """The points along which rate and quality rise strictly."""
+    return curve.rate[curve.kept], curve.quality[curve.kept]
 
 
 def compare_many(x0: Values, y0: Values, x1: Values, y1: Values) -> Values:
@@ -214,15 +209,13 @@ def default_anchor(points: pd.DataFrame) -> str:
 
     It is ``jpeg`` where that has a curve of two points or more on some dataset, else the codec with most lossy points.
     """
-    counts: dict[str, int] = {}
-    longest: dict[str, int] = {}
-    for line in read_curves(points):
-        counts[line.codec] = counts.get(line.codec, 0) + len(line.rate)
-        longest[line.codec] = max(longest.get(line.codec, 0), len(line.rate))
-    if longest.get("jpeg", 0) > 1:
+    lengths: dict[str, list[int]] = {}
+    for curve in read_curves(points):
+        lengths.setdefault(curve.codec, []).append(len(curve.rate))
+    if max(lengths.get("jpeg", [0])) > 1:
         return "jpeg"
-    best = max(counts, key=lambda codec: (longest[codec] > 1, counts[codec]), default="")
-    return best if counts.get(best) else ""
+    best = max(lengths, key=lambda codec: (max(lengths[codec]) > 1, sum(lengths[codec])), default="")
+    return best if sum(lengths.get(best, [])) else ""
 
 
 def anchored(
@@ -242,48 +235,56 @@ def anchored(
     return points, chosen
 
 
-def curves_by_dataset(
-    points: pd.DataFrame, quality: str, rate: str, anchor: str, curve: str | None
-) -> dict[str, list[RDCurve]]:
-    """The curves of :func:`read_curves` by dataset; an error where the anchor has none of a name on any dataset."""
+def against_anchor(
+    points: pd.DataFrame, axes: Axes, anchor: str, curve: str | None, method: str = "pchip"
+) -> list[tuple[list[RDCurve], RDCurve | None]]:
+    """By dataset its curves, and that of the anchor's that they are compared with, see :func:`_choose`.
+
+    An error where the anchor has no curve of the name ``curve`` on any dataset.
+    """
     check_choice("anchor", anchor, list(dict.fromkeys(points["codec"].astype(str))))
     found: dict[str, list[RDCurve]] = {}
-    for one in read_curves(points, quality, rate):
+    for one in read_curves(points, axes):
         found.setdefault(one.dataset, []).append(one)
-    own = [one.curve for curves in found.values() for one in curves if one.codec == anchor and not one.status]
-    if curve is not None and curve not in own:
-        raise UnknownNameError(f"curve of {anchor}", curve, [name or "'' (it has one)" for name in dict.fromkeys(own)])
-    return found
+    own = {label: [one for one in curves if one.codec == anchor] for label, curves in found.items()}
+    names = dict.fromkeys(one.curve for curves in own.values() for one in curves if not one.status)
+    if curve is not None and curve not in names:
+        raise UnknownNameError(f"curve of {anchor}", curve, [name or "'' (it has one)" for name in names])
+    return [(curves, _choose(own[label], method, curve)) for label, curves in found.items()]
 
 
-def choose_anchor(own: Sequence[RDCurve], method: str = "pchip", curve: str | None = None) -> RDCurve | None:
+def _choose(own: Sequence[RDCurve], method: str, curve: str | None) -> RDCurve | None:
     """That of the anchor's curves on one dataset that others are compared with.
 
     Without a name it is the one with the lowest BD-rate against the one of most points. An empty curve says why the
     anchor has no points, or none of this name; None where it is not there at all.
     """
-    if curve is not None and any(not one.status for one in own):
-        there = [one for one in own if one.curve == curve]
-        return there[0] if there else own[0].emptied(curve, f"{NOT_AVAILABLE}no curve {curve} here")
     usable = [one for one in own if not one.status]
     if not usable:
         return own[0] if own else None
+    if curve is not None:
+        missing = own[0].emptied(curve, f"{NOT_AVAILABLE}no curve {curve} here")
+        return next((one for one in own if one.curve == curve), missing)
     base = max(usable, key=lambda one: len(one.rate))
-    ours = {
-        place: bd_rate(base.rate, base.quality, one.rate, one.quality, method).percent
-        for place, one in enumerate(usable)
-    }
-    known = {place: percent for place, percent in ours.items() if not math.isnan(percent)}
-    return usable[min(known, key=lambda place: known[place])] if known else base
+    percents = [_over_range(_kept(base), _kept(one), method).percent for one in usable]
+    return base if np.isnan(percents).all() else usable[int(np.nanargmin(percents))]
 
 
 # ---- the table ------------------------------------------------------------------------------------------------------
 
-COLUMNS = [
-    *("dataset", "codec", "label", "curve", "mark", "anchor", "anchor_curve", "quality", "rate", "method"),
-    *("bd_rate_percent", "low_percent", "high_percent", "from_quality", "to_quality", "overlap"),
-    *("points", "dropped", "single", "best", "status", "note"),
-]
+COLUMNS = described(
+    ("dataset codec label curve mark", "text", "the codec's curve"),
+    ("anchor anchor_curve quality rate method", "text", "what it is compared with, and how"),
+    ("bd_rate_percent", "number", "the BD-rate; of a single point, the difference at its quality"),
+    ("low_percent high_percent", "number", "95 % bootstrap interval over images"),
+    ("from_quality to_quality", "number", "the qualities over which was averaged, in the measure's own unit"),
+    ("overlap", "number", "their share of the smaller range"),
+    ("points dropped", "count", "points of the curve, and how many of them were left out"),
+    ("single", "flag", "one point was matched, no curves were integrated"),
+    ("best", "flag", "the best of the codec's curves on this dataset"),
+    ("status", "text", "empty, ``anchor``, ``one point: matched at …`` or ``not available: …``"),
+    ("note", "text", "points left out, and images that are not the same"),
+)
 
 
 def table(
@@ -296,41 +297,17 @@ def table(
     anchor_curve: str | None = None,
     resampled: BootstrapMeans | None = None,
 ) -> pd.DataFrame:
-    """The BD-rates of all codecs against one of them, a row per dataset × codec × curve in the order of the points.
-
-        bd_rate_percent            the BD-rate; of a single point, the difference at its quality
-        low_percent, high_percent  95 % bootstrap interval over images
-        from_quality, to_quality   the qualities over which was averaged, in the measure's own unit
-        overlap                    their share of the smaller range
-        points, dropped            points of the curve, and how many of them were left out
-        single                     one point was matched, no curves were integrated
-        best                       the best of the codec's curves on this dataset
-        note                       points left out, and images that are not the same
-        status                     empty, ``anchor``, ``one point: matched at …`` or ``not available: …``
+    """The BD-rates of all codecs against one, with ``COLUMNS``; a row per dataset × codec × curve as the points come.
 
     Raises ``UnknownNameError`` for an anchor, curve, measure, rate or method that is not known.
     """
     check_choice("method", method, METHODS)
-    curves = curves_by_dataset(points, quality, rate, anchor, anchor_curve)
-    asked = Asked(anchor, quality, rate, method, falls_with_quality(points, quality))
     rows: list[dict[str, Any]] = []
-    for found in curves.values():
-        base = choose_anchor([curve for curve in found if curve.codec == anchor], method, anchor_curve)
-        here = [_row(curve, base, asked, resampled) for curve in found]
+    for curves, base in against_anchor(points, Axes.of(points, quality, rate), anchor, anchor_curve, method):
+        here = [_row(curve, base, anchor, method, resampled) for curve in curves]
         _mark_best(here)
         rows += here
-    return _typed(rows)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a table compares, and what it holds equal."""
-
-    anchor: str
-    quality: str
-    rate: str
-    method: str
-    falls: bool  # the measure is better where it is lower
+    return typed(rows, COLUMNS)
 
 
 def table_with_intervals(
@@ -343,33 +320,31 @@ def table_with_intervals(
     return table(points, anchor, **asked, resampled=resample(store, points, replicates))
 
 
-def _row(curve: RDCurve, base: RDCurve | None, asked: Asked, resampled: BootstrapMeans | None) -> dict[str, Any]:
-    """One row of the table."""
-    row = curve.key | {
-        "anchor": asked.anchor,
-        "anchor_curve": base.curve if base else "",
-        "quality": asked.quality,
-        "rate": asked.rate,
-        "method": asked.method,
-        "points": len(curve.rate),
-    }
+def _row(
+    curve: RDCurve, base: RDCurve | None, anchor: str, method: str, resampled: BootstrapMeans | None
+) -> dict[str, Any]:
+    axes = curve.axes
+    row: dict[str, Any] = curve.key | {"anchor": anchor, "anchor_curve": base.curve if base else ""}
+    row |= {"quality": axes.quality, "rate": axes.rate, "method": method, "points": len(curve.rate)}
     if curve.status:
         return row | {"status": curve.status}
     if base is None or base.status:
         why = base.status.removeprefix(NOT_AVAILABLE) if base else "no results"
-        return row | {"status": f"{NOT_AVAILABLE}{asked.anchor}: {why}"}
-    ends, status = (math.nan, math.nan), ""
+        return row | {"status": f"{NOT_AVAILABLE}{anchor}: {why}"}
+    ends = (math.nan, math.nan)
     if curve is base:
-        dropped = len(curve.rate) - len(upper_envelope(curve.rate, curve.quality))
-        found, single = BdRate(0.0, curve.quality.min(), curve.quality.max(), 1.0, ANCHOR, dropped), ""
-        ends = (math.nan, math.nan) if resampled is None else (0.0, 0.0)
+        dropped = len(curve.rate) - len(curve.kept)
+        found = BdRate(0.0, float(curve.quality.min()), float(curve.quality.max()), 1.0, ANCHOR, dropped)
+        ends = ends if resampled is None else (0.0, 0.0)
     else:
-        found, single = compare(base, curve, asked.method)
+        found = compare(base, curve, method)
         if resampled is not None and not math.isnan(found.percent):
-            ends = interval(_replicates(base, curve, asked, resampled, single), CONFIDENCE)
-    low, high = (from_scale(value, asked.quality, asked.falls) for value in (found.low_quality, found.high_quality))
-    if single and not found.status:
-        status = f"{'the anchor has ' * (single == 'anchor')}one point: matched at {format_quality(low, asked.quality)}"
+            ends = interval(_replicates(base, curve, method, resampled, bool(found.single)))
+    low, high = axes.unscaled(found.low_quality), axes.unscaled(found.high_quality)
+    status = found.status
+    if found.single and not status:
+        whose = "the anchor has " if found.single == "anchor" else ""
+        status = f"{whose}one point: matched at {format_quality(low, axes.quality)}"
     return row | {
         "bd_rate_percent": found.percent,
         "low_percent": ends[0],
@@ -378,8 +353,8 @@ def _row(curve: RDCurve, base: RDCurve | None, asked: Asked, resampled: Bootstra
         "to_quality": high,
         "overlap": found.overlap,
         "dropped": found.dropped,
-        "single": bool(single),
-        "status": status or found.status,
+        "single": bool(found.single),
+        "status": status,
         "note": _note(curve, base, found.dropped),
     }
 
@@ -392,27 +367,26 @@ def _note(curve: RDCurve, base: RDCurve, dropped: int) -> str:
     return "; ".join(notes)
 
 
-def _replicates(base: RDCurve, curve: RDCurve, asked: Asked, resampled: BootstrapMeans, single: str) -> Values:
+def _replicates(base: RDCurve, curve: RDCurve, method: str, resampled: BootstrapMeans, single: bool) -> Values:
     """The comparison for every replicate of the images, (replicates,); NaN where a replicate has none."""
-    base, curve = (_near(own, other, asked.method) for own, other in ((base, curve), (curve, base)))
-    base_rates, base_qualities = _replicated(base, asked, resampled)
-    rates, qualities = _replicated(curve, asked, resampled)
-    kept, base_kept = upper_envelope(curve.rate, curve.quality), upper_envelope(base.rate, base.quality)
+    base, curve = (_near(own, other, method) for own, other in ((base, curve), (curve, base)))
+    base_rates, base_qualities = _replicated(base, resampled)
+    rates, qualities = _replicated(curve, resampled)
     found = np.full(resampled.replicates, np.nan)
     todo = np.logical_and.reduce([np.isfinite(v).all(axis=0) for v in (base_rates, base_qualities, rates, qualities)])
-    if asked.method == "pchip" or (single and asked.method == "cubic"):
+    if method == "pchip" or (single and method == "cubic"):
         # Nearly every replicate keeps the points that the whole keeps: these go together, the others one by one.
         usual = todo.copy()
-        for values in (qualities[kept], base_qualities[base_kept]):
+        for values in (qualities[curve.kept], base_qualities[base.kept]):
             usual &= (np.diff(values, axis=0) > LEAST_STEP * np.maximum(1.0, np.abs(values[1:]))).all(axis=0)
-        x0, x1 = base_qualities[base_kept][:, usual], qualities[kept][:, usual]
-        y0, y1 = np.log(base_rates[base_kept][:, usual]), np.log(rates[kept][:, usual])
+        x0, x1 = base_qualities[base.kept][:, usual], qualities[curve.kept][:, usual]
+        y0, y1 = np.log(base_rates[base.kept][:, usual]), np.log(rates[curve.kept][:, usual])
         found[usual] = compare_many(x0, y0, x1, y1)
         todo &= ~usual
     for place in np.flatnonzero(todo):
         base_there = replace(base, rate=base_rates[:, place], quality=base_qualities[:, place])
         there = replace(curve, rate=rates[:, place], quality=qualities[:, place])
-        found[place] = compare(base_there, there, asked.method)[0].percent
+        found[place] = compare(base_there, there, method).percent
     return found
 
 
@@ -424,19 +398,17 @@ def _near(own: RDCurve, other: RDCurve, method: str) -> RDCurve:
     """
     if method == "cubic":
         return own
-    kept = upper_envelope(own.rate, own.quality)
-    quality = own.quality[kept]
-    first, last = np.searchsorted(quality, [other.quality.min(), other.quality.max()])
-    near = kept[max(first - REACH, 0) : last + REACH]
+    first, last = np.searchsorted(own.quality[own.kept], [other.quality.min(), other.quality.max()])
+    near = own.kept[max(first - REACH, 0) : last + REACH]
     return replace(own, members=own.members.iloc[near], rate=own.rate[near], quality=own.quality[near])
 
 
-def _replicated(curve: RDCurve, asked: Asked, resampled: BootstrapMeans) -> tuple[Values, Values]:
+def _replicated(curve: RDCurve, resampled: BootstrapMeans) -> Points:
     """Rates and qualities of a curve's points, (points, replicates) each."""
-    names = (f"{RATES[asked.rate]}bits_per_pixel", asked.quality)
     keys = [(curve.dataset, curve.codec, str(settings)) for settings in curve.members["settings"]]
+    names = (curve.axes.bits_per("pixel"), curve.axes.quality)
     rates, values = (np.stack([resampled.values(key, name) for key in keys]) for name in names)
-    return np.where(rates > 0, rates, np.nan), to_scale(values, asked.quality, asked.falls)
+    return np.where(rates > 0, rates, np.nan), curve.axes.scaled(values)
 
 
 def _mark_best(rows: list[dict[str, Any]]) -> None:
@@ -445,18 +417,3 @@ def _mark_best(rows: list[dict[str, Any]]) -> None:
         own = [row for row in rows if row["codec"] == codec and not math.isnan(row.get("bd_rate_percent", math.nan))]
         if own:
             min(own, key=lambda row: (row["single"], row["bd_rate_percent"]))["best"] = True
-
-
-def _typed(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Gives every column its type, whatever was compared."""
-    found = pd.DataFrame(list(rows)).reindex(columns=COLUMNS)
-    for name in COLUMNS:
-        if name in ("single", "best"):
-            found[name] = found[name].astype("boolean").fillna(False).astype(bool)
-        elif name in ("points", "dropped"):
-            found[name] = pd.to_numeric(found[name]).fillna(0).astype("int64")
-        elif name in ("bd_rate_percent", "low_percent", "high_percent", "from_quality", "to_quality", "overlap"):
-            found[name] = pd.to_numeric(found[name]).astype("float64")
-        else:
-            found[name] = found[name].astype(object).where(found[name].notna(), "").astype(str)
-    return found

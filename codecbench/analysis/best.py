@@ -16,7 +16,7 @@ import pandas as pd
 
 from codecbench.analysis.bootstrap import BootstrapMeans
 from codecbench.analysis.points import HARNESS, Values, crossing, is_exact, read_at
-from codecbench.analysis.rd_curves import RATES, RDCurve, read_curves
+from codecbench.analysis.rd_curves import Axes, RDCurve, read_curves
 
 LEVELS_DB = (25.0, 30.0, 35.0, 40.0)
 """The qualities at which codecs are compared: coarse, fair, good and fine for images of this size."""
@@ -64,7 +64,8 @@ def best_rates(
 
     ``quality_db`` is infinite for every pixel restored. Without ``resampled`` there are no replicates.
     """
-    column = f"{RATES[rate]}bits_per_image"
+    axes = Axes(rate=rate)
+    column = axes.bits_per("image")
     found: list[BestRate] = []
     may = eligible(points)
     exact = is_exact(may)
@@ -72,10 +73,10 @@ def best_rates(
         if whole or point["psnr_db"] >= quality_db:
             found.append(rate_at_point(point, column, resampled, bool(whole)))
     if math.isfinite(quality_db) and len(may):
-        for curve in read_curves(may, "psnr_db", rate):
+        for curve in read_curves(may, axes):
             low, share = crossing(curve.quality, quality_db)
             if share > 0:
-                found.append(_between(curve, int(low), float(share), quality_db, column, resampled))
+                found.append(_between(curve, int(low), float(share), quality_db, resampled))
     best: dict[str, BestRate] = {}
     for one in sorted((one for one in found if one.bits > 0), key=lambda one: (one.bits, one.codec)):
         best.setdefault(one.codec, one)
@@ -97,10 +98,8 @@ def rate_at_point(point: pd.Series, column: str, resampled: BootstrapMeans | Non
     )
 
 
-def _between(
-    curve: RDCurve, low: int, share: float, quality_db: float, column: str, resampled: BootstrapMeans | None
-) -> BestRate:
-    members = curve.members
+def _between(curve: RDCurve, low: int, share: float, quality_db: float, resampled: BootstrapMeans | None) -> BestRate:
+    members, column = curve.members, curve.axes.bits_per("image")
     nearer = members.iloc[low + round(share)]
     bits = float(read_at(members[column].to_numpy(float), low, share))
     payload = float(read_at(members["payload_bits_per_image"].to_numpy(float), low, share))

@@ -4,30 +4,13 @@ Between two measured neighbours along its swept setting a codec's curve is taken
 log bits over the setting, of PSNR and SSIM as they are. Nothing is extrapolated, and no line leads across a point that
 cannot be placed on it (one that restores every pixel, or has no such value). A setting between two whole ones is read
 off such a line; it says how far apart two codecs are, and cannot be set.
-
-Columns of the table, one row per dataset × point of the codec × curve of the other:
-
-    dataset, codec, settings       the codec's measured point
-    <by>                           its error by the measure asked for: mse, mse_float, psnr_db, ssim, or a plugin
-                                   metric that the run measured
-    psnr_db                        at equal bits: its mean PSNR
-    bits_per_image                 its rate
-    against, curve                 the other codec, and which of its curves where it has several
-    swept, matched                 the setting that varies along the curve, and the value at which it matches
-    below, above                   the measured values on either side, or twice the same where it was measured itself
-    against_bits_per_image         at equal error: the other's rate there
-    bits_ratio, bits_percent       at equal error: the other's rate over the codec's, as a ratio and in percent
-    against_<by>, against_psnr_db  at equal bits: the other's error there
-    psnr_difference_db             at equal bits: the other's PSNR less the codec's
-    best                           the row of fewest bits (at equal error) or least error (at equal bits) for this point
-    status                         one of the texts below
-    note                           details: which end, why not, and what to know about the point
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -36,8 +19,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from codecbench.analysis.points import annotate, is_exact, one_spec, read_settings, select, varying
-from codecbench.columns import HIGHER_IS_BETTER
-from codecbench.errors import UnknownNameError, UsageError
+from codecbench.analysis.rd_curves import check_choice
+from codecbench.analysis.tables import typed
+from codecbench.columns import HIGHER_IS_BETTER, ColumnInfo, described
+from codecbench.errors import UsageError
 from codecbench.plan.specs import RawSpec
 from codecbench.text import format_ssim
 
@@ -61,6 +46,31 @@ LOGARITHMIC = {"mse", "mse_float", RATE}
 Values = npt.NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What is held equal, and by which measure of error."""
+
+    at: str  # one of ``WAYS``
+    by: str
+    up: bool  # more is better by the measure
+
+    @property
+    def target(self) -> str:
+        """The column that is held equal."""
+        return RATE if self.at == "bytes" else self.by
+
+    @property
+    def errors(self) -> list[str]:
+        """The columns of error in the table."""
+        return list(dict.fromkeys([self.by, "psnr_db"] if self.at == "bytes" else [self.by]))
+
+    def rank(self, match: Mapping[str, Any]) -> float:
+        """The best of several matches has the least: bits at equal error, error at equal bits."""
+        if self.at == "error":
+            return float(match[f"against_{RATE}"])
+        return (-1.0 if self.up else 1.0) * float(match[f"against_{self.by}"])
+
+
 def match(
     summary: pd.DataFrame,
     manifest: Mapping[str, Any],
@@ -71,7 +81,7 @@ def match(
     at: str = "error",
     by: str = "mse",
 ) -> pd.DataFrame:
-    """The matched-distortion table of two codecs, described above, in the order of the summary.
+    """The matched-distortion table of two codecs, see :func:`columns`, in the order of the summary.
 
     ``codec`` and ``against`` are names, or specs whose settings narrow to the points that agree with them
     (``jpeg:quality=10..50,subsampling=4:2:0``); settings that are not named may be anything. ``at`` is one of ``WAYS``,
@@ -80,17 +90,15 @@ def match(
     An unknown name, settings with no point, a codec against itself, and a codec or measure without values are
     a ``UsageError``.
     """
-    if at not in WAYS:
-        raise UnknownNameError("way to match", at, WAYS)
-    metrics = manifest["metrics"]
+    metrics, labels = manifest["metrics"], list(manifest["datasets"])
     measures = (*MEASURES, *metrics)
-    if by not in measures:
-        raise UnknownNameError("measure of error", by, measures)
-    up = by in HIGHER_IS_BETTER or metrics.get(by, {}).get("better") == "higher"
+    check_choice("way to match", at, WAYS)
+    check_choice("measure of error", by, measures)
+    if dataset is not None:
+        check_choice("dataset of this run", dataset, labels)
+    asked = Asked(at, by, by in HIGHER_IS_BETTER or metrics.get(by, {}).get("better") == "higher")
     table = summary.reset_index(drop=True)
-    labels = list(manifest["datasets"])
-    if dataset is not None and dataset not in labels:
-        raise UnknownNameError("dataset of this run", dataset, labels)
+    table["exact"] = is_exact(table)
     ours, theirs = one_spec(codec, "codec"), one_spec(against, "against")
     points, others = select(table, ours), select(table, theirs)
     if not points.index.intersection(others.index).empty:
@@ -100,21 +108,18 @@ def match(
     for spec, found in ((ours, points), (theirs, others)):
         _require_values(table, spec, found[found["dataset"].isin(chosen)], by, chosen, measures)
     points, others = annotate(points, manifest), annotate(others, manifest)
-    records: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for label in chosen:
         here, there = points[points["dataset"] == label], others[others["dataset"] == label]
         if here.empty:
             note = f"{ours.name}: {_why_none(table, ours.name, label)}"
-            records.append({"dataset": label, "codec": ours.name, "status": NO_RESULTS, "note": note})
+            rows.append({"dataset": label, "codec": ours.name, "status": NO_RESULTS, "note": note})
         elif there.empty:
             note = f"{theirs.name}: {_why_none(table, theirs.name, label)}"
-            records += [_point(row, at, by) | {"status": NO_RESULTS, "note": note} for _, row in here.iterrows()]
+            rows += [_point(row, asked) | {"status": NO_RESULTS, "note": note} for _, row in here.iterrows()]
         else:
-            for _, row in here.iterrows():
-                records += _matches(row, there, at, by, up)
-        for record in records:
-            record["against"] = theirs.name
-    return _typed(records, at, by)
+            rows += [found for _, row in here.iterrows() for found in _matches(row, there, asked)]
+    return typed([row | {"against": theirs.name} for row in rows], columns(at, by))
 
 
 def method(at: str, by: str) -> str:
@@ -127,15 +132,32 @@ def method(at: str, by: str) -> str:
     )
 
 
-def columns(at: str, by: str) -> list[str]:
-    """The columns of :func:`match`'s table."""
-    errors = list(dict.fromkeys([by, "psnr_db"] if at == "bytes" else [by]))
+def columns(at: str, by: str) -> dict[str, ColumnInfo]:
+    """The columns of :func:`match`'s table, one row per dataset × point of the codec × curve of the other."""
+    errors = Asked(at, by, up=False).errors
     if at == "error":
-        outcome = ["against_bits_per_image", "bits_ratio", "bits_percent"]
+        outcome = [
+            (f"against_{RATE}", "number", "the other's rate there"),
+            ("bits_ratio bits_percent", "number", "the other's rate over the codec's, as a ratio and in per cent"),
+        ]
     else:
-        outcome = [*(f"against_{name}" for name in errors), "psnr_difference_db"]
-    place = ["against", "curve", "swept", "matched", "below", "above"]
-    return ["dataset", "codec", "settings", *errors, RATE, *place, *outcome, "best", "status", "note"]
+        outcome = [
+            (" ".join(f"against_{name}" for name in errors), "number", "the other's error there"),
+            ("psnr_difference_db", "number", "the other's PSNR less the codec's"),
+        ]
+    return described(
+        ("dataset codec settings", "text", "the codec's measured point"),
+        (" ".join(errors), "number", "its error by the measure, and at equal bits its mean PSNR"),
+        (RATE, "number", "its rate"),
+        ("against curve", "text", "the other codec, and which of its curves where it has several"),
+        ("swept", "text", "the setting that varies along the curve"),
+        ("matched", "number", "its value at which the other matches"),
+        ("below above", "number", "the measured values on either side; twice the same where it was measured itself"),
+        *outcome,
+        ("best", "flag", "the row of fewest bits (at equal error) or least error (at equal bits) for this point"),
+        ("status", "text", "``matched``, or why not"),
+        ("note", "text", "details: which end, why not, and what to know about the point"),
+    )
 
 
 # ---- which points ---------------------------------------------------------------------------------------------------
@@ -147,7 +169,7 @@ def _require_values(
     if points.empty:
         why = "; ".join(f"{label}: {_why_none(table, spec.name, label)}" for label in labels)
         raise UsageError(f"{spec.text} has no results to match ({why})")
-    lossy = points[~is_exact(points)]
+    lossy = points[~points["exact"]]
     with_values = [name for name in measures if lossy[name].notna().any()]
     if len(lossy) and by not in with_values:
         where = "" if len(labels) > 1 else f" on {labels[0]}"
@@ -163,60 +185,52 @@ def _why_none(table: pd.DataFrame, codec: str, label: str) -> str:
 # ---- one point against the curves of the other codec ----------------------------------------------------------------
 
 
-def _matches(point: pd.Series, others: pd.DataFrame, at: str, by: str, up: bool) -> list[dict[str, Any]]:
-    """The rows of one measured point: one a curve of the other codec, or one that says why there is none.
+def _matches(point: pd.Series, others: pd.DataFrame, asked: Asked) -> list[dict[str, Any]]:
+    """The rows of one measured point: one a curve of the other codec, or one that says why there is none."""
+    about = [_marked(point), _marked(others.iloc[0])]
+    rows = _on_curves(point, others, asked)
+    return [_point(point, asked) | row | {"note": _join(row["note"], *about)} for row in rows]
 
-    ``up`` tells that more is better by the measure.
-    """
-    base, name = _point(point, at, by), str(others["codec"].iloc[0])
-    base["note"] = _join(base["note"], _marks(others))
-    exact = others[is_exact(others)]
-    if at == "error" and _restores(point):
-        return [base | _both_restore(point, exact, base["note"])]
-    if len(exact) == len(others):
+
+def _on_curves(point: pd.Series, others: pd.DataFrame, asked: Asked) -> list[dict[str, Any]]:
+    """Of those rows what depends on the other codec."""
+    name = str(others["codec"].iloc[0])
+    exact, lossy = others[others["exact"]], others[~others["exact"]]
+    if asked.at == "error" and point["exact"]:
+        return [_both_restore(point, exact)]
+    if lossy.empty:
         note = f"{name} does at each of its points, with {exact[RATE].min():,.0f} bits at the fewest"
-        return [base | {"status": RESTORED, "note": _join(note, base["note"])}]
-    target = RATE if at == "bytes" else by
-    if math.isnan(_usable(point[target], target)):
-        return [base | {"status": NO_VALUE, "note": _join(f"{point['codec']} has no {word(target)}", base["note"])}]
-    lossy = others[~is_exact(others)]
+        return [{"status": RESTORED, "note": note}]
+    if math.isnan(_usable(point[asked.target], asked.target)):
+        return [{"status": NO_VALUE, "note": f"{point['codec']} has no {word(asked.target)}"}]
     swept = str(lossy["swept"].iloc[0])
     if not swept and len(lossy) > 1:
-        keys = ", ".join(varying(list(lossy["settings"])))
-        return [base | {"status": NOT_NUMERIC, "note": _join(f"{name} varies in {keys}", base["note"])}]
-    rows = []
+        return [{"status": NOT_NUMERIC, "note": f"{name} varies in {', '.join(varying(list(lossy['settings'])))}"}]
+    rows: list[dict[str, Any]] = []
     for curve, members in lossy.groupby("curve", sort=False):
-        found = _on_curve(point, _whole_curve(members, others, swept), swept, at, by, up)
-        rows.append(base | {"curve": curve, "swept": swept} | found | {"note": _join(found["note"], base["note"])})
-    _mark_best(rows, at, by, up)
+        found = _on_curve(point, _whole_curve(members, others, swept), swept, asked)
+        rows.append({"curve": curve, "swept": swept} | found)
+    if matched := [row for row in rows if row["status"] == MATCHED]:
+        min(matched, key=asked.rank)["best"] = True
     return rows
 
 
-def _point(point: pd.Series, at: str, by: str) -> dict[str, Any]:
-    names = ["dataset", "codec", "settings", RATE, by] + (["psnr_db"] if at == "bytes" else [])
-    return {name: point[name] for name in names} | {"note": str(point["label"]) if point["mark"] else ""}
+def _point(point: pd.Series, asked: Asked) -> dict[str, Any]:
+    return {name: point[name] for name in ["dataset", "codec", "settings", RATE, *asked.errors]}
 
 
-def _marks(points: pd.DataFrame) -> str:
-    return str(points["label"].iloc[0]) if points["mark"].iloc[0] else ""
+def _marked(point: pd.Series) -> str:
+    return str(point["label"]) if point["mark"] else ""
 
 
-def _restores(point: pd.Series) -> bool:
-    return bool(point["images"] > 0 and point["exact_images"] == point["images"])
-
-
-def _both_restore(point: pd.Series, exact: pd.DataFrame, note: str) -> dict[str, Any]:
+def _both_restore(point: pd.Series, exact: pd.DataFrame) -> dict[str, Any]:
     """A lossless point has the other's error only where that is lossless too: its smallest such point."""
     if exact.empty:
-        return {"status": RESTORED, "note": _join(f"{point['codec']} has no error to match", note)}
+        return {"status": RESTORED, "note": f"{point['codec']} has no error to match"}
     smallest = exact.sort_values(RATE, kind="stable").iloc[0]
     settings = f" at {smallest['settings']}" if smallest["settings"] else ""
-    return {
-        **_costs(point, float(smallest[RATE])),
-        "best": True,
-        "status": RESTORED,
-        "note": _join(f"so does {smallest['codec']}{settings}", note),
-    }
+    found = {"best": True, "status": RESTORED, "note": f"so does {smallest['codec']}{settings}"}
+    return found | _costs(point, float(smallest[RATE]))
 
 
 def _costs(point: pd.Series, bits: float) -> dict[str, float]:
@@ -238,10 +252,10 @@ def _whole_curve(members: pd.DataFrame, others: pd.DataFrame, swept: str) -> pd.
     return line.assign(value=values).sort_values("value", kind="stable")
 
 
-def _on_curve(point: pd.Series, line: pd.DataFrame, swept: str, at: str, by: str, up: bool) -> dict[str, Any]:
+def _on_curve(point: pd.Series, line: pd.DataFrame, swept: str, asked: Asked) -> dict[str, Any]:
     """Where a curve has a point's error (or rate), and what it costs (or gives) there."""
-    target, name = RATE if at == "bytes" else by, str(line["codec"].iloc[0])
-    there = ~is_exact(line).to_numpy(bool)
+    target, by, name = asked.target, asked.by, str(line["codec"].iloc[0])
+    there = ~line["exact"].to_numpy(bool)
     for needed in (RATE, by):
         there &= [not math.isnan(_usable(value, needed)) for value in line[needed]]
     if not there.any():
@@ -251,25 +265,22 @@ def _on_curve(point: pd.Series, line: pd.DataFrame, swept: str, at: str, by: str
         has = f"{number(only[by], by)} {word(by)} at {number(only[RATE], RATE)} bits"
         return {"status": ONE_POINT, "note": f"{name} has {has}"}
     values, wanted = np.where(there, line[target].to_numpy(float), np.nan), float(point[target])
-    places = crossings(values, wanted, logarithmic=target in LOGARITHMIC)
-    if not places:
-        return _why_not(line, values, wanted, target, swept, up)
-    found = [_read(line, place, share, by) for place, share in places]
-    key, sign = (RATE, 1.0) if at == "error" else (by, -1.0 if up else 1.0)
-    best = min(found, key=lambda place: sign * place[key])
-    several = "the one of fewest bits" if at == "error" else "the one of least error"
+    found = [_read(line, place, share, by) for place, share in crossings(values, wanted, target in LOGARITHMIC)]
+    if not found:
+        return _why_not(line, values, wanted, swept, asked)
+    best = min(found, key=asked.rank)
+    several = "the one of fewest bits" if asked.at == "error" else "the one of least error"
     notes = [f"{len(found)} settings match: {several}" if len(found) > 1 else ""]
     counts = {int(point["images"]), *best["images"]}
     notes.append(f"not over the same images: {' and '.join(map(str, sorted(counts)))}" if len(counts) > 1 else "")
-    record = {"matched": best["value"], "below": best["below"], "above": best["above"], "status": MATCHED}
-    if at == "error":
-        return record | _costs(point, best[RATE]) | {"note": _join(*notes)}
-    errors = {f"against_{measure}": best[measure] for measure in {by, "psnr_db"}}
-    difference = best["psnr_db"] - float(point["psnr_db"])
-    return record | errors | {"psnr_difference_db": difference, "note": _join(*notes)}
+    if asked.at == "error":
+        outcome = _costs(point, best[f"against_{RATE}"])
+    else:
+        outcome = {"psnr_difference_db": best["against_psnr_db"] - float(point["psnr_db"])}
+    return best | outcome | {"status": MATCHED, "note": _join(*notes)}
 
 
-def crossings(values: Values, target: float, *, logarithmic: bool = False) -> list[tuple[int, float]]:
+def crossings(values: Values, target: float, logarithmic: bool) -> list[tuple[int, float]]:
     """Where the straight lines between neighbouring values, (N,) in the order of the setting, meet a target.
 
     With ``logarithmic`` the lines are straight in the logarithm. A value that is NaN is no part of any line. Gives
@@ -285,15 +296,8 @@ def crossings(values: Values, target: float, *, logarithmic: bool = False) -> li
     return sorted(found)
 
 
-def between(left: float, right: float, share: float, *, logarithmic: bool = False) -> float:
-    """The value at a share of the way from one number to another, never outside them.
-
-    Args:
-        left: at share 0; above 0 where ``logarithmic``.
-        right: at share 1; the same.
-        share: from 0 to 1.
-        logarithmic: along the logarithm.
-    """
+def between(left: float, right: float, share: float, logarithmic: bool) -> float:
+    """The value at a share of the way from one number to another, never outside them; NaN where the left one is."""
     if share == 0.0 or math.isnan(left):
         return left
     if logarithmic:
@@ -304,41 +308,32 @@ def between(left: float, right: float, share: float, *, logarithmic: bool = Fals
 
 
 def _read(line: pd.DataFrame, place: int, share: float, by: str) -> dict[str, Any]:
-    """A curve's numbers at a share of the way between two of its points."""
+    """A curve's columns in the table at a share of the way between two of its points, and their ``images``."""
     left = line.iloc[place]
     right = line.iloc[place + 1] if share else left
     read = {
-        name: between(float(left[name]), float(right[name]), share, logarithmic=name in LOGARITHMIC)
-        for name in {"value", RATE, by, "psnr_db"}
+        f"against_{name}": between(float(left[name]), float(right[name]), share, name in LOGARITHMIC)
+        for name in {RATE, by, "psnr_db"}
     }
+    matched = between(left["value"], right["value"], share, False)
     images = {int(left["images"]), int(right["images"])}
-    return read | {"below": left["value"], "above": right["value"], "images": images}
+    return read | {"matched": matched, "below": left["value"], "above": right["value"], "images": images}
 
 
-def _why_not(line: pd.DataFrame, values: Values, wanted: float, target: str, swept: str, up: bool) -> dict[str, Any]:
-    name = str(line["codec"].iloc[0])
+def _why_not(line: pd.DataFrame, values: Values, wanted: float, swept: str, asked: Asked) -> dict[str, Any]:
+    name, target = str(line["codec"].iloc[0]), asked.target
     low, high = int(np.nanargmin(values)), int(np.nanargmax(values))
     if values[low] < wanted < values[high]:
         return {"status": GAP, "note": f"{name} restores every pixel, or has no value, at the points between"}
     end = low if wanted < values[low] else high
     words = ("fewest", "most") if target == RATE else ("smallest", "largest")
-    which = words[0] if end == low else words[1]
     setting = f"{swept} {line['value'].iloc[end]:g}"
-    note = f"{name}'s {which} {word(target)}: {number(values[end], target)}, at {setting}"
-    good_end = target != RATE and (end == high) == up
-    exact = line.loc[is_exact(line), "value"]
-    if good_end and len(exact):
+    note = f"{name}'s {words[end != low]} {word(target)}: {number(values[end], target)}, at {setting}"
+    exact = line.loc[line["exact"], "value"]
+    if asked.at == "error" and (end == high) == asked.up and len(exact):
         nearest = exact.loc[(exact - line["value"].iloc[end]).abs().idxmin()]
         note += f"; at {nearest:g} it restores every pixel"
     return {"status": OUTSIDE, "note": note}
-
-
-def _mark_best(rows: list[dict[str, Any]], at: str, by: str, up: bool) -> None:
-    key = "against_bits_per_image" if at == "error" else f"against_{by}"
-    sign = -1.0 if at == "bytes" and up else 1.0
-    matched = [row for row in rows if row["status"] == MATCHED]
-    if matched:
-        min(matched, key=lambda row: sign * float(row[key]))["best"] = True
 
 
 # ---- numbers and words ----------------------------------------------------------------------------------------------
@@ -369,16 +364,3 @@ def number(value: float, name: str) -> str:
 
 def _join(*notes: str) -> str:
     return "; ".join(note for note in notes if note)
-
-
-def _typed(records: Sequence[Mapping[str, Any]], at: str, by: str) -> pd.DataFrame:
-    """Gives every column its type, whatever was matched."""
-    table = pd.DataFrame(records).reindex(columns=columns(at, by))
-    for name in table.columns:
-        if name in {"dataset", "codec", "settings", "against", "curve", "swept", "status", "note"}:
-            table[name] = table[name].astype(object).where(table[name].notna(), "").astype(str)
-        elif name == "best":
-            table[name] = table[name].astype("boolean").fillna(False).astype(bool)
-        else:
-            table[name] = pd.to_numeric(table[name]).astype("float64")
-    return table

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from codecbench.analysis.points import TARGET_DB, Values, crossing, nearest_quality, read_at
-from codecbench.analysis.rd_curves import NOT_AVAILABLE, RDCurve, check_choice, read_curves
+from codecbench.analysis.rd_curves import NOT_AVAILABLE, Axes, RDCurve, check_choice, read_curves
 from codecbench.store.folder import StoredRun
 from codecbench.store.io import Point
 from codecbench.store.tasks import TaskRecord
@@ -133,12 +133,12 @@ def contrasts(
     check_choice("anchor", anchor, list(dict.fromkeys(points["codec"].astype(str))))
     here = points[points["dataset"] == dataset]
     by_codec: dict[str, list[RDCurve]] = {}
-    for curve in read_curves(here, "psnr_db", rate):
+    for curve in read_curves(here, Axes.of(here, "psnr_db", rate)):
         by_codec.setdefault(curve.codec, []).append(curve)
     parts = _parts(store, dataset)
     chosen = {codec: _curve_at(found, quality_db) for codec, found in by_codec.items()}
     base = chosen.get(anchor)
-    anchor_bits = {} if base is None or base.status else _bits(store, parts, base, quality_db, rate)
+    anchor_bits = {} if base is None or base.status else _bits(store, parts, base, quality_db)
     found = []
     for codec, curve in chosen.items():
         if codec == anchor:
@@ -148,7 +148,7 @@ def contrasts(
         if why:
             found.append(Contrast(*names, status=why))
         else:
-            own = _bits(store, parts, curve, quality_db, rate)
+            own = _bits(store, parts, curve, quality_db)
             found.append(_contrast(Contrast(*names), own, anchor_bits, count, quality_db))
     return found
 
@@ -164,12 +164,12 @@ def _curve_at(own: list[RDCurve], quality_db: float) -> RDCurve:
     return own[int(np.nanargmin(rates))] if not np.isnan(rates).all() else max(own, key=lambda curve: len(curve.rate))
 
 
-def _bits(store: StoredRun, parts: Tasks, curve: RDCurve, quality_db: float, rate: str) -> dict[str, Values]:
+def _bits(store: StoredRun, parts: Tasks, curve: RDCurve, quality_db: float) -> dict[str, Values]:
     """Bits at the quality of every image of a curve, and the images' indices, (images,) each, NaN where there is none.
 
     An image that lacks one of the curve's points is left out of the segments on both sides of it.
     """
-    columns = ["image", "num_bytes", "mse"] + ["container_bytes"] * (rate == "payload")
+    columns = ["image", "num_bytes", "mse"] + ["container_bytes"] * (curve.axes.rate == "payload")
     read = [
         _read(store, parts.get((curve.dataset, curve.codec, str(s)), ()), columns) for s in curve.members["settings"]
     ]

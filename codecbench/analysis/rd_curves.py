@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -33,12 +34,48 @@ LEAST_STEP = 1e-9
 
 
 @dataclass(frozen=True)
+class Axes:
+    """What curves are drawn over: a measure of quality against a rate."""
+
+    quality: str = "psnr_db"
+    rate: str = "whole"  # one of ``RATES``
+    falls: bool = False  # the measure is better where it is lower
+
+    @classmethod
+    def of(cls, points: pd.DataFrame, quality: str, rate: str) -> Axes:
+        """Those of a table of points; an ``UnknownNameError`` for an unknown measure or rate."""
+        check_choice("quality measure", quality, known_qualities(points))
+        check_choice("rate", rate, list(RATES))
+        return cls(quality, rate, _falls_with_quality(points, quality))
+
+    def bits_per(self, unit: str) -> str:
+        """The column of the rate per ``pixel`` or ``image``."""
+        return f"{RATES[self.rate]}bits_per_{unit}"
+
+    def scaled(self, values: npt.ArrayLike) -> Values:
+        """The measure's values, of any shape, on the scale of comparison; NaN for a similarity of 1."""
+        numbers = np.asarray(values, dtype=np.float64)
+        if is_similarity(self.quality):
+            with np.errstate(divide="ignore", invalid="ignore"):
+                decibels: Values = -10.0 * np.log10(1.0 - numbers)
+            return np.where(np.isfinite(decibels), decibels, np.nan)
+        return -numbers if self.falls else numbers
+
+    def unscaled(self, value: float) -> float:
+        """The measure's own value at a place on the scale of comparison."""
+        if is_similarity(self.quality):
+            return 1.0 - math.pow(10.0, -value / 10.0)
+        return -value if self.falls else value
+
+
+@dataclass(frozen=True)
 class RDCurve:
     """The N points of a codec on one dataset that differ in one swept setting, by rate.
 
     Points that restore every pixel are not among them: their quality has no end.
     """
 
+    axes: Axes
     dataset: str
     codec: str
     label: str  # the codec's name for people, with a word on its training
@@ -54,15 +91,34 @@ class RDCurve:
         """The columns that name the curve in tables."""
         return {name: getattr(self, name) for name in ("dataset", "codec", "label", "curve", "mark")}
 
-    @property
-    def name(self) -> str:
-        """The codec, and the curve where it has several."""
-        return f"{self.codec} ({self.curve})" if self.curve else self.codec
+    @cached_property
+    def kept(self) -> npt.NDArray[np.intp]:
+        """The places of the points that no other point of the curve beats, see :func:`upper_envelope`."""
+        return upper_envelope(self.rate, self.quality)
 
     def emptied(self, curve: str, status: str) -> RDCurve:
         """A curve of the same codec without points: another one, which has none for this reason."""
         nothing = np.empty(0)
         return replace(self, curve=curve, members=self.members.iloc[:0], rate=nothing, quality=nothing, status=status)
+
+    def why_not_at(self, target: float) -> str:
+        """Why the curve does not meet a quality, on the scale of comparison."""
+        if self.status:
+            return self.status
+        lowest, highest = float(self.quality.min()), float(self.quality.max())
+        if len(self.quality) == 1:
+            return f"{NOT_AVAILABLE}one point, at {self._format(lowest)}"
+        if target > highest:
+            return f"{NOT_AVAILABLE}its best is {self._format(highest)}"
+        if target < lowest:
+            return f"{NOT_AVAILABLE}its worst is {self._format(lowest)}"
+        return f"{NOT_AVAILABLE}quality falls there while the rate rises"
+
+    def _format(self, quality: float) -> str:
+        return format_quality(self.axes.unscaled(quality), self.axes.quality)
+
+
+PSNR = Axes()
 
 
 def known_qualities(points: pd.DataFrame) -> list[str]:
@@ -77,7 +133,7 @@ def check_choice(kind: str, name: str, known: Sequence[str]) -> None:
         raise UnknownNameError(kind, name, known)
 
 
-def falls_with_quality(points: pd.DataFrame, quality: str) -> bool:
+def _falls_with_quality(points: pd.DataFrame, quality: str) -> bool:
     """Whether lower is better, judged by whether the metric falls as the rate rises."""
     if quality in QUALITIES or is_similarity(quality):
         return False
@@ -93,23 +149,6 @@ def is_similarity(quality: str) -> bool:
     return quality == "ssim" or "_ssim" in quality or quality.startswith("ssim_")
 
 
-def to_scale(values: npt.ArrayLike, quality: str, falls: bool = False) -> Values:
-    """A measure's values, of any shape, on the scale of comparison; NaN where a similarity is 1 and has no decibels."""
-    numbers = np.asarray(values, dtype=np.float64)
-    if is_similarity(quality):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            decibels: Values = -10.0 * np.log10(1.0 - numbers)
-        return np.where(np.isfinite(decibels), decibels, np.nan)
-    return -numbers if falls else numbers
-
-
-def from_scale(value: float, quality: str, falls: bool = False) -> float:
-    """The measure's own value at a place on the scale of comparison."""
-    if is_similarity(quality):
-        return 1.0 - math.pow(10.0, -value / 10.0)
-    return -value if falls else value
-
-
 def format_quality(value: float, quality: str) -> str:
     """A measure's value with its unit: ``29.3 dB``, ``SSIM 0.95``."""
     if math.isnan(value):
@@ -119,17 +158,13 @@ def format_quality(value: float, quality: str) -> str:
     return f"{'SSIM' if quality == 'ssim' else quality} {value:.4g}"
 
 
-def read_curves(points: pd.DataFrame, quality: str = "psnr_db", rate: str = "whole") -> Iterator[RDCurve]:
-    """The curves of every codec on every dataset, in the order of the points; ``rate`` is one of ``RATES``.
+def read_curves(points: pd.DataFrame, axes: Axes = PSNR) -> Iterator[RDCurve]:
+    """The curves of every codec on every dataset, in the order of the points.
 
-    A codec without any has one empty curve that says why. Raises ``UnknownNameError`` for an unknown measure or rate.
+    A codec without any has one empty curve that says why.
     """
-    check_choice("quality measure", quality, known_qualities(points))
-    check_choice("rate", rate, list(RATES))
-    falls = falls_with_quality(points, quality)
-    name = f"{RATES[rate]}bits_per_pixel"
     for (dataset, codec), members in points.groupby(["dataset", "codec"], sort=False):
-        names = (str(dataset), str(codec), str(members["label"].iloc[0]))
+        names = (axes, str(dataset), str(codec), str(members["label"].iloc[0]))
         mark, nothing = str(members["mark"].iloc[0]), members.iloc[:0]
         measured = members[members["images"] > 0]
         lossy = measured[~is_exact(measured)]
@@ -138,20 +173,20 @@ def read_curves(points: pd.DataFrame, quality: str = "psnr_db", rate: str = "who
             yield RDCurve(*names, "", mark, nothing, np.empty(0), np.empty(0), why)
             continue
         for curve, found in lossy.groupby("curve", sort=False):
-            rates = found[name].to_numpy(float) if name in found else np.full(len(found), np.nan)
-            values = to_scale(found[quality].to_numpy(float), quality, falls)
+            rates = found[axes.bits_per("pixel")].to_numpy(float)
+            values = axes.scaled(found[axes.quality].to_numpy(float))
             with_rate = rates > 0
             usable = with_rate & np.isfinite(rates) & np.isfinite(values)
             order = np.flatnonzero(usable)[np.lexsort((values[usable], rates[usable]))]
             why = ""
             if not len(order):
-                missing = rate if rate != "whole" and not with_rate.any() else quality if with_rate.any() else "bits"
+                missing = axes.quality if with_rate.any() else "bits" if axes.rate == "whole" else axes.rate
                 why = f"{NOT_AVAILABLE}no {missing} known"
             yield RDCurve(*names, str(curve), mark, found.iloc[order], rates[order], values[order], why)
 
 
 def _reason(members: pd.DataFrame) -> str:
-    reasons = [str(reason) for reason in members.get("reason", ()) if reason]
+    reasons = [str(reason) for reason in members["reason"] if reason]
     return reasons[0] if reasons else "no results"
 
 
@@ -167,17 +202,3 @@ def upper_envelope(rate: Values, quality: Values) -> npt.NDArray[np.intp]:
                 kept.pop()  # as cheap, and better
             kept.append(int(place))
     return np.array(kept, dtype=np.intp)
-
-
-def why_no_crossing(curve: RDCurve, target: float, quality: str, falls: bool = False) -> str:
-    """Why a curve does not meet a quality."""
-    if curve.status:
-        return curve.status
-    lowest, highest = float(curve.quality.min()), float(curve.quality.max())
-    if len(curve.quality) == 1:
-        return f"{NOT_AVAILABLE}one point, at {format_quality(from_scale(lowest, quality, falls), quality)}"
-    if target > highest:
-        return f"{NOT_AVAILABLE}its best is {format_quality(from_scale(highest, quality, falls), quality)}"
-    if target < lowest:
-        return f"{NOT_AVAILABLE}its worst is {format_quality(from_scale(lowest, quality, falls), quality)}"
-    return f"{NOT_AVAILABLE}quality falls there while the rate rises"

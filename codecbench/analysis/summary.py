@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from codecbench.analysis.aggregate import POINT, Aggregate, aggregate
-from codecbench.columns import SUMMARY, TIMES
+from codecbench.analysis.tables import typed
+from codecbench.columns import SUMMARY, TIMES, ColumnInfo
 from codecbench.errors import StoreError
 from codecbench.store.folder import RunFolder, StoredRun
 from codecbench.store.io import read_json
@@ -28,19 +29,18 @@ LEAST_CPU_SHARE = 0.9
 DIRECTIONS = ("encode", "decode")
 
 
-def columns(metrics: Sequence[str] = ()) -> list[str]:
-    """The columns of a summary, with plugin metrics behind ``ssim``."""
-    names = list(SUMMARY)
-    place = names.index("ssim") + 1
-    return [*names[:place], *metrics, *names[place:]]
+def columns(metrics: Iterable[str] = ()) -> dict[str, ColumnInfo]:
+    """The columns of a summary by name, with plugin metrics behind ``ssim``."""
+    found = {}
+    for name, info in SUMMARY.items():
+        found[name] = info
+        if name == "ssim":
+            found |= {metric: ColumnInfo(metric, "number", "mean over the images") for metric in metrics}
+    return found
 
 
 def summary_of(store: StoredRun) -> pd.DataFrame:
-    """The summary of a run; of a published one without its rows, its ``summary.csv``.
-
-    Raises:
-        StoreError: the run is damaged, or has no results.
-    """
+    """The summary of a run, of a published one its ``summary.csv``; a ``StoreError`` if damaged or without results."""
     if isinstance(store, MergedRuns):
         return _merged_summary(store)
     if isinstance(store, RunFolder):
@@ -80,11 +80,11 @@ def _merged_summary(store: MergedRuns) -> pd.DataFrame:
 
 
 def _sorted(summary: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame:
-    """A summary by dataset (in the run's order), codec and rate, with the columns of every summary."""
+    """A summary by dataset (in the run's order), codec and rate, with the columns of every summary, typed."""
     order = {label: number for number, label in enumerate(manifest["datasets"])}
     summary = summary.assign(order=summary["dataset"].map(order))
     summary = summary.sort_values(["order", "codec", "bits_per_image", "settings"], kind="stable")
-    return summary[columns(list(manifest["metrics"]))].reset_index(drop=True)
+    return typed(summary.reset_index(drop=True), columns(manifest["metrics"]))
 
 
 def summarise(store: StoredRun, aggregated: Aggregate | None = None) -> pd.DataFrame:
@@ -96,14 +96,13 @@ def summarise(store: StoredRun, aggregated: Aggregate | None = None) -> pd.DataF
     manifest = store.manifest
     summary = (aggregated or aggregate(store)).points
     summary = summary.merge(_failures(store.failures(TaskRecord)), on=POINT, how="outer")
-    summary = add_times(summary, store.timings())
-    summary["lossless"] = summary["lossless"].astype("boolean").fillna(False)
+    summary = summary.merge(_times(store.timings()), on=POINT, how="left")
     summary = pd.concat([summary, _skipped(manifest["skipped"], summary)], ignore_index=True)
     pairs = list(zip(summary["dataset"], summary["codec"], strict=True))
     summary["out_of_domain"] = [_domain(manifest, *pair) == "other" for pair in pairs]
     summary["on_training_images"] = [_domain(manifest, *pair) == "training" for pair in pairs]
     summary["unsteady"] = unsteady(summary)
-    return _typed(_sorted(summary, manifest))
+    return _sorted(summary, manifest)
 
 
 def read_summary(file: Path) -> pd.DataFrame:
@@ -117,14 +116,10 @@ def read_summary(file: Path) -> pd.DataFrame:
         if missing:
             raise StoreError(f"{file} is no summary of a run: it has no column {missing[0]}")
         manifest = read_json(file.parent / "run.json") or {}
-        names = columns([name for name in manifest.get("metrics", {}) if name in table])
-        return _typed(pd.DataFrame({name: _parsed(_kind(name), table[name]) for name in names}))
+        known = columns(name for name in manifest.get("metrics", {}) if name in table)
+        return typed(pd.DataFrame({name: _parsed(info.kind, table[name]) for name, info in known.items()}), known)
     except (OSError, ValueError) as error:
         raise StoreError(f"{file} cannot be read: {one_line(error)}") from error
-
-
-def _kind(name: str) -> str:
-    return SUMMARY[name].kind if name in SUMMARY else "number"
 
 
 def _parsed(kind: str, texts: pd.Series[str]) -> pd.Series[Any]:
@@ -136,26 +131,9 @@ def _parsed(kind: str, texts: pd.Series[str]) -> pd.Series[Any]:
     return pd.Series([float(text) if text else math.nan for text in texts], texts.index, dtype="float64")
 
 
-def _typed(summary: pd.DataFrame) -> pd.DataFrame:
-    """Gives every column its type, whatever is missing from the run."""
-    for name in summary.columns:
-        column, kind = summary[name], _kind(name)
-        if kind == "text":
-            summary[name] = column.astype(object).where(column.notna(), "").astype(str)
-        elif kind == "flag":
-            summary[name] = column.astype(bool)
-        elif kind == "count":
-            summary[name] = pd.to_numeric(column).fillna(0).astype("int64")
-        else:
-            summary[name] = pd.to_numeric(column).astype("Int64" if kind == "whole" else "float64")
-    return summary
-
-
 def _failures(failed: Sequence[TaskRecord]) -> pd.DataFrame:
-    columns = [*POINT, "failed", "reason"]
-    if not failed:
-        return pd.DataFrame(columns=columns).astype({"failed": float})
-    frame = pd.DataFrame([[*task.point, task.images, task.failed] for task in failed], columns=columns)
+    rows = [[*task.point, task.images, task.failed] for task in failed]
+    frame = pd.DataFrame(rows, columns=[*POINT, "failed", "reason"])
     return frame.groupby(POINT, sort=False).agg(failed=("failed", "sum"), reason=("reason", "first")).reset_index()
 
 
@@ -167,7 +145,7 @@ def _skipped(skips: Sequence[Mapping[str, Any]], summary: pd.DataFrame) -> pd.Da
         if (skip["dataset"], codec, settings) not in there:
             rows.append([skip["dataset"], codec, settings, 0, f"skipped: {skip['images']} images: {skip['reason']}"])
     frame = pd.DataFrame(rows, columns=[*POINT, "images", "reason"], dtype=object)
-    return frame.reindex(columns=summary.columns).assign(lossless=False)
+    return frame.reindex(columns=summary.columns)
 
 
 def _domain(manifest: Mapping[str, Any], dataset: str, codec: str) -> str:
@@ -181,19 +159,13 @@ def _domain(manifest: Mapping[str, Any], dataset: str, codec: str) -> str:
 # ---- times ----------------------------------------------------------------------------------------------------------
 
 
-def add_times(points: pd.DataFrame, records: Sequence[TimingRecord]) -> pd.DataFrame:
-    """Adds the columns ``TIMES`` to points, from the records of ``RunFolder.timings``."""
-    taken = [_times(record) for record in records if not record.failed]
-    frame = pd.DataFrame(taken, columns=[*POINT, *(name for name in TIMES if name != "unsteady")])
-    numbers = [name for name in TIMES if name != "unsteady" and _kind(name) != "text"]
-    frame = frame.astype(dict.fromkeys(POINT, object) | dict.fromkeys(numbers, float))
-    table = points.merge(frame, on=POINT, how="left")
-    table["unsteady"] = unsteady(table)
-    return table
+def _times(records: Sequence[TimingRecord]) -> pd.DataFrame:
+    """The columns ``TIMES`` but ``unsteady`` by point."""
+    taken = [_row(record) for record in records if not record.failed]
+    return typed(taken, {name: SUMMARY[name] for name in (*POINT, *TIMES) if name != "unsteady"})
 
 
-def _times(record: TimingRecord) -> dict[str, Any]:
-    """A record of times by column of a summary."""
+def _row(record: TimingRecord) -> dict[str, Any]:
     height, width, _ = record.shape
     found = {
         name: getattr(record, name)

@@ -27,7 +27,7 @@ SECONDS = {"slow": 1.0, "middle": 0.1, "bad": 0.105, "fast": 0.01, "worst": 5.0}
 
 def test_the_front_and_who_is_dominated() -> None:
     found = table(timed(LINES, SECONDS), quality_db=35)
-    assert list(found.columns) == COLUMNS
+    assert list(found.columns) == list(COLUMNS)
     by = found.set_index("codec")
     assert list(by.index[by["front"]]) == ["slow", "middle", "fast"]
     assert by.loc["bad", "dominated_by"] == "middle"

@@ -15,7 +15,7 @@ from codecbench.errors import UnknownNameError, UsageError
 
 def test_sizes_and_what_they_save() -> None:
     found = table(marked(ALL), "jpeg", qualities_db=(31, 35, 43))
-    assert list(found.columns) == COLUMNS
+    assert list(found.columns) == list(COLUMNS)
     at = {(row["codec"], row["quality_at"]): row for _, row in found.iterrows()}
     assert len(found) == len(at) == 6 * 3
     assert at["jpeg", 35]["bits_per_pixel"] == pytest.approx(2 ** (5 / 4))
