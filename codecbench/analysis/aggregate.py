@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from codecbench.analysis.tables import Values
 from codecbench.columns import ROWS
 from codecbench.measure.distortion import psnr_db
 from codecbench.plugins.codec import Shape
 from codecbench.store.folder import StoredRun
+from codecbench.store.io import Point
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,9 +33,6 @@ READ = [name for name in ROWS if name not in (*POINT, "height", "width", "channe
 SHOWN = [*POINT, "image", "height", "width", "num_bytes", "mse"]
 """What is kept of single images."""
 
-Values = npt.NDArray[np.float64]
-Key = tuple[str, str, str]
-
 
 @dataclass(frozen=True)
 class Aggregate:
@@ -43,7 +41,7 @@ class Aggregate:
     points: pd.DataFrame  # one row a point, by name; see :func:`derive`
     shapes: dict[str, list[Shape]]  # the distinct shapes of the images, sorted, by dataset
     shown: pd.DataFrame  # rows of the images that are shown to people, one per point and image, with ``SHOWN``
-    tasks: dict[Key, list[str]]  # identities of the tasks by point, see ``RunFolder.reconstructions``
+    tasks: dict[Point, list[str]]  # identities of the tasks by point, see ``RunFolder.reconstructions``
 
 
 @dataclass
@@ -110,11 +108,11 @@ class Sums:
 
 def aggregate(store: StoredRun) -> Aggregate:
     """Reads all rows of a run folder, one part at a time; parts that are found damaged are set aside."""
-    sums: dict[Key, Sums] = {}
+    sums: dict[Point, Sums] = {}
     metrics = tuple(store.manifest["metrics"])
     shapes: dict[str, set[Shape]] = {}
     shown: list[tuple[Any, ...]] = []
-    tasks: dict[Key, list[str]] = {}
+    tasks: dict[Point, list[str]] = {}
     for task, table in store.tables([*READ, *metrics]):
         key = task.point
         height, width, channels = task.shape

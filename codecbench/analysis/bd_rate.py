@@ -31,7 +31,7 @@ import pandas as pd
 
 from codecbench.analysis import pchip
 from codecbench.analysis.bootstrap import BootstrapMeans, interval, resample
-from codecbench.analysis.points import Values, annotate
+from codecbench.analysis.points import annotate
 from codecbench.analysis.rd_curves import (
     LEAST_STEP,
     NOT_AVAILABLE,
@@ -42,7 +42,7 @@ from codecbench.analysis.rd_curves import (
     read_curves,
     upper_envelope,
 )
-from codecbench.analysis.tables import typed
+from codecbench.analysis.tables import Values, typed
 from codecbench.columns import described
 from codecbench.errors import UnknownNameError, UsageError
 from codecbench.store.folder import StoredRun

@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from codecbench.analysis.bootstrap import BootstrapMeans
-from codecbench.analysis.points import HARNESS, Values, crossing, is_exact, read_at
+from codecbench.analysis.points import HARNESS, crossing, is_exact, read_at
 from codecbench.analysis.rd_curves import Axes, RDCurve, read_curves
+from codecbench.analysis.tables import Values
 
 LEVELS_DB = (25.0, 30.0, 35.0, 40.0)
 """The qualities at which codecs are compared: coarse, fair, good and fine for images of this size."""

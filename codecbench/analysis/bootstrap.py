@@ -26,13 +26,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from codecbench.analysis.tables import Values
 from codecbench.store.folder import StoredRun
+from codecbench.store.io import Point
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Values = npt.NDArray[np.float64]
-Key = tuple[str, str, str]
 
 BLOCK = 1024
 """Images whose weights are drawn together."""
@@ -53,21 +53,20 @@ class BootstrapMeans:
     """Replicated means of a run's points."""
 
     replicates: int  # how many there are
-    seed: int  # of the weights
-    means: Mapping[Key, Mapping[str, Values]]
+    means: Mapping[Point, Mapping[str, Values]]
     """By point and by column of the summary (rates, ``mse``, ``psnr_db``, ``psnr_of_mean_mse_db``, ``ssim`` and plugin
     metrics) the mean of every replicate, (replicates,); NaN where a replicate has none."""
-    images: Mapping[Key, int]  # by point, images with a result
+    images: Mapping[Point, int]  # by point, images with a result
 
-    def values(self, key: Key, measure: str) -> Values:
+    def values(self, key: Point, measure: str) -> Values:
         """The replicated means of a point, (replicates,); NaN where there are none or too few images."""
         found = self.means.get(key, {}).get(measure)
         if found is None or self.images[key] < LEAST_IMAGES:
             return np.full(self.replicates, np.nan)
         return found
 
-    def interval(self, key: Key, measure: str, confidence: float = 0.95) -> tuple[float, float]:
-        """The percentile interval of a point's mean; NaN where it cannot be told."""
+    def interval(self, key: Point, measure: str, confidence: float = 0.95) -> tuple[float, float]:
+        """The percentile interval of a point's mean; NaN where there is none."""
         return interval(self.values(key, measure), confidence)
 
 
@@ -155,7 +154,7 @@ def resample(store: StoredRun, points: pd.DataFrame, replicates: int = 200, seed
     """
     wanted = set(zip(points["dataset"], points["codec"], points["settings"], strict=True))
     weights = Weights(replicates, seed)
-    sums: dict[Key, _Sums] = {}
+    sums: dict[Point, _Sums] = {}
     metrics = list(store.manifest["metrics"])
     for task, table in store.tables([*READ, *metrics]):
         key = task.point
@@ -169,7 +168,7 @@ def resample(store: StoredRun, points: pd.DataFrame, replicates: int = 200, seed
         images = table.column("image").to_numpy().astype(np.int64, copy=False)
         found.add(columns, *weights.of(key[0], images))
     means = {key: found.means() for key, found in sums.items()}
-    return BootstrapMeans(replicates, seed, means, {key: found.images for key, found in sums.items()})
+    return BootstrapMeans(replicates, means, {key: found.images for key, found in sums.items()})
 
 
 def _columns(table: pa.Table, pixels: int, metrics: Sequence[str]) -> dict[str, Values]:

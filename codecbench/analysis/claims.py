@@ -38,9 +38,9 @@ NOTABLE_SHARE = 0.2
 class Saving:
     """How many per cent fewer bytes one codec needs than another, with its 95 % interval."""
 
-    percent: float  # positive where the first is smaller
-    low: float  # NaN where there is no interval
-    high: float
+    percent: float = math.nan  # positive where the first is smaller
+    low: float = math.nan  # NaN where there is no interval
+    high: float = math.nan
 
     @property
     def known(self) -> bool:
@@ -103,24 +103,18 @@ def judge(
             break
         winners.append(others.pop(0).codec)
     loser = others[0] if others else None
-    named = {one.codec: one for one in ranked if one.codec in (*winners, loser.codec if loser else "")}
-    base = next((one for one in ranked if one.codec == anchor), None)
-    if base is not None and base.codec not in named:
-        named[base.codec] = base
-        against: Saving | None = saving(first, base)
-    else:
-        base, against = None, None
-    gap = saving(first, loser) if loser else Saving(math.nan, math.nan, math.nan)
+    named = {one.codec: one for one in ranked[: len(winners) + 1]}
+    base = next((one for one in others[1:] if one.codec == anchor), None)
     return Claim(
         dataset,
         kind,
         tuple(winners),
         loser.codec if loser else "",
-        gap,
+        saving(first, loser) if loser else Saving(),
         quality_db,
-        named,
-        base.codec if base else "",
-        against,
+        named | ({anchor: base} if base else {}),
+        anchor if base else "",
+        saving(first, base) if base else None,
         images,
     )
 
@@ -134,10 +128,8 @@ def by_quality(dataset: str, points: pd.DataFrame, anchor: str, resampled: Boots
     plain = untrained(points)
     images = int(plain["images"].max()) if len(plain) else 0
     for levels in (LEVELS_DB, OTHER_LEVELS_DB):
-        asked = comparable_levels(plain, levels)
-        found = [
-            judge(dataset, "quality", level, best_rates(plain, level, resampled), anchor, images) for level in asked
-        ]
+        rankings = {level: best_rates(plain, level, resampled) for level in comparable_levels(plain, levels)}
+        found = [judge(dataset, "quality", level, ranked, anchor, images) for level, ranked in rankings.items()]
         if claims := [claim for claim in found if claim is not None]:
             return claims
     return []
@@ -173,14 +165,12 @@ def learned(dataset: str, points: pd.DataFrame, resampled: BootstrapMeans | None
             own = rate_at_point(point, "bits_per_image", resampled, False)
             others = best_rates(plain, float(point["psnr_db"]), resampled)
             if others and own.bits > 0:
-                tried.append((saving(own, others[0]).percent, own, others[0], point))
-        if tried:
-            _, own, other, point = max(tried, key=lambda entry: entry[0])
-            ranked = sorted((own, other), key=lambda one: one.bits)
-            claim = judge(dataset, "learned", float(point["psnr_db"]), ranked, "", int(point["images"]))
-            assert claim is not None
-            named = {one.codec: one for one in (own, other)}
-            found.append(replace(claim, anchor=str(codec), rates=named))
+                ranked = sorted((own, others[0]), key=lambda one: one.bits)
+                claim = judge(dataset, "learned", float(point["psnr_db"]), ranked, "", int(point["images"]))
+                assert claim is not None
+                rates = {one.codec: one for one in (own, others[0])}
+                tried.append(replace(claim, anchor=str(codec), rates=rates))
+        found += [max(tried, key=saved_by_learned)] if tried else []
     return sorted(found, key=saved_by_learned, reverse=True)
 
 
@@ -210,14 +200,14 @@ def payload(
     plain = untrained(points)
     plain = plain[plain["payload_bits_per_image"].notna() & (plain["payload_bits_per_image"] > 0)]
     images = int(plain["images"].max()) if len(plain) else 0
-    sides = [best_rates(plain, quality_db, resampled, rate) for rate in ("whole", "payload")]
-    if len(sides[0]) < 2 or len(sides[1]) < 2:
-        return None
-    whole, inner = (judge(dataset, "payload", quality_db, ranked, "", images) for ranked in sides)
-    assert whole is not None
-    assert inner is not None
-    every = {one.codec: one for one in sides[0]}
-    return replace(whole, rates=every), replace(inner, rates={one.codec: one for one in sides[1]})
+    found = []
+    for rate in ("whole", "payload"):
+        ranked = best_rates(plain, quality_db, resampled, rate)
+        claim = judge(dataset, "payload", quality_db, ranked, "", images)
+        if claim is None or len(ranked) < 2:
+            return None
+        found.append(replace(claim, rates={one.codec: one for one in ranked}))
+    return found[0], found[1]
 
 
 def few(images: int) -> bool:

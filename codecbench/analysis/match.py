@@ -15,12 +15,11 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from codecbench.analysis.points import annotate, is_exact, one_spec, read_settings, select, varying
 from codecbench.analysis.rd_curves import check_choice
-from codecbench.analysis.tables import typed
+from codecbench.analysis.tables import Values, join_notes, typed
 from codecbench.columns import HIGHER_IS_BETTER, ColumnInfo, described
 from codecbench.errors import UsageError
 from codecbench.plan.specs import RawSpec
@@ -42,8 +41,6 @@ NO_RESULTS = "no results"
 
 RATE = "bits_per_image"
 LOGARITHMIC = {"mse", "mse_float", RATE}
-
-Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -189,7 +186,7 @@ def _matches(point: pd.Series, others: pd.DataFrame, asked: Asked) -> list[dict[
     """The rows of one measured point: one a curve of the other codec, or one that says why there is none."""
     about = [_marked(point), _marked(others.iloc[0])]
     rows = _on_curves(point, others, asked)
-    return [_point(point, asked) | row | {"note": _join(row["note"], *about)} for row in rows]
+    return [_point(point, asked) | row | {"note": join_notes(row["note"], *about)} for row in rows]
 
 
 def _on_curves(point: pd.Series, others: pd.DataFrame, asked: Asked) -> list[dict[str, Any]]:
@@ -277,7 +274,7 @@ def _on_curve(point: pd.Series, line: pd.DataFrame, swept: str, asked: Asked) ->
         outcome = _costs(point, best[f"against_{RATE}"])
     else:
         outcome = {"psnr_difference_db": best["against_psnr_db"] - float(point["psnr_db"])}
-    return best | outcome | {"status": MATCHED, "note": _join(*notes)}
+    return best | outcome | {"status": MATCHED, "note": join_notes(*notes)}
 
 
 def crossings(values: Values, target: float, logarithmic: bool) -> list[tuple[int, float]]:
@@ -360,7 +357,3 @@ def number(value: float, name: str) -> str:
     if name in LOGARITHMIC:
         return f"{value:.3g}"
     return format_ssim(value) if name == "ssim" else f"{value:.4g}"
-
-
-def _join(*notes: str) -> str:
-    return "; ".join(note for note in notes if note)

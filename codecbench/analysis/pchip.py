@@ -9,9 +9,8 @@ monotone piecewise cubic interpolants", SIAM Journal on Scientific and Statistic
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Values = npt.NDArray[np.float64]
+from codecbench.analysis.tables import Values
 
 
 def slopes(x: Values, y: Values) -> Values:

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from codecbench.analysis.points import TARGET_DB, Values, crossing, nearest_quality, read_at
+from codecbench.analysis.points import TARGET_DB, crossing, nearest_quality, read_at
 from codecbench.analysis.rd_curves import NOT_AVAILABLE, Axes, RDCurve, check_choice, read_curves
+from codecbench.analysis.tables import Values
 from codecbench.store.folder import StoredRun
 from codecbench.store.io import Point
 from codecbench.store.tasks import TaskRecord

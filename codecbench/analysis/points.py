@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from codecbench.analysis.tables import Values
 from codecbench.errors import SpecError, UnknownNameError, UsageError
 from codecbench.plan.specs import RawSpec, split_escaped, split_specs, unescape
-
-Values = npt.NDArray[np.float64]
 
 HARNESS = "none"
 """The codec that compresses nothing, and so measures the harness itself."""

@@ -18,10 +18,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from codecbench.analysis.points import is_exact
+from codecbench.analysis.tables import Values
 from codecbench.columns import RESERVED
 from codecbench.errors import UnknownNameError
-
-Values = npt.NDArray[np.float64]
 
 RATES = {"whole": "", "payload": "payload_"}
 """What counts as rate, and how its columns begin: whole files, or files less their container's bytes."""

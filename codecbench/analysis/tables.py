@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from codecbench.columns import ColumnInfo
+
+Values = npt.NDArray[np.float64]
 
 
 def typed(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, columns: Mapping[str, ColumnInfo]) -> pd.DataFrame:
@@ -24,3 +28,8 @@ def typed(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, columns: Mapping[str
         else:
             table[name] = pd.to_numeric(column).astype("Int64" if info.kind == "whole" else "float64")
     return table
+
+
+def join_notes(*notes: str) -> str:
+    """The notes that are not empty, as one."""
+    return "; ".join(note for note in notes if note)

@@ -12,8 +12,9 @@ from codecbench.cli.console import print_table
 
 if TYPE_CHECKING:
     from codecbench.analysis.compare import Comparison
-    from codecbench.analysis.compare.points import Point, Row
+    from codecbench.analysis.compare.points import Row
     from codecbench.report import tables
+    from codecbench.store.io import Point
 
 SHOWN = {"bits": "bits %", "mse": "MSE %", "psnr_db": "PSNR dB", "ssim": "SSIM"}
 """Measures of the printed table, with their heads."""

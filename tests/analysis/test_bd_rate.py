@@ -201,7 +201,7 @@ def replicated(points: pd.DataFrame, noise: float = 0.0) -> BootstrapMeans:
         }
         for key, (_, row) in zip(keys, points.iterrows(), strict=True)
     }
-    return BootstrapMeans(100, 0, means, dict.fromkeys(keys, 100))
+    return BootstrapMeans(100, means, dict.fromkeys(keys, 100))
 
 
 @pytest.mark.parametrize("method", bd_rate.METHODS)

@@ -645,7 +645,7 @@ def test_csv_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main([*command, "--csv"]) == 1
     captured = capsys.readouterr()
     rows = list(csv.DictReader(io.StringIO(captured.out)))
-    assert tuple(rows[0]) == points.COLUMNS
+    assert tuple(rows[0]) == tuple(points.COLUMNS)
     assert {one["measure"] for one in rows} == {"bits", "mse", "ssim"}
     assert "worse: c:q=1 on mnist: bits" in captured.err
     assert main([*command, "--json"]) == 1

@@ -27,15 +27,25 @@ import pandas as pd
 
 from codecbench.analysis.compare import manifests, statistics, thresholds
 from codecbench.analysis.compare import points as contrasts
-from codecbench.analysis.compare.points import BETTER, COLUMNS, WORSE, Point, Row, Side
+from codecbench.analysis.compare.points import BETTER, COLUMNS, WORSE, Row, Side
 from codecbench.analysis.points import select, short_settings, telling_settings
+from codecbench.analysis.rd_curves import check_choice
 from codecbench.analysis.summary import UNSTEADY_SPREAD
-from codecbench.errors import UnknownNameError, UsageError
+from codecbench.analysis.tables import typed
+from codecbench.columns import described
+from codecbench.errors import UnknownNameError as UnknownNameError
+from codecbench.errors import UsageError
 from codecbench.plan.specs import split_specs
 from codecbench.store.folder import RunFolder
+from codecbench.store.io import Point
 from codecbench.text import count
 
-OVERALL = ("dataset", "codec", "measure", "points", "ratio", "slower", "faster")
+OVERALL = described(
+    ("dataset codec measure", "text", "a codec's times of one kind"),
+    ("points", "count", "how many have them in both runs"),
+    ("ratio", "number", "the geometric mean over the points of B's median over A's"),
+    ("slower faster", "count", "how many differ significantly"),
+)
 NO_PARTS = "means only: a published run without its parts"
 OTHER_IMAGES = "means only: other images"
 NAMED = 6
@@ -54,9 +64,7 @@ class Comparison:
     only_in_b: list[str]
     rates: pd.DataFrame  # rates and distortions, one row per point and measure
     times: pd.DataFrame  # the same of times
-    overall: pd.DataFrame
-    """Per dataset, codec and measure of time: how many ``points``, the geometric mean over them of B's median over A's
-    as ``ratio``, and how many are significantly ``slower`` and ``faster``."""
+    overall: pd.DataFrame  # see ``OVERALL``
     warnings: list[str]  # what to know before trusting the tables
     failures: list[str]  # what is worse beyond a threshold, significantly, one line each
     passed_over: list[str]  # what is beyond a threshold and does not fail, with the reason
@@ -64,8 +72,7 @@ class Comparison:
     @property
     def table(self) -> pd.DataFrame:
         """Rates and times in one table."""
-        parts = [part for part in (self.rates, self.times) if len(part)]
-        return pd.concat(parts, ignore_index=True) if parts else self.rates
+        return pd.concat([self.rates, self.times], ignore_index=True)
 
     def as_record(self) -> dict[str, Any]:
         """Everything as plain JSON values, None where there is no number."""
@@ -104,9 +111,9 @@ def compare(
     times = _times(common, a, b, 1.0 - confidence)
     judgement = thresholds.judge([*rates, *times], limits)
     if limits:
-        judgement.failures.extend(f"{_named(point)}: failed in B: {b.failed[point]}" for point in failed)
+        judgement.failures.extend(f"{contrasts.name_of(point)}: failed in B: {b.failed[point]}" for point in failed)
         gone = [point for point in chosen if point in a.points and point not in b.points and point not in failed]
-        judgement.passed_over.extend(f"{_named(point)}: not in B" for point in gone[:NAMED])
+        judgement.passed_over.extend(f"{contrasts.name_of(point)}: not in B" for point in gone[:NAMED])
         if len(gone) > NAMED:
             judgement.passed_over.append(f"{len(gone) - NAMED:,} more points of A are not in B")
     return Comparison(
@@ -116,8 +123,8 @@ def compare(
         differences=manifests.differences(a.manifest, b.manifest),
         only_in_a=_only(chosen, a, b),
         only_in_b=_only(chosen, b, a),
-        rates=pd.DataFrame(rates, columns=list(COLUMNS)),
-        times=pd.DataFrame(times, columns=list(COLUMNS)),
+        rates=typed(rates, COLUMNS),
+        times=typed(times, COLUMNS),
         overall=_overall(times),
         warnings=notes + _time_warnings(common, times, a, b, 1.0 - confidence),
         failures=judgement.failures,
@@ -127,20 +134,14 @@ def compare(
 
 def _chosen(a: Side, b: Side, dataset: str | None, codecs: str | Iterable[str] | None) -> list[Point]:
     """The points of either run that were asked for."""
-    labels = list(dict.fromkeys([*a.manifest["datasets"], *b.manifest["datasets"]]))
-    if dataset is not None and dataset not in labels:
-        raise UnknownNameError("dataset of these runs", dataset, labels)
+    if dataset is not None:
+        check_choice("dataset of these runs", dataset, list(a.manifest["datasets"] | b.manifest["datasets"]))
     points = [point for point in dict.fromkeys([*a.points, *b.points]) if dataset in (None, point[0])]
     if codecs is None:
         return points
     table = pd.DataFrame(points, columns=["dataset", "codec", "settings"]).assign(images=1)
     wanted = {place for spec in split_specs(codecs) for place in select(table, spec).index}
     return [point for place, point in enumerate(points) if place in wanted]
-
-
-def _named(point: Point) -> str:
-    label, codec, settings = point
-    return f"{codec}:{settings} on {label}" if settings else f"{codec} on {label}"
 
 
 def _only(points: Sequence[Point], side: Side, other: Side) -> list[str]:
@@ -189,7 +190,9 @@ def _rates(points: Sequence[Point], a: Side, b: Side, confidence: float) -> tupl
     for point in points:
         if without or apart[point[0]]:
             note = OTHER_IMAGES if apart[point[0]] else NO_PARTS
-            rows += contrasts.of_means(point, a.means(point), b.means(point), note)
+            ours, theirs = a.means(point), b.means(point)
+            images = int(min(ours["images"], theirs["images"]))
+            rows += contrasts.untested(point, contrasts.RATES, ours, theirs, images, note)
         else:
             rows += contrasts.of_images(point, a.images(point), b.images(point), confidence, better)
     return rows, warnings
@@ -208,7 +211,7 @@ def _times(points: Sequence[Point], a: Side, b: Side, level: float) -> list[Row]
             same = manifests.same_images(a.manifest["datasets"], b.manifest["datasets"], point[0])
             rows += contrasts.of_times(point, *(alike or pairs)[0], "" if same else "other images")
         else:
-            rows += contrasts.of_medians(point, a.medians(point), b.medians(point), NO_PARTS)
+            rows += contrasts.untested(point, contrasts.TIMES, a.medians(point), b.medians(point), 0, NO_PARTS)
     contrasts.settle(rows, level)
     return rows
 
@@ -219,16 +222,16 @@ def _overall(rows: Sequence[Row]) -> pd.DataFrame:
         if row["a"] > 0.0 and row["b"] > 0.0:
             groups.setdefault((row["dataset"], row["codec"], row["measure"]), []).append(row)
     table = [
-        [
-            *key,
-            len(members),
-            statistics.geometric_mean([row["b"] / row["a"] for row in members]),
-            sum(row["verdict"] == WORSE for row in members),
-            sum(row["verdict"] == BETTER for row in members),
-        ]
+        {
+            **dict(zip(("dataset", "codec", "measure"), key, strict=True)),
+            "points": len(members),
+            "ratio": statistics.geometric_mean([row["b"] / row["a"] for row in members]),
+            "slower": sum(row["verdict"] == WORSE for row in members),
+            "faster": sum(row["verdict"] == BETTER for row in members),
+        }
         for key, members in groups.items()
     ]
-    return pd.DataFrame(table, columns=list(OVERALL))
+    return typed(table, OVERALL)
 
 
 def _time_warnings(points: Sequence[Point], rows: Sequence[Row], a: Side, b: Side, level: float) -> list[str]:

@@ -154,11 +154,8 @@ def _values(run: Manifest, path: tuple[str, ...]) -> list[str]:
 
 
 def _load(a: Manifest, b: Manifest) -> list[str]:
-    highest = []
-    for run in (a, b):
-        loads = [call.get("conditions", {}).get("load_1min") for call in run["invocations"]]
-        highest.append(max((load for load in loads if load is not None), default=None))
-    mine, others = highest
+    loads = [[call.get("conditions", {}).get("load_1min") for call in run["invocations"]] for run in (a, b)]
+    mine, others = (max((load for load in found if load is not None), default=None) for found in loads)
     if mine is None or others is None or abs(mine - others) < NOTABLE_LOAD_CHANGE:
         return []
     return [f"load average when it began {mine:.2f} -> {others:.2f}"]

@@ -1,28 +1,11 @@
-"""One point in two runs: rows that say by how much B differs from A in each measure, and whether that can be chance.
-
-Columns of a row:
-
-    dataset, codec, settings   the point
-    measure                    one of ``RATES`` or ``TIMES``: bits (an image), mse, psnr_db (mean of the images' PSNR),
-                               psnr_of_mean_mse_db, ssim; encode_s, decode_s (an image, in batches), and the times of a
-                               call with one image, for codecs that gain from batches
-    unit                       of the difference: per cent of A for bits, mse and times; dB; or none
-    n                          images that were compared; of times the rounds, of the run with fewer
-    a, b                       means over the images; of times the medians over the rounds, in seconds
-    difference                 B less A, in the unit
-    low, high                  ends of the confidence interval of rates and distortions
-    p_value                    of times, corrected for the number of the codec's points
-    verdict                    one of the texts below
-    counts                     whether a threshold may judge it
-    note                       why not, and what to know about the row
-"""
+"""One point in two runs: rows that say by how much B differs from A in each measure, and whether that can be chance."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,11 +13,13 @@ import numpy.typing as npt
 
 from codecbench.analysis.compare import statistics
 from codecbench.analysis.summary import LEAST_CPU_SHARE, UNSTEADY_SPREAD
-from codecbench.columns import HIGHER_IS_BETTER
+from codecbench.analysis.tables import Values, join_notes
+from codecbench.columns import HIGHER_IS_BETTER, described
 from codecbench.errors import StoreError
 from codecbench.measure.distortion import psnr_db
 from codecbench.measure.timing import Timing
 from codecbench.store.folder import RunFolder
+from codecbench.store.io import Point
 from codecbench.store.tasks import TaskRecord
 from codecbench.store.timings import TimingRecord
 from codecbench.text import count, format_shape
@@ -48,14 +33,27 @@ UNTESTED = "not tested"
 RATES = ("bits", "mse", "psnr_db", "psnr_of_mean_mse_db", "ssim")
 TIMES = ("encode_s", "decode_s", "encode_latency_s", "decode_latency_s")
 RELATIVE = {"bits", "mse", *TIMES}
-COLUMNS = (
-    *("dataset", "codec", "settings", "measure", "unit", "n", "a", "b", "difference", "low", "high", "p_value"),
-    *("verdict", "counts", "note"),
+COLUMNS = described(
+    ("dataset codec settings", "text", "the point"),
+    ("measure", "text", "one of ``RATES`` (``bits`` an image, ...), a plugin metric, or one of ``TIMES``"),
+    ("unit", "text", "of the difference: per cent of A for bits, mse and times; dB; or none"),
+    ("n", "count", "images that were compared; of times the rounds, of the run with fewer"),
+    ("a b", "number", "means over the images; of times the medians over the rounds, in seconds"),
+    ("difference", "number", "B less A, in the unit"),
+    ("low high", "number", "ends of the confidence interval of rates and distortions"),
+    ("p_value", "number", "of times, corrected for the number of the codec's points"),
+    ("verdict", "text", "one of the texts above"),
+    ("counts", "flag", "whether a threshold may judge it"),
+    ("note", "text", "why not, and what to know about the row"),
 )
 
-Point = tuple[str, str, str]
-"""Dataset, codec and settings."""
 Row = dict[str, Any]
+
+
+def name_of(point: Point) -> str:
+    """A point in words: ``jpeg:quality=75 on mnist``."""
+    dataset, codec, settings = point
+    return f"{codec}:{settings} on {dataset}" if settings else f"{codec} on {dataset}"
 
 
 @dataclass(frozen=True)
@@ -63,34 +61,28 @@ class Images:
     """Results of one point, by image; all arrays (N,), NaN where there is no value."""
 
     index: npt.NDArray[np.int64]  # of the images in their dataset, ascending, without repetition
-    bits: statistics.Values  # 8 × the length of the bitstream
-    mse: statistics.Values  # of the 8-bit output on the [0, 1] scale
-    ssim: statistics.Values
-    metrics: Mapping[str, statistics.Values] = field(default_factory=dict)  # plugin metrics, by name
+    values: Mapping[str, Values]  # ``bits``, ``mse``, ``ssim`` and plugin metrics, by name
 
-    def of(self, places: npt.NDArray[np.intp]) -> Images:
+    def at(self, places: npt.NDArray[np.intp]) -> Images:
         """Those at some places."""
-        metrics = {name: values[places] for name, values in self.metrics.items()}
-        return Images(self.index[places], self.bits[places], self.mse[places], self.ssim[places], metrics)
+        return Images(self.index[places], {name: values[places] for name, values in self.values.items()})
 
     @property
     def means(self) -> dict[str, float]:
         """Means of a point by measure, with its number of ``images``; NaN where there is none."""
-        lossy, known = self.mse[self.mse > 0.0], self.ssim[~np.isnan(self.ssim)]
-        mse = float(np.mean(self.mse))
+        bits, mse, ssim = (self.values[name] for name in ("bits", "mse", "ssim"))
+        lossy, known, mean = mse[mse > 0.0], ssim[~np.isnan(ssim)], float(np.mean(mse))
         return {
             "images": len(self.index),
-            "bits": float(np.mean(self.bits)),
-            "mse": mse,
+            "bits": float(np.mean(bits)),
+            "mse": mean,
             "psnr_db": float(np.mean(psnr_db(lossy))) if len(lossy) else math.nan,
-            "psnr_of_mean_mse_db": float(psnr_db(mse)) if mse > 0.0 else math.nan,
+            "psnr_of_mean_mse_db": float(psnr_db(mean)) if mean > 0.0 else math.nan,
             "ssim": float(np.mean(known)) if len(known) else math.nan,
         }
 
 
-def of_images(
-    point: Point, a: Images, b: Images, confidence: float, better: Mapping[str, str] | None = None
-) -> list[Row]:
+def of_images(point: Point, a: Images, b: Images, confidence: float, better: Mapping[str, str]) -> list[Row]:
     """Rates and distortions of a point, paired by image: one row a measure that both runs have.
 
     Images that only one run has are left out. ``better`` says of the plugin metrics that are compared whether
@@ -98,66 +90,61 @@ def of_images(
     """
     common, in_a, in_b = np.intersect1d(a.index, b.index, assume_unique=True, return_indices=True)
     if not len(common):
-        return of_means(point, a.means, b.means, "no image is in both")
+        return untested(point, RATES, a.means, b.means, int(min(len(a.index), len(b.index))), "no image is in both")
     fewer = len(common) < max(len(a.index), len(b.index))
     note = f"over the {len(common):,} images in both ({len(a.index):,} and {len(b.index):,})" if fewer else ""
-    a, b = a.of(in_a), b.of(in_b)
-    rows = [
-        _paired(point, "bits", a.bits, b.bits, confidence, note),
-        _paired(point, "mse", a.mse, b.mse, confidence, note),
-    ]
-    lossy = (a.mse > 0.0) & (b.mse > 0.0)
+    a, b = a.at(in_a), b.at(in_b)
+    ours, theirs = a.values, b.values
+    rows = [_paired(point, name, ours[name], theirs[name], confidence, note) for name in ("bits", "mse")]
+    lossy = (ours["mse"] > 0.0) & (theirs["mse"] > 0.0)
     if lossy.any():
         which = note if lossy.all() else f"over the {count(int(lossy.sum()), 'image')} that neither restores exactly"
-        rows.append(_paired(point, "psnr_db", psnr_db(a.mse[lossy]), psnr_db(b.mse[lossy]), confidence, which))
-        verdict = SAME if np.array_equal(a.mse, b.mse) else UNTESTED
-        means = [one.means["psnr_of_mean_mse_db"] for one in (a, b)]
-        rows.append(_row(point, "psnr_of_mean_mse_db", len(common), means[0], means[1], verdict, note, counts=False))
-    known = ~(np.isnan(a.ssim) | np.isnan(b.ssim))
-    if known.any():
-        rows.append(_paired(point, "ssim", a.ssim[known], b.ssim[known], confidence, note))
-    for name, way in (better or {}).items():
-        if name in a.metrics and name in b.metrics:
-            ours, theirs = a.metrics[name], b.metrics[name]
-            known = ~(np.isnan(ours) | np.isnan(theirs))
+        decibels = psnr_db(ours["mse"][lossy]), psnr_db(theirs["mse"][lossy])
+        rows.append(_paired(point, "psnr_db", *decibels, confidence, which))
+        verdict = SAME if np.array_equal(ours["mse"], theirs["mse"]) else UNTESTED
+        means = a.means["psnr_of_mean_mse_db"], b.means["psnr_of_mean_mse_db"]
+        rows.append(_row(point, "psnr_of_mean_mse_db", len(common), *means, verdict, note, counts=False))
+    for name in ("ssim", *better):
+        if name in ours and name in theirs:
+            known = ~(np.isnan(ours[name]) | np.isnan(theirs[name]))
+            which = f"over the {count(int(known.sum()), 'image')} that have it in both"
+            which = note if known.all() or name == "ssim" else which
+            up = better.get(name) == "higher"
             if known.any():
-                which = note if known.all() else f"over the {count(int(known.sum()), 'image')} that have it in both"
-                rows.append(_paired(point, name, ours[known], theirs[known], confidence, which, way == "higher"))
+                rows.append(_paired(point, name, ours[name][known], theirs[name][known], confidence, which, up))
     return rows
 
 
-def of_means(point: Point, a: Mapping[str, float], b: Mapping[str, float], note: str) -> list[Row]:
-    """Rates and distortions of a point by their means alone, with ``images``: nothing is tested.
-
-    ``note`` says why the images cannot be paired.
-    """
-    measures = [name for name in RATES if not math.isnan(a[name]) and not math.isnan(b[name])]
-    images = int(min(a["images"], b["images"]))
-    return [_row(point, name, images, a[name], b[name], UNTESTED, note, counts=False) for name in measures]
+def untested(
+    point: Point, measures: Sequence[str], a: Mapping[str, float], b: Mapping[str, float], n: int, note: str
+) -> list[Row]:
+    """Rows by the means or medians alone of the measures that both runs have; ``note`` says why nothing is tested."""
+    known = [name for name in measures if not math.isnan(a[name]) and not math.isnan(b[name])]
+    return [_row(point, name, n, a[name], b[name], UNTESTED, note, counts=False) for name in known]
 
 
 def _paired(
     point: Point,
     measure: str,
-    a: statistics.Values,
-    b: statistics.Values,
+    a: Values,
+    b: Values,
     confidence: float,
     note: str,
-    up: bool | None = None,
+    up: bool = False,
 ) -> Row:
-    """The row of one measure of the images that both have, (N,) each; ``up`` where it is known that more is better."""
+    """The row of one measure of the images that both have, (N,) each; ``up`` of a plugin metric whose rise is good."""
     means = float(np.mean(a)), float(np.mean(b))
     if np.array_equal(a, b):
         return _row(point, measure, len(a), *means, SAME, note)
     if measure in RELATIVE and means[0] == 0.0:
-        note = _join("every image was restored exactly" if measure == "mse" else "there were none", note)
+        note = join_notes("every image was restored exactly" if measure == "mse" else "there were none", note)
         return _row(point, measure, len(a), *means, WORSE, note)
     if len(a) == 1:
-        return _row(point, measure, 1, *means, UNTESTED, _join("one image: no interval", note), counts=False)
+        return _row(point, measure, 1, *means, UNTESTED, join_notes("one image: no interval", note), counts=False)
     find = statistics.relative_difference if measure in RELATIVE else statistics.mean_difference
     found = find(a, b, confidence)
-    up = measure in HIGHER_IS_BETTER if up is None else up
-    verdict = UNCLEAR if not found.significant else BETTER if (found.value > 0.0) == up else WORSE
+    good = (found.value > 0.0) == (up or measure in HIGHER_IS_BETTER)
+    verdict = UNCLEAR if not found.significant else BETTER if good else WORSE
     return _row(point, measure, len(a), *means, verdict, note) | {"low": found.low, "high": found.high}
 
 
@@ -183,10 +170,6 @@ def _row(
     }
 
 
-def _direction(measure: str, difference: float) -> str:
-    return BETTER if (difference > 0.0) == (measure in HIGHER_IS_BETTER) else WORSE
-
-
 # ---- times ----------------------------------------------------------------------------------------------------------
 
 
@@ -203,17 +186,11 @@ def of_times(point: Point, a: Timing, b: Timing, why_not: str = "") -> list[Row]
             continue
         medians = float(np.median(ours)), float(np.median(theirs))
         noisy = [name for name, seconds in (("A", ours), ("B", theirs)) if _unsteady(seconds)]
-        note = _join(why_not, f"unsteady in {' and '.join(noisy)}" if noisy else "")
+        note = join_notes(why_not, f"unsteady in {' and '.join(noisy)}" if noisy else "")
         same = list(ours) == list(theirs)
         row = _row(point, measure, min(len(ours), len(theirs)), *medians, SAME if same else UNCLEAR, note)
         rows.append(row | {"p_value": statistics.rounds_p(ours, theirs), "counts": not why_not})
     return rows
-
-
-def of_medians(point: Point, a: Mapping[str, float], b: Mapping[str, float], note: str) -> list[Row]:
-    """Times of a point by their medians alone, as a summary has them; not tested, for the reason in ``note``."""
-    measures = [name for name in TIMES if a.get(name, math.nan) > 0.0 and b.get(name, math.nan) > 0.0]
-    return [_row(point, name, 0, a[name], b[name], UNTESTED, note, counts=False) for name in measures]
 
 
 def settle(rows: Sequence[Row], level: float) -> None:
@@ -229,7 +206,7 @@ def settle(rows: Sequence[Row], level: float) -> None:
         for row, p_value in zip(members, statistics.corrected([row["p_value"] for row in members]), strict=True):
             row["p_value"] = p_value
             if p_value <= level and row["difference"] != 0.0:
-                row["verdict"] = _direction(row["measure"], row["difference"])
+                row["verdict"] = WORSE if row["difference"] > 0.0 else BETTER
 
 
 def not_alike(a: Timing, b: Timing) -> str:
@@ -238,16 +215,15 @@ def not_alike(a: Timing, b: Timing) -> str:
         return "the host is not recorded"
     if a.host != b.host:
         return "other host"
-    if a.threads != b.threads:
-        return f"other threads ({a.threads} and {b.threads})"
-    if a.images != b.images:
-        return f"other timed images ({a.images} and {b.images})"
-    if a.batch != b.batch:
-        return f"other timed batch ({a.batch} and {b.batch})"
-    if a.shape != b.shape:
-        return f"other timed shape ({format_shape(a.shape)} and {format_shape(b.shape)})"
-    if a.device != b.device:
-        return f"other device ({a.device} and {b.device})"
+    for what, mine, other in (
+        ("threads", a.threads, b.threads),
+        ("timed images", a.images, b.images),
+        ("timed batch", a.batch, b.batch),
+        ("timed shape", format_shape(a.shape), format_shape(b.shape)),
+        ("device", a.device, b.device),
+    ):
+        if mine != other:
+            return f"other {what} ({mine} and {other})"
     busy = [name for name, record in (("A", a), ("B", b)) if _busy(record)]
     return f"the machine was busy in {' and '.join(busy)}" if busy else ""
 
@@ -268,22 +244,6 @@ def _unsteady(seconds: Sequence[float]) -> bool:
     return bool(high - low > UNSTEADY_SPREAD * middle)
 
 
-def _join(*texts: str) -> str:
-    return "; ".join(text for text in texts if text)
-
-
-READ = ("image", "num_bytes", "mse", "ssim")
-"""Columns of a part that a comparison needs."""
-MEANS = {
-    "bits": "bits_per_image",
-    "mse": "mse",
-    "psnr_db": "psnr_db",
-    "psnr_of_mean_mse_db": "psnr_of_mean_mse_db",
-    "ssim": "ssim",
-}
-"""Columns of a summary, by measure."""
-
-
 class Side:
     """What a comparison reads of run ``A`` or ``B``; of the parts never more than those of one point at a time.
 
@@ -295,15 +255,13 @@ class Side:
         self.name, self.store, self.manifest = name, store, store.manifest
         self.failed: dict[Point, str] = {}
         self._parts: dict[Point, list[TaskRecord]] = {}
-        self._summary: dict[Point, Mapping[str, Any]] = {}
+        self._summary: dict[Point, Mapping[Hashable, Any]] = {}
         if store.without_parts:
             from codecbench.analysis.summary import read_summary
 
             table = read_summary(store.path / "summary.csv")
-            for _, row in table[table["images"] > 0].iterrows():
-                self._summary[row["dataset"], row["codec"], row["settings"]] = {
-                    str(key): value for key, value in row.items()
-                }
+            for row in table[table["images"] > 0].to_dict("records"):
+                self._summary[row["dataset"], row["codec"], row["settings"]] = row
         else:
             for task in store.tasks():
                 if task.failed:
@@ -327,7 +285,7 @@ class Side:
         for task in self._parts[point]:
             file = self.store.rows_file(task)
             try:
-                rows = self.store.rows_left_in_place(task, [*READ, *metrics])
+                rows = self.store.rows_left_in_place(task, ["image", "num_bytes", "mse", "ssim", *metrics])
             except OSError as error:
                 raise StoreError(f"cannot read {file}: {error.strerror or error}") from error
             if rows is None:
@@ -335,45 +293,30 @@ class Side:
             tables.append(rows)
         table = pa.concat_tables(tables, promote_options="default")
         index, places = np.unique(table["image"].to_numpy(), return_index=True)
-        columns = {name: table[name].to_numpy()[places].astype(np.float64) for name in READ[1:]}
-        found = {
-            name: table[name].to_numpy()[places].astype(np.float64) for name in metrics if name in table.column_names
+        values = {
+            name: table[name].to_numpy()[places].astype(np.float64)
+            for name in ("num_bytes", "mse", "ssim", *metrics)
+            if name in table.column_names
         }
-        return Images(index, 8.0 * columns["num_bytes"], columns["mse"], columns["ssim"], found)
+        return Images(index, values | {"bits": 8.0 * values.pop("num_bytes")})
 
     def means(self, point: Point) -> dict[str, float]:
-        """Means of a point by measure, with its number of ``images``; NaN where there is none.
-
-        Raises:
-            StoreError: a part is damaged.
-        """
+        """Means of a point by measure, with its number of ``images``; NaN where there is none."""
         if point in self._parts:
             return self.images(point).means
         row = self._summary[point]
-        return {"images": int(row["images"])} | {name: float(row[column]) for name, column in MEANS.items()}
+        return {name: float(row["bits_per_image" if name == "bits" else name]) for name in ("images", *RATES)}
 
     def medians(self, point: Point) -> dict[str, float]:
         """Median times of a point by measure; NaN where there are none."""
         if point in self._summary:
-            return {name: _number(self._summary[point].get(name)) for name in TIMES}
-        records = self._timings.get(point, [])[:1]
-        return {
-            name: float(np.median(getattr(record, name)))
-            for record in records
-            for name in TIMES
-            if getattr(record, name)
-        }
+            return {name: float(self._summary[point][name]) for name in TIMES}
+        rounds = {name: [getattr(record, name) for record in self.timings(point)[:1]] for name in TIMES}
+        return {name: float(np.median(taken[0])) if any(taken) else math.nan for name, taken in rounds.items()}
 
     def timings(self, point: Point) -> list[TimingRecord]:
         """Records of a point's times, one a host that took them; empty for a published run."""
         return self._timings.get(point, [])
-
-
-def _number(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):  # absent, or pandas' NA
-        return math.nan
 
 
 def _in_order(point: Point, order: Mapping[str, int]) -> tuple[int, str, list[tuple[str, float]]]:

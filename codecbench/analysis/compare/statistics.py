@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
-Values = npt.NDArray[np.float64]
+from codecbench.analysis.tables import Values
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from codecbench.analysis.compare.points import RATES, RELATIVE, TIMES, UNCLEAR, WORSE
+from codecbench.analysis.compare.points import RATES, RELATIVE, TIMES, UNCLEAR, WORSE, name_of
+from codecbench.analysis.rd_curves import check_choice
 from codecbench.columns import HIGHER_IS_BETTER
-from codecbench.errors import UnknownNameError, UsageError
+from codecbench.errors import UsageError
 from codecbench.text import count
 
 KEYS = tuple(name for name in (*RATES, *TIMES) if name != "psnr_of_mean_mse_db")
@@ -46,8 +47,7 @@ def read(texts: Iterable[str]) -> dict[str, float]:
         key, equals, value = (part.strip() for part in text.partition("="))
         if not equals:
             raise UsageError(f"fail-above={text!r} is not KEY=VALUE; keys: {', '.join(KEYS)}")
-        if key not in KEYS:
-            raise UnknownNameError("key of a threshold", key, KEYS)
+        check_choice("key of a threshold", key, KEYS)
         if key in found:
             raise UsageError(f"the threshold {key} is given twice; allowed: once")
         number = _NUMBER.fullmatch(value)
@@ -61,8 +61,7 @@ def read(texts: Iterable[str]) -> dict[str, float]:
 def checked(limits: Mapping[str, float]) -> dict[str, float]:
     """Thresholds given in Python; an unknown key, or a value below 0 or not finite, is a ``UsageError``."""
     for key, value in limits.items():
-        if key not in KEYS:
-            raise UnknownNameError("key of a threshold", key, KEYS)
+        check_choice("key of a threshold", key, KEYS)
         if not (math.isfinite(value) and value >= 0.0):
             raise UsageError(f"{key}={value} is not allowed; allowed: a number of 0 or more")
     return dict(limits)
@@ -101,7 +100,7 @@ def _beyond(row: Mapping[str, Any], limit: float) -> bool:
 
 def describe(row: Mapping[str, Any]) -> str:
     """A row in one line: the point, the measure, the difference, and how sure that is."""
-    point = f"{row['codec']}:{row['settings']}" if row["settings"] else row["codec"]
+    point = name_of((row["dataset"], row["codec"], row["settings"]))
     sure = ""
     if not math.isnan(row["low"]):
         ends = (amount(row["measure"], row[end]) for end in ("low", "high"))
@@ -111,7 +110,7 @@ def describe(row: Mapping[str, Any]) -> str:
     difference = f"from 0 to {row['b']:.3g}"
     if not math.isnan(row["difference"]):
         difference = f"{amount(row['measure'], row['difference'])}{_unit(row['measure'])}"
-    return f"{point} on {row['dataset']}: {row['measure']} {difference}{sure}"
+    return f"{point}: {row['measure']} {difference}{sure}"
 
 
 def amount(measure: str, value: float) -> str:
