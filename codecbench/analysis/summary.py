@@ -76,7 +76,7 @@ def _merged_summary(store: MergedRuns) -> pd.DataFrame:
         for metric in outdated_metrics(store.manifest, codec):
             if metric in merged:
                 merged.loc[merged["codec"] == codec, metric] = np.nan
-    return _typed(_sorted(merged, store.manifest))
+    return _sorted(merged, store.manifest)
 
 
 def _sorted(summary: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame:
