@@ -248,32 +248,27 @@ def test_a_plugin_that_was_mended_works_without_a_restart(tmp_path):
 
 
 def test_the_fingerprint_covers_source_helpers_weights_and_device(tmp_path, monkeypatch):
-    weights = tmp_path / "weights.bin"
-    with_weights = (
-        "from ._helper import A\n"
-        + textwrap.dedent(CODEC)
-        + textwrap.indent(f"\n@classmethod\ndef weight_files(cls):\n    return ({str(weights)!r},)[:A]\n", "    ")
-    )
-    file = write(tmp_path / "plugins", "mine.py", with_weights)
-    helper = write(tmp_path / "plugins", "_helper.py", "A = 1")
-    other = write(tmp_path / "plugins", "other.py", CODEC)
-    CODECS.add_folder(tmp_path / "plugins")
+    source = "from ._helper import LEVEL\n" + textwrap.dedent(CODEC).replace("setting(1,", "setting(LEVEL,")
+    file, helper, other = (write(tmp_path, name, source) for name in ("mine.py", "_helper.py", "other.py"))
+    helper.write_text("LEVEL = 1")
+    CODECS.add_folder(tmp_path)
     cls = CODECS.get("mine")
+    weights = tmp_path / "weights.bin"
+    monkeypatch.setattr(cls, "weight_files", classmethod(lambda cls: (str(weights),)))
     seen = [codec_fingerprint(cls, "cpu")]
 
     def changed():
         seen.append(codec_fingerprint(cls, "cpu"))
-        assert codec_fingerprint(cls, "cpu") == seen[-1]
         return len(set(seen)) == len(seen)
 
     assert len(seen[0]) == 24
-    weights.write_bytes(b"1")
+    assert codec_fingerprint(cls, "cpu") == seen[0]
+    for content in (b"1", b"2"):
+        weights.write_bytes(content)
+        assert changed()
+    helper.write_text("LEVEL = 2")
     assert changed()
-    weights.write_bytes(b"2")
-    assert changed()
-    helper.write_text("A = 10")
-    assert changed()
-    file.write_text(with_weights.replace("image.tobytes()", "bytes(image)"))
+    file.write_text(source.replace("image.tobytes()", "bytes(image)"))
     assert changed()
     monkeypatch.setattr(cls, "versions", classmethod(lambda cls: {"library": "2"}))
     assert changed()
