@@ -11,8 +11,10 @@ from measuring import measure, measured
 from PIL import Image
 
 import codecbench as cb
+from codecbench.cli.run import run as command
 from codecbench.errors import UsageError
 from codecbench.execution.pictures import WORST_IMAGES
+from codecbench.plan.planner import KEPT_IMAGES
 from codecbench.store.folder import RunFolder, original_name
 from codecbench.store.io import WINDOW
 from codecbench.store.pictures import WorstCase, WorstImagesRecord, choose_window
@@ -226,3 +228,8 @@ def test_a_codec_that_fails_costs_a_note_and_is_tried_again(tmp_path: Path, code
     measure("many", tmp_path / "run", images=6, keep_images=2, events=events)
     assert measured(events) == 0
     assert any("too few images" in text for text in texts(events))
+
+
+def test_the_command_keeps_as_many_pictures_as_the_library() -> None:
+    (option,) = (option for option in command.params if option.name == "keep_images")
+    assert option.default == KEPT_IMAGES == 24
