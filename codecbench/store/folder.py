@@ -19,7 +19,6 @@ import abc
 import contextlib
 import hashlib
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +33,7 @@ from codecbench.plan.tasks import Task
 from codecbench.plugins.codec import Images
 from codecbench.store import manifest, timings
 from codecbench.store.io import (
+    DAMAGED,
     LEFTOVER,
     Point,
     R,
@@ -292,7 +292,7 @@ class RunFolder(StoredRun):
         try:
             with np.load(file, allow_pickle=False) as archive:
                 return {int(key): archive[key] for key in archive.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        except DAMAGED:
             with contextlib.suppress(OSError):
                 file.replace(file.with_name(file.name + ".damaged"))
             return {}

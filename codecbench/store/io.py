@@ -88,18 +88,30 @@ def read_json(file: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def pack_arrays(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> bytes:
-    """Arrays and a JSON record about them as the content of an ``npz`` file; no pickle is in it."""
+def dump_arrays(content: Mapping[str, Any]) -> bytes:
+    """A record with arrays as the bytes of an ``npz`` file: ``about`` is its JSON, with ``{"array": NAME}`` for each.
+
+    No pickle is in it.
+    """
+    arrays: dict[str, Any] = {}
+
+    def name_of(array: Any) -> dict[str, str]:
+        arrays[name := str(len(arrays))] = np.asarray(array)
+        return {"array": name}
+
+    about = json.dumps(content, default=name_of)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **{"about": np.array(json.dumps(about)), **arrays})
+    np.savez_compressed(buffer, about=np.array(about), **arrays)
     return buffer.getvalue()
 
 
-def read_arrays(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What :func:`pack_arrays` packed: the record and the arrays; raises one of ``DAMAGED`` for anything else."""
+def read_arrays(file: Path) -> Any:
+    """What :func:`dump_arrays` wrote; raises one of ``DAMAGED`` for anything else."""
     with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
-    return json.loads(str(arrays.pop("about"))), arrays
+        return json.loads(
+            str(archive["about"]),
+            object_hook=lambda found: archive[found["array"]] if found.keys() == {"array"} else found,
+        )
 
 
 # ---- records --------------------------------------------------------------------------------------------------------
@@ -112,6 +124,7 @@ class Record:
     FOLDER: ClassVar[str]
     """Of the run folder, where the files of such records are."""
     SUFFIX: ClassVar[str] = ".json"
+    """Of its files; ``.npz`` where fields have arrays."""
     SET_ASIDE: ClassVar[bool] = False
     """Whether a damaged file is renamed to ``*.damaged``, so that it is named; else it is passed over."""
 
@@ -142,25 +155,18 @@ class Record:
 
     def content(self) -> bytes:
         """What is written into its file."""
-        return dump_json(dataclasses.asdict(self))
+        fields = dataclasses.asdict(self)
+        return dump_json(fields) if self.SUFFIX == ".json" else dump_arrays(fields)
 
     @classmethod
     def read(cls, file: Path) -> Self | None:
         """The record in a file; None where there is none, or something else."""
-        content = read_json(file)
         try:
-            record = cls.from_json(content or {})
-        except (KeyError, TypeError):
+            content = read_json(file) if cls.SUFFIX == ".json" else read_arrays(file)
+            record: Self = _dataclass(cls, content or {})
+        except DAMAGED:
             return None
         return record if record.is_whole(file) else None
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """The record in a JSON object, of which other keys are ignored.
-
-        ``KeyError`` where a field without a default is missing, ``TypeError`` where a value is of another type.
-        """
-        return cls(**_fields(cls, content))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,16 +224,23 @@ def _types(cls: type) -> dict[str, tuple[Any, bool]]:
     }
 
 
-def _fields(cls: type, content: Mapping[str, Any]) -> dict[str, Any]:
-    return {
+def _dataclass(cls: type, content: Mapping[str, Any]) -> Any:
+    """The dataclass in a JSON object, of which other keys are ignored.
+
+    ``KeyError`` where a field without a default is missing, ``TypeError`` where a value is of another type.
+    """
+    fields = {
         name: _typed(content[name], kind)
         for name, (kind, optional) in _types(cls).items()
         if name in content or not optional
     }
+    return cls(**fields)
 
 
 def _typed(value: Any, kind: Any) -> Any:
     """A JSON value as a field's type: lists become tuples, and whole numbers do for real ones; else ``TypeError``."""
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type) and isinstance(value, dict):
+        return _dataclass(kind, value)
     origin, of = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType:
         return None if value is None and type(None) in of else _typed(value, of[0])
@@ -236,7 +249,9 @@ def _typed(value: Any, kind: Any) -> Any:
         if len(kinds) == len(value):
             return tuple(_typed(one, kind) for one, kind in zip(value, kinds, strict=True))
     if origin is dict and isinstance(value, dict):
-        return {name: _typed(one, of[1]) for name, one in value.items()}
+        return {of[0](name): _typed(one, of[1]) for name, one in value.items()}
+    if origin is np.ndarray and isinstance(value, np.ndarray):
+        return value
     if type(value) is kind or (kind is float and type(value) is int):
         return value
     raise TypeError(f"{value!r} is not of the type {kind}")

@@ -10,16 +10,14 @@ other weights or other images stays on disk and never shows. ``codecbench.execut
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from codecbench.store.io import DAMAGED, DatasetRecord, Point, pack_arrays, read_arrays
+from codecbench.store.io import DatasetRecord, Point
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,38 +50,6 @@ class Latents(LatentsRecord):
     def extent(self) -> tuple[int, int]:
         """Images in the map, and images shown; they grow when more is measured, or more pictures are kept."""
         return len(self.points), len(self.shown)
-
-    def content(self) -> bytes:
-        """What is written into its file."""
-        about = {field.name: getattr(self, field.name) for field in dataclasses.fields(LatentsRecord)}
-        arrays = {
-            "points": self.points,
-            "explained": np.array(self.explained),
-            "shown": np.array(list(self.shown), dtype=np.int64),
-            "latents": np.array(list(self.shown.values()), dtype=np.float32),
-        }
-        if self.labels is not None:
-            labels = [self.shown_labels[index] for index in self.shown]
-            arrays |= {"labels": self.labels, "shown_labels": np.array(labels, dtype=np.int64)}
-        return pack_arrays(about, arrays)
-
-    @classmethod
-    def read(cls, file: Path) -> Self | None:
-        """The latents in a file; None where there are none, or something else."""
-        try:
-            about, arrays = read_arrays(file)
-            shown = [int(index) for index in arrays["shown"]]
-            first, second = (float(share) for share in arrays["explained"])
-            return cls(
-                **dataclasses.asdict(LatentsRecord.from_json(about)),
-                points=arrays["points"],
-                labels=arrays.get("labels"),
-                explained=(first, second),
-                shown=dict(zip(shown, arrays["latents"], strict=True)),
-                shown_labels=dict(zip(shown, map(int, arrays.get("shown_labels", ())), strict=False)),
-            )
-        except DAMAGED:
-            return None
 
 
 def largest(found: Iterable[Latents]) -> list[Latents]:

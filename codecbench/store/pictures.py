@@ -1,7 +1,7 @@
 """Pictures that a run keeps beside its rows: reconstructions of the images shown, and each codec's worst images.
 
     RUN/samples/ID.npz     reconstructions of the images shown, by task; see ``RunFolder.samples``
-    RUN/kept/KEY.npz       one codec point on a few images: originals, reconstructions, and what they are (``about``)
+    RUN/kept/KEY.npz       one codec point on a few images: originals, reconstructions, and what they are
     RUN/kept/KEY.json      that a codec's worst images are kept, or why not; written last
 
 A codec's worst images are those of ``codecbench.analysis.per_image.worst``. They are encoded once more and decoded from
@@ -15,15 +15,13 @@ makes them.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 
 from codecbench.plugins.codec import Images
-from codecbench.store.io import DAMAGED, WINDOW, DatasetRecord, pack_arrays, read_arrays
+from codecbench.store.io import WINDOW, DatasetRecord
 
 
 @dataclass(frozen=True)
@@ -76,33 +74,6 @@ class WorstCase(WorstCaseRecord):
 
     images: tuple[StoredImage, ...]  # in the order of their errors, the worst first
     classes: dict[int, int]  # class numbers by image index, where they are known
-
-    def content(self) -> bytes:
-        """What is written into its file."""
-        about = {field.name: getattr(self, field.name) for field in dataclasses.fields(WorstCaseRecord)}
-        described = [dict(vars(image)) for image in self.images]
-        arrays: dict[str, Any] = {}
-        for number, image in enumerate(described):
-            arrays |= {f"{name}-{number}": image.pop(name) for name in ("original", "picture")}
-        classes = {str(index): number for index, number in self.classes.items()}
-        return pack_arrays(about | {"images": described, "classes": classes}, arrays)
-
-    @classmethod
-    def read(cls, file: Path) -> Self | None:
-        """The pictures in a file; None where there are none, or something else."""
-        try:
-            about, arrays = read_arrays(file)
-            images = [
-                StoredImage(**described, original=arrays[f"original-{number}"], picture=arrays[f"picture-{number}"])
-                for number, described in enumerate(about["images"])
-            ]
-            return cls(
-                **dataclasses.asdict(WorstCaseRecord.from_json(about)),
-                images=tuple(images),
-                classes={int(index): int(number) for index, number in about["classes"].items()},
-            )
-        except DAMAGED:
-            return None
 
 
 def choose_window(original: Images, picture: Images, side: int = WINDOW) -> tuple[int, int]:
