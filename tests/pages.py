@@ -31,9 +31,6 @@ FLAGS = (
     "--disable-sync",
 )
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 800}
-NASTY = "<img src=x onerror=alert(1)>\"&'</script>"
-"""What no page may take for markup, wherever it stands."""
-
 Opened = Callable[..., Page]
 
 
@@ -80,6 +77,13 @@ def made(
         else:
             run.point("data", codec, num_bytes=sizes, mse=0.0, lossless=True)
     return run
+
+
+def draw_plots(page: Page) -> None:
+    """Plots are drawn when they are seen."""
+    for anchor in ("curves", "speed"):
+        page.locator(f"#{anchor} .plot").first.scroll_into_view_if_needed()
+        page.wait_for_selector(f"#{anchor} .plot .xtick")
 
 
 def wait_until_ready(page: Page) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from pages import Opened, context, figures_as_stubs, quick_report
+from pages import Opened, context, draw_plots, figures_as_stubs, quick_report
 from runs import INVOCATION, MadeUpRun
 
 from codecbench import figures
@@ -31,6 +31,7 @@ from codecbench.store.latents import Latents
 from codecbench.store.manifest import Addition
 from codecbench.text import format_memory, format_significant, format_span, format_ssim
 
+TIMES = {"encode_s": (1e-3,) * 5}
 VOID = {"meta", "img", "br", "link", "input", "hr", "wbr"}
 
 
@@ -178,39 +179,54 @@ def test_a_report_never_holds_all_rows(usual_folder: Path, tmp_path: Path, monke
 # ---- texts, notes, machines -----------------------------------------------------------------------------------------
 
 
-def test_text_from_plugins_and_folders_is_escaped(tmp_path: Path) -> None:
-    label = 'folder:/a/<img src="http://x">|*x*,crop=8'
-    bad = "<script>alert(1)</script>|"
-    run = MadeUpRun(tmp_path, {label: (8, 8, 1)}, ["broken", "c", "d"], notes=[f"note {bad}"])
-    run.store.manifest["codecs"]["c"]["about"] = f"about {bad}"
-    for codec in ("c", "d"):
-        run.point(label, codec, {"text": '"><b>|'}, mse=1e-3)
-        run.point(label, codec, {"text": "a"}, mse=1e-2, num_bytes=10)
-    run.failure(label, "broken", f"ValueError: {bad}", {"text": '"><b>'})
-    page = page_of(run)
-    assert "<script>alert" not in "".join(page.blocks.values()) + "".join(page.scripts)
-    assert page.text.count(bad) >= 4  # failure (twice), note and description
-    assert f"ValueError: {bad}" in page.text
+NASTY = "<img src=x onerror=alert(1)>\"&'</script>|*x*"
+"""What no page may take for markup, wherever it stands."""
+
+
+@pytest.fixture(scope="module")
+def nasty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a run with such texts in all places."""
+    label = f"folder:/{NASTY}"
+    notes = [f"give `--images <n>` {NASTY}"]
+    path = tmp_path_factory.mktemp("nasty")
+    run = MadeUpRun(path, {label: (16, 16, 1)}, ["a", "b", "single"], {"c": (NASTY,)}, notes=notes)
+    for codec in ("a", "b", "c"):
+        run.store.manifest["codecs"][codec]["about"] = f"As wide as ``latent`` says. {NASTY}"
+        for quality in (1, 2, 3):
+            settings = {"quality": quality, "text": NASTY}
+            run.point(label, codec, settings, num_bytes=40 * quality, mse=0.01 / quality, **TIMES)
+    run.point(label, "single", {"quality": 50, "chroma": "4:2:0"})
+    run.failure(label, "b", f"ValueError: {NASTY}", {"quality": 9})
+    return quick_report(run)
+
+
+def test_texts_of_plugins_and_folders_are_escaped(nasty: Path) -> None:
+    html = nasty.read_text(encoding="utf-8")
+    page = Page(html)
+    assert page.text.count(NASTY) >= 4
+    assert f"ValueError: {NASTY}" in page.text
+    assert "<img" not in "".join(page.blocks.values())
     assert all(link.startswith(("data:image/", "#")) for link in page.loads)
-    assert all(re.fullmatch(r"[A-Za-z0-9._=-]+", name) for name in figures_in(tmp_path))
-    text = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert not {"<script>", "<img", "<b>"} & set(re.findall(r"<\w+>?", text))
-    assert '### folder:/a/&lt;img src="http://x">\\|\\*x\\*,crop=8' in text
+    assert all(re.fullmatch(r"[A-Za-z0-9._=-]+", name) for name in figures_in(nasty.parent))
+    assert "As wide as <code>latent</code> says." in html
+    assert "give <code>--images &lt;n&gt;</code>" in html
+    assert "`" not in page.text
+    assert "quality=50,<wbr>chroma=4:2:0" in html
+    text = nasty.with_name("report.md").read_text(encoding="utf-8")
+    assert "<img" not in text
+    assert "### folder:/&lt;img src=x onerror=alert(1)>\"&amp;'&lt;/script>\\|\\*x\\*" in text
     tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
     assert len(tables) >= 5
     for lines in tables:
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1, "as many cells in each row"
 
 
-def test_code_in_texts_and_settings_of_a_single_point(tmp_path: Path) -> None:
-    run = small(tmp_path, notes=["give `--images <n>`"])
-    run.store.manifest["codecs"]["c"]["about"] = "As wide as ``latent`` says."
-    run.point("a", "c", {"quality": 50, "chroma": "4:2:0"})
-    html = quick_report(run).read_text(encoding="utf-8")
-    assert "As wide as <code>latent</code> says." in html
-    assert "give <code>--images &lt;n&gt;</code>" in html
-    assert "`" not in Page(html).text
-    assert "quality=50,<wbr>chroma=4:2:0" in html
+def test_texts_of_plugins_and_folders_are_texts_in_a_browser(nasty: Path, open_page: Opened) -> None:
+    page = open_page(nasty)
+    draw_plots(page)
+    page.locator("#curves .plot .point").first.hover(force=True)
+    assert page.evaluate("document.querySelectorAll('[onerror]').length") == 0
+    assert page.locator("#curves .field, #curves .said, h3").get_by_text(NASTY).count() >= 1
 
 
 def test_safe_names_stay_apart() -> None:
@@ -332,7 +348,6 @@ def test_a_codec_on_its_own_training_images_is_marked(tmp_path: Path) -> None:
 # ---- odd runs -------------------------------------------------------------------------------------------------------
 
 
-TIMES = {"encode_s": (1e-3,) * 5}
 EXACT = {"mse": 0.0, "lossless": True}
 ODD: dict[str, tuple[list[dict[str, Any]], str]] = {
     "one image": ([{"indices": [0]}], "Encoding time is not shown: no times were measured here."),
@@ -400,18 +415,7 @@ def test_odd_runs_have_a_page_without_errors(tmp_path: Path, open_page: Opened) 
         assert page.locator("main").is_visible()
 
 
-def test_figures_that_no_longer_hold_are_removed_and_others_stay(tmp_path: Path) -> None:
-    run = small(tmp_path)
-    run.point("a", "c")
-    (tmp_path / "figures").mkdir()
-    for name in ("speed-encode-a.svg", "mine.svg"):
-        (tmp_path / "figures" / name).write_text("old", encoding="utf-8")
-    quick_report(run)
-    assert "mine.svg" in figures_in(tmp_path)
-    assert "speed-encode-a.svg" not in figures_in(tmp_path)
-
-
-def test_a_folder_that_cannot_be_written_and_a_full_disk_are_clear_words(
+def test_stale_figures_are_removed_and_what_cannot_be_written_is_a_clear_word(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = small(tmp_path)
@@ -420,6 +424,12 @@ def test_a_folder_that_cannot_be_written_and_a_full_disk_are_clear_words(
     with pytest.raises(StoreError, match="cannot write"):
         quick_report(run)
     (tmp_path / "figures").unlink()
+    (tmp_path / "figures").mkdir()
+    for name in ("speed-encode-a.svg", "mine.svg"):
+        (tmp_path / "figures" / name).write_text("old", encoding="utf-8")
+    quick_report(run)
+    assert "mine.svg" in figures_in(tmp_path)
+    assert "speed-encode-a.svg" not in figures_in(tmp_path)
 
     def full(self: Path, content: bytes) -> int:
         raise OSError(28, "No space left on device")
