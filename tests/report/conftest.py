@@ -27,7 +27,8 @@ def browser() -> Iterator[Browser]:
 def open_page(browser: Browser) -> Iterator[Opened]:
     """Opens a report: ``open_page(path, hash="#curves?...", viewport=PHONE, color_scheme="dark")``.
 
-    Every page must end without a message on the console, an error, a dialogue, or a request for anything.
+    Every page must end without a message on the console, an error, a dialogue, or a request for anything. Its policy
+    forbids the evaluation of text, so ``wait_for_function`` takes functions: ``"() => ..."``.
     """
     contexts: list[Any] = []
     complaints: list[str] = []

@@ -133,7 +133,7 @@ def test_a_link_brings_the_view_back(varied: Path, open_page: Opened) -> None:
     damaged = open_page(varied, "#curves?dataset=%E0%A4%A&y=nothing~?~look?x")
     assert set(drawn(damaged)) >= {"webp"}
     page.evaluate("location.hash = '#curves?dataset=mnist'")
-    page.wait_for_function("codecbench.state('curves').dataset === 'mnist'")
+    page.wait_for_function("() => codecbench.state('curves').dataset === 'mnist'")
     assert "net" in drawn(page)
 
 

@@ -276,6 +276,6 @@ def test_a_click_on_an_image_opens_the_image_browser_there(open_page: Opened, va
     button = page.locator("#rankings button.jump").first
     detail = json.loads(button.get_attribute("data-jump"))
     button.click()
-    page.wait_for_function("location.hash.startsWith('#look')")
+    page.wait_for_function("() => location.hash.startsWith('#look')")
     shown = page.locator("#look").inner_text()
     assert all(f"{detail[name]}" in shown for name in ("image", "a", "b"))
