@@ -14,21 +14,19 @@ import pytest
 import torch
 from torch import nn
 
+from codecbench.learned.autoencoder import Autoencoder
 from codecbench.learned.training.job import Job
 from codecbench.learned.training.loop import Progress, train
 from codecbench.learned.training.recipe import Recipe, called
 
 
-class Gray(nn.Module):
+class Gray(Autoencoder):
     """A small autoencoder for 28×28 gray images."""
 
     def __init__(self) -> None:
         super().__init__()
         self.encoder = nn.Sequential(nn.Conv2d(1, 4, 7, stride=7), nn.PReLU(4))
         self.decoder = nn.Sequential(nn.ConvTranspose2d(4, 1, 7, stride=7), nn.Sigmoid())
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.decoder(self.encoder(images))
 
 
 WORDS = "absolute error of a pixel"
