@@ -1,4 +1,4 @@
-"""Lines of a wavefront: every pixel once, after its neighbours; and what is read equals what was written."""
+"""Streams of a wavefront: how many, when they are too short; and the windows of earlier pixels."""
 
 from __future__ import annotations
 
@@ -9,83 +9,12 @@ import torch
 from codecbench.errors import BitstreamError
 from codecbench.learned.coding import interleaved, wavefront
 from codecbench.learned.coding.mixtures import MOST_COUNT, Mixtures
-from codecbench.learned.coding.wavefront import SYMBOLS_PER_BYTE, Canvas, WavefrontDecoder, neighbours, window
-
-WINDOW = ((-2, -1), (-2, 3), (-1, -2), (-1, 0), (-1, 2), (0, -2), (0, -1))
-SLANT = 3
-SIZES = [(1, 1), (1, 9), (9, 1), (2, 2), (5, 4), (4, 13), (13, 4)]
-
-
-@pytest.mark.parametrize(("height", "width"), SIZES)
-def test_lines_come_after_their_neighbours_and_give_the_reading_order(height: int, width: int) -> None:
-    known, order = np.zeros((height, width), bool), []
-    for rows, line in wavefront.lines(height, width, SLANT):
-        row = np.arange(rows.start, rows.stop)
-        column = line - SLANT * row
-        assert len(row) > 0
-        assert not known[row, column].any()
-        for down, across in WINDOW:
-            seen = [(r + down, c + across) for r, c in zip(row, column, strict=True)]
-            assert all(known[r, c] for r, c in seen if r >= 0 and 0 <= c < width)
-        known[row, column] = True
-        order += [(r, (r * width + line - SLANT * r) * 3 + channel) for channel in range(3) for r in row]
-    assert known.all()
-    for rows in (np.arange(height), np.arange(0, height, 2)):
-        expected = [place for row, place in order if row in rows]
-        assert wavefront.reading_order(rows, width, 3, SLANT).tolist() == expected
+from codecbench.learned.coding.wavefront import SYMBOLS_PER_BYTE, WavefrontDecoder, neighbours, window
 
 
 def test_stream_counts() -> None:
     counts = {(1, 1): 1, (64, 64): 1, (96, 85): 1, (96, 96): 2, (512, 768): 96, (1, 1 << 25): 1, (1 << 25, 1): 1 << 13}
     assert {size: wavefront.stream_count(*size) for size in counts} == counts
-
-
-@pytest.mark.parametrize("size", [(3, 5, 7, 1), (2, 5, 4, 3), (20, 4, 6, 1), (1, 15, 20, 1), (5, 15, 20, 1)])
-def test_what_is_written_is_read(size: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """In one stream and in four, symbol by symbol and in arrays."""
-    monkeypatch.setattr(wavefront, "PIXELS_PER_STREAM", 75)
-    number, height, width, channels = size
-    rng = np.random.default_rng(1)
-    images = rng.integers(100, 130, size)
-    parameters = np.rint(rng.normal(0, 1, (images.size, 6)) * 1024) / 1024
-    known = Mixtures(parameters, np.full(images.size, 115), 1.0)
-    starts, counts = (part.reshape(size) for part in known.bounds(images.ravel()))
-    streams = wavefront.encode(starts, counts, SLANT)
-    assert [wavefront.encode(starts[[i]], counts[[i]], SLANT)[0] for i in range(number)] == streams
-    reader = WavefrontDecoder(streams, size[1:], "it")
-    numbers = np.arange(images.size).reshape(size)
-    for rows, line in wavefront.lines(height, width, SLANT):
-        row = np.arange(rows.start, rows.stop)
-        for channel in range(channels):
-            chosen = numbers[:, row, line - SLANT * row, channel].T.ravel()
-            mixtures = Mixtures(parameters[chosen], np.full(len(chosen), 115), 1.0)
-            assert np.array_equal(reader.decode(mixtures, rows), images.ravel()[chosen])
-    reader.finish()
-    with pytest.raises(BitstreamError, match="it: the stream was altered or cut short"):
-        WavefrontDecoder(streams, size[1:], "it").finish()
-
-
-def test_the_margin_is_what_is_known() -> None:
-    """Line by line, neighbours are those of the whole image."""
-    size = (2, 6, 5, 3)
-    images = np.random.default_rng(2).integers(0, 256, size, dtype=np.uint8)
-    images.flags.writeable = False
-    whole, growing = (Canvas(size, WINDOW, 77, "cpu") for _ in range(2))
-    whole.fill(images)
-    for rows, line in wavefront.lines(*size[1:3], SLANT):
-        row = torch.arange(rows.start, rows.stop).repeat(2)
-        image = torch.arange(2).repeat_interleave(rows.stop - rows.start)
-        seen = growing.seen(image, row, line - SLANT * row)
-        assert torch.equal(seen, whole.seen(image, row, line - SLANT * row))
-        places = np.arange(rows.start, rows.stop)
-        growing.put(torch.tensor(images[:, places, line - SLANT * places]).movedim(1, 0), rows, line, SLANT)
-    assert np.array_equal(growing.inside().numpy(), images)
-    corner = whole.seen(*(torch.zeros(1, dtype=torch.int64) for _ in range(3)))
-    assert (corner == 77).all()
-    right = whole.seen(torch.tensor([1]), torch.tensor([3]), torch.tensor([4]))[0, WINDOW.index((-1, 2))]
-    assert right.tolist() == images[1, 2, 4].tolist()
-    left = whole.seen(torch.tensor([1]), torch.tensor([3]), torch.tensor([0]))[0, WINDOW.index((0, -1))]
-    assert left.tolist() == images[1, 2, 0].tolist()
 
 
 def test_streams_far_too_short_are_refused_at_once_and_the_cheapest_images_are_not() -> None:
