@@ -60,10 +60,7 @@ class SymbolEncoder:
 
     def bits(self) -> npt.NDArray[np.float64]:
         """What each image costs by the tables, in bits, (N,)."""
-        total = np.zeros(len(self._groups[0][0]))
-        for group in self._groups:
-            total += self._tables.bits(*group)
-        return total
+        return sum((self._tables.bits(*group) for group in self._groups), np.zeros(len(self._groups[0][0])))
 
     def count_into(self, histograms: Histograms) -> None:
         """Adds the symbols to histograms."""

@@ -19,6 +19,8 @@ from codecbench.text import one_line
 
 CHECKPOINT, LOG = "checkpoint.pt", "log.csv"
 BEST, LAST = "best.safetensors", "last.safetensors"
+KEPT = ("epoch", "best", "best_epoch", "best_score", "log")
+"""Fields of a state that a checkpoint has as they are."""
 
 
 @dataclass
@@ -47,7 +49,7 @@ def save(folder: Path, state: State, identity: dict[str, Any]) -> None:
         "identity": identity,
         "network": state.network.state_dict(),
         "optimizer": state.optimizer.state_dict(),
-        **{name: getattr(state, name) for name in ("epoch", "best", "best_epoch", "best_score", "log")},
+        **{name: getattr(state, name) for name in KEPT},
     }
     with writing(folder / CHECKPOINT) as file:
         torch.save(content, file)
@@ -75,7 +77,7 @@ def restore(folder: Path, state: State, identity: dict[str, Any]) -> None:
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True)
         saved = dict(content["identity"])
-        parts = {name: content[name] for name in ("epoch", "best", "best_epoch", "best_score", "log")}
+        parts = {name: content[name] for name in KEPT}
         network, optimizer = content["network"], content["optimizer"]
     except Exception as error:  # damaged files fail in many ways
         raise TrainingError(

@@ -20,17 +20,16 @@ import numpy as np
 import torch
 
 from codecbench import environment
+from codecbench.errors import WeightsError
 from codecbench.fingerprint import file_sha256
 from codecbench.learned.training.augment import center_crop
 from codecbench.learned.training.checkpoint import BEST, LOG, State
 from codecbench.learned.training.job import Job, build_network
 from codecbench.learned.training.recipe import describe
 from codecbench.learned.training.samples import evaluate, load_samples
-from codecbench.learned.weights import card_path, load_weights, save_weights, weights_path, writing
+from codecbench.learned.weights import card_path, load_weights, read_card, save_weights, weights_path, writing
 from codecbench.plan.planner import open_dataset
 from codecbench.plugins.dataset import ImageSet
-
-CARD = "best.json"
 
 
 def store_best(job: Job, state: State, image_set: ImageSet, aside: list[int], rest: list[int]) -> dict[str, Any]:
@@ -98,24 +97,25 @@ def model_card(job: Job, state: State, dataset: str, training_images: int, commi
 def earlier_card(job: Job, state: State) -> dict[str, Any]:
     """What an earlier card of a finished run says of its training: command, date, code, machine; empty without one."""
     try:
-        card = json.loads((job.out / CARD).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        card = read_card(job.out / BEST)
+    except WeightsError:
         return {}
-    if not isinstance(card, dict) or card.get("best_epoch") != state.best_epoch:
+    if card.get("best_epoch") != state.best_epoch:
         return {}
     return {key: card[key] for key in ("command", "date", "git_commit", "machine", "versions") if key in card}
 
 
 def write_card(job: Job, card: dict[str, Any]) -> None:
     """Writes the card beside the best weights."""
-    with writing(job.out / CARD) as file:
+    with writing(card_path(job.out / BEST)) as file:
         file.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def install(job: Job) -> Path:
     """Copies best weights, model card and log beside the codec's file; returns the weight file's new path."""
-    target = weights_path(job.codec, job.recipe.variant)
-    for name, place in ((BEST, target), (CARD, card_path(target)), (LOG, target.with_suffix(".csv"))):
+    best, target = job.out / BEST, weights_path(job.codec, job.recipe.variant)
+    copies = {target: best, card_path(target): card_path(best), target.with_suffix(".csv"): job.out / LOG}
+    for place, source in copies.items():
         with writing(place) as file:
-            shutil.copyfile(job.out / name, file)
+            shutil.copyfile(source, file)
     return target
