@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from codecbench.cli.console import print_table
+from codecbench.cli import options
+from codecbench.cli.console import print_csv, print_table
 from codecbench.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from codecbench.report.tables import Column, Row
+    from codecbench.report.tables import Column
 
 RATES = {"whole": "whole files", "payload": "files without their container's bytes"}
 MARKS = (("†", "trained on other data"), ("‡", "measured on its own training images"))
+ANCHOR = "anchor"
+"""The status of the anchor's own row."""
 Record = dict[Any, Any]
 
 
@@ -40,7 +43,7 @@ Record = dict[Any, Any]
     show_default=True,
     help="How curves are interpolated.",
 )
-@click.option("--dataset", metavar="NAME", help="One of the run's datasets [all].")
+@options.one_dataset
 @click.option("--at", metavar="LEVEL[,LEVEL...]", help="Show file sizes at these levels of quality, such as 30,35,40.")
 @click.option(
     "--replicates",
@@ -49,18 +52,9 @@ Record = dict[Any, Any]
     show_default=True,
     help="Bootstrap replicates over the images, for the confidence intervals; 0 for no intervals.",
 )
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, with every column and digit.")
+@options.csv
 def bd(
-    folder: str,
-    anchor: str | None,
-    curve: str | None,
-    by: str,
-    rate: str,
-    method: str,
-    dataset: str | None,
-    at: str | None,
-    replicates: int,
-    as_csv: bool,
+    folder: str, anchor: str | None, method: str, at: str | None, replicates: int, as_csv: bool, **asked: Any
 ) -> None:
     """Show how many per cent more or fewer bits each codec needs than the anchor at equal quality (BD-rate).
 
@@ -69,13 +63,12 @@ def bd(
     from codecbench import api
 
     run = api.load_run(folder)
-    options: dict[str, Any] = {"by": by, "rate": rate, "dataset": dataset, "curve": curve}
     if at is None:
-        table = run.bd_rates(anchor, method=method, replicates=replicates, **options)
+        table = run.bd_rates(anchor, method=method, replicates=replicates, **asked)
     else:
-        table = run.savings(anchor, levels=_levels(at), **options)
+        table = run.savings(anchor, levels=_levels(at), **asked)
     if as_csv:
-        click.echo(table.to_csv(index=False, lineterminator="\n"), nl=False)
+        print_csv(table)
     elif at is None:
         _print_bd_rates(table)
     else:
@@ -95,33 +88,31 @@ def _levels(text: str) -> list[float]:
 
 def _print_bd_rates(table: pd.DataFrame) -> None:
     """Prints the table of ``codecbench.analysis.bd_rate``, one dataset at a time."""
-    from codecbench.report.tables import columns, words_row
+    from codecbench.report.tables import Column, words
 
     first = table.iloc[0]
     click.echo(
         f"Bits against {first['anchor']} at equal {first['quality']}, {RATES[first['rate']]}; {first['method']}\n"
     )
     several = bool((table["curve"] != "").any())
-    intervals = bool(table.loc[table["status"] != "anchor", "low_percent"].notna().any())
-    titles = ["codec", *["curve"] * several, "BD-rate", *["95 % interval"] * intervals, "from", "to", "points", ""]
+    curves = table.groupby(["dataset", "codec"])["curve"].transform("size")
+    table = table.assign(star=(table["best"] & (curves > 1)).map({True: "*", False: ""}))
+    columns = [words("codec", lambda row: f"{row['codec']} {row['mark']}".strip())]
+    if several:
+        columns.append(words("curve", lambda row: f"{row['curve']} {row['star']}".strip()))
+    columns.append(Column("BD-rate", lambda row: f"{row['bd_rate_percent']:+,.1f} %"))
+    if table.loc[table["status"] != ANCHOR, "low_percent"].notna().any():
+        columns.append(Column("95 % interval", _interval))
+    columns += [
+        Column("from", lambda row: f"{row['from_quality']:.4g}"),
+        Column("to", lambda row: f"{row['to_quality']:.4g}"),
+        Column("points", lambda row: str(row["points"])),
+        words("", _why),
+    ]
     for rows in _datasets(table):
-        shown: list[Row] = []
-        without: dict[str, list[str]] = {}
-        for row in rows.to_dict("records"):
-            if math.isnan(row["bd_rate_percent"]):
-                without.setdefault(row["status"], []).append(_name(row))
-                continue
-            cells = [f"{row['codec']} {row['mark']}".strip()]
-            star = "*" if row["best"] and (rows["codec"] == row["codec"]).sum() > 1 else ""
-            cells += [f"{row['curve']} {star}".strip()] if several else []
-            cells.append(f"{row['bd_rate_percent']:+,.1f} %")
-            if intervals:
-                known = math.isfinite(row["low_percent"]) and row["status"] != "anchor"
-                cells.append(f"{row['low_percent']:+,.1f} to {row['high_percent']:+,.1f}" if known else "–")
-            ends = [f"{row[end]:.4g}" for end in ("from_quality", "to_quality")]
-            status = "; ".join(text for text in (row["status"], row["note"]) if text)
-            shown.append(words_row(*cells, *ends, str(row["points"]), status))
-        _print_dataset(columns(titles, ("codec", "curve", "")), shown, without)
+        known = rows["bd_rate_percent"].notna()
+        without = [(row["status"], _name(row)) for row in rows[~known].to_dict("records")]
+        _print_dataset(columns, rows[known].to_dict("records"), without)
     if several:
         click.echo("* the curve of this codec with the fewest bits.")
     _print_marks(table, "bd_rate_percent")
@@ -133,30 +124,43 @@ def _print_bd_rates(table: pd.DataFrame) -> None:
 
 def _print_sizes(table: pd.DataFrame) -> None:
     """Prints the table of ``codecbench.analysis.sizes``, one dataset at a time."""
-    from codecbench.report.tables import columns, words_row
+    from codecbench.report.tables import Column, of, words
 
     first = table.iloc[0]
     click.echo(f"Bytes per image at equal {first['quality']}, {RATES[first['rate']]}, against {first['anchor']}\n")
-    levels = list(dict.fromkeys(table["quality_at"]))
-    titles = ["codec", *(title for level in levels for title in (f"{level:g}", ""))]
+    columns = [words("codec", lambda own: f"{_name(own[0])} {own[0]['mark']}".strip())]
+    for place, level in enumerate(dict.fromkeys(table["quality_at"])):
+        columns.append(Column(f"{level:g}", of(place, _size)))
+        columns.append(Column("", of(place, _against)))
     for rows in _datasets(table):
-        shown: list[Row] = []
-        without: dict[str, list[str]] = {}
+        known, without = [], []
         for _, members in rows.groupby(["codec", "curve"], sort=False):
             own = members.to_dict("records")
-            if members["bits_per_image"].isna().all():
-                for status in dict.fromkeys("; ".join(filter(None, (r["status"], r["note"]))) for r in own):
-                    without.setdefault(status, []).append(_name(own[0]))
-                continue
-            cells = [f"{_name(own[0])} {own[0]['mark']}".strip()]
-            for row in own:
-                size, against = row["bytes_per_image"], row["against_anchor_percent"]
-                cells.append("–" if math.isnan(size) else f"{size:,.0f}" + "*" * row["best"])
-                cells.append("" if math.isnan(against) or row["status"] == "anchor" else f"{against:+,.1f} %")
-            shown.append(words_row(*cells))
-        _print_dataset(columns(titles, ("codec",)), shown, without)
+            if members["bits_per_image"].notna().any():
+                known.append(own)
+            else:
+                without += [(_why(row), _name(row)) for row in own]
+        _print_dataset(columns, known, without)
     _print_marks(table, "bits_per_image")
     click.echo("* the fewest bytes at this quality. – the codec does not reach it: nothing is extrapolated.")
+
+
+def _interval(row: Record) -> str:
+    known = math.isfinite(row["low_percent"]) and row["status"] != ANCHOR
+    return f"{row['low_percent']:+,.1f} to {row['high_percent']:+,.1f}" if known else "–"
+
+
+def _size(row: Record) -> str:
+    return "–" if math.isnan(row["bytes_per_image"]) else f"{row['bytes_per_image']:,.0f}" + "*" * row["best"]
+
+
+def _against(row: Record) -> str:
+    percent = row["against_anchor_percent"]
+    return "" if math.isnan(percent) or row["status"] == ANCHOR else f"{percent:+,.1f} %"
+
+
+def _why(row: Record) -> str:
+    return "; ".join(text for text in (row["status"], row["note"]) if text)
 
 
 def _datasets(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -167,15 +171,15 @@ def _datasets(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
         yield rows
 
 
-def _print_dataset(columns: tuple[Column, ...], rows: Sequence[Row], without: dict[str, list[str]]) -> None:
-    """Prints the rows of a dataset, then by reason the codecs that have no number."""
-    from codecbench.report.tables import Table
+def _print_dataset(columns: Sequence[Column], records: Sequence[Any], without: Sequence[tuple[str, str]]) -> None:
+    """Prints the records of a dataset, then the codecs that have no number, given with their reasons."""
+    from codecbench.report.tables import table_of
     from codecbench.text import join_words
 
-    if rows:
-        print_table(Table("", columns, tuple(rows)))
-    for status, names in without.items():
-        click.echo(f"{join_words(names)}: {status}")
+    if records:
+        print_table(table_of("", columns, records))
+    for reason in dict.fromkeys(reason for reason, _ in without):
+        click.echo(f"{join_words(list(dict.fromkeys(name for why, name in without if why == reason)))}: {reason}")
     click.echo()
 
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from codecbench.cli.console import print_table
+from codecbench.cli import options
+from codecbench.cli.console import print_csv, print_table
+from codecbench.text import count
 
 if TYPE_CHECKING:
     from codecbench.analysis.compare import Comparison
-    from codecbench.analysis.compare.points import Row
-    from codecbench.report import tables
+    from codecbench.report.tables import Column
     from codecbench.store.io import Point
 
+Row = dict[Any, Any]
+"""What there is of one measure of a point."""
 SHOWN = {"bits": "bits %", "mse": "MSE %", "psnr_db": "PSNR dB", "ssim": "SSIM"}
 """Measures of the printed table, with their heads."""
 NOTES = 6
@@ -51,17 +56,8 @@ TIME_HEADS = {
     help="Confidence level of the intervals, between 0 and 1.",
 )
 @click.option("--csv", "as_csv", is_flag=True, help="Print the table of all points as CSV, with every digit.")
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-def compare(
-    a: str,
-    b: str,
-    limits: tuple[str, ...],
-    dataset: str | None,
-    codecs: str | None,
-    confidence: float,
-    as_csv: bool,
-    as_json: bool,
-) -> int:
+@options.json
+def compare(a: str, b: str, limits: tuple[str, ...], as_csv: bool, as_json: bool, **asked: Any) -> int:
     """Show what changed from run A, the baseline, to run B: codecs, machine, rates, distortions and times.
 
     Rates and distortions are compared image by image, with confidence intervals; times by a test over their rounds, and
@@ -78,11 +74,11 @@ def compare(
         raise UsageError("--csv and --json cannot be used together")
     fail_above = thresholds.read(limits)
     stores = [RunFolder.existing(Path(folder)) for folder in (a, b)]
-    found = comparing.compare(*stores, dataset=dataset, codecs=codecs, confidence=confidence, fail_above=fail_above)
+    found = comparing.compare(*stores, fail_above=fail_above, **asked)
     if as_json:
         click.echo(json.dumps(found.as_record(), indent=1, ensure_ascii=False, allow_nan=False))
     elif as_csv:
-        click.echo(found.table.to_csv(index=False, lineterminator="\n"), nl=False)
+        print_csv(found.table)
     else:
         show(found)
     if fail_above and not as_json:
@@ -96,8 +92,7 @@ def show(found: Comparison) -> None:
     block("What differs", found.differences or ["nothing that the runs record"])
     block("Points only in A", found.only_in_a)
     block("Points only in B", found.only_in_b)
-    if found.warnings:
-        block("Note", found.warnings)
+    block("Note", found.warnings)
     show_rates(found)
     show_times(found)
 
@@ -113,56 +108,45 @@ def block(title: str, lines: list[str]) -> None:
 def verdict(found: Comparison, limits: dict[str, float], err: bool) -> None:
     """Says what the thresholds found."""
     from codecbench.analysis.compare.thresholds import written
-    from codecbench.text import count
 
     asked = ", ".join(f"{key}={written(key, limit)}" for key, limit in limits.items())
-    lines = [*(f"passed over: {line}" for line in found.passed_over), *(f"worse: {line}" for line in found.failures)]
     click.echo(f"\nThresholds ({asked}): {count(len(found.failures), 'failure')}", err=err)
+    lines = [*(f"passed over: {line}" for line in found.passed_over), *(f"worse: {line}" for line in found.failures)]
     for line in lines:
         click.echo(f"  {line}", err=err)
 
 
 def show_rates(found: Comparison) -> None:
     """Prints rates and distortions of the points that differ, and counts those that do not."""
-    from codecbench.analysis.compare import points as contrasts
-    from codecbench.report import tables
-    from codecbench.text import count
+    from codecbench.analysis.compare.points import SAME, UNTESTED
+    from codecbench.report.tables import Column, of
 
-    groups: dict[Point, dict[str, Row]] = {}
+    groups: dict[Point, dict[str, Row]] = defaultdict(dict)
     for row in found.rates.to_dict("records"):
         if row["measure"] in SHOWN:
-            point = (row["dataset"], row["codec"], row["settings"])
-            groups.setdefault(point, {})[row["measure"]] = {str(key): value for key, value in row.items()}
+            groups[row["dataset"], row["codec"], row["settings"]][row["measure"]] = row
     if not groups:
         return
-    changed = {point: rows for point, rows in groups.items() if changes(rows)}
+    changed = [
+        {"place": place, "images": max(row["n"] for row in rows.values()), **dict.fromkeys(SHOWN), **rows}
+        for place, rows in groups.items()
+        if any(row["verdict"] != SAME and row["a"] != row["b"] for row in rows.values())
+    ]
     how_many = _how_many(len(changed), len(groups))
     click.echo(f"\nRates and distortions, B less A, intervals of {100 * found.confidence:g} %: {how_many}")
     if not changed:
         return
-    table: list[tables.Row] = []
-    told = _told(list(changed))
-    notes: dict[str, int] = {}
-    for point, rows in changed.items():
-        images = max(row["n"] for row in rows.values())
-        cells = (rate_cell(rows.get(name)) for name in SHOWN)
-        table.append(tables.words_row(*_place(point, told), f"{images:,}", *cells))
-        for note in dict.fromkeys(row["note"] for row in rows.values() if row["note"]):
-            notes[note] = notes.get(note, 0) + 1
-    _print_rows(["dataset", "codec", "settings", "images", *SHOWN.values()], table)
+    measured = [[point[name] for name in SHOWN if point[name]] for point in changed]
+    columns = [*_place([point["place"] for point in changed]), Column("images", lambda point: f"{point['images']:,}")]
+    columns += [Column(head, of(name, rate_cell)) for name, head in SHOWN.items()]
+    _print_rows(columns, changed)
+    notes = Counter(note for rows in measured for note in dict.fromkeys(row["note"] for row in rows if row["note"]))
     lines = [f"{note} ({count(number, 'point')})" for note, number in notes.items()]
     more = [f"and {len(lines) - NOTES} more notes, see --csv"] if len(lines) > NOTES else []
-    tested = any(row["verdict"] != contrasts.UNTESTED for rows in changed.values() for row in rows.values())
+    tested = any(row["verdict"] != UNTESTED for rows in measured for row in rows)
     legend = ["± half the interval of the mean over the images; * significant"] if tested else []
     for line in [*legend, *lines[:NOTES], *more]:
         click.echo(f"  {line}")
-
-
-def changes(rows: dict[str, Row]) -> bool:
-    """Whether any measure of a point differs at all."""
-    from codecbench.analysis.compare import points as contrasts
-
-    return any(row["verdict"] != contrasts.SAME and row["a"] != row["b"] for row in rows.values())
 
 
 def rate_cell(row: Row | None) -> str:
@@ -184,36 +168,37 @@ def rate_cell(row: Row | None) -> str:
 
 def show_times(found: Comparison) -> None:
     """Prints per codec how times changed, then the points whose change is significant."""
-    from codecbench.analysis.compare import points as contrasts
-    from codecbench.report import tables
+    import pandas as pd
+
+    from codecbench.analysis.compare.points import BETTER, WORSE
+    from codecbench.report.tables import Column, words
     from codecbench.text import format_seconds
 
     if found.overall.empty:
         return
     click.echo("\nTimes, B over A, geometric mean over the points")
-    overall = [
-        tables.words_row(
-            *(row["dataset"], row["codec"], TIME_HEADS[row["measure"]]),
-            *(str(row["points"]), f"{row['ratio']:.3f}", str(row["slower"]), str(row["faster"])),
-        )
-        for row in found.overall.to_dict("records")
+    time_of = words("time of", lambda row: TIME_HEADS[row["measure"]])
+    columns = [
+        *(words("dataset", "dataset"), words("codec", "codec"), time_of),
+        Column("points", lambda row: str(row["points"])),
+        Column("B/A", lambda row: f"{row['ratio']:.3f}"),
+        Column("slower *", lambda row: str(row["slower"])),
+        Column("faster *", lambda row: str(row["faster"])),
     ]
-    _print_rows(["dataset", "codec", "time of", "points", "B/A", "slower *", "faster *"], overall)
-    moved = found.times[found.times["verdict"].isin({contrasts.BETTER, contrasts.WORSE})]
+    _print_rows(columns, found.overall.to_dict("records"))
+    moved = found.times[found.times["verdict"].isin({BETTER, WORSE})]
     if len(moved):
         click.echo("")
-        points = list(moved[["dataset", "codec", "settings"]].itertuples(index=False, name=None))
-        told = _told(points)
-        rows = [
-            tables.words_row(
-                *_place(point, told),
-                TIME_HEADS[row["measure"]],
-                *(format_seconds(row["a"]), format_seconds(row["b"]), f"{row['b'] / row['a']:.3f}"),
-                *(f"{row['p_value']:.2g}", row["note"]),
-            )
-            for point, row in zip(points, moved.to_dict("records"), strict=True)
+        places = list(moved[["dataset", "codec", "settings"]].itertuples(index=False, name=None))
+        columns = [
+            *(*_place(places), time_of),
+            Column("A", lambda row: format_seconds(row["a"])),
+            Column("B", lambda row: format_seconds(row["b"])),
+            Column("B/A", lambda row: f"{row['b'] / row['a']:.3f}"),
+            Column("p", lambda row: f"{row['p_value']:.2g}"),
+            words("", "note"),
         ]
-        _print_rows(["dataset", "codec", "settings", "time of", "A", "B", "B/A", "p", ""], rows)
+        _print_rows(columns, moved.assign(place=pd.Series(places, moved.index)).to_dict("records"))
     if found.times["p_value"].notna().any():
         level = 1.0 - found.confidence
         click.echo(
@@ -222,30 +207,28 @@ def show_times(found: Comparison) -> None:
 
 
 def _how_many(changed: int, all_points: int) -> str:
-    from codecbench.text import count
-
     if not changed:
         return "identical" if all_points == 1 else f"identical at all {all_points:,} points"
     return f"{changed:,} of {count(all_points, 'point')} {'differs' if changed == 1 else 'differ'}"
 
 
-def _told(points: list[Point]) -> dict[str, list[str]]:
-    """By codec the settings that tell its points apart."""
-    from codecbench.analysis.points import telling_settings
+def _place(points: Sequence[Point]) -> list[Column]:
+    """The columns that name a point, of its settings those that distinguish some points of a codec."""
+    from codecbench.analysis.points import short_settings, telling_settings
+    from codecbench.report.tables import words
 
-    names = dict.fromkeys(codec for _, codec, _ in points)
-    return {name: telling_settings([text for _, codec, text in points if codec == name]) for name in names}
+    settings: dict[str, list[str]] = {}
+    for _, codec, text in points:
+        settings.setdefault(codec, []).append(text)
+    keys = {codec: telling_settings(own) for codec, own in settings.items()}
+    return [
+        words("dataset", lambda row: row["place"][0]),
+        words("codec", lambda row: row["place"][1]),
+        words("settings", lambda row: short_settings(row["place"][2], keys[row["place"][1]])),
+    ]
 
 
-def _place(point: Point, told: dict[str, list[str]]) -> tuple[str, str, str]:
-    from codecbench.analysis.points import short_settings
+def _print_rows(columns: Sequence[Column], records: Sequence[Any]) -> None:
+    from codecbench.report.tables import table_of
 
-    label, codec, settings = point
-    return label, codec, short_settings(settings, told[codec])
-
-
-def _print_rows(titles: list[str], rows: list[tables.Row]) -> None:
-    from codecbench.report import tables
-
-    columns = tables.columns(titles, ("dataset", "codec", "settings", "time of", ""))
-    print_table(tables.Table("", columns, tuple(rows)), indent=2)
+    print_table(table_of("", columns, records), indent=2)

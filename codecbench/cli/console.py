@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from codecbench.execution.context import Event
     from codecbench.learned.training.loop import Progress
     from codecbench.report.tables import Table
@@ -57,16 +59,12 @@ class RunProgress:
         if now - self.last < self.EVERY_S and event.done < event.total and event.kind == self.kind:
             return
         self.last, self.kind = now, event.kind
-        click.echo(" ".join([PASSES[event.kind], *self._words(event)]))
-
-    @staticmethod
-    def _words(event: Event) -> list[str]:
-        words = [f"{event.done}/{event.total}"]
+        words = [PASSES[event.kind], f"{event.done}/{event.total}"]
         if event.codec:
             words += [event.dataset, event.codec]
         if event.seconds_left is not None and event.done < event.total:
             words.append(f"{clock(event.seconds_left)} left")
-        return words
+        click.echo(" ".join(words))
 
     def _draw(self, event: Event) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -136,3 +134,8 @@ def print_table(table: Table, indent: int = 0) -> None:
     for row in table.rows:
         drawn.add_row(*map(Text, [row.head, *(cell.text for cell in row.cells)]))
     Console(width=None if sys.stdout.isatty() else 160).print(Padding(drawn, (0, 0, 0, indent), expand=False))
+
+
+def print_csv(table: pd.DataFrame) -> None:
+    """Prints all columns and digits of a table."""
+    click.echo(table.to_csv(index=False, lineterminator="\n"), nl=False)

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import click
 
-from codecbench.cli.encode import device_option, write_to_stdout
-from codecbench.cli.options import codec_folders
+from codecbench.cli import options
+from codecbench.cli.encode import write_out
 
 
 @click.command()
 @click.argument("file", metavar="FILE")
 @click.option("-o", "--out", metavar="IMAGE", required=True, help="The image to write; - for PNG on stdout.")
-@device_option
-@codec_folders
+@options.device("Where to compute.")
+@options.codec_folders
 def decode(file: str, out: str, device: str) -> None:
     """Restore the image in FILE, which `codecbench encode` wrote, from that file alone.
 
@@ -33,10 +33,7 @@ def decode(file: str, out: str, device: str) -> None:
     image = images.image_bytes(done.image, out)
     for note in done.notes:
         click.echo(f"note: {note}", err=True)
-    if target is None:
-        write_to_stdout(image)
-    else:
-        images.write_file(target, image)
+    write_out(image, target)
     shown = "standard output" if target is None else out
     click.echo(
         f"{shown}: {format_shape(done.image.shape)} from {len(content):,} bytes; {done.spec}", err=target is None

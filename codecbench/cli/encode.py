@@ -10,16 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from codecbench.cli.options import codec_folders
+from codecbench.cli import options
 
 if TYPE_CHECKING:
     from codecbench.files.container import Packed
     from codecbench.files.images import Rules
     from codecbench.plugins.codec import Images
-
-device_option = click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
-)
 
 
 @click.command()
@@ -47,8 +43,8 @@ device_option = click.option(
     show_default=True,
     help="For an image with several frames or pages: take the first.",
 )
-@device_option
-@codec_folders
+@options.device("Where to compute.")
+@options.codec_folders
 def encode(image: str, spec: str, out: str, alpha: str, depth16: str, frames: str, device: str) -> None:
     """Compress IMAGE with any codec, into a file that `codecbench decode` reads.
 
@@ -70,11 +66,8 @@ def encode(image: str, spec: str, out: str, alpha: str, depth16: str, frames: st
         packed = container.pack(pixels, codec)
     except UnsupportedImageError as error:
         raise UsageError(f"{image}: {error}") from None
-    if target is None:
-        write_to_stdout(packed.content)
-    else:
-        images.write_file(target, packed.content)
-    click.echo(_told(out, pixels, packed), err=target is None)
+    write_out(packed.content, target)
+    click.echo(_cost(out, pixels, packed), err=target is None)
 
 
 def _read(image: str, rules: Rules) -> Images:
@@ -98,7 +91,7 @@ def _read(image: str, rules: Rules) -> Images:
         raise DatasetError(re.sub(r"\b(alpha|depth16|frames)=(\w+)", r"--\1 \2", str(error))) from None
 
 
-def _told(out: str, pixels: Images, packed: Packed) -> str:
+def _cost(out: str, pixels: Images, packed: Packed) -> str:
     """One line: what it costs, and what became of the image."""
     import numpy as np
 
@@ -116,15 +109,15 @@ def _told(out: str, pixels: Images, packed: Packed) -> str:
     )
 
 
-def write_to_stdout(content: bytes) -> None:
-    """Writes bytes to standard output, not to a terminal.
-
-    Raises:
-        UsageError: it is a terminal.
-    """
+def write_out(content: bytes, target: Path | None) -> None:
+    """Writes a file, or to standard output where there is no target; a UsageError if that is a terminal."""
     from codecbench.errors import UsageError
+    from codecbench.files.images import write_file
 
-    if sys.stdout.isatty():
+    if target is not None:
+        write_file(target, content)
+    elif sys.stdout.isatty():
         raise UsageError("standard output is a terminal; send it to a file or a pipe, or name one with -o")
-    sys.stdout.buffer.write(content)
-    sys.stdout.buffer.flush()
+    else:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
+from codecbench.cli import options
 from codecbench.cli.console import print_table
-from codecbench.cli.options import codec_folders, data_folder, metric_folders
 from codecbench.data import data_root
 from codecbench.errors import PluginError
 from codecbench.plugins.codec import Codec
@@ -22,10 +22,10 @@ from codecbench.text import format_shape
 
 @click.command(name="list")
 @click.option("--names", is_flag=True, help="Print only the names of the codecs, one per line, without importing them.")
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-@data_folder
-@codec_folders
-@metric_folders
+@options.json
+@options.data_folder
+@options.codec_folders
+@options.metric_folders
 def list_(names: bool, as_json: bool, data_dir: str | None) -> None:
     """Show codecs, datasets and metrics."""
     if names:
@@ -40,61 +40,53 @@ def list_(names: bool, as_json: bool, data_dir: str | None) -> None:
 
 def _print(content: dict[str, Any]) -> None:
     """Prints codecs, datasets and metrics as three tables."""
-    from codecbench.report.tables import Row, Table, columns, words_row
+    from codecbench.report.tables import table_of, words
 
-    def show(title: str, titles: list[str], rows: list[Row]) -> None:
-        print_table(Table(title, columns(titles, titles), tuple(rows)))
+    codecs = (
+        words("name", "name"),
+        words("what", lambda codec: codec["about"] if codec["available"] else f"not available: {codec['reason']}"),
+        words("settings: default (allowed)", lambda codec: "; ".join(map(_allowed, codec.get("settings", ())))),
+        words("swept", lambda codec: _points(codec) if codec.get("swept") else ""),
+        words("lossless", lambda codec: codec.get("lossless", "")),
+    )
+    datasets = (
+        words("name", "name"),
+        words("on disk", lambda dataset: "yes" if dataset["available"] else "no"),
+        words("images", lambda dataset: str(dataset.get("images") or "")),
+        words("shape", lambda dataset: format_shape(dataset.get("shape") or [])),
+        words("where", "note"),
+    )
+    metrics = (
+        *(words(key, key) for key in ("name", "unit", "better", "measured")),
+        words("what", lambda one: one["description"] if one["available"] else f"not available: {one['reason']}"),
+    )
+    for title, columns in (("Codecs", codecs), ("Datasets", datasets), ("Metrics", metrics)):
+        where = f" (data root: {content['data_dir']})" if title == "Datasets" else ""
+        print_table(table_of(title + where, columns, content[title.lower()]))
         click.echo()
-
-    codecs = []
-    for codec in content["codecs"]:
-        if not codec["available"]:
-            codecs.append(words_row(codec["name"], f"not available: {codec['reason']}", "", "", ""))
-            continue
-        settings = "; ".join(f"{s['name']}={_plain(s['default'])} ({s['allowed']})" for s in codec["settings"])
-        swept = f"{codec['swept']} ({len(codec['sweep'])} points)" if codec["swept"] else ""
-        codecs.append(words_row(codec["name"], codec["about"], settings, swept, codec["lossless"]))
-    show("Codecs", ["name", "what", "settings: default (allowed)", "swept", "lossless"], codecs)
-    datasets = [
-        words_row(
-            dataset["name"],
-            "yes" if dataset["available"] else "no",
-            str(dataset.get("images") or ""),
-            format_shape(dataset.get("shape") or []),
-            dataset["note"],
-        )
-        for dataset in content["datasets"]
-    ]
-    show(f"Datasets (data root: {content['data_dir']})", ["name", "on disk", "images", "shape", "where"], datasets)
-    metrics = [
-        words_row(
-            *(metric[key] for key in ("name", "unit", "better", "measured")),
-            metric["description"] if metric["available"] else f"not available: {metric['reason']}",
-        )
-        for metric in content["metrics"]
-    ]
-    show("Metrics", ["name", "unit", "better", "measured", "what"], metrics)
     click.echo("`codecbench list --json` shows every setting and every point of the default sweeps.")
 
 
-def _plain(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _allowed(setting: dict[str, Any]) -> str:
+    default = setting["default"]
+    return f"{setting['name']}={str(default).lower() if isinstance(default, bool) else default} ({setting['allowed']})"
+
+
+def _points(codec: dict[str, Any]) -> str:
+    return f"{codec['swept']} ({len(codec['sweep'])} points)"
 
 
 def everything(data_dir: str | os.PathLike[str] | None = None) -> dict[str, Any]:
     """Every codec, dataset and metric as JSON values; a plugin that cannot be imported is listed with its reason."""
     root = data_root(data_dir)
+    found = {"available": True, "reason": "", "measured": "always"}
+    always = [{"name": name, **metric.record(), **found} for name, metric in ALWAYS.items()]
     return {
         "codecs": [_codec(name) for name in CODECS.names()],
         "datasets": [_dataset(name, root) for name in DATASETS.names()],
-        "metrics": [_always(name) for name in ALWAYS] + [_metric(name) for name in METRICS.names()],
+        "metrics": always + [_metric(name) for name in METRICS.names()],
         "data_dir": str(root),
     }
-
-
-def _always(name: str) -> dict[str, Any]:
-    """A metric of every run."""
-    return {"name": name, **ALWAYS[name].record(), "available": True, "reason": "", "measured": "always"}
 
 
 def _metric(name: str) -> dict[str, Any]:
@@ -112,20 +104,21 @@ def _metric(name: str) -> dict[str, Any]:
 def _codec(name: str) -> dict[str, Any]:
     try:
         return _described(name, CODECS.get(name))
-    except PluginError as error:
-        return {"name": name, "available": False, "reason": str(error)}
     except Exception as error:  # a plugin's own functions may raise anything
-        return {"name": name, "available": False, "reason": f"{type(error).__name__}: {error}"}
+        reason = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+        return {"name": name, "available": False, "reason": reason}
 
 
 def _described(name: str, cls: type[Codec]) -> dict[str, Any]:
-    points = _default_codecs(cls)
+    # For the shape that the codec is made for, or else for 64×64 colour.
+    points = [cls(**point) for point in cls.default_points(cls.image_shape or (64, 64, 3))]
+    claims = {codec.lossless for codec in points}
     return {
         "name": name,
         "available": True,
         "reason": "",
         "about": _first_line(cls),
-        "lossless": _lossless(points),
+        "lossless": "some settings" if len(claims) > 1 else "yes" if claims == {True} else "no",
         "trained_on": list(cls.trained_on),
         "uses_device": cls.uses_device,
         "settings": [_setting(info) for info in settings_of(cls).values()],
@@ -133,17 +126,6 @@ def _described(name: str, cls: type[Codec]) -> dict[str, Any]:
         "swept": _swept(points),
         "versions": cls.versions(),
     }
-
-
-def _default_codecs(cls: type[Codec]) -> list[Codec]:
-    """The default sweep, for the shape that the codec is made for or else for 64×64 colour."""
-    return [cls(**point) for point in cls.default_points(cls.image_shape or (64, 64, 3))]
-
-
-def _lossless(codecs: Sequence[Codec]) -> str:
-    """``yes``, ``no``, or ``some settings``."""
-    claims = {codec.lossless for codec in codecs}
-    return "some settings" if len(claims) > 1 else "yes" if claims == {True} else "no"
 
 
 def _swept(codecs: Sequence[Codec]) -> str:

@@ -31,14 +31,9 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command line.
+    """Runs the command line on the arguments after ``codecbench``, by default the process's own.
 
-    Args:
-        arguments: what stands behind ``codecbench``; by default the process's own arguments.
-
-    Returns:
-        The exit code: 0, 1 when something could not be measured or done, 2 for a request that is wrong, 130 when
-        interrupted.
+    The exit code is 0, 1 if something could not be measured or done, 2 for a wrong request, 130 if interrupted.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from codecbench.cli.console import print_table
+from codecbench.cli import options
+from codecbench.cli.console import print_csv, print_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     required=True,
     help="The codec whose curves are read, or only some of its points if settings are given.",
 )
-@click.option("--dataset", metavar="NAME", help="One of the run's datasets [all].")
+@options.one_dataset
 @click.option(
     "--at", type=click.Choice(["error", "bytes"]), default="error", show_default=True, help="What is held equal."
 )
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="mse, mse_float (before clipping and rounding), psnr_db, ssim, or a plugin metric in this run.",
 )
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, with every column and digit.")
+@options.csv
 def match(folder: str, codec: str, against: str, dataset: str | None, at: str, by: str, as_csv: bool) -> None:
     """Find the setting at which one codec has the same error as another, and compare their sizes.
 
@@ -49,7 +50,7 @@ def match(folder: str, codec: str, against: str, dataset: str | None, at: str, b
 
     table = api.load_run(folder).match(codec, against, dataset=dataset, at=at, by=by)
     if as_csv:
-        click.echo(table.to_csv(index=False, lineterminator="\n"), nl=False)
+        print_csv(table)
     else:
         _print_matches(table, at, by)
 
@@ -58,11 +59,11 @@ def _print_matches(matches: pd.DataFrame, at: str, by: str) -> None:
     """Prints the table of ``codecbench.analysis.match``; at least one row."""
     from codecbench.analysis import match as matching
     from codecbench.analysis.points import short_settings, telling_settings
-    from codecbench.report.tables import Row, Table, columns, words_row
+    from codecbench.report.tables import table_of, words
 
     ours, theirs = matches["codec"].iloc[0], matches["against"].iloc[0]
     inline = {matching.MATCHED, matching.OUTSIDE}  # their notes are about the row; the others' repeat themselves
-    told = telling_settings([text for text in matches["settings"] if text])
+    keys = telling_settings([text for text in matches["settings"] if text])
     several = bool((matches["curve"] != "").any())
 
     def number(name: str) -> Callable[[Any], str]:
@@ -81,41 +82,35 @@ def _print_matches(matches: pd.DataFrame, at: str, by: str) -> None:
         ends = [f"{row[end]:g}" for end in ("below", "above")]
         return " and ".join(ends) if ends[0] != ends[1] else f"measured {ends[0]}"
 
-    def status(row: Any) -> str:
+    def explained(row: Any) -> str:
         return ": ".join(text for text in (row["status"], row["note"]) if text)
 
-    def curve(row: Any) -> str:
-        return f"{row['curve']} {'*' if row['best'] else ''}".strip()
-
     errors = [by] if by == "psnr_db" or at == "error" else [by, "psnr_db"]
-    shown: list[tuple[str, Callable[[Any], str]]] = [("dataset", lambda row: str(row["dataset"]))]
-    if told:
-        shown.append(("settings", lambda row: short_settings(row["settings"], told)))
-    shown += [(matching.word(name), number(name)) for name in errors]
-    shown.append(("bits/image", number(matching.RATE)))
-    shown += [(f"{theirs} curve", curve)] if several else []
-    shown += [(f"{theirs} at", place), ("between", sides)]
+    columns = [words("dataset", "dataset")]
+    if keys:
+        columns.append(words("settings", lambda row: short_settings(row["settings"], keys)))
+    columns += [words(matching.word(name), number(name)) for name in errors]
+    columns.append(words("bits/image", number(matching.RATE)))
+    if several:
+        columns.append(words(f"{theirs} curve", lambda row: f"{row['curve']} {'*' * row['best']}".strip()))
+    columns += [words(f"{theirs} at", place), words("between", sides)]
     if at == "error":
-        shown.append((f"{theirs} bits/image", number("against_bits_per_image")))
-        shown += [("ratio of bits", plain("{:,.3f}", "bits_ratio")), ("in %", plain("{:,.1f}", "bits_percent"))]
+        columns.append(words(f"{theirs} bits/image", number("against_bits_per_image")))
+        columns.append(words("ratio of bits", plain("{:,.3f}", "bits_ratio")))
+        columns.append(words("in %", plain("{:,.1f}", "bits_percent")))
     else:
-        shown += [(f"{theirs} {matching.word(name)}", number(f"against_{name}")) for name in errors]
-        shown.append(("PSNR difference", plain("{:+.2f} dB", "psnr_difference_db")))
-    shown.append(("status", lambda row: status(row) if row["status"] in inline else row["status"]))
+        columns += [words(f"{theirs} {matching.word(name)}", number(f"against_{name}")) for name in errors]
+        columns.append(words("PSNR difference", plain("{:+.2f} dB", "psnr_difference_db")))
+    columns.append(words("status", lambda row: explained(row) if row["status"] in inline else row["status"]))
 
-    rows: list[Row] = []
-    notes: dict[str, None] = {}
-    for row in matches.to_dict("records"):
-        if row["status"] != matching.NO_RESULTS:
-            rows.append(words_row(*(write(row) for _, write in shown)))
-        if row["status"] not in inline:
-            notes[f"{row['dataset']}{' '.join(('', row['curve'])).rstrip()}: {status(row)}"] = None
+    records = matches.to_dict("records")
+    measured = [row for row in records if row["status"] != matching.NO_RESULTS]
+    apart = [row for row in records if row["status"] not in inline]
     click.echo(f"{ours} against {theirs}, at equal {matching.word(by if at == 'error' else matching.RATE)}\n")
-    if rows:
-        titles = [title for title, _ in shown]
-        print_table(Table("", columns(titles, titles), tuple(rows)))
+    if measured:
+        print_table(table_of("", columns, measured))
         click.echo()
-    for note in notes:
+    for note in dict.fromkeys(f"{row['dataset']} {row['curve']}".rstrip() + f": {explained(row)}" for row in apart):
         click.echo(note)
     click.echo(matching.method(at, by))
     if several:

@@ -31,17 +31,9 @@ def command_line() -> str:
     return shlex.join(kept)
 
 
-def codec_folders(command: F) -> F:
-    """Adds ``--codec-dir`` to a command; the folders are registered before the command runs."""
-    return _folders("codec")(command)
-
-
-def metric_folders(command: F) -> F:
-    """Adds ``--metric-dir`` to a command, likewise."""
-    return _folders("metric")(command)
-
-
 def _folders(kind: str) -> Callable[[F], F]:
+    """The option for folders of plugin files, which are registered before the command runs."""
+
     def add_folders(context: click.Context, parameter: click.Parameter, folders: tuple[str, ...]) -> None:
         if folders:
             from codecbench.plugins import registry
@@ -61,52 +53,54 @@ def _folders(kind: str) -> Callable[[F], F]:
     )
 
 
+codec_folders, metric_folders = _folders("codec"), _folders("metric")
 data_folder = click.option(
     "--data-dir",
     metavar="DIR",
     help="The data root [default: $CODECBENCH_DATA, else the user's cache folder].",
 )
+one_dataset = click.option("--dataset", metavar="NAME", help="One of the run's datasets [all].")
+csv = click.option("--csv", "as_csv", is_flag=True, help="Print CSV, with every column and digit.")
+json = click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 
 
-class ImageCount(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """A number of images, or ``all``."""
-
-    name = "N|all"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Turns the text into a number, or None for all."""
-        if value == "all" or value is None:
-            return None
-        if not str(value).isdecimal() or len(str(value)) > 18 or int(value) < 1:
-            self.fail(f"{value!r} is not allowed; allowed: a whole number of 1 or more, or all")
-        return int(value)
+def device(help: str | None = None) -> Callable[[F], F]:
+    """The option for where to compute."""
+    names = ["auto", "cpu", "cuda"]
+    return click.option("--device", type=click.Choice(names), default="auto", show_default=True, help=help)
 
 
-class Seconds(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """Seconds of more than 0, or ``none``."""
+class Value(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A value in a notation of its own; ``read`` gives None for a text that is not allowed."""
 
-    name = "S|none"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Turns the text into a number, or None for no limit."""
-        if value == "none" or value is None:
-            return None
-        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", str(value)) or float(value) == 0:
-            self.fail(f"{value!r} is not allowed; allowed: seconds of more than 0, or none")
-        return float(value)
-
-
-class Memory(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """An amount of memory: bytes, or with K, M, G or T behind it for powers of 1024."""
-
-    name = "BYTES"
+    def __init__(self, name: str, read: Callable[[str], float | None], allowed: str, none: str = ""):
+        self.name = name
+        self.read = read
+        self.allowed = allowed
+        self.none = none  # the text for None
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Turns the text into bytes."""
-        found = re.fullmatch(r"([0-9]{1,15})([KMGT]?)", str(value).upper())
-        size = int(found[1]) << {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}[found[2]] if found else 0
-        if size < LEAST_MEMORY:
-            self.fail(
-                f"{value!r} is not allowed; allowed: 64M or more, in bytes or with K, M, G or T, such as 500M or 4G"
-            )
-        return size
+        """Turns the text into a number, or None."""
+        found = None if value == self.none else self.read(str(value))
+        if found is None and value != self.none:
+            self.fail(f"{value!r} is not allowed; allowed: {self.allowed}")
+        return found
+
+
+def _count(text: str) -> int | None:
+    return int(text) or None if re.fullmatch(r"\d{1,18}", text) else None
+
+
+def _seconds(text: str) -> float | None:
+    return float(text) or None if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) else None
+
+
+def _bytes(text: str) -> int | None:
+    found = re.fullmatch(r"([0-9]{1,15})([KMGT]?)", text.upper())
+    size = int(found[1]) << {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}[found[2]] if found else 0
+    return size if size >= LEAST_MEMORY else None
+
+
+IMAGE_COUNT = Value("N|all", _count, "a whole number of 1 or more, or all", none="all")
+SECONDS = Value("S|none", _seconds, "seconds of more than 0, or none", none="none")
+MEMORY = Value("BYTES", _bytes, "64M or more, in bytes or with K, M, G or T, such as 500M or 4G")

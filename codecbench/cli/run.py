@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from codecbench.cli.options import (
-    ImageCount,
-    Interrupted,
-    Memory,
-    Seconds,
-    codec_folders,
-    command_line,
-    data_folder,
-    metric_folders,
-)
+from codecbench.cli import options
+from codecbench.text import count
 
 if TYPE_CHECKING:
     from codecbench.api import Run
@@ -27,7 +19,7 @@ if TYPE_CHECKING:
     "--datasets", multiple=True, metavar="SPEC[,SPEC...]", help="Datasets to measure on [mnist,stl10, or stand-ins]."
 )
 @click.option(
-    "--images", type=ImageCount(), default="1000", show_default=True, help="Number of images of each dataset."
+    "--images", type=options.IMAGE_COUNT, default="1000", show_default=True, help="Number of images of each dataset."
 )
 @click.option("--out", metavar="DIR", help="The run folder [results/<datasets>-<images>].")
 @click.option("--skip", multiple=True, metavar="NAME[,NAME...]", help="Codecs to leave out.")
@@ -38,7 +30,7 @@ if TYPE_CHECKING:
     help="Plugin metrics, in addition to those of every run; 'none' for no others [default: the usual ones].",
 )
 @click.option("--workers", type=click.IntRange(1), help="Number of worker processes [one per core].")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@options.device()
 @click.option("--no-timing", is_flag=True, help="Measure no times.")
 @click.option(
     "--timing-threads",
@@ -50,12 +42,15 @@ if TYPE_CHECKING:
 @click.option("--no-sets", is_flag=True, help="Do not code whole datasets as one stream.")
 @click.option(
     "--task-timeout",
-    type=Seconds(),
+    "task_timeout_s",
+    type=options.SECONDS,
     default="3600",
     show_default=True,
     help="Time limit for a codec to encode or decode one task.",
 )
-@click.option("--memory-limit", type=Memory(), help="Memory that a codec's process may use, such as 4G [no limit].")
+@click.option(
+    "--memory-limit", type=options.MEMORY, help="Memory that a codec's process may use, such as 4G [no limit]."
+)
 @click.option(
     "--scheduler", metavar="ADDRESS|local", help="Measure on a Dask cluster: tcp://HOST:PORT, or local [no cluster]."
 )
@@ -74,30 +69,17 @@ if TYPE_CHECKING:
     help="Number of images of each dataset whose reconstructions are kept for viewing.",
 )
 @click.option("--fresh", is_flag=True, help="First delete what codecbench wrote into the run folder.")
-@data_folder
-@codec_folders
-@metric_folders
+@options.data_folder
+@options.codec_folders
+@options.metric_folders
 def run(
     codecs: tuple[str, ...],
     datasets: tuple[str, ...],
-    images: int | None,
-    out: str | None,
     skip: tuple[str, ...],
     metrics: tuple[str, ...],
-    workers: int | None,
-    device: str,
     no_timing: bool,
-    timing_threads: int,
     no_sets: bool,
-    task_timeout: float | None,
-    memory_limit: int | None,
-    scheduler: str | None,
-    worker_data_dir: str | None,
-    shared_out: bool,
-    seed: int,
-    keep_images: int,
-    fresh: bool,
-    data_dir: str | None,
+    **others: Any,
 ) -> int:
     """Measure codecs over datasets and write tables, figures and a report.
 
@@ -112,29 +94,16 @@ def run(
         done = api.run(
             codecs,
             datasets or None,
-            images=images,
-            out=out,
             metrics=metrics or None,
             skip=[name.strip() for text in skip for name in text.split(",") if name.strip()],
-            workers=workers,
             timing=not no_timing,
-            timing_threads=timing_threads,
             sets=not no_sets,
-            task_timeout_s=task_timeout,
-            memory_limit=memory_limit,
-            scheduler=scheduler,
-            worker_data_dir=worker_data_dir,
-            shared_out=shared_out,
-            device=device,
-            data_dir=data_dir,
-            seed=seed,
-            keep_images=keep_images,
-            fresh=fresh,
-            command=command_line(),
+            command=options.command_line(),
             watch=show,
+            **others,
         )
     except KeyboardInterrupt:
-        raise Interrupted("what was measured is kept, the same command goes on from there") from None
+        raise options.Interrupted("what was measured is kept, the same command goes on from there") from None
     finally:
         show.close()
     if done.changed or not done.report_is_current:
@@ -142,10 +111,9 @@ def run(
         done.report()
     _show(done)
     if done.failed_tasks:
-        tasks = "1 task" if done.failed_tasks == 1 else f"{done.failed_tasks} tasks"
         click.echo(
-            f"{tasks} failed; the report says which and why, the details are in parts/, timings/ and sets/ "
-            f"of {done.path}",
+            f"{count(done.failed_tasks, 'task')} failed; the report says which and why, the details are in parts/, "
+            f"timings/ and sets/ of {done.path}",
             err=True,
         )
     click.echo(f"table   {done.path / 'summary.csv'}\nreport  {done.path / 'report.html'}")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from codecbench.cli.console import print_table
+from codecbench.cli import options
+from codecbench.cli.console import print_csv, print_table
 
 if TYPE_CHECKING:
     from codecbench.report.brief import Brief
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="csv: the columns of summary.csv; json: everything as records; md: Markdown tables.",
 )
-@click.option("--dataset", metavar="NAME", help="One of the run's datasets [all].")
+@options.one_dataset
 def show(folders: tuple[str, ...], form: str, dataset: str | None) -> None:
     """Summarise RUN: the best codec for each dataset and quality, what failed, where the report is.
 
@@ -41,7 +42,7 @@ def show(folders: tuple[str, ...], form: str, dataset: str | None) -> None:
     store = stores[0] if len(stores) == 1 else MergedRuns(stores)
     found = brief.brief(store, summary_of(store), dataset)
     if form == "csv":
-        click.echo(found.summary.to_csv(index=False, lineterminator="\n"), nl=False)
+        print_csv(found.summary)
     elif form == "json":
         click.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False, allow_nan=False))
     elif form == "md":

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from codecbench.cli.options import Interrupted, codec_folders, command_line, data_folder
+from codecbench.cli import options
 from codecbench.errors import UsageError
 
 
@@ -18,7 +19,7 @@ from codecbench.errors import UsageError
 @click.option(
     "--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe (repeatable)."
 )
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@options.device()
 @click.option("--out", metavar="DIR", help="Folder for checkpoint, log and weights [training/NAME-RECIPE].")
 @click.option(
     "--resume",
@@ -29,43 +30,21 @@ from codecbench.errors import UsageError
 @click.option(
     "--install", is_flag=True, help="At the end, copy the best weights and their log to the folder of the codec's file."
 )
-@data_folder
-@codec_folders
-def train(
-    name: str,
-    recipe: str | None,
-    epochs: int | None,
-    seed: int | None,
-    changes: tuple[str, ...],
-    device: str,
-    out: str | None,
-    resume: bool,
-    keep: str | None,
-    install: bool,
-    data_dir: str | None,
-) -> None:
+@options.data_folder
+@options.codec_folders
+def train(name: str, resume: bool, keep: str | None, install: bool, **asked: Any) -> None:
     """Train the learned codec NAME."""
     from codecbench.cli.console import TrainProgress
     from codecbench.learned.training import loop, outcome
     from codecbench.learned.training.job import make_job
 
-    job = make_job(
-        name,
-        recipe=recipe,
-        epochs=epochs,
-        seed=seed,
-        changes=changes,
-        device=device,
-        out=out,
-        data_dir=data_dir,
-        command=command_line().replace(" --resume", ""),
-    )
+    job = make_job(name, command=options.command_line().replace(" --resume", ""), **asked)
     kept = () if keep is None else _epochs(keep, job.recipe.epochs)
     show = TrainProgress()
     try:
         card = loop.train(job, resume=resume, keep=kept, watch=show)
     except KeyboardInterrupt:
-        raise Interrupted(f"go on with --resume; the last finished epoch is kept in {job.out}") from None
+        raise options.Interrupted(f"go on with --resume; the last finished epoch is kept in {job.out}") from None
     finally:
         show.close()
     judged, words = job.recipe.judged_by, job.recipe.words

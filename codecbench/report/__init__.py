@@ -41,11 +41,7 @@ def report_of(paths: Sequence[Path], out: Path | None = None, anchor: str | None
 
     By default it goes into the run, or of several to ``results/A+B``. Several runs leave ``run.json`` beside it, so
     that the folder is a published run: it can be shown, matched and compared, and neither drawn again nor measured
-    into.
-
-    Raises:
-        UsageError: no run there, one twice, an unknown anchor, or an ``out`` with something else in it.
-        StoreError: a run without its parts, or a folder that cannot be read or written.
+    into. An ``out`` with something else in it is a UsageError.
     """
     stores = [RunFolder.existing(path) for path in paths]
     store = stores[0] if len(stores) == 1 else MergedRuns(stores)

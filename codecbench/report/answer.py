@@ -12,10 +12,10 @@ import pandas as pd
 
 from codecbench.analysis import best, claims
 from codecbench.analysis.claims import Claim
-from codecbench.analysis.points import HARNESS, TARGET_DB
+from codecbench.analysis.points import HARNESS
 from codecbench.report import markup, sentences
 from codecbench.report.context import Context, Section
-from codecbench.report.sentences import SPACE, names, region, shown, size_of
+from codecbench.report.sentences import SPACE, capital, names, region, shown, size_of
 from codecbench.text import count, format_shape, join_words
 
 
@@ -80,7 +80,7 @@ def answer(context: Context, dataset: str) -> Answer:
         if not (instead and group[0].first.exact and lossless is not None and group[0].winners == lossless.winners)
     ]
     lines += instead
-    main = min((shown(group) for group in groups), key=lambda claim: abs(claim.quality_db - TARGET_DB), default=None)
+    main = shown(at_quality) if at_quality else None
     lines += sentences.speed(points, main) if main is not None else []
     if main is not None and not points["encode_s"].notna().any():
         lines.append("**Speed:** no times were measured on these images.")
@@ -116,7 +116,8 @@ def lead(groups: Sequence[Sequence[Claim]], lossless: Claim | None, measured: pd
         little = "So few images say" if claims.few(first.images) else "These numbers say"
         return f"On {some}, smallest {whom}: **{', '.join(parts)}**. {little} nothing certain about other images."
     if all(len(claim.rates) == 1 for claim in every):
-        return f"Only {names(sorted({claim.first.codec for claim in every}))} reaches {_levels(every)}, {whom}."
+        levels = join_words([f"{claim.quality_db:g}" for claim in every])
+        return f"Only {names(sorted({claim.first.codec for claim in every}))} reaches {levels}{SPACE}dB, {whom}."
     always = set(every[0].winners).intersection(*(claim.winners for claim in every))
     if len(always) == 1 and all(len(claim.winners) == 1 for claim in every):
         kinds = "; ".join(f"{'lossless' if group[0].first.exact else 'lossy'} {region(group)}" for group in groups)
@@ -124,16 +125,8 @@ def lead(groups: Sequence[Sequence[Claim]], lossless: Claim | None, measured: pd
     if len(groups) > 1 and always:
         pick = max(sorted(always), key=lambda codec: sum(claim.winners[0] == codec for claim in every))
         return f"**Take `{pick}`**: {region(every)} no other codec has significantly smaller files, {whom}."
-    return f"**{'; '.join(_taken(group, place == 0) for place, group in enumerate(groups))}**: the fewest bytes {whom}."
-
-
-def _levels(found: Sequence[Claim]) -> str:
-    return join_words([f"{claim.quality_db:g}" for claim in found]) + f"{SPACE}dB"
-
-
-def _taken(group: Sequence[Claim], first: bool) -> str:
-    where = region(group)
-    return f"{where[0].upper() + where[1:]} take {_take(group)}" if first else f"{where} {_take(group)}"
+    taken = [f"{capital(region(groups[0]))} take {_take(groups[0])}", *parts[1:]]
+    return f"**{'; '.join(taken)}**: the fewest bytes {whom}."
 
 
 def _without_quality(lossless: Claim | None, candidates: set[str], trained: set[str]) -> str:

@@ -9,8 +9,8 @@ their own training images, and ``none``, which measures the harness.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -21,11 +21,14 @@ from codecbench.analysis.points import HARNESS, TARGET_DB, annotate, overview
 from codecbench.errors import UnknownNameError
 from codecbench.report import markup
 from codecbench.report.notes import Note, all_notes
-from codecbench.report.tables import Row, Table, columns, words_row
+from codecbench.report.tables import Column, Table, table_of, words
 from codecbench.store.folder import StoredRun
 from codecbench.text import count, format_significant, format_span
 
 LOSSLESS = "lossless"
+READ = "Bits are interpolated between measured points; times are per image, at the nearest measured point."
+NOTHING = "Nothing was measured that could be compared."
+Record = dict[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -33,14 +36,14 @@ class Brief:
     """A run, or several, in short."""
 
     runs: list[str]  # their folders
-    best: list[dict[str, Any]]  # one record per dataset and quality, see best()
-    codecs: list[dict[str, Any]]  # one record per dataset and codec, see codecs()
+    report: str  # path of report.html; empty if there is none
+    datasets: dict[str, int]  # number of images by label
+    best: list[Record]  # one per dataset and quality, see best()
+    codecs: list[Record]  # one per dataset and codec, see codecs()
+    sets: list[Record]  # whole sets as one stream; not comparable to the others
     grave: list[Note]  # why results are missing
     notes: list[str]  # what does not compare, and how several runs differ, one line each
     summary: pd.DataFrame
-    report: str = ""  # path of report.html; empty if there is none
-    datasets: dict[str, int] = field(default_factory=dict)  # number of images by label
-    sets: list[dict[str, Any]] = field(default_factory=list)  # whole sets as one stream; not comparable to the others
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain JSON values: null for NaN and infinity."""
@@ -66,91 +69,82 @@ class Brief:
 
     def best_table(self) -> Table:
         """The codecs with the fewest bits."""
-        titles = ("dataset", "at least", "fewest bits", "bits/pixel", "bits/image", "next", "encode", "decode")
-        rows = [
-            words_row(
-                str(record["dataset"]),
-                str(record["at"]),
-                str(record["codec"]) + " (learned)" * record["learned"],
-                _write("rate", record["bits_per_pixel"]),
-                _write("whole", record["bits_per_image"]),
-                _next(record),
-                _time(record, "encode_s"),
-                _time(record, "decode_s"),
-            )
-            for record in self.best
-        ]
-        return _table("Best codec", titles, ("dataset", "at least", "fewest bits", "next"), rows, (READ,))
+        return _table("Best codec", BEST, self.best, READ)
 
     def codec_tables(self) -> list[Table]:
         """The codecs of each dataset."""
-        at = f"{TARGET_DB:g}"
-        titles = ("codec", f"bits/pixel at {at} dB", "PSNR", "bits/pixel lossless", "encode", "decode", "points")
-        found = []
-        for label, images in self.datasets.items():
-            rows = [
-                words_row(
-                    f"{record['codec']}{record['mark']}",
-                    _write("rate", record[f"bits_per_pixel_at_{at}_db"]),
-                    "–"
-                    if markup.absent(record["lowest_psnr_db"])
-                    else format_span(record["lowest_psnr_db"], record["highest_psnr_db"], "{:.1f}".format, "dB"),
-                    _write("rate", record["bits_per_pixel_lossless"]),
-                    _time(record, "encode_s"),
-                    _time(record, "decode_s"),
-                    _write("whole", record["points"]),
-                )
-                for record in self.codecs
-                if record["dataset"] == label
-            ]
-            found.append(_table(f"{label}, {count(images, 'image')}", titles, ("codec",), rows))
-        return found
+        return [
+            _table(
+                f"{label}, {count(images, 'image')}", CODECS, [one for one in self.codecs if one["dataset"] == label]
+            )
+            for label, images in self.datasets.items()
+        ]
 
     def set_tables(self) -> list[Table]:
         """The table of whole sets as one stream, if there are any."""
-        titles = ("dataset", "codec", "settings", "images", "bytes", "bits/pixel", "status")
-        rows = [
-            words_row(
-                str(record["dataset"]),
-                str(record["codec"]),
-                str(record["settings"]),
-                _write("whole", record["images"]),
-                _write("whole", record["set_bytes"]),
-                _write("rate", record["bits_per_pixel"]),
-                str(record["status"]),
-            )
-            for record in self.sets
-        ]
-        return [_table("Whole sets as one stream", titles, (*titles[:3], "status"), rows)] if rows else []
+        return [_table("Whole sets as one stream", SETS, self.sets)] if self.sets else []
 
 
-READ = "Bits are interpolated between measured points; times are per image, at the nearest measured point."
-NOTHING = "Nothing was measured that could be compared."
+def _table(title: str, columns: Sequence[Column], records: Sequence[Record], key: str = "") -> Table:
+    if not records:
+        return table_of(title, columns, (), lacking=(NOTHING,))
+    return table_of(title, columns, records, keys=(key,) if key else ())
 
 
-def _table(
-    title: str, titles: Sequence[str], words: Collection[str], rows: Sequence[Row], keys: tuple[str, ...] = ()
-) -> Table:
-    return Table(
-        title, columns(titles, words), tuple(rows), keys=keys if rows else (), lacking=() if rows else (NOTHING,)
-    )
+def _written(title: str, key: str, form: str) -> Column:
+    """A column of numbers in one of the forms of ``markup.FILTERS``."""
+    return Column(title, lambda record: markup.FILTERS[form](record[key]))
 
 
-def _write(filter_name: str, value: Any) -> str:
-    return markup.FILTERS[filter_name](value)
+def _time(title: str, key: str) -> Column:
+    def written(record: Record) -> str:
+        tilde = " ~" if record["unsteady"] and not markup.absent(record[key]) else ""
+        return markup.FILTERS["seconds"](record[key]) + tilde
+
+    return Column(title, written)
 
 
-def _time(record: Mapping[str, Any], key: str) -> str:
-    tilde = " ~" if record["unsteady"] and not markup.absent(record[key]) else ""
-    return _write("seconds", record[key]) + tilde
-
-
-def _next(record: Mapping[str, Any]) -> str:
+def _next(record: Record) -> str:
     if not record["next_codec"]:
         return "– no other"
     percent = record["next_percent"]
     more = f"+{percent:.1f} %" if percent < 100 else f"{format_significant(1 + percent / 100)} times"
     return f"{record['next_codec']} {more}"
+
+
+def _psnr(record: Record) -> str:
+    ends = record["lowest_psnr_db"], record["highest_psnr_db"]
+    return "–" if markup.absent(ends[0]) else format_span(*ends, "{:.1f}".format, "dB")
+
+
+AT_TARGET = f"bits_per_pixel_at_{TARGET_DB:g}_db"
+TIMES = (_time("encode", "encode_s"), _time("decode", "decode_s"))
+BEST = (
+    words("dataset", "dataset"),
+    words("at least", "at"),
+    words("fewest bits", lambda record: record["codec"] + " (learned)" * record["learned"]),
+    _written("bits/pixel", "bits_per_pixel", "rate"),
+    _written("bits/image", "bits_per_image", "whole"),
+    words("next", _next),
+    *TIMES,
+)
+CODECS = (
+    words("codec", lambda record: f"{record['codec']}{record['mark']}"),
+    _written(f"bits/pixel at {TARGET_DB:g} dB", AT_TARGET, "rate"),
+    Column("PSNR", _psnr),
+    _written("bits/pixel lossless", "bits_per_pixel_lossless", "rate"),
+    *TIMES,
+    _written("points", "points", "whole"),
+)
+SETS = (
+    words("dataset", "dataset"),
+    words("codec", "codec"),
+    words("settings", "settings"),
+    _written("images", "images", "whole"),
+    _written("bytes", "set_bytes", "whole"),
+    _written("bits/pixel", "bits_per_pixel", "rate"),
+    words("status", "status"),
+)
 
 
 def brief(store: StoredRun, summary: pd.DataFrame, dataset: str | None = None) -> Brief:
@@ -167,23 +161,23 @@ def brief(store: StoredRun, summary: pd.DataFrame, dataset: str | None = None) -
         manifest = {**manifest, "planned": {key: value for key, value in manifest["planned"].items() if key == dataset}}
         summary = summary[summary["dataset"] == dataset].reset_index(drop=True)
     points = annotate(summary[(summary["images"] > 0) | (summary["failed"] > 0)].reset_index(drop=True), manifest)
-    found = all_notes(manifest, points, _failures(summary), store.damaged(), [], store.metric_failures())
+    found = all_notes(store, manifest, points, _failures(summary))
     whole = sets.table(store)
     page = store.sources[0] / "report.html"
     return Brief(
-        [str(path) for path in store.sources],
-        [record for label in labels for record in best(points[points["dataset"] == label], label)],
-        [record for label in labels for record in codecs(points[points["dataset"] == label])],
-        [note for note in found if note.grave],
-        [*store.notes, *(line for label in labels for line in _left_out(points, label))],
-        summary,
-        str(page) if len(store.sources) == 1 and page.is_file() else "",
-        {label: manifest["datasets"][label]["images"] for label in labels},
-        [_named(record) for record in whole[whole["dataset"].isin(labels)].to_dict("records")],
+        runs=[str(path) for path in store.sources],
+        report=str(page) if len(store.sources) == 1 and page.is_file() else "",
+        datasets={label: manifest["datasets"][label]["images"] for label in labels},
+        best=[record for label in labels for record in best(points[points["dataset"] == label], label)],
+        codecs=[record for label in labels for record in codecs(points[points["dataset"] == label])],
+        sets=whole[whole["dataset"].isin(labels)].to_dict("records"),
+        grave=[note for note in found if note.grave],
+        notes=[*store.notes, *(line for label in labels for line in _left_out(points, label))],
+        summary=summary,
     )
 
 
-def best(points: pd.DataFrame, dataset: str) -> list[dict[str, Any]]:
+def best(points: pd.DataFrame, dataset: str) -> list[Record]:
     """The codec with the fewest bits on a dataset: one record for each quality at which codecs compare, and lossless.
 
     ``next_percent`` is how many per cent more bits the next codec takes, ``offers`` how many codecs reach the quality;
@@ -216,20 +210,15 @@ def best(points: pd.DataFrame, dataset: str) -> list[dict[str, Any]]:
     return records
 
 
-def codecs(points: pd.DataFrame) -> list[dict[str, Any]]:
+def codecs(points: pd.DataFrame) -> list[Record]:
     """The codecs of a dataset by their rate at ``TARGET_DB``; times are those of the point nearest to it."""
-    keep = ("dataset", "codec", "mark", "points", "images", "lowest_psnr_db", "highest_psnr_db")
-    times = ("settings", "encode_s", "decode_s", "device", "timed_on", "unsteady")
-    rows: list[dict[Any, Any]] = overview(points).to_dict("records") if (points["images"] > 0).any() else []
-    return [
-        {key: row[key] for key in keep}
-        | {
-            f"bits_per_pixel_at_{TARGET_DB:g}_db": row["rate_at_target"],
-            "bits_per_pixel_lossless": row["rate_lossless"],
-        }
-        | {key: row[key] for key in times}
-        for row in rows
-    ]
+    if not (points["images"] > 0).any():
+        return []
+    keep = ["dataset", "codec", "mark", "points", "images", "lowest_psnr_db", "highest_psnr_db"]
+    keep += [AT_TARGET, "bits_per_pixel_lossless"]
+    keep += ["settings", "encode_s", "decode_s", "device", "timed_on", "unsteady"]
+    table = overview(points).rename(columns={"rate_at_target": AT_TARGET, "rate_lossless": "bits_per_pixel_lossless"})
+    return table[keep].to_dict("records")
 
 
 def _compare(points: pd.DataFrame) -> pd.Series[bool]:
@@ -260,17 +249,11 @@ def _failures(summary: pd.DataFrame) -> list[Any]:
     return list(rows[["dataset", "codec", "settings", "images", "failed"]].itertuples(index=False))
 
 
-def _named(record: Mapping[Any, Any]) -> dict[str, Any]:
-    return {str(key): value for key, value in record.items()}
-
-
 def plain(record: Mapping[Any, Any]) -> dict[str, Any]:
     """A record as JSON values; what is no finite number is None."""
 
     def value(given: Any) -> Any:
-        if markup.absent(given):
-            return None
         found = given.item() if hasattr(given, "item") else given
-        return None if isinstance(found, float) and not math.isfinite(found) else found
+        return None if markup.absent(found) or found in (math.inf, -math.inf) else found
 
     return {str(key): value(given) for key, given in record.items()}

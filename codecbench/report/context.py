@@ -19,7 +19,7 @@ from codecbench.analysis.aggregate import Aggregate
 from codecbench.analysis.bd_rate import default_anchor
 from codecbench.analysis.bootstrap import BootstrapMeans, resample
 from codecbench.analysis.points import TARGET_DB, annotate, is_exact
-from codecbench.analysis.summary import LEAST_CPU_SHARE, UNSTEADY_SPREAD
+from codecbench.analysis.summary import UNSTEADY_SPREAD
 from codecbench.errors import UsageError
 from codecbench.figures import grid, style
 from codecbench.fingerprint import digest
@@ -83,16 +83,8 @@ class Context:
     @functools.cached_property
     def notes(self) -> list[Note]:
         """What a reader should know before trusting a number; the grave ones stand on top of the page as well."""
-        store = self.store
-        return all_notes(
-            self.manifest,
-            self.points,
-            self.failures,
-            store.damaged(),
-            store.timings(),
-            store.metric_failures(),
-            store.failures(LatentsRecord),
-        )
+        timings, latents = self.store.timings(), self.store.failures(LatentsRecord)
+        return all_notes(self.store, self.manifest, self.points, self.failures, timings, latents)
 
     @functools.cached_property
     def anchor(self) -> str:
@@ -119,12 +111,8 @@ class Context:
         """
         lossy = self.points[(self.points["images"] > 0) & ~is_exact(self.points)]
         found: list[dict[str, Any]] = []
-        core: dict[str, dict[str, Any]] = {
-            "psnr_db": {"title": "PSNR", "unit": "dB"},
-            "ssim": {"title": "SSIM", "unit": ""},
-        }
-        plugins = {name: dict(record) for name, record in self.manifest["metrics"].items() if name not in core}
-        for name, record in (core | plugins).items():
+        core: dict[str, dict[str, Any]] = {"psnr_db": {"title": "PSNR", "unit": "dB"}, "ssim": {"title": "SSIM"}}
+        for name, record in (core | self.manifest["metrics"] | core).items():
             if name not in lossy or not lossy[name].notna().any():
                 continue
             better, unit = str(record.get("better") or "higher"), str(record.get("unit") or "")
@@ -137,14 +125,6 @@ class Context:
     def pictures(self) -> browser.Pictures:
         """What the image browser shows, also as the aim of links of other sections."""
         return browser.pictures(self)
-
-    @functools.cached_property
-    def looks(self) -> dict[str, dict[str, str]]:
-        """For scripts, by codec: ``light`` and ``dark`` colour, Plotly's ``symbol``, and its ``kind``.
-
-        A kind is ``learned``, ``lossless`` (each of its points restored every pixel) or ``classical``.
-        """
-        return style.script_styles(self.styles, self.manifest, self.points)
 
     def render(self, template: str, **values: Any) -> Markup:
         """A template of ``codecbench/report/templates/`` with some values; texts are escaped."""
@@ -206,6 +186,6 @@ def environment() -> jinja2.Environment:
     )
     made.filters |= markup.FILTERS
     made.filters |= {"data_uri": grid.data_uri, "zoom": grid.zoom, "caption": grid.caption}
-    made.globals |= {"busy_share": LEAST_CPU_SHARE, "noisy": UNSTEADY_SPREAD, "target_db": TARGET_DB}
+    made.globals |= {"noisy": UNSTEADY_SPREAD, "target_db": TARGET_DB}
     made.tests["number"] = lambda value: not markup.absent(value)
     return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +15,10 @@ from matplotlib.figure import Figure
 
 from codecbench import figures
 from codecbench.analysis import claims
-from codecbench.analysis.best import BestRate
 from codecbench.plugins.codec import Images
 from codecbench.report import markup
 from codecbench.report.context import Context, Section, safe_name
-from codecbench.report.tables import Cell, Column, Row, Table, number, word
+from codecbench.report.tables import Cell, Column, Table, number, numbers, row_of, table_of, words
 from codecbench.store import weights
 from codecbench.store.folder import StoredRun
 from codecbench.store.latents import Latents
@@ -43,17 +43,14 @@ FACTS = {
     "git_commit": "commit",
     "sha256": "SHA-256",
 }
-"""What is told of a model card, by its key, in the order of the page; ``judged_by`` is the score with its unit."""
+"""What the page shows of a model card, by its key; ``judged_by`` is the score with its unit."""
 
 
 def section(context: Context) -> Section | None:
     """What there is of learned codecs; None where no codec of the run was trained and none has latents."""
-    order = context.datasets
-    latent_views = sorted(
-        views(context.store, context.points, context.read.tasks),
-        key=lambda view: order.index(view.latents.dataset),
-    )
-    codecs = _codecs(context)
+    order, codecs = context.datasets, _codecs(context)
+    latent_views = views(context.store, context.points, context.read.tasks)
+    latent_views.sort(key=lambda view: order.index(view.latents.dataset))
     if not codecs and not latent_views:
         return None
     found, absent = tables(context), lacking(context)
@@ -65,11 +62,9 @@ def section(context: Context) -> Section | None:
         cards=cards(context),
         lacking=absent,
     )
-    text = ""
-    if codecs:
-        lines = ["## Learned codecs", "", *(table.markdown(3) for table in found)]
-        text = "\n".join([*lines, *(f"- {markup.prose_markdown(line)}" for line in absent), ""])
-    return Section("learned", "Learned codecs", html, text, style="words.css")
+    lines = ["## Learned codecs", "", *(table.markdown(3) for table in found)]
+    lines += [*(f"- {markup.prose_markdown(line)}" for line in absent), ""]
+    return Section("learned", "Learned codecs", html, "\n".join(lines) if codecs else "", style="words.css")
 
 
 def _codecs(context: Context) -> list[str]:
@@ -81,34 +76,29 @@ def _codecs(context: Context) -> list[str]:
 
 def tables(context: Context) -> list[Table]:
     """The tables of this section, those without rows left out."""
-    found = [sizes_table(context)]
-    found += [table for label in context.datasets if (table := shared_table(context, label)) is not None]
-    return [table for table in found if table.rows]
+    found = [sizes_table(context), *(shared_table(context, label) for label in context.datasets)]
+    return [table for table in found if table is not None and table.rows]
 
 
 def sizes_table(context: Context) -> Table:
     """How many parameters and bytes each weight file has."""
-    rows = []
+    records = []
     for codec in _codecs(context):
-        record = context.manifest["codecs"][codec]
+        known = context.manifest["codecs"][codec]
         for file, sha256 in weights.weights_of(context.store, codec).items():
-            size = record.get("weight_sizes", {}).get(file, {})
-            cells = (
-                word(file, sha256),
-                number(size.get("parameters"), lambda value: f"{value:,.0f}"),
-                number(size.get("bytes"), lambda value: f"{value:,.0f}"),
-                word(", ".join(record.get("trained_on", ())) or "–"),
-            )
-            rows.append(Row(codec, cells))
+            size = {"parameters": None, "bytes": None} | known.get("weight_sizes", {}).get(file, {})
+            trained_on = ", ".join(known.get("trained_on", ())) or "–"
+            records.append(size | {"codec": codec, "file": file, "sha256": sha256, "trained_on": trained_on})
+    parameters = "numbers in the tensors of the file, without the tables of the entropy coder"
     columns = (
-        Column("Codec", numeric=False),
-        Column("Weights", numeric=False),
-        Column("Parameters", "numbers in the tensors of the file, without the tables of the entropy coder"),
-        Column("Bytes", "length of the file"),
-        Column("Trained on", numeric=False),
+        words("Codec", "codec"),
+        words("Weights", lambda one: Cell(one["file"], hint=one["sha256"])),
+        numbers("Parameters", "parameters", "{:,.0f}".format, parameters),
+        numbers("Bytes", "bytes", "{:,.0f}".format, "length of the file"),
+        words("Trained on", "trained_on"),
     )
     about = "Encoder and decoder together. A decoder needs its part of the weights as well as the stream."
-    return Table("Size", columns, tuple(rows), about)
+    return table_of("Size", columns, records, about=about)
 
 
 def shared_bits(stream_bits: float, weight_bytes: float, images: int) -> float:
@@ -118,53 +108,45 @@ def shared_bits(stream_bits: float, weight_bytes: float, images: int) -> float:
 
 def shared_table(context: Context, dataset: str) -> Table | None:
     """Bits an image with the weights shared among images, beside the best untrained codec of the same quality."""
-    rows = []
+    records: list[dict[str, Any]] = []
     for claim in claims.learned(dataset, context.of(dataset), None):
         own, other = claim.rates.values()
         size = weights.weight_bytes(context.manifest["codecs"][own.codec], own.settings)
-        if math.isnan(size):
-            continue
-        shared = [number(shared_bits(own.bits, size, images), format_significant) for images in SHARED]
-        cells = (
-            number(claim.quality_db, "{:.1f}".format),
-            number(own.bits, format_significant),
-            *shared,
-            word(other.codec, other.settings),
-            number(other.bits, format_significant),
-            _pays(own, other, size),
-        )
-        rows.append(Row(own.codec, cells, own.settings))
-    if not rows:
+        if not math.isnan(size):
+            shared = {str(images): shared_bits(own.bits, size, images) for images in SHARED}
+            pays_from = claims.pays_from(own, other, size)
+            records.append({"claim": claim, "own": own, "other": other, "pays_from": pays_from} | shared)
+    if not records:
         return None
+    untrained = "the codec that reaches the same quality with the fewest bits and without training"
+    pays = "number of images from which streams and weights together are smaller than the untrained codec's files"
     columns = (
-        Column("Codec", numeric=False),
-        Column("PSNR dB", "mean PSNR of the point"),
-        Column("Bits per image", "of the stream alone"),
-        *(Column(f"+ weights, {images:,}", f"stream and weights shared among {images:,} images") for images in SHARED),
-        Column(
-            "Untrained",
-            "the codec that reaches the same quality with the fewest bits and without training",
-            numeric=False,
+        words("Codec", lambda one: one["own"].codec),
+        Column("PSNR dB", lambda one: number(one["claim"].quality_db, "{:.1f}".format), "mean PSNR of the point"),
+        Column("Bits per image", lambda one: number(one["own"].bits, format_significant), "of the stream alone"),
+        *(
+            numbers(f"+ weights, {n:,}", str(n), format_significant, f"stream and weights shared among {n:,} images")
+            for n in SHARED
         ),
-        Column("Its bits", "at the same or a better quality"),
+        words("Untrained", lambda one: Cell(one["other"].codec, hint=one["other"].settings), untrained),
         Column(
-            "Pays from",
-            "number of images from which streams and weights together are smaller than the untrained codec's files",
+            "Its bits", lambda one: number(one["other"].bits, format_significant), "at the same or a better quality"
         ),
+        Column("Pays from", _pays, pays),
     )
     shares = join_words([f"{images:,}" for images in SHARED])
     about = (
         f"Bits per image on {dataset} if the weight file has to be sent once as well, for {shares} images. The whole "
         "weight file is counted, encoder included."
     )
-    return Table(f"With the weights counted: {dataset}", columns, tuple(rows), about)
+    rows = tuple(row_of(one, columns, one["own"].settings) for one in records)
+    return Table(f"With the weights counted: {dataset}", columns, rows, about)
 
 
-def _pays(own: BestRate, other: BestRate, weight_bytes: float) -> Cell:
-    """From how many images on the learned codec is smaller, weights included."""
-    images = claims.pays_from(own, other, weight_bytes)
+def _pays(one: Mapping[str, Any]) -> Cell:
+    images = one["pays_from"]
     if images is None:
-        return word("never", "its streams alone are larger already")
+        return Cell("never", hint="its streams alone are larger already")
     return Cell(f"{format_significant(images)} images", images, hint=f"{images:,}")
 
 
@@ -174,12 +156,14 @@ def cards(context: Context) -> list[dict[str, Any]]:
     for codec in _codecs(context):
         for file, card in weights.cards(context.store, codec).items():
             judged = weights.judged_words(card, card)
-            known = {key: name for key, name in FACTS.items() if card.get(key) not in (None, "")}
-            facts = [(name.replace("{judged_by}", judged), _fact(card[key])) for key, name in known.items()]
-            recipe = card.get("recipe")
-            if isinstance(recipe, dict):
-                told = [f"{key} {value}" for key, value in recipe.items() if value not in (None, "", False, [])]
-                facts.append(("recipe", ", ".join(told)))
+            facts = [
+                (name.replace("{judged_by}", judged), _fact(card[key]))
+                for key, name in FACTS.items()
+                if card.get(key) not in (None, "")
+            ]
+            if isinstance(recipe := card.get("recipe"), dict):
+                given = {key: value for key, value in recipe.items() if value not in (None, "", False, [])}
+                facts.append(("recipe", ", ".join(f"{key} {value}" for key, value in given.items())))
             found.append({"name": Path(file).stem, "codec": codec, "facts": facts, "text": str(card.get("text", ""))})
     return found
 
@@ -192,22 +176,23 @@ def _fact(value: Any) -> str:
 
 def lacking(context: Context) -> list[str]:
     """What the run did not keep of the weights that it measured with."""
-    lines = []
-    absent: dict[str, list[str]] = {"size": [], "card": []}
+    sizeless, cardless = [], []
     for codec in _codecs(context):
-        files = weights.weights_of(context.store, codec)
         sizes = context.manifest["codecs"][codec].get("weight_sizes", {})
         kept = weights.cards(context.store, codec)
-        absent["size"] += [Path(file).stem for file in files if sizes.get(file, {}).get("bytes") is None]
-        absent["card"] += [Path(file).stem for file in files if file not in kept]
-    if absent["size"]:
-        names = join_words(absent["size"])
+        for file in weights.weights_of(context.store, codec):
+            if sizes.get(file, {}).get("bytes") is None:
+                sizeless.append(Path(file).stem)
+            if file not in kept:
+                cardless.append(Path(file).stem)
+    lines = []
+    if sizeless:
         lines.append(
-            f"This run did not record how large the weights of {names} are, so nothing is said of their parameters "
-            "and their cost."
+            f"This run did not record how large the weights of {join_words(sizeless)} are, so nothing is said of their "
+            "parameters and their cost."
         )
-    if absent["card"]:
-        lines.append(f"This run kept no model card of {join_words(absent['card'])}: there was none beside the weights.")
+    if cardless:
+        lines.append(f"This run kept no model card of {join_words(cardless)}: there was none beside the weights.")
     return lines
 
 
@@ -228,10 +213,14 @@ def _drawings(context: Context, label: str, views: list[LatentView]) -> dict[str
             maps.append(context.drawing(f"latents-{name}", view.map(), view.map_title(total)))
         else:
             absent.append(f"{view.name}: too few images for a map of their latents.")
-    first = next((view.latents.dataset for view in views), None)
-    mapped = any(view.has_map for view in views)
-    said = {"explain": label == first, "explain_maps": mapped}  # once on a page
-    return {"triples": triples, "maps": maps, "lacking": absent} | said
+    return {
+        "triples": triples,
+        "maps": maps,
+        "lacking": absent,
+        # Explained once on a page.
+        "explain": label in [view.latents.dataset for view in views[:1]],
+        "explain_maps": any(view.has_map for view in views),
+    }
 
 
 def _training(context: Context) -> dict[str, Any] | None:
@@ -245,8 +234,13 @@ def _training(context: Context) -> dict[str, Any] | None:
         figure = figures.learning_curves(found.logs, styles, found.judged_by)
         drawing = context.drawing("training", figure, "Error by epoch of training")
     scored = any(words != weights.JUDGED["mse"] for words in found.judged_by.values())
-    told = {"rows": found.rows(), "lacking": found.lacking, "wide": len(found.logs) > 1, "scored": scored}
-    return {"drawing": drawing} | told
+    return {
+        "drawing": drawing,
+        "rows": found.rows(),
+        "lacking": found.lacking,
+        "wide": len(found.logs) > 1,
+        "scored": scored,
+    }
 
 
 @dataclass(frozen=True)
@@ -302,15 +296,15 @@ def views(
     """The stored latents of a run folder, by dataset and codec; ``tasks`` are the identities of tasks by point."""
     found = store.latents()
     labels = points.drop_duplicates(["dataset", "codec"]).set_index(["dataset", "codec"])["label"].to_dict()
-    several = [(latents.dataset, latents.codec) for latents in found]
+    several = Counter((latents.dataset, latents.codec) for latents in found)
     result = []
     for latents in found:
         key = (latents.dataset, latents.codec)
         if key not in labels:
             continue
-        alone = several.count(key) == 1
-        name = str(labels[key]) + ("" if alone else f", {latents.settings}")
-        file_name = latents.codec + ("" if alone else f"-{latents.settings}")
+        name, file_name = str(labels[key]), latents.codec
+        if several[key] > 1:
+            name, file_name = f"{name}, {latents.settings}", f"{file_name}-{latents.settings}"
         originals = store.originals(latents.dataset)
         kept = store.reconstructions(latents.dataset, latents.codec, latents.settings, tasks)
         both = [index for index in latents.shown if index in originals and index in kept]
@@ -335,18 +329,12 @@ class Training:
         found = []
         for name, log in self.logs.items():
             epoch, held_out = figures.best_epoch(log)
-            at_best = log[log["epoch"] == epoch].iloc[0]
-            seconds = float(log["seconds"].sum()) if "seconds" in log else math.nan
+            best = log[log["epoch"] == epoch].iloc[0]
+            test = float(best.get(f"test_{weights.judged_by(log.columns)}", math.nan))
+            time = _duration(float(log["seconds"].sum())) if "seconds" in log else ""
             found.append(
-                {
-                    "name": name,
-                    "epochs": int(log["epoch"].max()),
-                    "best_epoch": epoch,
-                    "judged_by": self.judged_by[name],
-                    "held_out": held_out,
-                    "test": float(at_best.get(f"test_{weights.judged_by(log.columns)}", math.nan)),
-                    "time": _duration(seconds),
-                }
+                {"name": name, "epochs": int(log["epoch"].max()), "best_epoch": epoch, "held_out": held_out}
+                | {"judged_by": self.judged_by[name], "test": test, "time": time}
             )
         return found
 
@@ -356,18 +344,15 @@ def training(store: StoredRun, codecs: Sequence[str]) -> Training:
     found = Training()
     for codec in sorted(codecs):
         logs, lacking = weights.training_logs(store, [codec])
+        cards = {Path(file).stem: card for file, card in weights.cards(store, codec).items()} if logs else {}
         found.logs |= logs
         found.codecs |= dict.fromkeys(logs, codec)
-        cards = {Path(file).stem: card for file, card in weights.cards(store, codec).items()} if logs else {}
-        for name, log in logs.items():
-            found.judged_by[name] = weights.judged_words(cards.get(name, {}), log.columns)
+        found.judged_by |= {name: weights.judged_words(cards.get(name, {}), logs[name].columns) for name in logs}
         found.lacking += lacking
     return found
 
 
 def _duration(seconds: float) -> str:
-    if math.isnan(seconds):
-        return ""
     for unit, length in (("h", 3600), ("min", 60)):
         if seconds >= 1.5 * length:
             return f"{seconds / length:.1f} {unit}"

@@ -24,9 +24,9 @@ CALL_FACTS = {
     "threads_per_worker": "threads per worker",
     "timing_threads": "threads while timing",
 }
-"""What is told about each command, by its key in ``run.json``."""
+"""What the page says of each command, by its key in ``run.json``."""
 MACHINE_FACTS = {"memory_gib": "memory (GiB)", "logical_cores": "cores of the machine", "virtual": "virtual machine"}
-"""Names of what is told about a machine, where they are not its keys."""
+"""Names of what the page says of a machine, where they are not its keys."""
 
 
 def absent(value: Any) -> bool:
@@ -84,14 +84,9 @@ def breakable(settings: object) -> Markup:
 
 
 def measured_with(calls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The commands of a run, those with the same machine, versions and device together.
+    """The ``invocations`` of ``run.json``, those with the same machine, versions and device together.
 
-    Args:
-        calls: ``invocations`` of ``run.json``.
-
-    Returns:
-        In the order of their first commands: ``facts`` (pairs of name and value that hold for all of them) and
-        ``commands`` with ``command`` and the ``facts`` that differ.
+    Each group has ``facts``, pairs of name and value that hold for all its ``commands``, and these their own.
     """
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for call in calls:
@@ -119,11 +114,10 @@ def _call_facts(call: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _surroundings(call: Mapping[str, Any]) -> list[tuple[str, str]]:
-    words = {True: "yes", False: "no"}
+    known = {key: value for key, value in call.get("machine", {}).items() if value is not None}
     machine = {
-        key: words.get(value, str(value)) if isinstance(value, bool) else str(value)
-        for key, value in call.get("machine", {}).items()
-        if value is not None
+        key: str({True: "yes", False: "no"}[value] if isinstance(value, bool) else value)
+        for key, value in known.items()
     }
     used, name = str(call.get("device") or ""), machine.pop("device", "")
     device = f"{name} ({used})" if name and used and name != used else name or used

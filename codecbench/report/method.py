@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,7 @@ from codecbench.plugins.metric import ALWAYS
 from codecbench.report import markup
 from codecbench.report.context import Context, Section
 from codecbench.report.notes import Note
-from codecbench.report.tables import Cell, Column, Row, Table, number, word
+from codecbench.report.tables import Cell, Column, Table, file_bytes, numbers, row_of, table_of, words
 from codecbench.text import format_significant, join_words
 
 FRAMING = "the image's shape, and the compressor's own framing if it can be told apart"
@@ -39,8 +40,7 @@ def section(context: Context) -> Section:
         "reading": reading(context),
         "measuring": measuring(context.points),
         "notes": context.notes,
-        "metrics": metrics(context.manifest, context.points),
-        "headers": headers(context),
+        "tables": [metrics(context.manifest, context.points), *headers(context)],
         "measured_with": markup.measured_with(context.manifest["invocations"]),
     }
     html = context.render("method.html.j2", manifest=context.manifest, **found)
@@ -48,12 +48,7 @@ def section(context: Context) -> Section:
 
 
 def _markdown(
-    reading: list[str],
-    measuring: str,
-    notes: list[Note],
-    metrics: Table,
-    headers: Table | None,
-    measured_with: list[dict[str, Any]],
+    reading: list[str], measuring: str, notes: list[Note], tables: list[Table], measured_with: list[dict[str, Any]]
 ) -> str:
     """The same in Markdown, without the lists of versions, which ``run.json`` has."""
     lines = ["## How it was measured", ""]
@@ -62,7 +57,7 @@ def _markdown(
     for note in notes:
         lines += [f"### {markup.markdown_marked(note.title)}", ""]
         lines += [f"- {markup.markdown_marked(line)}" for line in note.lines] + [""]
-    lines += [table.markdown(3) for table in (metrics, headers) if table is not None]
+    lines += [table.markdown(3) for table in tables]
     lines += ["### Commands", ""]
     for group in measured_with:
         lines += [
@@ -100,12 +95,10 @@ def reading(context: Context) -> list[str]:
 
 def measuring(points: pd.DataFrame) -> str:
     """How rates and times were taken, in a few sentences."""
-    in_rounds = bool(points["encode_cpu_s"].notna().any())
-    rounds = "rounds, in which the points of all codecs come in a shuffled order" if in_rounds else "repeats"
-    fresh = " and in a fresh process for each codec" if in_rounds else ""
     times = (
-        f" Times are medians over {rounds}, after a warm-up: from 8-bit pixels in memory to bytes and back, one point "
-        f"at a time{fresh}, after the parallel part of the run."
+        " Times are medians over rounds, in which the points of all codecs come in a shuffled order, after a warm-up: "
+        "from 8-bit pixels in memory to bytes and back, one point at a time and in a fresh process for each codec, "
+        "after the parallel part of the run."
         if points["encode_s"].notna().any()
         else " No times were taken."
     )
@@ -119,81 +112,63 @@ def measuring(points: pd.DataFrame) -> str:
 
 def metrics(manifest: dict[str, Any], points: pd.DataFrame) -> Table:
     """The exact names and meanings of the metrics of a run."""
-    found: dict[str, Any] = {
-        name: (metric.unit, metric.description, metric.better, "")
+    found = {
+        name: metric.record() | {"title": ""}
         for name, metric in ALWAYS.items()
         if name in points and points[name].notna().any()
     }
     for name, record in manifest["metrics"].items():
-        described = str(record.get("description", ""))
-        exactly = [
-            f"on {label}: {text}"
-            for label, text in record.get("variants", {}).items()
-            if text not in ("", record.get("title"))
-        ]
-        described += f" ({'; '.join(exactly)})" if exactly else ""
-        found[name] = (record.get("unit", ""), described, record.get("better", ""), record.get("title", ""))
-    rows = [
-        Row(name, (word(str(title or "–")), word(str(described)), word(str(unit) or "–"), word(f"{better} is better")))
-        for name, (unit, described, better, title) in found.items()
+        variants = record.get("variants", {}).items()
+        exactly = [f"on {label}: {text}" for label, text in variants if text not in ("", record.get("title", ""))]
+        meaning = record.get("description", "") + (f" ({'; '.join(exactly)})" if exactly else "")
+        found[name] = record | {"description": meaning}
+    columns = [
+        words("Column", "name"),
+        words("Title", lambda one: str(one.get("title") or "–")),
+        words("Meaning", "description"),
+        words("Unit", lambda one: str(one.get("unit") or "–")),
+        words("", lambda one: f"{one.get('better', '')} is better"),
     ]
-    columns = (
-        Column("Column", numeric=False),
-        *(Column(title, numeric=False) for title in ("Title", "Meaning", "Unit", "")),
-    )
-    if not any(title for *_, title in found.values()):
-        rows = [Row(row.head, row.cells[1:]) for row in rows]
-        columns = (columns[0], *columns[2:])
-    return Table("Metrics", columns, tuple(rows), open=False)
+    if not any(one.get("title") for one in found.values()):
+        del columns[1]
+    return table_of("Metrics", columns, [one | {"name": name} for name, one in found.items()], open=False)
 
 
-def headers(context: Context) -> Table | None:
-    """What of each codec's files is headers, at its point nearest to 30 dB; None where no codec tells."""
+def headers(context: Context) -> list[Table]:
+    """What of each codec's files is headers, at its point nearest to 30 dB; no table where no codec counts them."""
     points = context.points
     known = points[(points["images"] > 0) & points["container_bytes"].notna() & (points["bits_per_image"] > 0)]
     if known.empty:
-        return None
-    rows, lines = [], []
-    for dataset, members in known.groupby("dataset", sort=False):
-        spread = members.groupby("codec")["container_bytes"].agg(["min", "max"])
-        for _, point in nearest_quality(members).sort_values("codec").iterrows():
-            codec = str(point["codec"])
-            size = float(point["bits_per_image"]) / 8
-            share = float(point["container_bytes"]) / size
-            rows.append(
-                Row(
-                    codec,
-                    (
-                        word(str(dataset)),
-                        word(HEADERS.get(codec, "as the codec counts them")),
-                        number(point["container_bytes"], format_significant),
-                        number(size, format_significant),
-                        Cell(f"{100 * share:.0f}\N{NO-BREAK SPACE}%", share),
-                        number(spread.loc[codec, "min"], format_significant),
-                        number(spread.loc[codec, "max"], format_significant),
-                    ),
-                    mark=str(point["mark"]),
-                )
-            )
-    told = set(known["codec"])
-    silent = sorted(set(points.loc[points["images"] > 0, "codec"]) - told)
-    if silent:
-        lines.append(
-            "Unknown for " + join_words([f"`{name}`" for name in silent]) + ": only the size of whole files is known."
-        )
-    columns = (
-        Column("Codec", numeric=False),
-        Column("Dataset", numeric=False),
-        Column("What counts", numeric=False),
-        Column("Headers, bytes", "mean bytes of headers and tables in a file"),
-        Column("File, bytes", "mean bytes of a whole file"),
-        Column("Share", "headers over the whole file"),
-        Column("Least", "fewest mean bytes of headers among the codec's points"),
-        Column("Most", "most mean bytes of headers among the codec's points"),
-    )
+        return []
+    spread = known.groupby(["dataset", "codec"])["container_bytes"].agg(["min", "max"])
+    rows = [
+        row_of(point | spread.loc[(dataset, point["codec"])].to_dict(), HEADER_COLUMNS, mark=point["mark"])
+        for dataset, members in known.groupby("dataset", sort=False)
+        for point in nearest_quality(members).sort_values("codec").to_dict("records")
+    ]
+    silent = sorted(set(points.loc[points["images"] > 0, "codec"]) - set(known["codec"]))
+    unknown = f"Unknown for {join_words([f'`{name}`' for name in silent])}: only the size of whole files is known."
     about = (
         f"At each codec's point nearest to {TARGET_DB:g} dB, or its smallest lossless one. Headers are what a format "
         "separates from the image data, counted in every stream by the codec itself; **payload** is the rest. A "
         "learned codec whose stream is nothing but coded numbers has none: its tables are part of the weights."
     )
-    return Table("Headers and payload", columns, tuple(rows), about, lacking=tuple(lines), open=False)
+    lacking = (unknown,) if silent else ()
+    return [Table("Headers and payload", HEADER_COLUMNS, tuple(rows), about, lacking=lacking, open=False)]
+
+
+def _share(point: Mapping[Any, Any]) -> Cell:
+    share = point["container_bytes"] / (point["bits_per_image"] / 8)
+    return Cell(f"{100 * share:.0f}\N{NO-BREAK SPACE}%", share)
+
+
+HEADER_COLUMNS = (
+    words("Codec", "codec"),
+    words("Dataset", "dataset"),
+    words("What counts", lambda point: HEADERS.get(point["codec"], "as the codec counts them")),
+    numbers("Headers, bytes", "container_bytes", format_significant, "mean bytes of headers and tables in a file"),
+    file_bytes("File, bytes", "mean bytes of a whole file"),
+    Column("Share", _share, "headers over the whole file"),
+    numbers("Least", "min", format_significant, "fewest mean bytes of headers among the codec's points"),
+    numbers("Most", "max", format_significant, "most mean bytes of headers among the codec's points"),
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from codecbench.analysis.summary import LEAST_CPU_SHARE, UNSTEADY_SPREAD
+from codecbench.store.folder import StoredRun
 from codecbench.store.latents import LatentsRecord
 from codecbench.store.timings import TimingRecord
 from codecbench.text import count
@@ -24,24 +26,23 @@ class Note:
 
 
 def all_notes(
+    store: StoredRun,
     manifest: Mapping[str, Any],
     points: pd.DataFrame,
     failures: Sequence[Any],
-    damaged: Sequence[str],
     timings: Sequence[TimingRecord] = (),
-    metrics: Sequence[Mapping[str, Any]] = (),
     latents: Sequence[LatentsRecord] = (),
 ) -> list[Note]:
-    """Everything worth a note about a run with these marked points and failures; the gravest first.
+    """Everything worth a note about a run, of whose datasets those of the manifest and the points; the gravest first.
 
-    ``failures`` have ``dataset``, ``codec``, ``settings``, ``images`` and ``failed``, the reason; ``damaged`` are names
-    of parts that were set aside; ``timings`` all records of times, failed or not.
+    ``failures`` have ``dataset``, ``codec``, ``settings``, ``images`` and ``failed``, the reason; ``timings`` are all
+    records of times, failed or not.
     """
     notes = [
         Note("Failed", _failed(failures), grave=True),
         Note("Not timed", _not_timed(timings), grave=True),
-        Note("Metrics that failed", _metrics(metrics), grave=True),
-        Note("Damaged", _damaged(damaged), grave=True),
+        Note("Metrics that failed", _metrics(store.metric_failures()), grave=True),
+        Note("Damaged", _damaged(store.damaged()), grave=True),
         Note("Not measured (yet)", _missing(manifest, points), grave=True),
         Note("Choice of data and codecs", _recorded(manifest)),
         Note("Skipped, because the codec does not take the images", _skipped(manifest)),
@@ -79,13 +80,9 @@ def _failed(failures: Sequence[Any]) -> list[str]:
 
 
 def _not_timed(timings: Sequence[TimingRecord]) -> list[str]:
-    groups: dict[tuple[str, str, str], int] = {}
-    for record in timings:
-        if record.failed:
-            key = record.codec, record.dataset, record.failed
-            groups[key] = groups.get(key, 0) + 1
+    failed = Counter((record.codec, record.dataset, record.failed) for record in timings if record.failed)
     return sorted(
-        f"{codec} on {dataset}, {count(number, 'point')}: {why}" for (codec, dataset, why), number in groups.items()
+        f"{codec} on {dataset}, {count(number, 'point')}: {why}" for (codec, dataset, why), number in failed.items()
     )
 
 
@@ -101,16 +98,16 @@ def _damaged(names: Sequence[str]) -> list[str]:
 
 
 def _missing(manifest: Mapping[str, Any], points: pd.DataFrame) -> list[str]:
-    skipped: dict[tuple[str, str], int] = {}
+    skipped: Counter[tuple[str, str]] = Counter()
     for skip in manifest["skipped"]:
-        skipped[skip["dataset"], skip["codec"]] = skipped.get((skip["dataset"], skip["codec"]), 0) + skip["images"]
+        skipped[skip["dataset"], skip["codec"]] += skip["images"]
     lines = []
     for dataset, codecs in manifest["planned"].items():
         for codec, settings in codecs.items():
             members = points[(points["dataset"] == dataset) & (points["codec"] == codec)].set_index("settings")
             got = (members["images"] + members["failed"]).reindex(settings).fillna(0)
-            whole = manifest["datasets"][dataset]["images"] - skipped.get((dataset, codec), 0)
-            expected = pd.Series([whole - skipped.get((dataset, f"{codec}:{text}"), 0) for text in settings], settings)
+            whole = manifest["datasets"][dataset]["images"] - skipped[dataset, codec]
+            expected = pd.Series([whole - skipped[dataset, f"{codec}:{text}"] for text in settings], settings)
             if absent := int((got == 0).sum()):
                 lines.append(f"{codec} on {dataset}: {count(absent, 'point')} of {len(settings)} without results yet")
             short = got[(got > 0) & (got < expected)]

@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from codecbench import __version__
 from codecbench.analysis import sets
+from codecbench.figures import style
 from codecbench.report import answer, learned, look, markup, method, rankings, rates, speed
 from codecbench.report.context import STATIC, Context, Section
 from codecbench.text import count, join_words
@@ -25,16 +26,7 @@ DIGITS = 6
 """Significant digits of a number in the page's data; the tables beside the page have all of them."""
 ENDS_BLOCK = re.compile(r"</script|</style|<!--", re.IGNORECASE)
 """What no script and no style may hold, because it would end the block that it stands in."""
-FIGURE_KINDS = (
-    "rate-distortion",
-    "rate-ssim",
-    "speed-encode",
-    "speed-decode",
-    "images",
-    "triples",
-    "latents",
-    "training",
-)
+FIGURE_KINDS = (*(kind for kind, *_ in (*rates.KINDS, *speed.KINDS)), "images", "triples", "latents", "training")
 """How names of figures of a report begin."""
 
 
@@ -53,26 +45,27 @@ def write(context: Context) -> Path:
 
 def html(context: Context, sections: Sequence[Section]) -> str:
     """The whole page."""
-    scripts = [static(name) for name in dict.fromkeys(name for section in sections for name in section.scripts)]
-    styles = [static(name) for name in dict.fromkeys(section.style for section in sections if section.style)]
-    scripts[:0] = [static("page.js"), static("tables.js")]
+    names = ["page.js", "tables.js", *(name for section in sections for name in section.scripts)]
+    scripts = [static(name) for name in dict.fromkeys(names)]
+    styles = [static(name) for name in dict.fromkeys(["page.css", *(one.style for one in sections if one.style)])]
     plotly = plotly_bundle() if any("codecbench.plotly()" in text for text in scripts) else ""
     policy = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src " + " ".join(
         f"'sha256-{fingerprint(text)}'" for text in [static("theme.js"), *([plotly] if plotly else []), *scripts]
     )
-    base = {"looks": context.looks, "datasets": context.datasets, "title": _title(context)}
+    looks = style.script_styles(context.styles, context.manifest, context.points)
+    data = {"codecbench": {"looks": looks, "datasets": context.datasets, "title": _title(context)}}
+    data |= {section.anchor: section.data for section in sections if section.data is not None}
     return context.render(
         "page.html.j2",
         title=_title(context),
         headline=headline(context),
         grave=[note for note in context.notes if note.grave],
         sections=sections,
-        blocks=[("codecbench-data", embedded(base))]
-        + [(f"{section.anchor}-data", embedded(section.data)) for section in sections if section.data is not None],
+        blocks=[(f"{name}-data", embedded(content)) for name, content in data.items()],
         theme=Markup(static("theme.js")),
         plotly=Markup(plotly),
         scripts=[Markup(text) for text in scripts],
-        styles=[Markup(text) for text in [static("page.css"), *styles]],
+        styles=[Markup(text) for text in styles],
         policy=policy,
         version=__version__,
     )
@@ -118,19 +111,13 @@ def embedded(data: Any) -> Markup:
 
 
 def compact(data: Any) -> Any:
-    """Plain JSON of what a section gives: numbers of six digits, whole ones without a point, null for no number.
-
-    Raises:
-        TypeError: it holds something that JSON does not know.
-    """
-    if data is None or isinstance(data, bool | str):
+    """Plain JSON of what a section gives: numbers of six digits, whole ones without a point, null for no number."""
+    if data is None or isinstance(data, bool | str | int):
         return data
     if isinstance(data, dict):
         return {str(key): compact(value) for key, value in data.items()}
     if isinstance(data, list | tuple):
         return [compact(value) for value in data]
-    if isinstance(data, int):
-        return data
     if hasattr(data, "tolist"):  # arrays and scalars of NumPy
         return compact(data.tolist())
     if isinstance(data, float):

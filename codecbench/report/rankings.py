@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -15,16 +15,8 @@ from codecbench.analysis.points import constant_settings, is_exact
 from codecbench.columns import MEANINGS
 from codecbench.report import markup, ranked
 from codecbench.report.context import Context, Section
-from codecbench.report.tables import Column, Row, Table, number, with_best, with_short_settings, word
-from codecbench.text import (
-    count,
-    format_rate,
-    format_seconds,
-    format_shape,
-    format_significant,
-    format_span,
-    join_words,
-)
+from codecbench.report.tables import Table, with_short_settings, with_unsteady_ways
+from codecbench.text import count, format_rate, format_shape, format_span, join_words
 
 
 @dataclass(frozen=True)
@@ -33,9 +25,9 @@ class Ranking:
 
     label: str
     about: str  # its images in a few words
-    tables: list[Table] = field(default_factory=list)
-    lacking: list[str] = field(default_factory=list)  # what cannot be shown, and why
-    codecs: list[dict[str, Any]] = field(default_factory=list)  # all points by codec, for the long tables
+    tables: list[Table]
+    lacking: list[str]  # what cannot be shown, and why
+    codecs: list[dict[str, Any]]  # all points by codec, for the long tables
 
 
 def section(context: Context) -> Section | None:
@@ -43,7 +35,7 @@ def section(context: Context) -> Section | None:
     if context.points.empty:
         return None
     found = [ranking(context, label) for label in context.datasets]
-    sets = sets_table(context)
+    sets = ranked.sets_table(whole_sets.table(context.store))
     html = context.render("rankings.html.j2", datasets=found, sets=sets, meaning=MEANINGS, anchor=context.anchor)
     text = _markdown(found, sets)
     return Section("rankings", "Rankings", html, text, data={}, scripts=("rankings.js",), style="words.css")
@@ -63,38 +55,38 @@ def _markdown(rankings: Sequence[Ranking], sets: Table | None) -> str:
 
 def ranking(context: Context, dataset: str) -> Ranking:
     """The tables of one dataset."""
+    tables, lacking = _tables(context, dataset)
+    codecs = [_codec(members) for _, members in context.of(dataset).groupby("codec", sort=True)]
+    return Ranking(dataset, about(context, dataset), tables, lacking, codecs)
+
+
+def _tables(context: Context, dataset: str) -> tuple[list[Table], list[str]]:
+    """The tables that compare codecs, and in words what cannot be compared."""
     points, anchor = context.of(dataset), context.anchor
     measured = points[points["images"] > 0]
-    found = Ranking(dataset, about(context, dataset))
-    found.codecs.extend(_codec(members) for _, members in points.groupby("codec", sort=True))
     if measured.empty:
-        found.lacking.append("Nothing was measured here yet: there is nothing to compare.")
-        return found
-    found.tables.append(ranked.overview_table(points))
+        return [], ["Nothing was measured here yet: there is nothing to compare."]
+    tables, lacking = [ranked.overview_table(points)], []
     if len(set(measured["codec"])) == 1:
-        found.lacking.append("Only one codec was measured here: there is nothing to compare it with.")
-        return found
+        return tables, ["Only one codec was measured here: there is nothing to compare it with."]
     lossy = measured[~is_exact(measured)]
     if lossy.empty:
-        found.lacking.append("Every codec here restores every pixel: there are no qualities to compare at.")
+        lacking.append("Every codec here restores every pixel: there are no qualities to compare at.")
     elif anchor not in set(lossy["codec"]):
         who = f"`{anchor}` has no lossy point here" if anchor else "no codec here has a curve"
-        found.lacking.append(f"No BD-rates and savings: {who} to compare others with.")
+        lacking.append(f"No BD-rates and savings: {who} to compare others with.")
     else:
-        found.tables.extend(ranked.bd_tables(points, anchor, context.resampled))
-        found.tables.extend(filter(None, [ranked.savings_table(points, anchor)]))
-        contrasts = per_image.contrasts(context.store, points, dataset, anchor, count=_EVERY)
-        found.tables.extend(
-            filter(
-                None, [ranked.contrast_table(contrasts, dataset, anchor, context.pictures.images(dataset).__contains__)]
-            )
-        )
+        contrasts = per_image.contrasts(context.store, points, dataset, anchor, count=EVERY)
+        shown = context.pictures.images(dataset)
+        tables += ranked.bd_tables(points, anchor, context.resampled)
+        tables += filter(None, [ranked.savings_table(points, anchor)])
+        tables += filter(None, [ranked.contrast_table(contrasts, dataset, anchor, shown)])
     if measured["encode_s"].notna().any():
-        found.tables.extend(ranked.pareto_tables(points))
-    return found
+        tables += ranked.pareto_tables(points)
+    return tables, lacking
 
 
-_EVERY = 1 << 62
+EVERY = 1 << 62
 """Of the images named in contrasts: all."""
 
 
@@ -104,52 +96,6 @@ def about(context: Context, dataset: str) -> str:
     shapes = [format_shape(shape) for shape in context.read.shapes.get(dataset, ())]
     of = "" if not shapes else f", of {len(shapes)} shapes" if len(shapes) > 4 else ", " + join_words(shapes)
     return f"{record['images']:,} of {count(record['total'], 'image')}{of}"
-
-
-def sets_table(context: Context) -> Table | None:
-    """Whole sets as one stream; None where the run has none. Never in one column with figures of single images."""
-    table = whole_sets.table(context.store)
-    if table.empty:
-        return None
-    table = with_short_settings(table, table)
-    rows = []
-    for _, record in table.sort_values(["dataset", "bits_per_pixel", "codec"], kind="stable").iterrows():
-        status = str(record["status"] or "")
-        cells = [
-            word(str(record["dataset"])),
-            word(str(record["short"]) or "–", str(record["settings"])),
-            number(record["images"], lambda value: f"{value:,.0f}"),
-            number(record["set_bytes"], lambda value: f"{value:,.0f}") if not status else word(status),
-            number(record["bits_per_pixel"], format_rate),
-            number(record["bits_per_image"] / 8, format_significant),
-            number(record["encode_s"], format_seconds),
-            number(record["decode_s"], format_seconds),
-        ]
-        rows.append(Row(str(record["codec"]), tuple(cells)))
-    rows = _best_sets(rows)
-    columns = (
-        Column("Codec", numeric=False),
-        Column("Dataset", numeric=False),
-        Column("Settings", numeric=False),
-        Column("Images", "images in the stream"),
-        Column("Bytes of the set", "length of the one stream of all images"),
-        Column("bpp", "its bits over the pixels of all images"),
-        Column("Bytes per image", "length of the stream over the number of its images"),
-        Column("Encode", "seconds for the whole set"),
-        Column("Decode", "seconds for the whole set"),
-    )
-    text = (
-        "All images of a set in one stream, as papers quote general-purpose compressors and bits-back coders. One "
-        "image cannot be decoded without the others, so **none of these figures compares with those of single images**."
-    )
-    return Table("The whole set as one stream", columns, tuple(rows), text)
-
-
-def _best_sets(rows: list[Row]) -> list[Row]:
-    """Marks the smallest of each dataset."""
-    for name in dict.fromkeys(row.cells[0].text for row in rows):
-        rows = with_best(rows, 4, among=lambda row, name=name: row.cells[0].text == name)  # type: ignore[misc]
-    return rows
 
 
 def _codec(members: pd.DataFrame) -> dict[str, Any]:
@@ -166,11 +112,11 @@ def _codec(members: pd.DataFrame) -> dict[str, Any]:
         parts.append("every pixel restored" + ("" if is_exact(members).all() else " at some"))
     if members["failed"].sum():
         parts.append(f"{count(int(members['failed'].sum()), 'image')} failed")
+    rows = with_unsteady_ways(with_short_settings(members, members)).to_dict("records")
     return {
-        "name": members["codec"].iloc[0],
         "label": members["label"].iloc[0],
         "mark": members["mark"].iloc[0],
         "said": ", ".join(parts),
         "shared": constant_settings(list(members["settings"])),
-        "rows": with_short_settings(members, members).assign(restored=is_exact(members)).to_dict("records"),
+        "rows": rows,
     }

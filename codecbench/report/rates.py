@@ -55,11 +55,7 @@ def _drawings(context: Context, label: str, points: pd.DataFrame) -> list[dict[s
 
 
 def lacking(points: pd.DataFrame) -> list[str]:
-    """What the plots of a dataset do not show, and why.
-
-    Args:
-        points: the marked points of one dataset.
-    """
+    """What the plots of a dataset do not show, and why."""
     measured = points[points["images"] > 0]
     if measured.empty:
         return ["No codec has a result on this data yet: there is nothing to draw or to compare."]
@@ -90,21 +86,14 @@ def lacking(points: pd.DataFrame) -> list[str]:
 
 
 def plot_data(context: Context) -> dict[str, Any]:
-    """What the script draws: by dataset its lines, by line its points, column by column.
-
-    Returns:
-        ``metrics`` (``name``, ``title``, ``unit``, ``better``, ``stretch``), ``payload`` (whether some codec tells its
-        payload), ``intervals`` (whether points have them) and ``datasets``: by label ``raw`` (bits per pixel of raw
-        samples) and ``lines``.
-    """
+    """What the script draws: the measures of quality, and by dataset the raw rate and lines of points, by column."""
     datasets: dict[str, dict[str, Any]] = {}
     for label in context.datasets:
         points = context.of(label)
+        points = points.assign(far=figures.outside(points).astype(int) + 2 * figures.beyond_ssim(points).astype(int))
         drawable = points[(points["images"] > 0) & (points["bits_per_pixel"] > 0)]
         if len(drawable):
-            far = figures.outside(points).astype(int) + 2 * figures.beyond_ssim(points).astype(int)
-            lines = _lines(context, drawable, far)
-            datasets[label] = {"raw": figures.raw_rate(drawable), "lines": lines}
+            datasets[label] = {"raw": figures.raw_rate(drawable), "lines": _lines(context, drawable)}
     every = [line for found in datasets.values() for line in found["lines"]]
     return {
         "metrics": context.qualities,
@@ -114,55 +103,45 @@ def plot_data(context: Context) -> dict[str, Any]:
     }
 
 
-def _lines(context: Context, points: pd.DataFrame, far: pd.Series[int]) -> list[dict[str, Any]]:
+def _lines(context: Context, points: pd.DataFrame) -> list[dict[str, Any]]:
     """The lines of one dataset, by name; points that restore every pixel are lines of their own, without a line."""
-    found = []
-    exact = is_exact(points)
-    keys = {codec: telling_settings(list(members["settings"])) for codec, members in points.groupby("codec")}
+    found: list[dict[str, Any]] = []
     for label, members in points.groupby("label", sort=True):
         codec = str(members["codec"].iloc[0])
-        lossy, lossless = members[~exact[members.index]], members[exact[members.index]]
-        families = sorted(lossy["curve"].unique())
-        telling = [key for key in varying(families) if key]
         foreign = bool(members["out_of_domain"].any())
+        about = {"codec": codec, "foreign": foreign, "mark": str(members["mark"].iloc[0])}
+        keys = telling_settings(list(points.loc[points["codec"] == codec, "settings"]))
+        exact = is_exact(members)
+        curves = members[~exact].groupby("curve", sort=True)
+        telling = [key for key in varying([str(curve) for curve in curves.groups]) if key]
         dashes = FOREIGN_DASHES if foreign else DASHES
-        for number, (curve, line) in enumerate(lossy.groupby("curve", sort=True)):
-            ordered = line.sort_values("bits_per_pixel", kind="stable")
-            joined = bool((ordered["swept"] != "").all()) and len(ordered) > 1
-            own = short_settings(str(curve), telling)
-            name = f"{label} {own}" if own and len(families) > 1 else str(label)
-            about = {"name": name, "codec": codec, "foreign": foreign, "mark": str(members["mark"].iloc[0])}
-            about |= {"exact": False, "joined": joined, "dash": dashes[number % len(dashes)]}
-            found.append(about | _columns(context, ordered, keys[codec], far))
-        if len(lossless):
-            ordered = lossless.sort_values("bits_per_pixel", kind="stable")
-            about = {"name": str(label), "codec": codec, "foreign": foreign, "mark": str(members["mark"].iloc[0])}
-            about |= {"exact": True, "joined": False, "dash": "solid"}
-            found.append(about | _columns(context, ordered, keys[codec], far))
+        for number, (curve, line) in enumerate(curves):
+            own = short_settings(str(curve), telling) if len(curves) > 1 else ""
+            joined = bool((line["swept"] != "").all()) and len(line) > 1
+            drawn = {"exact": False, "joined": joined, "dash": dashes[number % len(dashes)]}
+            found.append({"name": f"{label} {own}".rstrip()} | about | drawn | _columns(context, line, keys))
+        if exact.any():
+            drawn = {"exact": True, "joined": False, "dash": "solid"}
+            found.append({"name": str(label)} | about | drawn | _columns(context, members[exact], keys))
     return found
 
 
-def _columns(context: Context, line: pd.DataFrame, keys: list[str], far: pd.Series[int]) -> dict[str, Any]:
-    """The points of one line; columns without any number are left out."""
+def _columns(context: Context, line: pd.DataFrame, keys: list[str]) -> dict[str, Any]:
+    """The points of one line by rate; columns without any number are left out."""
+    line = line.sort_values("bits_per_pixel", kind="stable")
     points: dict[str, Any] = {
         "settings": [short_settings(str(settings), keys) for settings in line["settings"]],
         "images": line["images"].tolist(),
         "failed": line["failed"].tolist(),
-        "far": far[line.index].tolist(),
+        "far": line["far"].tolist(),
     }
-    measures = [*RATES, *(quality["name"] for quality in context.qualities)]
-    for name in measures:
+    spread: dict[str, Any] = {}
+    places = list(zip(line["dataset"], line["codec"], line["settings"], strict=True))
+    for name in [*RATES, *(quality["name"] for quality in context.qualities)]:
         if name in line and line[name].notna().any():
             points[RATES.get(name, name)] = line[name].astype(float).tolist()
-    found: dict[str, Any] = {"points": points}
-    resampled = context.resampled
-    if resampled is not None:
-        places = list(zip(line["dataset"], line["codec"], line["settings"], strict=True))
-        spread = {}
-        for name in measures:
-            ends = np.array([resampled.interval(place, name) for place in places], dtype=float).reshape(-1, 2)
+        if context.resampled is not None:
+            ends = np.array([context.resampled.interval(place, name) for place in places], dtype=float).reshape(-1, 2)
             if np.isfinite(ends).any():
                 spread[RATES.get(name, name)] = [ends[:, 0].tolist(), ends[:, 1].tolist()]
-        if spread:
-            found["spread"] = spread
-    return found
+    return {"points": points} | ({"spread": spread} if spread else {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,22 +21,16 @@ SPACE = "\N{NO-BREAK SPACE}"
 
 def group_by_winners(found: Sequence[Claim]) -> list[list[Claim]]:
     """Claims at neighbouring qualities with the same winners, all lossy or all lossless."""
-    groups: list[list[Claim]] = []
-    for claim in found:
-        if groups and winners_of(groups[-1][-1]) == winners_of(claim):
-            groups[-1].append(claim)
-        else:
-            groups.append([claim])
-    return groups
+    return [list(group) for _, group in itertools.groupby(found, winners_of)]
 
 
 def winners_of(claim: Claim) -> tuple[frozenset[str], bool, bool]:
-    """What claims must share to be told together: the winners, whether these are lossless, whether they are alone."""
+    """What claims of one sentence share: the winners, whether these are lossless, whether they are alone."""
     return frozenset(claim.winners), claim.first.exact, len(claim.rates) == 1
 
 
 def shown(group: Sequence[Claim]) -> Claim:
-    """The claim of a group whose numbers are told: that nearest to the usual quality."""
+    """The claim of a group whose numbers the sentence has: that nearest to the usual quality."""
     return min(group, key=lambda claim: abs(claim.quality_db - TARGET_DB))
 
 
@@ -48,22 +43,15 @@ def region(group: Sequence[Claim]) -> str:
 
 
 def at_quality(group: Sequence[Claim], points: pd.DataFrame) -> str:
-    """By how much the winners of a group are ahead, at the quality nearest to the usual one.
-
-    Args:
-        group: claims with the same winners.
-        points: marked points of the dataset.
-    """
+    """By how much the winners of a group are ahead, at the quality nearest to the usual one."""
     claim = shown(group)
     first = claim.first
-    at = _capital(_quality(claim))
+    at = capital(_quality(claim))
     if len(claim.rates) == 1:
         alone = "no other untrained codec reaches this quality"
         return f"{at} `{first.codec}`{_variant(first, points)} needs {size_of(first)}; {alone}."
     if len(claim.winners) > 1:
-        sizes = [claim.rates[codec].num_bytes for codec in claim.winners]
-        span = format_span(min(sizes), max(sizes), format_significant, "bytes")
-        start = f"{at} {names(claim.winners)} are level at {span} per image"
+        start = f"{at} {_level(claim)}"
         start += f"; `{first.codec}` needs" if claim.loser or claim.anchor else ""
     else:
         start = f"{at} `{first.codec}`{_variant(first, points)} needs {size_of(first)}"
@@ -71,9 +59,12 @@ def at_quality(group: Sequence[Claim], points: pd.DataFrame) -> str:
     if claim.loser:
         loser = claim.rates[claim.loser]
         word = "" if claim.loser == claim.anchor else "the runner-up " if len(claim.winners) == 1 else "the next best "
-        ahead.append(_fewer(claim.saving) + f" fewer than {word}`{loser.codec}`{_exactly(first, loser)}")
+        ahead.append(
+            _fewer(claim.saving)
+            + f" fewer than {word}`{loser.codec}`{' (lossless)' * (loser.exact and not first.exact)}"
+        )
     if claim.anchor and claim.against_anchor is not None:
-        ahead.append(_fewer(claim.against_anchor) + f" fewer than `{claim.anchor}`")
+        ahead.append(f"{_fewer(claim.against_anchor)} fewer than `{claim.anchor}`")
     link = " " if len(claim.winners) > 1 else ", "
     return start + (link + " and ".join(ahead) if ahead else "") + "."
 
@@ -85,7 +76,7 @@ def lossless_instead(groups: Sequence[Sequence[Claim]]) -> list[str]:
         return []
     first = exact[0][0].first
     return [
-        f"{_capital(region(exact[0]))} no lossy files are smaller than the lossless ones of `{first.codec}`, "
+        f"{capital(region(exact[0]))} no lossy files are smaller than the lossless ones of `{first.codec}`, "
         f"{size_of(first)}: there is nothing to gain by losing pixels."
     ]
 
@@ -123,9 +114,7 @@ def lossless(claim: Claim | None, points: pd.DataFrame) -> list[str]:
     if len(claim.rates) == 1:
         return [f"**Lossless:** only `{first.codec}` restores every pixel, with {size_of(first)}."]
     if len(claim.winners) > 1:
-        sizes = [claim.rates[codec].num_bytes for codec in claim.winners]
-        span = format_span(min(sizes), max(sizes), format_significant, "bytes")
-        return [f"**Lossless:** {names(claim.winners)} are level at {span} per image."]
+        return [f"**Lossless:** {_level(claim)}."]
     text = f"**Lossless:** `{first.codec}` is smallest with {size_of(first)}"
     if claim.loser:
         text += f", {_fewer(claim.saving)} fewer than the next, `{claim.loser}`"
@@ -138,13 +127,7 @@ def lossless(claim: Claim | None, points: pd.DataFrame) -> list[str]:
 
 
 def learned(codecs: Mapping[str, Any], found: Sequence[Claim], points: pd.DataFrame) -> list[str]:
-    """Where learned codecs stand: each at its own quality against the best that needs no training.
-
-    Args:
-        codecs: the codecs of ``run.json``.
-        found: see ``codecbench.analysis.claims.learned``.
-        points: marked points of the dataset.
-    """
+    """Where learned codecs stand: each at its own quality against the best that needs no training."""
     if not found:
         return []
     claim = found[0]
@@ -184,19 +167,19 @@ def headers(whole: Claim, inner: Claim) -> list[str]:
     if not shares:
         return []
     changed = inner.winners[0] not in whole.winners and inner.certain and whole.winners[0] not in inner.winners
-    heaviest = max(shares, key=lambda codec: (shares[codec], codec))
-    told = inner.winners[0] if changed and shares.get(inner.winners[0], 0) >= claims.NOTABLE_SHARE else heaviest
-    if shares[told] < claims.NOTABLE_SHARE and not changed:
+    heaviest = max(shares, key=lambda name: (shares[name], name))
+    codec = inner.winners[0] if changed and shares.get(inner.winners[0], 0) >= claims.NOTABLE_SHARE else heaviest
+    if shares[codec] < claims.NOTABLE_SHARE and not changed:
         if inner.winners != whole.winners:
             return []
         return [
             f"**Headers** are at most {_percent(100 * shares[heaviest])} of a file {_quality(whole)} and make no "
             "difference to the ranking."
         ]
-    offer = whole.rates[told]
+    offer = whole.rates[codec]
     start = (
-        f"of the {format_significant(offer.num_bytes)} bytes with which `{told}` reaches {whole.quality_db:g}{SPACE}"
-        f"dB, {format_significant(offer.header_bits / 8)} are headers and tables ({_percent(100 * shares[told])})"
+        f"of the {format_significant(offer.num_bytes)} bytes with which `{codec}` reaches {whole.quality_db:g}{SPACE}"
+        f"dB, {format_significant(offer.header_bits / 8)} are headers and tables ({_percent(100 * shares[codec])})"
     )
     if changed:
         by = claims.saving(inner.first, inner.rates[whole.winners[0]])
@@ -215,6 +198,12 @@ def names(codecs: Sequence[str], word: str = "and") -> str:
     return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} {word} {quoted[-1]}"
 
 
+def _level(claim: Claim) -> str:
+    sizes = [claim.rates[codec].num_bytes for codec in claim.winners]
+    span = format_span(min(sizes), max(sizes), format_significant, "bytes")
+    return f"{names(claim.winners)} are level at {span} per image"
+
+
 def _are(codecs: Sequence[str]) -> str:
     return "is" if len(codecs) == 1 else "are"
 
@@ -223,7 +212,8 @@ def _time(value: float) -> str:
     return format_seconds(value).replace(" ", SPACE)
 
 
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
+    """A text as the beginning of a sentence."""
     return text[0].upper() + text[1:]
 
 
@@ -243,10 +233,6 @@ def _variant(offer: BestRate, points: pd.DataFrame) -> str:
     words = (["lossless"] if offer.exact else []) + ([f"`{short}`"] if short else [])
     near = "near " if short and not offer.exact and not offer.measured else ""
     return f" ({near}{', '.join(words)})" if words else ""
-
-
-def _exactly(first: BestRate, other: BestRate) -> str:
-    return " (lossless)" if other.exact and not first.exact else ""
 
 
 def _percent(value: float) -> str:

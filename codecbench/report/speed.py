@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from codecbench import figures
-from codecbench.analysis import pareto, rd_curves, summary
-from codecbench.analysis.points import HARNESS, TARGET_DB, is_exact, nearest_quality, short_settings, telling_settings
+from codecbench.analysis import pareto, rd_curves
+from codecbench.analysis.points import HARNESS, TARGET_DB, is_exact, nearest_quality
 from codecbench.columns import MEANINGS
 from codecbench.report import markup
 from codecbench.report.context import Context, Section, safe_name
-from codecbench.report.tables import with_short_settings
+from codecbench.report.tables import with_short_settings, with_unsteady_ways
 from codecbench.text import join_words
 
 KINDS = (("speed-encode", "encode_s", "Encoding time"), ("speed-decode", "decode_s", "Decoding time"))
@@ -57,31 +56,10 @@ def _drawings(context: Context, label: str, points: pd.DataFrame) -> tuple[list[
     return drawings, lacking
 
 
-def _table(points: pd.DataFrame) -> dict[str, Any] | None:
-    """The table of speed of a dataset; None without times."""
-    table = speeds(points)
-    if table.empty:
-        return None
-    rows = with_short_settings(table, points)
-    best = {}
-    for way in ("encode", "decode"):
-        column, steady = f"{way}_images_per_s", rows[~rows["harness"] & ~summary.unsteady(rows, (way,))]
-        if steady[column].notna().any():
-            best[column] = set(steady.groupby("timed_on")[column].idxmax().dropna())
-    records = [
-        row | {"best": [column for column, places in best.items() if index in places]}
-        for index, row in zip(rows.index, rows.to_dict("records"), strict=True)
-    ]
-    return about(table) | {"rows": records}
-
-
 def plot_data(context: Context) -> dict[str, Any]:
-    """What the script draws: rates and times of every codec, at levels of quality.
+    """What the script draws: rates and times of every codec at levels of quality, and what ``none`` takes.
 
-    Returns:
-        ``levels`` (pairs of key and words, the first to be shown first), ``machines`` and ``datasets``: by label,
-        ``levels`` (by key and time the rows, of which those with a ``status`` cannot be drawn) and ``harness`` (by
-        time what ``none`` takes on each machine).
+    By dataset, level and time there are rows of codecs; those with a ``status`` cannot be drawn.
     """
     usable = context.points[(context.points["images"] > 0) & (context.points["bits_per_pixel"] > 0)]
     timed = usable[(usable["encode_s"] > 0) | (usable["decode_s"] > 0)]
@@ -146,73 +124,99 @@ def _machine(row: Any) -> str:
 
 
 def _row(row: Mapping[Any, Any], machines: list[str]) -> dict[str, Any]:
-    """A row of a table of fronts for the script, without what is empty."""
+    """A row of a table of fronts for the script."""
     name = f"{row['label']} {row['curve']}" if row["curve"] else str(row["label"])
-    about: dict[str, Any] = {"codec": row["codec"], "name": name}
     if row["status"]:
-        return about | {"status": str(row["status"])}
-    about |= {"mark": row["mark"], "bpp": row["bits_per_pixel"], "cost": row["cost_s"], "iqr": row["cost_iqr_s"]}
-    about |= {"by": row["dominated_by"], "front": bool(row["front"]), "unsteady": bool(row["unsteady"])}
-    about |= {"settings": row["settings"], "machine": machines.index(_machine(row)), "clear": bool(row["clear"])}
-    return {key: value for key, value in about.items() if value not in ("", False) and not markup.absent(value)}
+        return {"codec": row["codec"], "name": name, "status": str(row["status"])}
+    return _without_empty(
+        {
+            "codec": row["codec"],
+            "name": name,
+            "mark": row["mark"],
+            "bpp": row["bits_per_pixel"],
+            "cost": row["cost_s"],
+            "iqr": row["cost_iqr_s"],
+            "by": row["dominated_by"],
+            "front": bool(row["front"]),
+            "unsteady": bool(row["unsteady"]),
+            "settings": row["settings"],
+            "machine": machines.index(_machine(row)),
+            "clear": bool(row["clear"]),
+        }
+    )
 
 
 def _nearest(points: pd.DataFrame, time: str, machines: list[str]) -> list[dict[str, Any]]:
     """The measured points nearest to ``TARGET_DB``; without a front, since their qualities differ."""
     found = []
-    keys = {codec: telling_settings(list(members["settings"])) for codec, members in points.groupby("codec")}
-    for row in nearest_quality(points).to_dict("records"):
-        about: dict[str, Any] = {"codec": row["codec"], "name": str(row["label"])}
-        if markup.absent(row[time]) or not row[time] > 0:
+    for row in with_short_settings(nearest_quality(points), points).to_dict("records"):
+        about = {"codec": row["codec"], "name": str(row["label"])}
+        if not row[time] > 0:
             found.append(about | {"status": pareto.NO_TIME})
             continue
         about |= {"mark": row["mark"], "bpp": row["bits_per_pixel"], "cost": row[time], "psnr": row["psnr_db"]}
-        about |= {
-            "settings": short_settings(row["settings"], keys[row["codec"]]),
-            "machine": machines.index(_machine(row)),
-        }
-        about |= {"unsteady": bool(row["unsteady"])}
-        found.append(
-            {key: value for key, value in about.items() if value not in ("", False) and not markup.absent(value)}
-        )
+        about |= {"settings": row["short"], "machine": machines.index(_machine(row)), "unsteady": bool(row["unsteady"])}
+        found.append(_without_empty(about))
     return found
 
+
+def _without_empty(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if value not in ("", False) and not markup.absent(value)}
+
+
+# ---- the table ------------------------------------------------------------------------------------------------------
 
 ONCE = ["cold_encode_s", "cold_decode_s", "encode_peak_bytes", "decode_peak_bytes", "device_peak_bytes"]
 """What is measured once per codec and dataset, and may be recorded at any of its points."""
 
 
-@dataclass(frozen=True)
-class Heading:
+class Heading(NamedTuple):
     """A heading of the table."""
 
     title: str
     columns: tuple[str, ...]  # below it: one of encoding and one of decoding, or a single one
-    filter: str  # of codecbench.report.markup, for the numbers
-    text: str = ""  # what they mean; the meaning of the first column if empty
+    write: Callable[[Any], str]
+    text: str  # what the numbers mean
 
 
-HEADINGS = (
-    Heading("Batch", ("batch",), "whole"),
-    Heading(
-        "Images / s",
-        ("encode_images_per_s", "decode_images_per_s"),
-        "significant",
-        "throughput: one over the median time per image, with as many images per call as the batch size",
-    ),
-    Heading("Megapixels / s", ("encode_megapixels_per_s", "decode_megapixels_per_s"), "significant"),
-    Heading("One image", ("encode_latency_s", "decode_latency_s"), "seconds"),
-    Heading(
-        "CPU / wall",
-        ("encode_cpu_per_wall", "decode_cpu_per_wall"),
-        "ratio",
-        "CPU seconds of all threads and child processes over wall seconds: above 1 if several cores were used",
-    ),
-    Heading("Peak memory", ("encode_peak_bytes", "decode_peak_bytes"), "memory"),
-    Heading("First call", ("cold_encode_s", "cold_decode_s"), "seconds"),
-    Heading("GPU memory", ("device_peak_bytes",), "memory"),
-    Heading("Transfer", ("transfer_s",), "seconds"),
+THROUGHPUT = "throughput: one over the median time per image, with as many images per call as the batch size"
+BUSY = "CPU seconds of all threads and child processes over wall seconds: above 1 if several cores were used"
+HEADINGS = tuple(
+    Heading(title, columns, markup.FILTERS[form], text or MEANINGS[columns[0]])
+    for title, columns, form, text in (
+        ("Batch", ("batch",), "whole", ""),
+        ("Images / s", ("encode_images_per_s", "decode_images_per_s"), "significant", THROUGHPUT),
+        ("Megapixels / s", ("encode_megapixels_per_s", "decode_megapixels_per_s"), "significant", ""),
+        ("One image", ("encode_latency_s", "decode_latency_s"), "seconds", ""),
+        ("CPU / wall", ("encode_cpu_per_wall", "decode_cpu_per_wall"), "ratio", BUSY),
+        ("Peak memory", ("encode_peak_bytes", "decode_peak_bytes"), "memory", ""),
+        ("First call", ("cold_encode_s", "cold_decode_s"), "seconds", ""),
+        ("GPU memory", ("device_peak_bytes",), "memory", ""),
+        ("Transfer", ("transfer_s",), "seconds", ""),
+    )
 )
+
+
+def _table(points: pd.DataFrame) -> dict[str, Any] | None:
+    """The table of speed of a dataset, and what the template says of it; None without times."""
+    table = with_unsteady_ways(with_short_settings(speeds(points), points))
+    if table.empty:
+        return None
+    best: dict[str, set[Any]] = {}
+    for way in ("encode", "decode"):
+        column, steady = f"{way}_images_per_s", table[~table["harness"] & ~table[f"{way}_unsteady"]]
+        best[column] = set(steady.dropna(subset=[column]).groupby("timed_on")[column].idxmax())
+    threads = sorted({int(number) for number in table["threads"].dropna()})
+    return {
+        "rows": [
+            row | {"best": [column for column, places in best.items() if index in places]}
+            for index, row in zip(table.index, table.to_dict("records"), strict=True)
+        ],
+        "headings": [head for head in HEADINGS if table[list(head.columns)].notna().any(axis=None)],
+        "threads": join_words([str(number) for number in threads], none=""),
+        "harness": bool(table["harness"].any()),
+        "machines": int(table["timed_on"].nunique()),
+    }
 
 
 def speeds(points: pd.DataFrame) -> pd.DataFrame:
@@ -233,24 +237,3 @@ def speeds(points: pd.DataFrame) -> pd.DataFrame:
         found[f"{way}_cpu_per_wall"] = found[f"{way}_cpu_s"] / found[f"{way}_s"]
     found["harness"] = found["codec"] == HARNESS
     return found.sort_values(["timed_on", "harness", "encode_s", "codec"], kind="stable")
-
-
-def headings(table: pd.DataFrame) -> list[Heading]:
-    """The headings under which a table of :func:`speeds` has at least one number, each with its meaning."""
-    meaning = MEANINGS
-    return [
-        Heading(head.title, head.columns, head.filter, head.text or meaning[head.columns[0]])
-        for head in HEADINGS
-        if table[list(head.columns)].notna().any(axis=None)
-    ]
-
-
-def about(table: pd.DataFrame) -> dict[str, Any]:
-    """What the template needs beside the rows: headings, threads in words, whether ``none`` is there, machines."""
-    threads = sorted({int(number) for number in table["threads"].dropna()})
-    return {
-        "headings": headings(table),
-        "threads": join_words([str(number) for number in threads], none=""),
-        "harness": bool(table["harness"].any()),
-        "machines": int(table["timed_on"].nunique()),
-    }

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from codecbench.analysis.points import short_settings, telling_settings
+from codecbench.analysis.summary import unsteady
 from codecbench.report import markup
+from codecbench.text import format_significant
 
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table."""
-
-    title: str
-    hint: str = ""  # what the numbers mean, in a sentence
-    numeric: bool = True  # right-aligned, and sorted by value
-    page_only: bool = False  # of no use outside the page
+MARKS = {"†": "trained on data of another kind", "‡": "these are its own training images", "": ""}
+UNSTEADY = "**~** an unsteady time: the machine was not quiet."
 
 
 @dataclass(frozen=True)
@@ -41,14 +36,29 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Column:
+    """A column of a table, and how its cells are made from records."""
+
+    title: str
+    cell: Callable[[Any], Cell | str]  # of the first column, which has the rows' heads, always a text
+    hint: str = ""  # what the numbers mean, in a sentence
+    numeric: bool = True  # right-aligned, and sorted by value
+    page_only: bool = False  # of no use outside the page
+
+
+@dataclass(frozen=True)
 class Row:
     """One row: a head, usually a codec's name, and a cell for each further column."""
 
     head: str
     cells: tuple[Cell, ...] = ()
     note: str = ""  # the settings of its curve or point, beside the head
-    mark: str = ""  # † or ‡
-    hint: str = ""  # what the mark means
+    mark: str = ""  # see MARKS
+
+    @property
+    def hint(self) -> str:
+        """What the mark means."""
+        return MARKS[self.mark]
 
 
 @dataclass(frozen=True)
@@ -97,9 +107,19 @@ def _markdown(cell: Cell) -> str:
     return "~ " + text if cell.unsteady else text
 
 
-def columns(titles: Sequence[str], words: Collection[str] = ()) -> tuple[Column, ...]:
-    """Columns of numbers, except for those whose titles are in ``words``."""
-    return tuple(Column(title, numeric=title not in words) for title in titles)
+def words(title: str, cell: str | Callable[[Any], Cell | str], hint: str = "") -> Column:
+    """A column of words; ``cell`` makes one from a record, or is the key of the words in it."""
+    return Column(title, (lambda record: str(record[cell])) if isinstance(cell, str) else cell, hint, numeric=False)
+
+
+def numbers(title: str, key: str, write: Callable[[float], str], hint: str = "") -> Column:
+    """A column of the numbers that records have under a key."""
+    return Column(title, lambda record: number(record[key], write), hint)
+
+
+def file_bytes(title: str, hint: str) -> Column:
+    """A column of the mean bytes of an image."""
+    return Column(title, lambda record: number(record["bits_per_image"] / 8, format_significant), hint)
 
 
 def number(value: Any, write: Callable[[float], str], hint: str = "", unsteady: bool = False) -> Cell:
@@ -109,34 +129,42 @@ def number(value: Any, write: Callable[[float], str], hint: str = "", unsteady: 
     return Cell(write(float(value)), float(value), hint=hint, unsteady=unsteady)
 
 
-def words_row(head: str, *texts: str) -> Row:
-    """A row of words alone."""
-    return Row(head, tuple(map(Cell, texts)))
+def of(key: Any, cell: Callable[[Any], Cell | str]) -> Callable[[Any], Cell | str]:
+    """Makes a cell from one of several records that are the row's together."""
+    return lambda records: cell(records[key])
 
 
-def word(text: str, hint: str = "") -> Cell:
-    """A cell of words: a name, or why there is no number."""
-    return Cell(text, hint=hint)
+def row_of(record: Any, columns: Sequence[Column], note: str = "", mark: str = "") -> Row:
+    """The row of a record."""
+    head, *cells = (column.cell(record) for column in columns)
+    return Row(str(head), tuple(Cell(cell) if isinstance(cell, str) else cell for cell in cells), note, mark)
 
 
-def with_best(
-    rows: Sequence[Row], at: int, lowest: bool = True, among: Callable[[Row], bool] = lambda row: True
-) -> list[Row]:
-    """Marks the best value of the cells ``at`` in some rows; rows with a mark († or ‡) never compete."""
+def table_of(title: str, columns: Sequence[Column], records: Iterable[Any], **sentences: Any) -> Table:
+    """A table with a row for each record, none of them marked; ``sentences`` are further fields of it."""
+    return Table(title, tuple(columns), tuple(row_of(record, columns) for record in records), **sentences)
+
+
+def keys(rows: Sequence[Row]) -> tuple[str, ...]:
+    """What the signs in some rows mean."""
+    marks = {row.mark for row in rows}
+    found = [f"**{mark}** {text}; never marked as best." for mark, text in MARKS.items() if mark and mark in marks]
+    return (*found, *([UNSTEADY] if any(cell.unsteady for row in rows for cell in row.cells) else []))
+
+
+def with_best(rows: Sequence[Row], at: int, among: Callable[[Row], bool] = lambda row: True) -> list[Row]:
+    """Marks the lowest value of the cells ``at`` in some rows; rows with a mark († or ‡) never compete."""
     values = [row.cells[at].value for row in rows if row.cells[at].has_value and not row.mark and among(row)]
     if len(values) < 2:
         return list(rows)
-    best = min(values) if lowest else max(values)
-    return [
-        replace(
-            row,
-            cells=tuple(
-                replace(cell, best=True) if place == at and cell.value == best and not row.mark and among(row) else cell
-                for place, cell in enumerate(row.cells)
-            ),
-        )
-        for row in rows
-    ]
+
+    def judged(row: Row) -> Row:
+        cell = row.cells[at]
+        if cell.value != min(values) or row.mark or not among(row):
+            return row
+        return replace(row, cells=(*row.cells[:at], replace(cell, best=True), *row.cells[at + 1 :]))
+
+    return [judged(row) for row in rows]
 
 
 def with_short_settings(table: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
@@ -144,3 +172,8 @@ def with_short_settings(table: pd.DataFrame, points: pd.DataFrame) -> pd.DataFra
     keys = {codec: telling_settings(list(members["settings"])) for codec, members in points.groupby("codec")}
     pairs = zip(table["settings"], table["codec"], strict=True)
     return table.assign(short=[short_settings(settings, keys[codec]) for settings, codec in pairs])
+
+
+def with_unsteady_ways(table: pd.DataFrame) -> pd.DataFrame:
+    """Adds ``encode_unsteady`` and ``decode_unsteady``, see ``codecbench.analysis.summary.unsteady``."""
+    return table.assign(**{f"{way}_unsteady": unsteady(table, (way,)) for way in ("encode", "decode")})
