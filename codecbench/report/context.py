@@ -88,7 +88,7 @@ class Context:
 
     @functools.cached_property
     def anchor(self) -> str:
-        """The codec that others are compared with, empty if no codec has a curve; a UsageError if the run lacks it."""
+        """The codec that others are compared with, empty if none has a curve; a UsageError if it is not in the run."""
         known = sorted(set(self.points["codec"]))
         if self._asked_anchor is not None:
             if self._asked_anchor not in known:

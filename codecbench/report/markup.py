@@ -39,7 +39,7 @@ def _or_dash(write: Callable[[Any], str]) -> Callable[[Any], str]:
 
 
 def marked(text: object) -> Markup:
-    """A text for a page: escaped, with what stands between backticks as code."""
+    """A text for a page: escaped, with what is between backticks as code."""
     return Markup(CODE.sub(lambda found: f"<code>{found[1] or found[2]}</code>", str(escape(str(text)))))
 
 
@@ -64,7 +64,7 @@ def markdown(text: object) -> str:
 
 
 def markdown_marked(text: object) -> str:
-    """A text in Markdown, with what stands between backticks as code and the rest as it is."""
+    """A text in Markdown, with what is between backticks as code and the rest as it is."""
     words, parts, end = " ".join(str(text).split()), [], 0
     for found in CODE.finditer(words):
         parts += [_literal(words[end : found.start()]), "`" + (found[1] or found[2]).replace("|", "\\|") + "`"]

@@ -25,7 +25,7 @@ SECTIONS = (answer, rates, rankings, look, speed, learned, method)
 DIGITS = 6
 """Significant digits of a number in the page's data; the tables beside the page have all of them."""
 ENDS_BLOCK = re.compile(r"</script|</style|<!--", re.IGNORECASE)
-"""What no script and no style may hold, because it would end the block that it stands in."""
+"""What no script and no style may hold, because it would end the block that it is in."""
 FIGURE_KINDS = (*(kind for kind, *_ in (*rates.KINDS, *speed.KINDS)), "images", "triples", "latents", "training")
 """How names of figures of a report begin."""
 
@@ -84,7 +84,7 @@ def markdown(context: Context, sections: Sequence[Section]) -> str:
 
 
 def static(name: str) -> str:
-    """A script or a style of the package, as it stands in the page."""
+    """A script or a style of the package, as the page has it."""
     text = (STATIC / name).read_text(encoding="utf-8")
     assert not ENDS_BLOCK.search(text), name
     return text
@@ -103,7 +103,7 @@ def fingerprint(text: str) -> str:
 
 
 def embedded(data: Any) -> Markup:
-    """JSON that can stand in a script block whatever its texts are: no ``<``, ``>`` or ``&`` in it."""
+    """JSON that can be in a script block whatever its texts are: no ``<``, ``>`` or ``&`` in it."""
     text = json.dumps(compact(data), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")

@@ -89,7 +89,7 @@ def overview_table(points: pd.DataFrame) -> Table:
 
 
 def short_point(row: Mapping[Any, Any]) -> Cell:
-    """The settings that tell a point apart from others of its codec; all of them on demand."""
+    """The settings that distinguish a point from others of its codec; all its settings as the hint."""
     return Cell(str(row["short"]) or "–", hint=str(row["settings"]))
 
 
@@ -208,8 +208,8 @@ def _bd_columns(tables: Compared, hint: str, single: bool) -> list[Column]:
     columns = []
     for place, ((quality, rate), table) in enumerate(tables.items()):
         title = f"{_measure(quality)}, {SIDES[rate]}"
-        said = hint.format(measure=_measure(quality), curve=_curve(table, " ({})"))
-        columns.append(Column(title, of(place, lambda row: _bd_cell(row, single)), said))
+        about = hint.format(measure=_measure(quality), curve=_curve(table, " ({})"))
+        columns.append(Column(title, of(place, lambda row: _bd_cell(row, single)), about))
     return columns
 
 

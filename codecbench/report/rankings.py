@@ -116,7 +116,7 @@ def _codec(members: pd.DataFrame) -> dict[str, Any]:
     return {
         "label": members["label"].iloc[0],
         "mark": members["mark"].iloc[0],
-        "said": ", ".join(parts),
+        "about": ", ".join(parts),
         "shared": constant_settings(list(members["settings"])),
         "rows": rows,
     }

@@ -41,14 +41,14 @@ def test_headers_are_told_at_the_point_near_the_usual_quality(tmp_path: Path) ->
     run = made(tmp_path, {"jpeg": {}, "silent": {30: 100}})
     for db, size, header in ((20, 100, 40), (30, 200, 50), (40, 400, 60)):
         run.curve("data", "jpeg", {db: size}, container_bytes=header)
-    sheet = method.headers(context(run))
+    (sheet,) = method.headers(context(run))
     assert cells(sheet, "jpeg")[2:] == ["50.0", "200", "25\N{NO-BREAK SPACE}%", "40.0", "60.0"]
     assert sheet.lacking == ("Unknown for `silent`: only the size of whole files is known.",)
 
 
 def test_without_headers_times_and_results_the_page_says_less(tmp_path: Path) -> None:
     drawn = context(made(tmp_path / "measured", {"lossy": {30: 100}}))
-    assert method.headers(drawn) is None
+    assert method.headers(drawn) == []
     assert "No times were taken." in method.measuring(drawn.points)
     assert method.section(context(made(tmp_path, {"lossy": {}}))) is not None
 
