@@ -27,19 +27,30 @@ JPEG = ((10, 40, 0.01), (50, 100, 0.002), (90, 300, 0.0002))
 WEBP = ((20, 30, 0.008), (60, 95, 0.0018), (95, 280, 0.0001))
 
 
-def altered(image: Images, seed: int) -> Images:
+def picture_of(codec: str, quality: int, image: Images) -> Images:
     """A made-up reconstruction, with errors of up to 20 levels."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(quality + (1000 if codec == "webp" else 0))
     return (image.astype(int) + random.integers(-20, 21, image.shape)).clip(0, 255).astype(np.uint8)
 
 
-def picture_of(codec: str, quality: int, image: Images) -> Images:
-    return altered(image, quality + (1000 if codec == "webp" else 0))
+def keep_worst(run: MadeUpRun, codec: str, quality: int) -> None:
+    """Keeps image 5 of ``colour``, webp's worst, as a codec restores it."""
+    original = run.image(SHAPES["colour"], 5)
+    height, width, _ = original.shape
+    picture = picture_of(codec, quality, original)
+    top, left = choose_window(original, picture)
+    cuts = [cut_out(image, top, left) for image in (original, picture)]
+    mse = float(((original.astype(float) - picture) ** 2).mean() / 255**2)
+    image = StoredImage(5, height, width, top, left, 77, mse, *cuts)
+    about = run.about("colour", codec, f"quality={quality}")
+    case = WorstCase(**about, worst_of="webp", key=f"{60:024d}", images=(image,), classes={})
+    run.store.write_record(f"{quality:024d}", case)
 
 
-def look_run(path: Path) -> MadeUpRun:
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> MadeUpRun:
     """Two lossy codecs and one that restores everything; one image is webp's worst, kept with jpeg's of it."""
-    run = MadeUpRun(path, SHAPES, ["jpeg", "webp", "png"])
+    run = MadeUpRun(tmp_path_factory.mktemp("look"), SHAPES, ["jpeg", "webp", "png"])
     for label, shape in SHAPES.items():
         for codec, points in (("jpeg", JPEG), ("webp", WEBP)):
             for quality, size, mse in points:
@@ -47,32 +58,9 @@ def look_run(path: Path) -> MadeUpRun:
                 made = {i: picture_of(codec, quality, run.image(shape, i)) for i in (0, 1)}
                 run.store.write_samples(f"{task.id}.npz", made)
         run.point(label, "png", num_bytes=500, mse=0.0, lossless=True)
-    worst_case(run, "colour", "webp", 60, 5)
-    worst_case(run, "colour", "jpeg", 50, 5, of="webp")
+    keep_worst(run, "webp", 60)
+    keep_worst(run, "jpeg", 50)
     return run
-
-
-def worst_case(run: MadeUpRun, label: str, codec: str, quality: int, index: int, of: str | None = None) -> None:
-    """Keeps one image as a codec's worst."""
-    original = run.image(SHAPES[label], index)
-    height, width, _ = original.shape
-    picture = picture_of(codec, quality, original)
-    top, left = choose_window(original, picture)
-    cuts = [cut_out(image, top, left) for image in (original, picture)]
-    mse = float(((original.astype(float) - picture) ** 2).mean() / 255**2)
-    case = WorstCase(
-        **run.about(label, codec, f"quality={quality}"),
-        worst_of=of or codec,
-        key=f"{60:024d}",
-        images=(StoredImage(index, height, width, top, left, 77, mse, *cuts),),
-        classes={},
-    )
-    run.store.write_record(f"{quality:024d}", case)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> MadeUpRun:
-    return look_run(tmp_path_factory.mktemp("look"))
 
 
 @pytest.fixture(scope="module")

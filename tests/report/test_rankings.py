@@ -209,13 +209,6 @@ def test_ranges_that_do_not_meet_say_so(tmp_path: Path) -> None:
     assert any("`far` (0 % overlap)" in line for line in one.lacking)
 
 
-def test_one_image_has_no_interval(tmp_path: Path) -> None:
-    run = MadeUpRun(tmp_path, {"data": SHAPE}, ["jpeg", "tenth"])
-    for codec, factor in (("jpeg", 1.0), ("tenth", 0.9)):
-        run.curve("data", codec, curve(factor), indices=[0])
-    assert row(sheet(context(run), "BD-rate"), "tenth").cells[0].text == f"−10.0{SPACE}%"
-
-
 def test_the_usual_run_has_tables_for_every_dataset(usual: Context) -> None:
     text = rankings.section(usual).markdown
     assert "### mnist" in text
