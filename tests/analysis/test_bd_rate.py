@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import bjontegaard as oracle
 import numpy as np
 import pandas as pd
 import pytest
-from runs import MadeUpRun, usual_run
+from runs import MadeUpRun
 
 import codecbench as cb
 from codecbench.analysis import bd_rate
@@ -103,12 +104,11 @@ def test_a_measure_that_is_better_where_it_is_lower() -> None:
     assert by["beyond"]["status"] == "not available: one point, better than every one of the anchor's"
 
 
-def test_points_left_out_and_other_images_are_told() -> None:
+def test_points_left_out_and_other_images_are_noted() -> None:
     points = marked([*line("jpeg", 1.0), *line("x", 0.8), ("x", "q=1", 9.0, 30.5), ("x", "q=2", 9.0, 31.0)])
     points.loc[points["settings"] == "q=1", "images"] = 7
     row = rows(bd_rate.table(points, "jpeg"))["x"]
-    assert row["bd_rate_percent"] == pytest.approx(-20.0)
-    assert (row["points"], row["dropped"]) == (8, 2)
+    assert (row["bd_rate_percent"], row["points"], row["dropped"]) == (pytest.approx(-20.0), 8, 2)
     assert row["note"] == "2 of 8 points left out, beaten by others; not over the same images: 7 and 8"
 
 
@@ -151,15 +151,12 @@ def test_of_several_curves_the_anchor_gives_its_best_and_each_codec_is_marked() 
         savings.table(points, "y", anchor_curve="q")
 
 
-def test_an_anchor_with_one_point_is_matched_the_other_way_round() -> None:
+def test_an_anchor_with_one_point_or_none() -> None:
     by = rows(bd_rate.table(marked(ALL), "single"))
     assert by["jpeg"]["status"] == "the anchor has one point: matched at 34.0 dB"
     assert by["jpeg"]["bd_rate_percent"] == pytest.approx(300)
     assert by["apart"]["status"] == "not available: the anchor has one point, beyond this codec's"
     assert by["beyond"]["status"] == "not available: one point each, of unequal quality"
-
-
-def test_an_anchor_without_a_line() -> None:
     by = rows(bd_rate.table(marked(ALL), "exact"))
     assert by["better"]["status"] == "not available: exact: restores every pixel"
     assert by["exact"]["status"] == "not available: restores every pixel"
@@ -175,16 +172,13 @@ def test_who_is_the_anchor_where_nobody_says() -> None:
     assert bd_rate.default_anchor(marked([("a", "", 5.0, 30.0)])) == "a"
 
 
-def test_unknown_names_tell_the_known_ones() -> None:
-    points = marked(ALL)
-    with pytest.raises(UnknownNameError, match=r"unknown anchor 'jpg'; did you mean 'jpeg'\?"):
-        bd_rate.table(points, "jpg")
-    with pytest.raises(UnknownNameError, match=r"unknown quality measure 'vmaf'.*psnr_db, ssim"):
-        bd_rate.table(points, "jpeg", quality="vmaf")
-    with pytest.raises(UnknownNameError, match=r"unknown rate 'bits'.*payload, whole"):
-        bd_rate.table(points, "jpeg", rate="bits")
-    with pytest.raises(UnknownNameError, match=r"unknown method"):
-        bd_rate.table(points, "jpeg", method="linear")
+def test_unknown_names_list_the_known_ones() -> None:
+    for options, message in (
+        ({"rate": "bits"}, "unknown rate 'bits'.*payload, whole"),
+        ({"method": "linear"}, "method"),
+    ):
+        with pytest.raises(UnknownNameError, match=message):
+            bd_rate.table(marked(ALL), "jpeg", **options)
 
 
 # ---- intervals ------------------------------------------------------------------------------------------------------
@@ -286,17 +280,15 @@ def test_a_run_and_its_command(tmp_path: Path, capsys: pytest.CaptureFixture[str
         assert capsys.readouterr().err.strip() == message
 
 
-def test_runs_with_little_in_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    usual_run(tmp_path / "usual")
-    assert main(["bd", str(tmp_path / "usual"), "--by", "ssim"]) == 0  # all of one SSIM: no line rises
+def test_runs_with_little_in_them(tmp_path: Path, usual_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bd", str(usual_folder), "--by", "ssim"]) == 0  # all of one SSIM: no line rises
     assert "one point" in capsys.readouterr().out
-    exact = MadeUpRun(tmp_path / "exact", {"mnist": (28, 28, 1)}, ["exact"])
-    exact.point("mnist", "exact", mse=0.0, lossless=True)
-    assert main(["bd", str(exact.store.path)]) == 2
+    run = MadeUpRun(tmp_path, {"mnist": (28, 28, 1)}, ["exact", "bad"])
+    run.point("mnist", "exact", mse=0.0, lossless=True)
+    run.failure("mnist", "bad", "ValueError: no")
+    assert main(["bd", str(tmp_path)]) == 2
     assert "no codec of this run has a point to compare with" in capsys.readouterr().err
-    failed = MadeUpRun(tmp_path / "failed", {"mnist": (28, 28, 1)}, ["bad"])
-    failed.failure("mnist", "bad", "ValueError: no")
-    assert main(["bd", str(failed.store.path), "--anchor", "bad"]) == 0
+    assert main(["bd", str(tmp_path), "--anchor", "bad"]) == 0
     assert "bad: not available: ValueError: no" in capsys.readouterr().out
 
 
@@ -322,21 +314,14 @@ def test_the_published_reference_run_beside_the_package(quality: str) -> None:
     assert compared >= 4
 
 
-def test_intervals_need_some_images(tmp_path: Path) -> None:
-    run = MadeUpRun(tmp_path, {"mnist": (28, 28, 1)}, ["jpeg"])
+def test_few_images_and_published_runs_have_no_intervals(tmp_path: Path, usual_folder: Path) -> None:
+    run = MadeUpRun(tmp_path / "few", {"mnist": (28, 28, 1)}, ["jpeg"])
     for quality in (10, 50):
         run.point("mnist", "jpeg", {"quality": quality}, num_bytes=quality, mse=0.1 / quality, indices=range(3))
-    points = annotate(summarise(run.store), run.store.manifest)
-    resampled = resample(run.store, points)
+    resampled = resample(run.store, annotate(summarise(run.store), run.store.manifest))
     assert np.isnan(resampled.values(("mnist", "jpeg", "quality=10"), "psnr_db")).all()
-
-
-def test_a_published_run_has_no_intervals(tmp_path: Path) -> None:
-    run = usual_run(tmp_path)
-    summarise(run.store).to_csv(tmp_path / "summary.csv", index=False)
-    for file in (tmp_path / "parts").iterdir():
-        file.unlink()
-    (tmp_path / "parts").rmdir()
+    shutil.copy(usual_folder / "run.json", tmp_path)
+    cb.load_run(usual_folder).summary().to_csv(tmp_path / "summary.csv", index=False)
     found = cb.load_run(tmp_path).bd_rates("lossy")
     assert rows(found)["net"]["status"].startswith("one point: matched at")
     assert found["low_percent"].isna().all()
