@@ -80,15 +80,6 @@ def test_a_network_chosen_by_settings_gets_tables(monkeypatch: pytest.MonkeyPatc
     assert set(CondAe.judge_tables(network, tables, images)) == {"excess", "held_out_bits", "held_out_mse_ratio"}
 
 
-def test_the_label_that_restores_best_is_chosen() -> None:
-    network = conditional("8")
-    latents = network.encoder(torch.rand(20, 1, 28, 28))
-    labels = torch.arange(20) % 10
-    targets = network.restore(latents, labels)  # of these images the label is known to restore every pixel
-    assert torch.equal(network.choose(targets, latents), labels)
-    assert torch.equal(conditional("8-blind").choose(targets, latents), torch.zeros(20, dtype=torch.int64))
-
-
 # --- Float latents ------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from codecbench.learned import ratedistortion
 from codecbench.learned.training import count_symbols
 from codecbench.plugins.codec import MAX_PIXELS
 from codecbench.plugins.varint import pack_numbers
-from codecbench.testing import check_rate, sample_images
+from codecbench.testing import sample_images
 
 pytestmark = pytest.mark.usefixtures("small_networks")
 GRAY, COLOUR = (28, 28, 1), (64, 64, 3)
@@ -30,9 +30,7 @@ def test_any_size_and_gray_stays_gray(shape) -> None:
     assert shape[2] == 3 or np.abs(decoded[3:5] - some[3:5]).mean() < 8
 
 
-def test_rate_rises_with_quality_which_is_rounded() -> None:
-    for shape in (GRAY, COLOUR):
-        assert check_rate(RdAe(), shape) is None
+def test_qualities_are_rounded() -> None:
     some = images(GRAY, 2)
     assert RdAe(quality=2.0).encode(some) == RdAe(quality=2.004).encode(some)
     assert RdAe(quality=2.0).encode(some) != RdAe(quality=2.3).encode(some)

@@ -64,19 +64,14 @@ def test_error_of_the_shipped_weights(name: str, count: int, data_root: Path) ->
     assert mse <= LAST_MSE[name] or count < len(test)
 
 
-@pytest.mark.parametrize("spec", ["rd_ae:shape=28x28x1,quality=", "rd_ae:shape=64x64x3,quality="])
-def test_rate_and_error_of_rd_ae(spec: str) -> None:
-    codecs = [cb.open_codec(f"{spec}{quality}") for quality in (1, 5, 8)]
-    shape = codecs[0].fixed[codecs[0].shape]
-    images = sample_images(shape)
-    streams = [codec.encode(images) for codec in codecs]
-    sizes = [sum(map(len, some)) for some in streams]
-    assert sizes == sorted(set(sizes))
-    known = 0 if shape[2] == 3 else 3  # the smooth image, or the black one: networks of digits know no smooth ones
-    assert np.abs(codecs[-1].decode(streams[-1])[known].astype(int) - images[known]).mean() < 10
-    if shape[2] == 3:  # rare symbols alone, hundreds of them
-        noise, codec = np.random.default_rng(0).integers(0, 2, (1, 96, 96, 3), np.uint8) * 255, cb.open_codec("rd_ae")
-        assert codec.decode(codec.encode(noise)).shape == noise.shape
+def test_the_best_quality_of_rd_ae() -> None:
+    for spec, known in (("shape=64x64x3", 0), ("shape=28x28x1", 3)):  # the smooth image, or the black one
+        codec = cb.open_codec(f"rd_ae:quality=8.0,{spec}")
+        images = sample_images(codec.fixed[codec.shape])
+        assert np.abs(codec.decode(codec.encode(images))[known].astype(int) - images[known]).mean() < 10
+    noise = np.random.default_rng(0).integers(0, 2, (1, 96, 96, 3), np.uint8) * 255  # rare symbols alone, hundreds
+    codec = cb.open_codec("rd_ae:checksum=true")
+    assert codec.decode(codec.encode(noise)).shape == noise.shape
 
 
 def test_gan_ae_is_near_rd_ae() -> None:
