@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codecbench.errors import ContractError
 from codecbench.execution import workers
 from codecbench.execution.context import RunContext
 from codecbench.execution.engines import WORKER_DIED
@@ -21,12 +20,12 @@ from codecbench.fingerprint import digest
 from codecbench.measure import task as measure
 from codecbench.plan.planner import Plan, chunks
 from codecbench.plan.tasks import Task
-from codecbench.plugins.codec import Images, to_uint8
+from codecbench.plugins.codec import Images
 from codecbench.plugins.dataset import Dataset
 from codecbench.store.folder import RunFolder, original_name
 from codecbench.store.io import WINDOW, cut_out, middle
 from codecbench.store.pictures import StoredImage, WorstCase, WorstCaseRecord, WorstImagesRecord, choose_window
-from codecbench.text import format_shape, one_line
+from codecbench.text import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -270,14 +269,7 @@ def _restored(task: Task, originals: Images, limits: WorkerLimits) -> tuple[Imag
     processes = workers.processes_for(task, limits)
     (encoded,) = processes.encoder.stream(measure.encode, [task.codec], originals, limits.device)
     output = processes.decoder.call(measure.decode, task.codec, encoded.bitstreams, limits.device)
-    if output.shape != originals.shape:
-        raise ContractError(
-            f"{task.codec}: decoding gave the shape {format_shape(output.shape)} instead of "
-            f"{format_shape(originals.shape)}"
-        )
-    if encoded.floats and not np.isfinite(output).all():
-        raise ContractError(f"{task.codec}: decode_float gives values that are not finite")
-    restored: Images = to_uint8(output) if encoded.floats else output
+    restored = measure.restored(task.codec, originals, encoded, output)
     return restored, [len(stream) for stream in encoded.bitstreams]
 
 

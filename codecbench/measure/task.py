@@ -15,7 +15,7 @@ import numpy.typing as npt
 from codecbench.errors import ContractError
 from codecbench.measure import distortion
 from codecbench.plan.tasks import Task
-from codecbench.plugins.codec import Codec, CodecSpec, FloatCodec, FloatImages, Images, to_uint8
+from codecbench.plugins.codec import Codec, CodecSpec, FloatCodec, Images, to_uint8
 from codecbench.plugins.registry import CODECS
 from codecbench.text import format_shape
 
@@ -92,6 +92,17 @@ def decode(spec: CodecSpec, bitstreams: list[bytes], device: str) -> npt.NDArray
     return np.ascontiguousarray(output).view(np.ndarray)
 
 
+def restored(spec: CodecSpec, images: Images, encoded: Encoded, output: npt.NDArray[Any]) -> Images:
+    """What :func:`decode` gave, as uint8; raises ContractError for another shape, or values that are not finite."""
+    if output.shape != images.shape:
+        raise ContractError(
+            f"{spec}: decoding gave the shape {format_shape(output.shape)} instead of {format_shape(images.shape)}"
+        )
+    if encoded.floats and not np.isfinite(output).all():
+        raise ContractError(f"{spec}: decode_float gives values that are not finite")
+    return to_uint8(output) if encoded.floats else output
+
+
 def score(
     task: Task,
     images: Images,
@@ -101,19 +112,10 @@ def score(
 ) -> Measurement:
     """Compares what was decoded with the originals; ``measure_plugins`` gives plugin metrics, and why some failed.
 
-    Raises ContractError for another shape, values that are not finite, and altered pixels where the codec claims to be
-    lossless.
+    Raises ContractError as :func:`restored` does, and for altered pixels where the codec claims to be lossless.
     """
-    if output.shape != images.shape:
-        raise ContractError(
-            f"{task.codec}: decoding gave the shape {format_shape(output.shape)} instead of "
-            f"{format_shape(images.shape)}"
-        )
-    floats: FloatImages | None = output if encoded.floats else None
-    if floats is not None and not np.isfinite(floats).all():
-        raise ContractError(f"{task.codec}: decode_float gives values that are not finite")
-    decoded: Images = output if floats is None else to_uint8(floats)
-    found = distortion.measure(images, decoded, floats)
+    decoded = restored(task.codec, images, encoded, output)
+    found = distortion.measure(images, decoded, output if encoded.floats else None)
     max_abs_error = found["max_abs_error"]
     if encoded.lossless and max_abs_error.any():
         first = int(np.flatnonzero(max_abs_error)[0])
