@@ -84,15 +84,6 @@ def test_a_batch_is_read_one_by_one_on_any_number_of_threads(name: str) -> None:
             torch.set_num_threads(1)
 
 
-def test_groups_cover_every_latent_once() -> None:
-    for layout in LAYOUTS.values():
-        places = np.zeros((layout.channels, 2), int)
-        for start, end, parity in layout.groups:
-            places[start:end, [0, 1] if parity < 0 else [parity]] += 1
-        assert (places == 1).all()
-        assert layout.channels == sum(layout.slices)
-
-
 def test_the_nearest_scale() -> None:
     spacing = math.log(LARGEST_SCALE / SMALLEST_SCALE) / (SCALES - 1)
     units = torch.arange(-5000, 6000, dtype=torch.float64)

@@ -85,13 +85,6 @@ def test_the_discriminator_learns_and_is_fooled(discriminator: PatchDiscriminato
 # ---- features -------------------------------------------------------------------------------------------------------
 
 
-def test_features(classifier: FeatureNetwork) -> None:
-    images = some(3, 3, 64, 64)
-    assert [tuple(found.shape) for found in classifier.maps(images)] == [(3, 4, 32, 32), (3, 8, 16, 16), (3, 8, 8, 8)]
-    assert classifier.features(images).shape == (3, 8)
-    assert torch.equal(classifier(images), classifier.head(classifier.features(images)))
-
-
 def test_distance_of_features(classifier: FeatureNetwork) -> None:
     images = some(3, 3, 64, 64).requires_grad_()
     assert feature_distance(classifier, images, images.detach()).abs().max() == 0
