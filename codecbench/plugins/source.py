@@ -14,6 +14,7 @@ import functools
 import hashlib
 import json
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -38,6 +39,8 @@ _EFFECTS = "<effects>"
 """Stands for the statements of a module that define no name, such as loops and calls."""
 _ALL = "<all>"
 """Stands for everything in a module."""
+_parsing = threading.Lock()
+"""Held while a tree is built: Python 3.11 raises SystemError where two threads build one at the same time."""
 
 Place = tuple[str, str]
 """A module and the name of a definition in it."""
@@ -115,7 +118,8 @@ class _Parsed:
         self.name = name
         self.package = name if file.name == "__init__.py" else name.rpartition(".")[0]
         try:
-            tree = ast.parse(file.read_bytes())
+            with _parsing:
+                tree = ast.parse(file.read_bytes())
         except (SyntaxError, ValueError) as error:
             raise PluginError(f"{file} cannot be parsed: {error}") from error
         self.definitions: dict[str, list[ast.stmt]] = {}

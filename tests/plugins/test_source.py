@@ -1,7 +1,10 @@
 """What the identity of source code covers, and what it does not."""
 
 import ast
+import gc
 import importlib
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -311,3 +314,22 @@ def test_source_that_is_not_there_is_an_error(house):
         source_fingerprint("absent_module")
     with pytest.raises(PluginError, match=r"helper\.py cannot be parsed"):
         house(("helper.py", "LIMIT = 7", "LIMIT = ("))
+
+
+def test_threads_that_parse_at_the_same_time_do_not_disturb_each_other(tmp_path, monkeypatch):
+    """Other threads run in the middle of a tree where a garbage collection calls back, as in Dask's workers."""
+    lines = "\n".join(f"def f{number}(x):\n    return [x + {number}, (x, f{number})]" for number in range(200))
+    names = [f"parsed_{number}" for number in range(80)]
+    for name in names:
+        (tmp_path / f"{name}.py").write_text(lines, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def let_others_run(*_):
+        time.sleep(0)
+
+    gc.callbacks.append(let_others_run)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            assert len(set(threads.map(source_fingerprint, names))) == 1
+    finally:
+        gc.callbacks.remove(let_others_run)
