@@ -27,8 +27,6 @@ BLOCK_S = 0.02
 than half of it is taken again."""
 WARM_IMAGES = 4
 """Images of the call that warms up a codec which works image by image; a batch is warmed up whole."""
-
-
 ROUNDS = 5
 """Values that each time of a codec point is the median of."""
 
