@@ -38,11 +38,13 @@ def test_plugin_metrics_stand_with_what_they_exactly_are(tmp_path: Path) -> None
 
 
 def test_headers_are_told_at_the_point_near_the_usual_quality(tmp_path: Path) -> None:
-    run = made(tmp_path, {"jpeg": {}, "silent": {30: 100}})
+    run = made(tmp_path, {"jpeg": {}, "silent": {30: 100}, "net": {}}, {"net": ("other",)})
+    run.curve("data", "net", {30: 100}, container_bytes=10)
     for db, size, header in ((20, 100, 40), (30, 200, 50), (40, 400, 60)):
         run.curve("data", "jpeg", {db: size}, container_bytes=header)
     (sheet,) = method.headers(context(run))
     assert cells(sheet, "jpeg")[2:] == ["50.0", "200", "25\N{NO-BREAK SPACE}%", "40.0", "60.0"]
+    assert '<abbr title="trained on data of another kind">†</abbr>' in method.section(context(run)).html
     assert sheet.lacking == ("Unknown for `silent`: only the size of whole files is known.",)
 
 
