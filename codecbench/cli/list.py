@@ -46,7 +46,7 @@ def _print(content: dict[str, Any]) -> None:
         words("name", "name"),
         words("what", lambda codec: codec["about"] if codec["available"] else f"not available: {codec['reason']}"),
         words("settings: default (allowed)", lambda codec: "; ".join(map(_allowed, codec.get("settings", ())))),
-        words("swept", lambda codec: _points(codec) if codec.get("swept") else ""),
+        words("swept", lambda codec: f"{codec['swept']} ({len(codec['sweep'])} points)" if codec.get("swept") else ""),
         words("lossless", lambda codec: codec.get("lossless", "")),
     )
     datasets = (
@@ -70,10 +70,6 @@ def _print(content: dict[str, Any]) -> None:
 def _allowed(setting: dict[str, Any]) -> str:
     default = setting["default"]
     return f"{setting['name']}={str(default).lower() if isinstance(default, bool) else default} ({setting['allowed']})"
-
-
-def _points(codec: dict[str, Any]) -> str:
-    return f"{codec['swept']} ({len(codec['sweep'])} points)"
 
 
 def everything(data_dir: str | os.PathLike[str] | None = None) -> dict[str, Any]:

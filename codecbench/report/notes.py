@@ -38,18 +38,24 @@ def all_notes(
     ``failures`` have ``dataset``, ``codec``, ``settings``, ``images`` and ``failed``, the reason; ``timings`` are all
     records of times, failed or not.
     """
+    chosen = dict.fromkeys(str(note) for call in manifest["invocations"] for note in call.get("notes", ()))
+    skipped = [
+        f"{skip['codec']} on {skip['dataset']} ({count(skip['images'], 'image')}): {skip['reason']}"
+        for skip in manifest["skipped"]
+    ]
+    without_latents = [f"{one.codec} on {one.dataset}: {one.failed}. Everything else was measured." for one in latents]
     notes = [
         Note("Failed", _failed(failures), grave=True),
         Note("Not timed", _not_timed(timings), grave=True),
         Note("Metrics that failed", _metrics(store.metric_failures()), grave=True),
         Note("Damaged", _damaged(store.damaged()), grave=True),
         Note("Not measured (yet)", _missing(manifest, points), grave=True),
-        Note("Choice of data and codecs", _recorded(manifest)),
-        Note("Skipped, because the codec does not take the images", _skipped(manifest)),
+        Note("Choice of data and codecs", list(chosen)),
+        Note("Skipped, because the codec does not take the images", skipped),
         Note("Trained on other data", _foreign(manifest, points)),
         Note("Their own training images", _own(points)),
         Note("Speed", _speed(points)),
-        Note("Latents that could not be computed", _latents(latents)),
+        Note("Latents that could not be computed", without_latents),
     ]
     return [note for note in notes if note.lines]
 
@@ -60,10 +66,6 @@ def _metrics(failures: Sequence[Mapping[str, Any]]) -> list[str]:
         where = f"{failure['codec']} on {failure['dataset']}"
         places.setdefault((failure["metric"], failure["reason"]), {})[where] = None
     return [f"{metric}: {reason} ({', '.join(where)})" for (metric, reason), where in places.items()]
-
-
-def _recorded(manifest: Mapping[str, Any]) -> list[str]:
-    return list(dict.fromkeys(str(n) for call in manifest["invocations"] for n in call.get("notes", ())))
 
 
 def _failed(failures: Sequence[Any]) -> list[str]:
@@ -119,13 +121,6 @@ def _missing(manifest: Mapping[str, Any], points: pd.DataFrame) -> list[str]:
     return lines
 
 
-def _skipped(manifest: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{skip['codec']} on {skip['dataset']} ({count(skip['images'], 'image')}): {skip['reason']}"
-        for skip in manifest["skipped"]
-    ]
-
-
 def _foreign(manifest: Mapping[str, Any], points: pd.DataFrame) -> list[str]:
     lines = []
     for codec, members in points[points["out_of_domain"]].groupby("codec", sort=True):
@@ -163,12 +158,6 @@ def _speed(points: pd.DataFrame) -> list[str]:
             "time: the machine was not quiet. Those times are marked ~."
         )
     return lines + _machines(timed)
-
-
-def _latents(failures: Sequence[LatentsRecord]) -> list[str]:
-    return [
-        f"{failure.codec} on {failure.dataset}: {failure.failed}. Everything else was measured." for failure in failures
-    ]
 
 
 def _machines(timed: pd.DataFrame) -> list[str]:

@@ -237,11 +237,10 @@ def _bd_ranking(title: str, anchor: str, tables: Compared) -> Table:
     rows.sort(key=lambda row: (not row.cells[0].has_value, row.cells[0].value if row.cells[0].has_value else 0.0))
     about = (
         f"How many per cent fewer ({MINUS}) or more (+) bytes than `{anchor}`{_curve(first, ', the curve {}')}, on "
-        "average over the qualities "
-        "that both reach (Bjøntegaard delta rate: piecewise cubic Hermite interpolation, PCHIP, of log rate; of SSIM "
-        "in decibels). In brackets, the 95 % interval of a bootstrap over images. Payload is without headers. Means "
-        "over different qualities are no ranking: the best is marked among those over at least half of the widest "
-        "range."
+        "average over the qualities that both reach (Bjøntegaard delta rate: piecewise cubic Hermite interpolation, "
+        "PCHIP, of log rate; of SSIM in decibels). In brackets, the 95 % interval of a bootstrap over images. Payload "
+        "is without headers. Means over different qualities are no ranking: the best is marked among those over at "
+        "least half of the widest range."
     )
     return Table(title, tuple(columns), tuple(rows), about, keys(rows), absent_lines(absent))
 
@@ -250,11 +249,7 @@ def _matched_table(anchor: str, tables: Compared) -> Table:
     """Codecs of a single point, at that point's quality."""
     columns = [
         words("Codec", of(0, lambda row: str(row["codec"]))),
-        Column(
-            "Its PSNR dB",
-            of(0, lambda row: number(row["from_quality"], "{:.1f}".format)),
-            "the mean PSNR of its only point",
-        ),
+        Column("Its PSNR dB", of(0, _own_psnr), "the mean PSNR of its only point"),
         *_bd_columns(tables, f"bytes over those of {anchor} at the point's own {{measure}}, less 100 %", single=True),
     ]
     singles = [members for members in _by_curve(tables) if members[0]["single"]]
@@ -263,6 +258,10 @@ def _matched_table(anchor: str, tables: Compared) -> Table:
     about = f"Codecs with a single point have no range: each is compared with `{anchor}` at the quality of that point."
     title = "Single points at matched distortion"
     return Table(title, tuple(columns), tuple(rows), about, keys(rows), open=len(rows) <= 6)
+
+
+def _own_psnr(row: pd.Series) -> Cell:
+    return number(row["from_quality"], "{:.1f}".format)
 
 
 def _measure(quality: str) -> str:
