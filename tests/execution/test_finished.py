@@ -16,37 +16,44 @@ from codecbench.execution import finished, runner
 pytestmark = pytest.mark.usefixtures("in_process")
 
 
+def save(folder, number, level):
+    Image.fromarray(np.full((16, 16), level, np.uint8)).save(folder / f"{number}.png")
+
+
 @pytest.fixture
-def folder(tmp_path):
-    """A dataset of two images that a test can change."""
+def run(tmp_path):
+    """Gives a run of two images of a folder, in which a test can change them; options are those of ``codecbench.run``.
+
+    It has run once: its folder has a stamp.
+    """
     images = tmp_path / "images"
     images.mkdir()
     for number in range(2):
-        Image.fromarray(np.full((16, 16), 40 * number, np.uint8)).save(images / f"{number}.png")
-    return images
+        save(images, number, 40 * number)
+    usual = {"datasets": f"folder:{images}", "images": 2, "timing": False, "workers": 1}
 
+    def again(codecs="none", **options):
+        return cb.run(codecs, out=tmp_path / "run", **({"watch": lambda event: None} | usual | options))
 
-def run(out, datasets, codecs="none", events=None, **options):
-    watch = (lambda event: None) if events is None else events.append
-    return cb.run(codecs, datasets, images=2, out=out, watch=watch, **({"timing": False, "workers": 1} | options))
+    assert again().changed
+    assert (tmp_path / "run" / finished.FILE).exists()
+    return again
 
 
 @pytest.fixture
-def planned(monkeypatch):
-    """Counts how often codecs are chosen, which imports them."""
+def planned(run, monkeypatch):
+    """Counts how often codecs are chosen, which imports them, after the first run."""
     calls = []
     choose = runner.choose_codecs
     monkeypatch.setattr(runner, "choose_codecs", lambda *args: calls.append(args) or choose(*args))
     return calls
 
 
-def test_the_same_command_again_imports_no_codec(tmp_path, folder, planned):
-    run(tmp_path / "run", f"folder:{folder}")
+def test_the_same_command_again_imports_no_codec(run, planned):
     events = []
-    again = run(tmp_path / "run", f"folder:{folder}", events=events)
-    assert len(planned) == 1
-    assert not again.changed
+    assert not run(watch=events.append).changed
     assert [event.text for event in events] == ["nothing to measure: all 1 tasks are there"]
+    assert not planned
 
 
 @pytest.mark.slow
@@ -63,67 +70,47 @@ def test_a_finished_run_of_a_codec_with_torch_does_not_load_it(tmp_path):
     assert answers == [["True", "True"], ["False", "False"]]
 
 
-def test_another_request_is_planned(tmp_path, folder, planned):
-    run(tmp_path / "run", f"folder:{folder}")
+def test_another_request_is_planned(run, planned):
     others = ({"images": 1}, {"seed": 1}, {"timing": True}, {"skip": ["png"]}, {"codecs": "none,png"})
-    for number, other in enumerate(others, start=2):
-        asked = {"datasets": f"folder:{folder}", "codecs": "none", "images": 2, "timing": False, "workers": 1} | other
+    for number, other in enumerate(others, start=1):
         with contextlib.suppress(cb.UsageError):  # another choice of images
-            cb.run(out=tmp_path / "run", **asked)
+            run(**other)
         assert len(planned) == number, other
 
 
-def test_whatever_is_gone_is_measured_again(tmp_path, folder, planned):
-    done = run(tmp_path / "run", f"folder:{folder}", timing=True)
-    for number, pattern in enumerate(("parts/*.parquet", "parts/*.json", "timings/*.json"), start=2):
+def test_whatever_is_gone_is_measured_again(run):
+    done = run(timing=True)
+    for pattern in ("parts/*.parquet", "parts/*.json", "timings/*.json"):
         (file,) = done.path.glob(pattern)
         file.unlink()
-        assert run(tmp_path / "run", f"folder:{folder}", timing=True).changed
-        assert len(planned) == number
+        assert run(timing=True).changed
         assert len(done.rows()) == 2
 
 
-def test_changed_images_are_noticed(tmp_path, folder, planned):
-    run(tmp_path / "run", f"folder:{folder}")
-    Image.fromarray(np.full((16, 16), 200, np.uint8)).save(folder / "0.png")
+def test_changed_images_and_sources_are_noticed(run, planned, tmp_path, monkeypatch):
+    write_codec(tmp_path / "plugins", "another")
+    monkeypatch.setenv("CODECBENCH_CODEC_PATH", os.fspath(tmp_path / "plugins"))
+    assert not run().changed
+    assert len(planned) == 1, "planned anew, and nothing found to do"
+    save(tmp_path / "images", 0, 200)
     with pytest.raises(cb.UsageError, match="already has 2 images"):
-        run(tmp_path / "run", f"folder:{folder}")
+        run()
     assert len(planned) == 2
 
 
-def test_changed_sources_are_noticed(tmp_path, folder, planned, monkeypatch):
-    run(tmp_path / "run", f"folder:{folder}")
-    before = finished.surroundings()
-    write_codec(tmp_path / "plugins", "another")
-    monkeypatch.setenv("CODECBENCH_CODEC_PATH", os.fspath(tmp_path / "plugins"))
-    assert finished.surroundings() != before
-    assert not run(tmp_path / "run", f"folder:{folder}").changed
-    assert len(planned) == 2, "planned anew, and nothing found to do"
-
-
-def test_a_run_with_failures_leaves_no_stamp(tmp_path, folder, monkeypatch):
-    monkeypatch.setattr("codecbench.measure.task.decode", None)
-    done = run(tmp_path / "run", f"folder:{folder}")
-    assert done.failed_tasks == 1
+def test_a_run_with_failures_or_plugins_of_others_leaves_no_stamp(run, codec_folder, monkeypatch):
+    write_codec(codec_folder, "mine")
+    done = run("mine")
     assert not (done.path / finished.FILE).exists()
-
-
-def test_a_command_that_changes_the_folder_forgets_the_stamp(tmp_path, folder, monkeypatch):
-    done = run(tmp_path / "run", f"folder:{folder}")
+    run()
     assert (done.path / finished.FILE).exists()
     monkeypatch.setattr("codecbench.measure.task.decode", None)
-    run(tmp_path / "run", f"folder:{folder}", codecs="png:compress_level=1")
+    assert run("png:compress_level=1").failed_tasks == 1
     assert not (done.path / finished.FILE).exists()
 
 
-def test_plugins_of_others_leave_no_stamp(tmp_path, folder, codec_folder):
-    write_codec(codec_folder, "mine")
-    assert not (run(tmp_path / "run", f"folder:{folder}", codecs="mine").path / finished.FILE).exists()
-
-
-def test_a_damaged_stamp_is_none(tmp_path, folder, planned):
-    done = run(tmp_path / "run", f"folder:{folder}")
-    for number, content in enumerate(("", "{", "[]", "{}"), start=2):
-        (done.path / finished.FILE).write_text(content, encoding="utf-8")
-        assert not run(tmp_path / "run", f"folder:{folder}").changed
+def test_a_damaged_stamp_is_none(run, planned):
+    for number, content in enumerate(("", "{", "[]", "{}"), start=1):
+        (run().path / finished.FILE).write_text(content, encoding="utf-8")
+        assert not run().changed
         assert len(planned) == number
