@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from runs import MadeUpRun, usual_run
+from runs import MadeUpRun
 
 from codecbench.analysis.aggregate import MEANS, POINT, READ, Sums, aggregate, derive, exact_sum
 from codecbench.analysis.summary import columns, summarise
@@ -23,64 +23,39 @@ def only(table: pd.DataFrame) -> pd.Series:
     return table.iloc[0]
 
 
-def test_means_of_one_point_by_hand(tmp_path: Path) -> None:
-    run = MadeUpRun(tmp_path, {"a": (2, 4, 3)}, ["c"])
-    run.point("a", "c", {"q": 1}, num_bytes=[3, 5], mse=[0.01, 0.0001], ssim=0.5, indices=[0, 1])
-    row = only(summarise(run.store))
-    assert row["images"] == 2
-    assert row["bits_per_image"] == 32
-    assert row["bits_per_pixel"] == 4
-    assert row["compression_ratio"] == 6  # 24 samples of 8 bits over 32 bits
-    assert row["compression_ratio_float32"] == 24
-    assert row["mse"] == pytest.approx(0.00505)
-    assert row["psnr_db"] == pytest.approx(30.0)  # of 20 and 40 dB
-    assert row["psnr_of_mean_mse_db"] == pytest.approx(-10 * math.log10(0.00505))
-    assert row["ssim"] == 0.5
+def test_means_by_hand(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (2, 4, 3)}, ["usual", "partly", "exact", "mixed", "empty"])
+    run.point("a", "usual", {"q": 1}, num_bytes=[3, 5], mse=[0.01, 0.0001], ssim=0.5, indices=[0, 1])
+    run.point("a", "partly", mse=[0.01, 0.0, 0.0], indices=[0, 1, 2])
+    run.point("a", "exact", mse=0.0, lossless=True)
+    run.point("a", "mixed", num_bytes=1, indices=[0], shape=(2, 2, 1))
+    run.point("a", "mixed", num_bytes=9, indices=[1], shape=(4, 4, 3))
+    run.point("a", "empty", num_bytes=0, ssim=math.nan)
+    table = summarise(run.store).set_index("codec")
 
+    usual = table.loc["usual"]
+    assert tuple(usual[["images", "bits_per_image", "bits_per_pixel", "ssim"]]) == (2, 32, 4, 0.5)
+    assert usual["compression_ratio"] == 6  # 24 samples of 8 bits over 32 bits
+    assert usual["compression_ratio_float32"] == 24
+    assert usual["mse"] == pytest.approx(0.00505)
+    assert usual["psnr_db"] == pytest.approx(30.0)  # of 20 and 40 dB
+    assert usual["psnr_of_mean_mse_db"] == pytest.approx(-10 * math.log10(0.00505))
 
-def test_exact_images_do_not_enter_the_mean_psnr(tmp_path: Path) -> None:
-    run = MadeUpRun(tmp_path, {"a": (2, 2, 1)}, ["c"])
-    run.point("a", "c", mse=[0.01, 0.0, 0.0], indices=[0, 1, 2])
-    row = only(summarise(run.store))
-    assert row["psnr_db"] == pytest.approx(20.0)
-    assert row["exact_images"] == 2
-    assert row["psnr_of_mean_mse_db"] == pytest.approx(-10 * math.log10(0.01 / 3))
-    assert not row["lossless"]
+    partly = table.loc["partly"]  # exact images do not enter the mean PSNR
+    assert (partly["psnr_db"], partly["exact_images"], partly["lossless"]) == (pytest.approx(20.0), 2, False)
+    assert partly["psnr_of_mean_mse_db"] == pytest.approx(-10 * math.log10(0.01 / 3))
+    exact = table.loc["exact"]
+    assert (exact["lossless"], exact["max_abs_error"]) == (True, 0)
+    assert math.isnan(exact["psnr_db"])
+    assert math.isnan(exact["psnr_of_mean_mse_db"])
 
-
-def test_lossless_is_a_flag_and_has_no_psnr(tmp_path: Path) -> None:
-    run = MadeUpRun(tmp_path, {"a": (2, 2, 1)}, ["c"])
-    run.point("a", "c", mse=0.0, lossless=True)
-    row = only(summarise(run.store))
-    assert row["lossless"]
-    assert math.isnan(row["psnr_db"])
-    assert math.isnan(row["psnr_of_mean_mse_db"])
-    assert row["max_abs_error"] == 0
-
-
-def test_mixed_shapes_weigh_by_pixels(tmp_path: Path) -> None:
-    run = MadeUpRun(tmp_path, {"a": (2, 2, 1)}, ["c"])
-    run.point("a", "c", num_bytes=1, indices=[0], shape=(2, 2, 1))
-    run.point("a", "c", num_bytes=9, indices=[1], shape=(4, 4, 3))
-    row = only(summarise(run.store))
-    assert row["images"] == 2
-    assert row["bits_per_image"] == 40
-    assert row["bits_per_pixel"] == 80 / 20
-    assert row["compression_ratio"] == 8 * (4 + 48) / 80
-
-
-def test_empty_streams_have_no_ratio(tmp_path: Path) -> None:
-    run = MadeUpRun(tmp_path, {"a": (2, 2, 1)}, ["c"])
-    run.point("a", "c", num_bytes=0)
-    row = only(summarise(run.store))
-    assert row["bits_per_pixel"] == 0
-    assert math.isnan(row["compression_ratio"])
-
-
-def test_ssim_that_does_not_exist_stays_null(tmp_path: Path) -> None:
-    run = MadeUpRun(tmp_path, {"a": (2, 2, 1)}, ["c"])
-    run.point("a", "c", ssim=math.nan)
-    assert math.isnan(only(summarise(run.store))["ssim"])
+    mixed = table.loc["mixed"]  # shapes weigh by pixels
+    assert tuple(mixed[["images", "bits_per_image", "bits_per_pixel"]]) == (2, 40, 80 / 20)
+    assert mixed["compression_ratio"] == 8 * (4 + 48) / 80
+    empty = table.loc["empty"]
+    assert empty["bits_per_pixel"] == 0
+    assert math.isnan(empty["compression_ratio"])
+    assert math.isnan(empty["ssim"])
 
 
 def test_failures_stand_beside_results(tmp_path: Path) -> None:
@@ -97,32 +72,15 @@ def test_failures_stand_beside_results(tmp_path: Path) -> None:
     assert not table["lossless"].any()
 
 
-def test_times_are_medians_with_their_spread(tmp_path: Path) -> None:
-    run = MadeUpRun(tmp_path, {"a": (2, 2, 1)}, ["c", "d"])
-    run.point("a", "c", encode_s=(1.0, 4.0, 2.0, 1.5, 3.0), decode_s=(0.5,) * 5)
-    run.point("a", "d")
-    timed, untimed = summarise(run.store).to_dict("records")
-    assert (timed["encode_s"], timed["encode_iqr_s"]) == (2.0, 1.5)
-    assert (timed["decode_s"], timed["decode_iqr_s"]) == (0.5, 0.0)
-    assert (timed["timed_images"], timed["threads"], timed["device"]) == (8, 1, "cpu")
-    assert math.isnan(untimed["encode_s"])
-    assert pd.isna(untimed["threads"])
-
-
-def test_out_of_domain_follows_the_family(tmp_path: Path) -> None:
-    table = summarise(usual_run(tmp_path).store)
-    foreign = table[table["out_of_domain"]]
-    assert set(zip(foreign["dataset"], foreign["codec"], strict=True)) == {("stl10", "net")}
-
-
 def test_rows_come_by_dataset_codec_and_rate(tmp_path: Path) -> None:
-    run = MadeUpRun(tmp_path, {"z": (2, 2, 1), "a": (2, 2, 1)}, ["c"])
+    run = MadeUpRun(tmp_path, {"z": (2, 2, 1), "a": (2, 2, 1)}, [], {"c": ("z",)})
     for label in ("a", "z"):
         run.point(label, "c", {"q": 1}, num_bytes=9)
         run.point(label, "c", {"q": 2}, num_bytes=4)
     table = summarise(run.store)
     assert list(table["dataset"]) == ["z", "z", "a", "a"]
     assert list(table["settings"]) == ["q=2", "q=1"] * 2
+    assert list(table["out_of_domain"]) == [False, False, True, True]
 
 
 # ---- part by part -------------------------------------------------------------------------------------------------
@@ -142,6 +100,11 @@ def odd_run(path: Path, seed: int = 0) -> MadeUpRun:
         run.point(label, "blind", ssim=math.nan, num_bytes=0, lossless=True, mse=0.0)
     run.failure("a", "c", "why", {"q": 3})
     return run
+
+
+@pytest.fixture(scope="module")
+def odd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return odd_run(tmp_path_factory.mktemp("odd")).store.path
 
 
 def sums_of_rows(rows: pd.DataFrame, metrics: Sequence[str] = ()) -> pd.DataFrame:
@@ -174,8 +137,8 @@ def by_point(table: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(POINT).reset_index(drop=True)
 
 
-def test_part_by_part_is_what_pandas_says_of_all_rows(tmp_path: Path) -> None:
-    store = odd_run(tmp_path).store
+def test_part_by_part_is_what_pandas_says_of_all_rows(odd_folder: Path) -> None:
+    store = RunFolder.existing(odd_folder)
     streamed, whole = by_point(aggregate(store).points), by_point(sums_of_rows(store.rows()))
     assert len(streamed) == 6
     assert list(streamed["images"]) == [8] * 6
@@ -183,9 +146,9 @@ def test_part_by_part_is_what_pandas_says_of_all_rows(tmp_path: Path) -> None:
 
 
 def test_every_part_is_read_once_and_no_more_of_it_than_is_needed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    odd_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = odd_run(tmp_path).store
+    store = RunFolder.existing(odd_folder)
     read: list[set[str]] = []
     tables = RunFolder.tables
 
@@ -200,8 +163,8 @@ def test_every_part_is_read_once_and_no_more_of_it_than_is_needed(
     assert read == [set(READ)] * 18
 
 
-def test_the_order_of_parts_changes_no_digit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = odd_run(tmp_path).store
+def test_the_order_of_parts_changes_no_digit(odd_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = RunFolder.existing(odd_folder)
     expected = aggregate(store).points
     tables = list(store.tables(READ))
     for seed in range(5):
@@ -240,11 +203,11 @@ def test_a_damaged_part_is_set_aside_and_does_not_count(tmp_path: Path) -> None:
     assert run.store.damaged() == [f"{damaged.id}.json.damaged", f"{damaged.id}.parquet.damaged"]
 
 
-def test_what_a_report_shows_of_images_comes_from_the_same_pass(tmp_path: Path) -> None:
-    run = odd_run(tmp_path)
-    found = aggregate(run.store)
+def test_what_a_report_shows_of_images_comes_from_the_same_pass(odd_folder: Path) -> None:
+    store = RunFolder.existing(odd_folder)
+    found = aggregate(store)
     assert found.shapes == {"a": [(4, 6, 3), (12, 16, 1)], "b": [(4, 6, 3), (5, 7, 3)]}
-    rows = run.store.rows()
+    rows = store.rows()
     expected = rows[rows["image"].isin([0, 1])]
     assert len(found.shown) == len(expected) == 12
     keys = [*POINT, "image"]
@@ -259,7 +222,7 @@ def test_what_a_report_shows_of_images_comes_from_the_same_pass(tmp_path: Path) 
 
 
 def test_columns_of_times_by_hand(tmp_path: Path) -> None:
-    run = MadeUpRun(tmp_path, {"a": (100, 200, 3)}, ["c"])
+    run = MadeUpRun(tmp_path, {"a": (100, 200, 3)}, ["c", "single", "untimed"])
     record = {
         "batch": 16,
         "encode_cpu_s": (0.5, 0.1, 0.2, 0.3, 0.4),
@@ -276,55 +239,51 @@ def test_columns_of_times_by_hand(tmp_path: Path) -> None:
         "host": "a1b2c3d4",
     }
     run.point("a", "c", encode_s=(0.2, 0.1, 0.25, 0.3, 0.2), decode_s=(0.5, 0.1, 0.4, 0.9, 0.5), timing=record)
-    row = only(summarise(run.store))
-    assert (row["encode_s"], row["encode_min_s"], row["encode_cpu_s"]) == (0.2, 0.1, 0.3)
-    assert (row["encode_latency_s"], row["decode_latency_s"]) == (3.0, 0.7)
-    assert (row["encode_images_per_s"], row["decode_images_per_s"]) == (5.0, 2.0)
-    assert row["encode_megapixels_per_s"] == pytest.approx(0.1)  # 5 images of 0.02 megapixels
-    assert row["decode_megapixels_per_s"] == pytest.approx(0.04)
-    assert (row["cold_encode_s"], row["cold_decode_s"], row["transfer_s"]) == (9.0, 8.0, 0.001)
-    assert (row["encode_peak_bytes"], row["decode_peak_bytes"], row["device_peak_bytes"]) == (2**40 + 1, 1000, 77)
-    assert (row["batch"], row["timed_on"], row["timed_images"]) == (16, "a1b2c3d4", 8)
+    run.point("a", "single", encode_s=(1.0,) * 5)
+    run.point("a", "untimed")
+    row, single, untimed = summarise(run.store).to_dict("records")
+    expected = {"encode_s": 0.2, "encode_iqr_s": 0.05, "encode_min_s": 0.1, "encode_cpu_s": 0.3, "decode_iqr_s": 0.1}
+    expected |= {"encode_latency_s": 3.0, "decode_latency_s": 0.7, "transfer_s": 0.001}
+    expected |= {"encode_images_per_s": 5.0, "decode_images_per_s": 2.0}
+    expected |= {"encode_megapixels_per_s": 0.1, "decode_megapixels_per_s": 0.04}  # of images of 0.02 megapixels
+    assert {name: row[name] for name in expected} == pytest.approx(expected)
+    kept = ["batch", "cold_encode_s", "cold_decode_s", "encode_peak_bytes", "decode_peak_bytes", "device_peak_bytes"]
+    assert {name: row[name] for name in kept} == {name: record[name] for name in kept}
+    assert (row["timed_on"], row["timed_images"], row["threads"], row["device"]) == ("a1b2c3d4", 8, 1, "cpu")
     assert not row["unsteady"], "spreads of exactly a quarter are not above it"
+    latency = (single["batch"], single["encode_latency_s"], single["decode_latency_s"])
+    assert latency == (1, 1.0, 2e-5), "a codec that works image by image takes as long for a single one"
+    assert math.isnan(untimed["encode_s"])
+    assert pd.isna(untimed["threads"])
 
 
-@pytest.mark.parametrize(("cpu_s", "unsteady"), [(0.2, False), (0.185, False), (0.17, True)])
-def test_a_thread_that_did_not_have_the_processor_is_marked(tmp_path: Path, cpu_s: float, unsteady: bool) -> None:
-    run = MadeUpRun(tmp_path, {"a": (100, 200, 3)}, ["c"])
-    times = (0.2,) * 5
-    record = {"encode_cpu_s": times, "decode_cpu_s": (cpu_s,) * 5}
-    run.point("a", "c", encode_s=times, decode_s=times, timing=record)
-    assert only(summarise(run.store))["unsteady"] == unsteady
-
-
-def test_a_single_image_takes_as_long_where_a_codec_works_image_by_image(tmp_path: Path) -> None:
-    run = MadeUpRun(tmp_path, {"a": (2, 2, 1)}, ["c"])
-    run.point("a", "c", encode_s=(1.0,) * 5)
-    row = only(summarise(run.store))
-    assert (row["batch"], row["encode_latency_s"], row["decode_latency_s"]) == (1, 1.0, 2e-5)
+STEADY = (1.0,) * 5
 
 
 @pytest.mark.parametrize(
-    ("encode_s", "decode_s", "expected"),
+    ("encode_s", "decode_s", "cpu_s", "expected"),
     [
-        ((1.0, 1.0, 1.0, 1.2, 1.2), (1.0,) * 5, False),
-        ((1.0, 1.0, 1.0, 1.3, 1.3), (1.0,) * 5, True),
-        ((1.0,) * 5, (0.6, 0.6, 1.0, 1.0, 1.0), True),
+        ((1.0, 1.0, 1.0, 1.2, 1.2), STEADY, 1.0, False),
+        ((1.0, 1.0, 1.0, 1.3, 1.3), STEADY, 1.0, True),
+        (STEADY, (0.6, 0.6, 1.0, 1.0, 1.0), 1.0, True),
+        (STEADY, STEADY, 0.92, False),
+        (STEADY, STEADY, 0.85, True),  # the thread did not have the processor
     ],
 )
-def test_unsteady_in_either_direction(
-    tmp_path: Path, encode_s: tuple[float, ...], decode_s: tuple[float, ...], expected: bool
+def test_times_that_are_unsteady_in_either_direction(
+    tmp_path: Path, encode_s: tuple[float, ...], decode_s: tuple[float, ...], cpu_s: float, expected: bool
 ) -> None:
     run = MadeUpRun(tmp_path, {"a": (2, 2, 1)}, ["c", "untimed"])
-    run.point("a", "c", encode_s=encode_s, decode_s=decode_s)
+    record = {"encode_cpu_s": STEADY, "decode_cpu_s": (cpu_s,) * 5}
+    run.point("a", "c", encode_s=encode_s, decode_s=decode_s, timing=record)
     run.point("a", "untimed")
     assert list(summarise(run.store)["unsteady"]) == [expected, False]
 
 
 @pytest.mark.parametrize("what", ["nothing", "failure", "point"])
-def test_columns_and_types_do_not_depend_on_what_is_missing(tmp_path: Path, what: str) -> None:
-    full = summarise(usual_run(tmp_path / "full").store)
-    run = MadeUpRun(tmp_path / "poor", {"a": (2, 2, 1)}, ["c"])
+def test_columns_and_types_do_not_depend_on_what_is_missing(tmp_path: Path, usual_folder: Path, what: str) -> None:
+    full = summarise(RunFolder.existing(usual_folder))
+    run = MadeUpRun(tmp_path, {"a": (2, 2, 1)}, ["c"])
     if what == "failure":
         run.failure("a", "c", "why")
     elif what == "point":
