@@ -10,7 +10,7 @@ import pytest
 from runs import MadeUpRun
 
 from codecbench.analysis.bd_rate import table
-from codecbench.analysis.bootstrap import BLOCK, BootstrapMeans, Weights, _Sums, interval, resample
+from codecbench.analysis.bootstrap import BLOCK, BootstrapMeans, Weights, interval, resample
 from codecbench.analysis.points import annotate
 from codecbench.analysis.summary import summarise
 
@@ -57,13 +57,16 @@ def test_every_mean_is_that_of_the_weighted_images(tmp_path: Path) -> None:
     assert found.images["mnist", "jpeg", "quality=50"] == 40
 
 
-def test_payload_is_known_only_where_it_is_of_every_image() -> None:
-    sums = _Sums()
-    columns = {name: np.array([1.0, 2.0]) for name in ("pixels", "bits_per_image", "mse")}
-    sums.add(columns | {"payload_bits_per_image": np.array([1.0, 0.5])}, np.eye(2), np.ones(2))
-    np.testing.assert_allclose(sums.means()["payload_bits_per_pixel"], [1.0, 0.25])
-    sums.payload_known = False
-    assert np.isnan(sums.means()["payload_bits_per_image"]).all()
+def test_payload_is_known_only_where_it_is_of_every_image(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"mnist": (28, 28, 1)}, ["all", "some"])
+    for codec, unknown in (("all", 6.0), ("some", np.nan)):
+        run.point("mnist", codec, num_bytes=10, container_bytes=[4.0] * 4, indices=range(4))
+        run.point("mnist", codec, num_bytes=10, container_bytes=[4.0] * 3 + [unknown], indices=range(4, 8))
+    found = resampled(run, replicates=200).means
+    payload = found["mnist", "all", ""]["payload_bits_per_pixel"]
+    assert np.nanmean(payload) == pytest.approx(8 * (6 * 7 + 4) / 8 / 784, rel=0.05)
+    assert np.isnan(found["mnist", "some", ""]["payload_bits_per_image"]).all()
+    assert np.isfinite(found["mnist", "some", ""]["bits_per_image"]).any()
 
 
 def test_the_order_and_size_of_the_parts_do_not_matter(tmp_path: Path) -> None:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import MadeUpRun, usual_run
+from runs import MadeUpRun
 
 from codecbench.analysis.per_image import BIN_EDGES, QUANTILES, Worst, contrasts, worst
 from codecbench.analysis.points import annotate, crossing, read_at
 from codecbench.analysis.summary import summarise
 from codecbench.errors import UnknownNameError
+from codecbench.store.folder import RunFolder
 
 NAN, INF = np.nan, np.inf
 
@@ -19,13 +20,9 @@ NAN, INF = np.nan, np.inf
 def test_bits_at_a_quality() -> None:
     quality = np.array([[28, 31, 20, 28, 28, 30], [32, 33, 29, INF, NAN, 31], [36, 35, INF, INF, 32, 32]], dtype=float)
     bits = np.array([[100] * 6, [400] * 6, [1600] * 6], dtype=float)
-    found = read_at(bits, *crossing(quality, 30.0))
-    np.testing.assert_allclose(found, [200, NAN, NAN, NAN, NAN, 100])
-
-
-def test_the_first_crossing_upwards_counts() -> None:
-    quality = np.array([[28.0], [32.0], [29.0], [33.0]])
-    assert read_at(np.array([[100.0], [400.0], [900.0], [1600.0]]), *crossing(quality, 30.0)) == pytest.approx([200.0])
+    np.testing.assert_allclose(read_at(bits, *crossing(quality, 30.0)), [200, NAN, NAN, NAN, NAN, 100])
+    turning = np.array([[28.0], [32.0], [29.0], [33.0]])  # the first crossing upwards counts
+    assert read_at(np.array([[100.0], [400.0], [900.0], [1600.0]]), *crossing(turning, 30.0)) == pytest.approx([200.0])
 
 
 def contrasted(path: Path) -> MadeUpRun:
@@ -86,7 +83,7 @@ def test_what_a_ratio_beyond_the_bins_does(tmp_path: Path) -> None:
     assert (huge.wins, huge.best, tiny.losses, tiny.worst) == (0.0, (), 0.0, ())
 
 
-def test_the_worst_images_of_every_codec(tmp_path: Path) -> None:
+def test_the_worst_images_of_every_codec(tmp_path: Path, usual_folder: Path) -> None:
     run = MadeUpRun(tmp_path, {"mnist": (28, 28, 1)}, ["a", "exact", "nearly"])
     errors = np.array([1, 9, 2, 9, 3, 8, 0, 4]) * 1e-3
     run.point("mnist", "a", {"q": 1}, num_bytes=range(10, 18), mse=errors[::-1] * 100)
@@ -100,5 +97,5 @@ def test_the_worst_images_of_every_codec(tmp_path: Path) -> None:
     assert found[:2] == [Worst("a", "q=2", 1, db, 21), Worst("a", "q=2", 3, db, 23)]
     assert [(one.codec, one.image) for one in found] == [("a", 1), ("a", 3), ("a", 5), ("nearly", 5)]
     assert worst(run.store, points, "mnist", count=0) == []
-    usual = usual_run(tmp_path / "usual").store
+    usual = RunFolder.existing(usual_folder)
     assert {one.codec for one in worst(usual, summarise(usual), "stl10")} == {"lossy", "net"}

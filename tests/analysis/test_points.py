@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from runs import MadeUpRun, usual_run
+from runs import MadeUpRun
 
 from codecbench.analysis import points as curves
 from codecbench.analysis.points import annotate
 from codecbench.analysis.summary import summarise
+from codecbench.store.folder import RunFolder
 
 
 def points_of(run: MadeUpRun) -> pd.DataFrame:
@@ -19,8 +20,9 @@ def points_of(run: MadeUpRun) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def usual(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    return points_of(usual_run(tmp_path_factory.mktemp("usual")))
+def usual(usual_folder: Path) -> pd.DataFrame:
+    store = RunFolder.existing(usual_folder)
+    return annotate(summarise(store), store.manifest)
 
 
 def test_a_curve_joins_points_that_differ_in_the_swept_setting_only(tmp_path: Path) -> None:
