@@ -263,7 +263,9 @@ def _choose(own: Sequence[RDCurve], method: str, curve: str | None) -> RDCurve |
     if not usable:
         return own[0] if own else None
     if curve is not None:
-        missing = own[0].emptied(curve, f"{NOT_AVAILABLE}no curve {curve} here")
+        why, none = f"{NOT_AVAILABLE}no curve {curve} here", np.empty(0)
+        members = own[0].members.iloc[:0]
+        missing = replace(own[0], curve=curve, members=members, rate=none, quality=none, status=why)
         return next((one for one in own if one.curve == curve), missing)
     base = max(usable, key=lambda one: len(one.rate))
     percents = [_over_range(_kept(base), _kept(one), method).percent for one in usable]

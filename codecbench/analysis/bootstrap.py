@@ -44,6 +44,8 @@ LEAST_IMAGES = 8
 """Minimum number of images for a confidence interval."""
 LEAST_SHARE = 0.95
 """Share of the replicates that must have a value for an interval."""
+TAIL = (1.0 - 0.95) / 2.0
+"""Share of the replicates beyond either end of a 95 % interval."""
 READ = ("image", "num_bytes", "container_bytes", "mse", "ssim")
 """The columns of a part that are read, beside the run's other metrics."""
 
@@ -65,21 +67,17 @@ class BootstrapMeans:
             return np.full(self.replicates, np.nan)
         return found
 
-    def interval(self, key: Point, measure: str, confidence: float = 0.95) -> tuple[float, float]:
-        """The percentile interval of a point's mean; NaN where there is none."""
-        return interval(self.values(key, measure), confidence)
+    def interval(self, key: Point, measure: str) -> tuple[float, float]:
+        """The interval of a point's mean, see :func:`interval`."""
+        return interval(self.values(key, measure))
 
 
-def interval(values: Values, confidence: float = 0.95) -> tuple[float, float]:
-    """The percentile interval of replicated values, (replicates,).
-
-    NaN where fewer than ``LEAST_SHARE`` of the replicates have a value.
-    """
+def interval(values: Values) -> tuple[float, float]:
+    """The 95 % percentile interval of replicated values, (replicates,); NaN where too few replicates have a value."""
     known = values[np.isfinite(values)]
     if not len(known) or len(known) < LEAST_SHARE * len(values):
         return math.nan, math.nan
-    tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(known, [tail, 1.0 - tail])
+    low, high = np.quantile(known, [TAIL, 1.0 - TAIL])
     return float(low), float(high)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from codecbench.analysis.points import TARGET_DB, crossing, is_exact, read_at
-from codecbench.analysis.rd_curves import NOT_AVAILABLE, Axes, RDCurve, check_choice, read_curves
+from codecbench.analysis.rd_curves import NOT_AVAILABLE, RDCurve, read_curves
 from codecbench.analysis.tables import typed
 from codecbench.columns import described
 
@@ -45,25 +45,19 @@ def table(
     *,
     quality_db: float = TARGET_DB,
     cost: str = "encode_s",
-    rate: str = "whole",
-    quality: str = "psnr_db",
     lossless: bool = False,
     known: Sequence[RDCurve] | None = None,
 ) -> pd.DataFrame:
-    """Rate and time at one quality, with the front and ``COLUMNS``; a row per dataset × codec × curve.
+    """Rate and time, one of ``COSTS``, at a PSNR, with the front and ``COLUMNS``; a row per dataset × codec × curve.
 
-    ``quality_db`` is in the measure's own unit. ``lossless`` takes the codecs that restore every pixel instead, each at
-    its smallest such point. ``known`` are the curves of these points on this measure and rate, where they were made
-    already. An unknown cost, measure or rate is an ``UnknownNameError``.
+    ``lossless`` takes the codecs that restore every pixel instead, each at its smallest such point. ``known`` are the
+    curves of these points where they were read already.
     """
-    check_choice("cost", cost, COSTS)
-    axes = Axes.of(points, quality, rate)
     if lossless:
-        rows = _exact(points, cost, axes.bits_per("pixel"))
+        rows = _exact(points, cost)
     else:
-        target = float(axes.scaled(quality_db))
-        found = read_curves(points, axes) if known is None else known
-        rows = [curve.key | _read(curve, target, cost) for curve in found]
+        curves = read_curves(points) if known is None else known
+        rows = [curve.key | _read(curve, quality_db, cost) for curve in curves]
     _find_fronts(rows)
     return typed(rows, COLUMNS)
 
@@ -77,18 +71,14 @@ def _read(curve: RDCurve, target: float, cost: str) -> dict[str, Any]:
     return {"bits_per_pixel": float(read_at(curve.rate, low, share))} | _timed(members, cost, float(share))
 
 
-def _exact(points: pd.DataFrame, cost: str, column: str) -> list[dict[str, Any]]:
+def _exact(points: pd.DataFrame, cost: str) -> list[dict[str, Any]]:
     """Every codec's smallest point that restores every pixel."""
     rows = []
     for (dataset, codec), exact in points[is_exact(points)].groupby(["dataset", "codec"], sort=False):
-        row = {name: exact[name].iloc[0] for name in ("label", "mark")}
-        row |= {"dataset": dataset, "codec": codec, "curve": ""}
-        smallest = exact[exact[column] > 0].sort_values(column, kind="stable").iloc[:1]
-        if smallest.empty:
-            row["status"] = f"{NOT_AVAILABLE}no payload known"
-        else:
-            row |= {"bits_per_pixel": smallest[column].iloc[0]} | _timed(smallest, cost, 0.0)
-        rows.append(row)
+        smallest = exact[exact["bits_per_pixel"] > 0].sort_values("bits_per_pixel", kind="stable").iloc[:1]
+        for row in smallest[["label", "mark", "bits_per_pixel"]].to_dict("records"):
+            row |= {"dataset": dataset, "codec": codec, "curve": ""}
+            rows.append({str(name): value for name, value in row.items()} | _timed(smallest, cost, 0.0))
     return rows
 
 

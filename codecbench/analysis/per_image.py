@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from codecbench.analysis.points import TARGET_DB, crossing, nearest_quality, read_at
-from codecbench.analysis.rd_curves import NOT_AVAILABLE, Axes, RDCurve, check_choice, read_curves
+from codecbench.analysis.rd_curves import NOT_AVAILABLE, RDCurve, read_curves
 from codecbench.analysis.tables import Values
 from codecbench.store.folder import StoredRun
 from codecbench.store.io import Point
@@ -36,10 +36,8 @@ class Worst:
     num_bytes: int  # of its bitstream
 
 
-def worst(
-    store: StoredRun, points: pd.DataFrame, dataset: str, count: int = 2, quality_db: float = TARGET_DB
-) -> list[Worst]:
-    """For each codec the images with the lowest PSNR, at its point whose mean PSNR is nearest to a quality.
+def worst(store: StoredRun, points: pd.DataFrame, dataset: str, count: int) -> list[Worst]:
+    """For each codec the images with the lowest PSNR, at its point whose mean PSNR is nearest to ``TARGET_DB``.
 
     In the order of the points, the worst image first, ties by index; at most ``count`` a codec. A codec that restores
     every pixel has none, and images that are restored exactly are never among them.
@@ -115,85 +113,61 @@ class Contrast:
     status: str = ""  # why there is nothing, or empty
 
 
-def contrasts(
-    store: StoredRun,
-    points: pd.DataFrame,
-    dataset: str,
-    anchor: str,
-    quality_db: float = TARGET_DB,
-    *,
-    rate: str = "whole",
-    count: int = 5,
-) -> list[Contrast]:
-    """Every other codec against the anchor, image by image, at an equal PSNR of every image.
+def contrasts(store: StoredRun, points: pd.DataFrame, dataset: str, anchor: str, count: int) -> list[Contrast]:
+    """Every other codec against the anchor, image by image, at a PSNR of ``TARGET_DB`` of every image.
 
     The rows of two codecs are in memory at a time. ``count`` is how many of the worst and best images are named.
-    Contrasts that cannot be made say why. An unknown anchor, dataset or rate is an ``UnknownNameError``.
+    Contrasts that cannot be made say why.
     """
-    check_choice("dataset of this run", dataset, list(dict.fromkeys(points["dataset"].astype(str))))
-    check_choice("anchor", anchor, list(dict.fromkeys(points["codec"].astype(str))))
-    here = points[points["dataset"] == dataset]
     by_codec: dict[str, list[RDCurve]] = {}
-    for curve in read_curves(here, Axes.of(here, "psnr_db", rate)):
+    for curve in read_curves(points[points["dataset"] == dataset]):
         by_codec.setdefault(curve.codec, []).append(curve)
     parts = _parts(store, dataset)
-    chosen = {codec: _curve_at(found, quality_db) for codec, found in by_codec.items()}
-    base = chosen.get(anchor)
-    anchor_bits = {} if base is None or base.status else _bits(store, parts, base, quality_db)
+    chosen = {codec: _curve_at_target(found) for codec, found in by_codec.items()}
+    base = chosen.pop(anchor, None)
+    missing = "no results" if base is None else base.status.removeprefix(NOT_AVAILABLE)
+    anchor_bits = {} if base is None or base.status else _bits(store, parts, base)
     found = []
     for codec, curve in chosen.items():
-        if codec == anchor:
-            continue
-        names = (dataset, codec, curve.label, curve.mark, curve.curve, anchor, base.curve if base else "")
-        why = curve.status or _why_no_anchor(base, anchor)
-        if why:
-            found.append(Contrast(*names, status=why))
+        empty = Contrast(dataset, codec, curve.label, curve.mark, curve.curve, anchor, base.curve if base else "")
+        if curve.status or missing:
+            found.append(replace(empty, status=curve.status or f"{NOT_AVAILABLE}{anchor}: {missing}"))
         else:
-            own = _bits(store, parts, curve, quality_db)
-            found.append(_contrast(Contrast(*names), own, anchor_bits, count, quality_db))
+            found.append(_contrast(empty, _bits(store, parts, curve), anchor_bits, count))
     return found
 
 
-def _why_no_anchor(base: RDCurve | None, anchor: str) -> str:
-    why = "no results" if base is None else base.status.removeprefix(NOT_AVAILABLE)
-    return f"{NOT_AVAILABLE}{anchor}: {why}" if why else ""
-
-
-def _curve_at(own: list[RDCurve], quality_db: float) -> RDCurve:
+def _curve_at_target(own: list[RDCurve]) -> RDCurve:
     """The curve of fewest bits at the quality; where none gets there on average, that of most points."""
-    rates = [float(read_at(one.rate, *crossing(one.quality, quality_db))) for one in own]
+    rates = [float(read_at(one.rate, *crossing(one.quality, TARGET_DB))) for one in own]
     return own[int(np.nanargmin(rates))] if not np.isnan(rates).all() else max(own, key=lambda curve: len(curve.rate))
 
 
-def _bits(store: StoredRun, parts: Tasks, curve: RDCurve, quality_db: float) -> dict[str, Values]:
+def _bits(store: StoredRun, parts: Tasks, curve: RDCurve) -> dict[str, Values]:
     """Bits at the quality of every image of a curve, and the images' indices, (images,) each, NaN where there is none.
 
     An image that lacks one of the curve's points is left out of the segments on both sides of it.
     """
-    columns = ["image", "num_bytes", "mse"] + ["container_bytes"] * (curve.axes.rate == "payload")
-    read = [
-        _read(store, parts.get((curve.dataset, curve.codec, str(s)), ()), columns) for s in curve.members["settings"]
-    ]
-    images = np.unique(np.concatenate([values[0] for values in read]))
+    keys = [(curve.dataset, curve.codec, str(settings)) for settings in curve.members["settings"]]
+    read = [_read(store, parts.get(key, ()), ["image", "num_bytes", "mse"]) for key in keys]
+    images = np.unique(np.concatenate([image for image, _, _ in read]))
     bits, quality = (np.full((len(read), len(images)), np.nan) for _ in range(2))
-    for row, (image, size, mse, *container) in enumerate(read):
+    for row, (image, size, mse) in enumerate(read):
         at = np.searchsorted(images, image)
-        bits[row, at] = 8.0 * (size - container[0] if container else size)
+        bits[row, at] = 8.0 * size
         with np.errstate(divide="ignore"):
             quality[row, at] = -10.0 * np.log10(mse)
-    return {"image": images, "bits": read_at(bits, *crossing(np.where(bits > 0, quality, np.nan), quality_db))}
+    return {"image": images, "bits": read_at(bits, *crossing(np.where(bits > 0, quality, np.nan), TARGET_DB))}
 
 
-def _contrast(
-    empty: Contrast, own: dict[str, Values], base: dict[str, Values], count: int, quality_db: float
-) -> Contrast:
+def _contrast(empty: Contrast, own: dict[str, Values], base: dict[str, Values], count: int) -> Contrast:
     """The contrast of two codecs from their images' bits."""
     images, mine, theirs = np.intersect1d(own["image"], base["image"], assume_unique=True, return_indices=True)
     bits, anchor_bits = own["bits"][mine], base["bits"][theirs]
     both = np.isfinite(bits) & np.isfinite(anchor_bits)
     missing = len(np.union1d(own["image"], base["image"])) - int(both.sum())
     if not both.any():
-        why = f"{NOT_AVAILABLE}no image reaches {quality_db:g} dB in both"
+        why = f"{NOT_AVAILABLE}no image reaches {TARGET_DB:g} dB in both"
         return replace(empty, not_available=missing, status=why)
     images, bits, anchor_bits = images[both], bits[both], anchor_bits[both]
     ratio = np.log2(bits / anchor_bits)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -94,11 +94,6 @@ class RDCurve:
     def kept(self) -> npt.NDArray[np.intp]:
         """The places of the points that no other point of the curve beats, see :func:`upper_envelope`."""
         return upper_envelope(self.rate, self.quality)
-
-    def emptied(self, curve: str, status: str) -> RDCurve:
-        """A curve of the same codec without points: another one, which has none for this reason."""
-        nothing = np.empty(0)
-        return replace(self, curve=curve, members=self.members.iloc[:0], rate=nothing, quality=nothing, status=status)
 
     def why_not_at(self, target: float) -> str:
         """Why the curve does not meet a quality, on the scale of comparison."""

@@ -10,7 +10,6 @@ import pytest
 from test_bd_rate import Point, line, marked
 
 from codecbench.analysis.pareto import COLUMNS, table
-from codecbench.errors import UnknownNameError
 
 
 def timed(points: list[Point], seconds: dict[str, float], **more: Any) -> pd.DataFrame:
@@ -76,8 +75,6 @@ def test_why_a_line_is_not_there() -> None:
     assert by.loc["high", "status"] == "not available: its worst is 36.0 dB"
     assert by.loc["one", "status"] == "not available: one point, at 34.0 dB"
     assert not by["front"].any()
-    with pytest.raises(UnknownNameError, match="unknown cost 'size'; known: decode_s, encode_s"):
-        table(points, quality_db=35, cost="size")
 
 
 def test_lossless_codecs_have_a_front_of_their_own() -> None:
@@ -91,5 +88,4 @@ def test_lossless_codecs_have_a_front_of_their_own() -> None:
     assert (by.loc["small", "settings"], by.loc["small", "bits_per_pixel"]) == ("l=2", 3.0)
     assert list(by["front"]) == [True, True, False]
     assert by.loc["big", "dominated_by"] == "small"
-    assert set(table(points, lossless=True, rate="payload")["status"]) == {"not available: no payload known"}
     assert table(timed(LINES, SECONDS), lossless=True).empty
