@@ -92,17 +92,10 @@ def _families(settings: Sequence[str]) -> tuple[str, list[str]]:
     numeric = {
         key: len({point.get(key) for point in parsed})
         for key in keys
-        if all(_is_number(point.get(key, "")) for point in parsed)
+        if all(NUMBER.fullmatch(point.get(key, "")) for point in parsed)
     }
     swept = max(numeric, key=lambda key: numeric[key], default="")
     return swept, [short_settings(text, [key for key in keys if key != swept]) for text in settings]
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
 
 
 # ---- reading a curve at a level --------------------------------------------------------------------------------------
@@ -165,8 +158,8 @@ def rate_at(points: pd.DataFrame, quality_db: float = TARGET_DB) -> float:
 # ---- points that stand for a codec -----------------------------------------------------------------------------------
 
 
-def nearest_quality(points: pd.DataFrame, quality_db: float = TARGET_DB) -> pd.DataFrame:
-    """For every dataset × codec the point that stands for it: the one whose mean PSNR is nearest to ``quality_db``.
+def nearest_quality(points: pd.DataFrame) -> pd.DataFrame:
+    """For every dataset × codec the point that stands for it: the one whose mean PSNR is nearest to ``TARGET_DB``.
 
     A codec without any PSNR (every point restores every pixel) is represented by its smallest point.
     """
@@ -174,7 +167,7 @@ def nearest_quality(points: pd.DataFrame, quality_db: float = TARGET_DB) -> pd.D
     for _, members in points[points["images"] > 0].groupby(["dataset", "codec"], sort=False):
         lossy = members[members["psnr_db"].notna()]
         if len(lossy):
-            chosen.append((lossy["psnr_db"] - quality_db).abs().idxmin())
+            chosen.append((lossy["psnr_db"] - TARGET_DB).abs().idxmin())
         else:
             chosen.append(members["bits_per_pixel"].idxmin())
     return points.loc[chosen]

@@ -18,7 +18,7 @@ from runs import MadeUpRun
 
 import codecbench as cb
 from codecbench.analysis import match as matching
-from codecbench.analysis.match import between, columns, crossings, match
+from codecbench.analysis.match import columns, match
 from codecbench.cli.main import main
 from codecbench.errors import UsageError
 
@@ -252,26 +252,6 @@ def test_columns_and_types_do_not_depend_on_what_was_matched(at: str, by: str) -
 
 
 # ---- properties -----------------------------------------------------------------------------------------------------
-
-positive = st.floats(1e-12, 1e12)
-
-
-@given(positive, positive, st.floats(0, 1), st.booleans())
-def test_between_lies_between(left: float, right: float, share: float, logarithmic: bool) -> None:
-    value = between(left, right, share, logarithmic)
-    assert min(left, right) <= value <= max(left, right)
-
-
-@given(st.lists(st.one_of(st.just(math.nan), positive), min_size=1, max_size=8), positive, st.booleans())
-def test_crossings_lie_between_neighbours_on_either_side(values: list[float], target: float, logarithmic: bool) -> None:
-    found = crossings(np.array(values), target, logarithmic)
-    for place, share in found:
-        assert 0 <= share <= 1
-        ends = values[place : place + 2] if share else values[place : place + 1]
-        assert not any(math.isnan(end) for end in ends)
-    finite = [value for value in values if not math.isnan(value)]
-    if not any(math.isnan(value) for value in values):
-        assert bool(found) == (min(finite) <= target <= max(finite))  # a line without gaps passes every value
 
 
 @settings(deadline=None)

@@ -74,12 +74,10 @@ def test_the_published_reference_run_can_be_read() -> None:
     ("change", "words"),
     [
         (lambda text: "", "cannot be read: EmptyDataError"),
-        (lambda text: "dataset,codec\nmnist,svd\n", "is no summary of a run: it has no column settings"),
         (lambda text: text.replace("batch", "batches"), "is no summary of a run: it has no column batch"),
         (lambda text: text.replace(",8,", ",many,"), "cannot be read: ValueError"),
-        (lambda text: text.replace(",0.9,", ",much,"), "cannot be read: ValueError"),
     ],
-    ids=["empty", "another table", "a column less", "no count", "no number"],
+    ids=["empty", "a column less", "no number"],
 )
 def test_what_is_no_summary_is_said_in_one_line(change: Callable[[str], str], words: str, tmp_path: Path) -> None:
     file = write_table(usual_run(tmp_path))

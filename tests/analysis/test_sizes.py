@@ -10,7 +10,7 @@ from test_bd_rate import ALL, line, marked
 
 from codecbench.analysis.points import rate_at
 from codecbench.analysis.sizes import COLUMNS, table
-from codecbench.errors import UnknownNameError, UsageError
+from codecbench.errors import UsageError
 
 
 def test_sizes_and_what_they_save() -> None:
@@ -21,6 +21,8 @@ def test_sizes_and_what_they_save() -> None:
     assert at["jpeg", 35]["bits_per_pixel"] == pytest.approx(2 ** (5 / 4))
     assert at["jpeg", 35]["status"] == "anchor"
     better = at["better", 35]
+    at_34 = table(marked([*line("jpeg", 1.0), ("single", "", 0.5, 34.0)]), "jpeg", qualities_db=[34])
+    assert list(at_34["against_anchor_percent"]) == pytest.approx([0, -75])  # a point at the level is read itself
     assert better["bits_per_image"] == pytest.approx(64 * 0.8 * 2 ** (5 / 4))
     assert better["bytes_per_image"] == pytest.approx(8 * 0.8 * 2 ** (5 / 4))
     assert better["against_anchor_percent"] == pytest.approx(-20)
@@ -50,19 +52,6 @@ def test_read_as_the_report_reads_a_rate() -> None:
             assert (row["status"] != "anchor") == math.isnan(row["bits_per_pixel"])
 
 
-def test_a_point_at_the_level_is_read_itself() -> None:
-    found = table(marked([*line("jpeg", 1.0), ("single", "", 0.5, 34.0)]), "jpeg", qualities_db=[34])
-    assert list(found["against_anchor_percent"]) == pytest.approx([0, -75])
-
-
-@pytest.mark.parametrize(
-    ("quality", "level", "allowed"), [("ssim", 1.0, "numbers below 1"), ("psnr_db", math.inf, "finite numbers")]
-)
-def test_a_level_that_no_image_has_is_refused(quality: str, level: float, allowed: str) -> None:
-    with pytest.raises(UsageError, match=f"the level {level:g} of {quality} is not allowed; allowed: {allowed}"):
-        table(marked(ALL), "jpeg", quality=quality, qualities_db=[level])
-
-
 def test_other_measures_and_rates() -> None:
     points = marked(ALL)
     found = table(points, "jpeg", quality="ssim", qualities_db=(1 - 10**-1.75,)).set_index("codec")
@@ -73,5 +62,10 @@ def test_other_measures_and_rates() -> None:
     payload["payload_bits_per_image"] = 64 * payload["payload_bits_per_pixel"]
     found = table(payload, "jpeg", rate="payload", qualities_db=(34,)).set_index("codec")
     assert found.loc["jpeg", "bits_per_image"] == pytest.approx(64 * 1.9)
-    with pytest.raises(UnknownNameError, match="unknown anchor"):
-        table(points, "jpg")
+    for options, message in (
+        ({"anchor": "jpg"}, "unknown anchor"),
+        ({"quality": "ssim", "qualities_db": [1.0]}, "the level 1 of ssim is not allowed; allowed: numbers below 1"),
+        ({"qualities_db": [math.inf]}, "the level inf of psnr_db is not allowed; allowed: finite numbers"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            table(points, **({"anchor": "jpeg"} | options))
