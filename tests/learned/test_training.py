@@ -324,6 +324,7 @@ def test_held_out_images_are_chosen_by_seed_and_never_trained_on(small_root: Pat
         held_out = evaluated[0]
         assert len(held_out) == 20
         assert all(set(images) == everything - held_out for images in trained)  # 80 is a multiple of the batch
+        assert trained[0] != trained[1]  # each epoch in an order of its own
         assert evaluated == [held_out, test] * 2 + [test]  # an epoch each, to be drawn, and the best weights at the end
         chosen.append(held_out)
     assert chosen[0] == chosen[1] != chosen[2]
