@@ -341,6 +341,11 @@ def test_times_that_are_not_comparable_warn_and_never_fail(more: dict[str, Any],
     assert found.warnings == [f"all times: {why}; they say nothing about the codecs, are shown, and never fail"]
 
 
+def test_a_record_without_host_is_not_comparable_even_with_itself() -> None:
+    old = Timing(8, (1.0,) * 5, (1.0,) * 5, 1, "cpu")
+    assert [one["counts"] for one in points.of_times((LABEL, "c", ""), old, old)] == [False, False]
+
+
 def test_one_of_many_points_is_not_significant_and_most_of_them_are(tmp_path: Path) -> None:
     def with_slow(name: str, slow: int) -> MadeUpRun:
         run = MadeUpRun(tmp_path / name, {LABEL: (28, 28, 1)}, ["c"])

@@ -107,10 +107,9 @@ def of_images(point: Point, a: Images, b: Images, confidence: float, better: Map
     for name in ("ssim", *better):
         if name in ours and name in theirs:
             known = ~(np.isnan(ours[name]) | np.isnan(theirs[name]))
-            which = f"over the {count(int(known.sum()), 'image')} that have it in both"
-            which = note if known.all() or name == "ssim" else which
-            up = better.get(name) == "higher"
             if known.any():
+                few = f"over the {count(int(known.sum()), 'image')} that have it in both"
+                which, up = note if known.all() or name == "ssim" else few, better.get(name) == "higher"
                 rows.append(_paired(point, name, ours[name][known], theirs[name][known], confidence, which, up))
     return rows
 
@@ -123,15 +122,7 @@ def untested(
     return [_row(point, name, n, a[name], b[name], UNTESTED, note, counts=False) for name in known]
 
 
-def _paired(
-    point: Point,
-    measure: str,
-    a: Values,
-    b: Values,
-    confidence: float,
-    note: str,
-    up: bool = False,
-) -> Row:
+def _paired(point: Point, measure: str, a: Values, b: Values, confidence: float, note: str, up: bool = False) -> Row:
     """The row of one measure of the images that both have, (N,) each; ``up`` of a plugin metric whose rise is good."""
     means = float(np.mean(a)), float(np.mean(b))
     if np.array_equal(a, b):
@@ -298,7 +289,8 @@ class Side:
             for name in ("num_bytes", "mse", "ssim", *metrics)
             if name in table.column_names
         }
-        return Images(index, values | {"bits": 8.0 * values.pop("num_bytes")})
+        bits = 8.0 * values.pop("num_bytes")
+        return Images(index, {"bits": bits} | values)
 
     def means(self, point: Point) -> dict[str, float]:
         """Means of a point by measure, with its number of ``images``; NaN where there is none."""
