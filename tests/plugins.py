@@ -2,7 +2,6 @@
 
 import configparser
 import contextlib
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,7 +53,7 @@ def write_codec(
     """Writes a plugin whose encoding and decoding begin with a line of the test's choice."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{name}.py"
-    source = textwrap.dedent(HEAD).format(encode=encode, decode=decode, lossless=lossless) + extra
+    source = HEAD.format(encode=encode, decode=decode, lossless=lossless) + extra
     file.write_text(source, encoding="utf-8")
     return file
 

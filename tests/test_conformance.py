@@ -22,8 +22,15 @@ ALL = 10_000  # damaged streams of a codec in the slow tests
 # Beside the default, the first, the middle and the last of the default sweep.
 MORE_POINTS: dict[str, list[dict[str, Value]]] = {
     "jpeg": [{"subsampling": "4:4:4", "optimize": False}, {"subsampling": "4:2:2", "progressive": True}],
-    "png": [{"compress_level": 0, "strategy": "rle"}],
-    "webp": [{"mode": "lossless", "quality": 100, "method": 6}, {"quality": 0, "method": 0}],
+    "png": [{"compress_level": 0, "strategy": "rle"}, {"strategy": "fixed"}],
+    "webp": [
+        {"mode": "lossless", "quality": 100, "method": 6},
+        {"mode": "lossless", "quality": 0},
+        {"quality": 0, "method": 0},
+    ],
+    "jxl": [{"mode": "lossless", "effort": 1}],
+    "jpegls": [{"transform": "hp1"}],
+    "htj2k": [{"mode": "lossless", "decompositions": 1}],
     "avif": [{"subsampling": "4:4:4", "speed": 10}, {"subsampling": "4:2:2", "quality": 100}],
     "jpeg2000": [{"container": "jp2"}, {"container": "jp2", "mode": "lossless"}],
     "rd_ae": [{"shape": "64x64x3"}, {"checksum": True}],

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import bz2
 import lzma
-import sys
 import zlib
-from pathlib import Path
 
 import brotli
 import numpy as np
@@ -27,14 +25,6 @@ SHAPE = (17, 31, 3)
 @pytest.fixture(params=NAMES)
 def name(request):
     return request.param
-
-
-def test_the_standard_library_is_not_shadowed():
-    for module in (bz2, lzma):
-        assert "codecbench" not in str(module.__file__)
-        assert sys.modules[f"codecbench.codecs.{CODECS.get(module.__name__).name}"] is not module
-    codec_folder = Path(ppmd.__file__).parent
-    assert codec_folder not in [Path(part or ".").resolve() for part in sys.path]
 
 
 # ---- the base of all: the shape, and raw bytes ----------------------------------------------------------------------
@@ -99,19 +89,15 @@ def test_a_stream_is_the_shape_and_what_the_format_is_made_of(name):
     assert codec.encode(image[None]) == [pack_numbers(SHAPE) + packed.removeprefix(left_out)]
 
 
-def test_container_bytes(name):
+def test_the_container_is_the_shape_and_the_formats_framing(name):
     codec = cb.open_codec(name)
     framing = {"ppmd": 2, "bz2": 20, "zstd": 1 + 3}.get(name, 0)
     for stream in codec.encode(sample_images(SHAPE)):
         assert codec.container_bytes(stream) == 3 + framing
-
-
-def test_each_block_of_zstandard_has_three_bytes_before_it():
-    codec = cb.open_codec("zstd:level=1")
-    image = np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8)
-    (stream,) = codec.encode(image[None])
-    assert codec.container_bytes(stream) == 5 + 1 + 3 * 4  # blocks of 128 KiB at most
-    assert len(stream) == codec.container_bytes(stream) + image.size
+    noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8)
+    if name == "zstd":
+        (stream,) = codec.encode(noise[None])
+        assert codec.container_bytes(stream) == len(stream) - noise.size == 5 + 1 + 3 * 4  # blocks of 128 KiB at most
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "ppmd"])
@@ -174,17 +160,11 @@ def test_points_of_sets_are_the_strongest_of_each_filter(name):
     assert strongest <= min(len(cls(**point).encode_set(images)) for point in cls.default_points(SHAPE)[:-1]) * 1.02
 
 
-@pytest.mark.parametrize(
-    "header",
-    [(0, 4, 4, 1), (1, 4, 4, 2), (1, 0, 4, 1), (1 << 20, 1 << 8, 1 << 8, 3), (1, 1 << 14, 1 << 14, 1)],
-    ids=str,
-)
-def test_headers_of_sets_that_no_codec_writes(name, header):
-    with pytest.raises(cb.BitstreamError, match="header claims"):
-        cb.open_codec(name).decode_set(pack_numbers(header) + b"rest")
-
-
-def test_too_large_a_set_is_refused(name):
+def test_sets_too_large_and_headers_that_no_codec_writes_are_refused(name):
+    codec = cb.open_codec(name)
+    for header in ((0, 4, 4, 1), (1, 4, 4, 2), (1, 0, 4, 1), (1 << 20, 1 << 8, 1 << 8, 3), (1, 1 << 14, 1 << 14, 1)):
+        with pytest.raises(cb.BitstreamError, match="header claims"):
+            codec.decode_set(pack_numbers(header) + b"rest")
     images = np.broadcast_to(np.uint8(0), (1 << 10, 1 << 9, 1 << 10, 1))
     with pytest.raises(cb.UnsupportedImageError, match="at most 268,435,456 samples"):
-        cb.open_codec(name).encode_set(images)
+        codec.encode_set(images)

@@ -26,7 +26,7 @@ def make(name: str, **settings) -> Codec:
     return CODECS.get(name)(**settings)
 
 
-def test_without_the_library_the_plugin_says_what_to_install(monkeypatch):
+def test_without_the_library_or_its_part_the_plugin_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "imagecodecs", None)
     with CODECS.temporary():
         CODECS.forget("qoi")
@@ -37,19 +37,15 @@ def test_without_the_library_the_plugin_says_what_to_install(monkeypatch):
         Avif(mode="lossless").encode(sample_images(RGB))
     images = sample_images(GRAY)
     assert np.array_equal(Avif(mode="lossless").decode(Avif(mode="lossless").encode(images)), images)
-
-
-def test_a_build_without_the_part(monkeypatch):
-    from codecbench.codecs._imagecodecs import library
-
+    monkeypatch.setitem(sys.modules, "imagecodecs", imagecodecs)
     monkeypatch.setattr(imagecodecs, "QOI", types.SimpleNamespace(available=False))
-    with pytest.raises(PluginError, match=r"comes without QOI; pip install -U"):
-        library("QOI")
-    with pytest.raises(PluginError, match="without NOSUCH"):
-        library("NOSUCH")
+    with CODECS.temporary():
+        CODECS.forget("qoi")
+        with pytest.raises(PluginError, match=r"comes without QOI; pip install -U"):
+            CODECS.get("qoi")
 
 
-def test_pillow_reads_qoi_files():
+def test_pillow_reads_qoi_files_and_refused_are_those_of_other_channels_or_too_few_pixels():
     images = sample_images(RGB)
     for image, stream in zip(images, make("qoi").encode(images), strict=True):
         assert np.array_equal(np.asarray(Image.open(io.BytesIO(stream))), image)
@@ -57,14 +53,8 @@ def test_pillow_reads_qoi_files():
     for image, stream in zip(gray, make("qoi").encode(gray), strict=True):
         assert stream[:5] == b"Lqoif"
         assert np.array_equal(np.asarray(Image.open(io.BytesIO(stream[1:]))), image.repeat(3, axis=2))
-
-
-def test_a_colourful_qoi_file_that_is_marked_as_gray():
     with pytest.raises(BitstreamError, match="channels differ"):
-        make("qoi").decode([b"L" + make("qoi").encode(sample_images(RGB))[0]])
-
-
-def test_a_qoi_file_that_is_too_short_for_its_pixels():
+        make("qoi").decode([b"L" + make("qoi").encode(images)[0]])
     black = make("qoi").encode(np.zeros((1, 62, 10, 3), np.uint8))[0]
     assert len(black) == 14 + 10 + 8  # ten runs of 62
     with pytest.raises(BitstreamError, match="too short for its 10×62 pixels"):
@@ -153,12 +143,8 @@ def test_jpegxr_hides_a_checksum_that_other_readers_skip():
             damaged = stream[:position] + bytes([stream[position] ^ 1]) + stream[position + 1 :]
             with pytest.raises(BitstreamError):
                 make("jpegxr").decode([damaged])
-
-
-@pytest.mark.parametrize(("width", "size"), [(30, 16), (4080, 16), (4081, 20)])
-def test_jpegxr_counts_the_file_around_the_codestream_and_its_header(width, size):
-    (stream,) = make("jpegxr").encode(np.zeros((1, 3, width, 1), np.uint8))
-    assert make("jpegxr").container_bytes(stream) == stream.index(b"WMPHOTO\0") + size == 134 + size
+    (stream,) = make("jpegxr").encode(np.zeros((1, 3, 4081, 1), np.uint8))  # a header with four more bytes
+    assert make("jpegxr").container_bytes(stream) == stream.index(b"WMPHOTO\0") + 20
 
 
 def test_jpegxr_has_chroma_at_half_resolution_below_quality_50():

@@ -73,12 +73,6 @@ def test_values_or_products_that_are_not_finite(values):
         Svd(rank=1).decode([b"\x01\x01\x01" + struct.pack("<3f", *values)])
 
 
-def test_streams_of_a_wrong_length():
-    for stream in (b"", b"\x02", b"\x02\x02\x01", b"\x02\x02\x01" + bytes(19), b"\xff" * 40):
-        with pytest.raises(BitstreamError):
-            Svd(rank=1).decode([stream])
-
-
 def test_the_bytes_do_not_depend_on_the_slices_that_a_cpu_takes(monkeypatch):
     images = np.concatenate([sample_images((28, 28, 3), seed) for seed in range(3)])
     codec = Svd(rank=6)

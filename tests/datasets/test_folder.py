@@ -39,19 +39,12 @@ def refused(path: Path, words: str, **settings: object) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("settings", "label"),
-    [
-        ({}, "folder"),
-        ({"path": "/data/my images"}, "folder:/data/my images"),
-        ({"path": "/2..3/a,b", "crop": 8}, r"folder:/2..3/a\,b,crop=8"),
-        ({"crop": 8}, "folder:crop=8"),
-    ],
-)
-def test_the_label_is_a_spec_with_the_path_as_it_stands(settings: dict, label: str) -> None:
-    assert (Folder(**settings).label, Folder(**settings).family) == (label, "folder")
-    (raw,) = split_specs(label)
-    assert expand(raw, settings_of(Folder)) == [Folder(**settings).settings]
+def test_the_label_is_a_spec_with_the_path_as_it_stands() -> None:
+    folder = Folder(path="/2..3/a,b", crop=8)
+    assert (folder.label, folder.family) == (r"folder:/2..3/a\,b,crop=8", "folder")
+    (raw,) = split_specs(folder.label)
+    assert expand(raw, settings_of(Folder)) == [folder.settings]
+    assert Folder(crop=8).label == "folder:crop=8"
 
 
 # ---- what is read ---------------------------------------------------------------------------------------------------

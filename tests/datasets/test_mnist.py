@@ -16,23 +16,15 @@ from codecbench.datasets.mnist import Mnist
 from codecbench.errors import DatasetError
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_reads_plain_and_gzipped_files(tmp_path: Path, packed: bool) -> None:
-    write(tmp_path, packed=packed)
-    status = Mnist().status(tmp_path)
-    assert (status.available, status.images, status.shape) == (True, 5, (28, 28, 1))
-    opened = Mnist().load(tmp_path)
-    assert (len(opened), opened.shape(4)) == (5, (28, 28, 1))
-    assert np.array_equal(opened.read([3, 0]), digits()[[3, 0], ..., np.newaxis])
-    assert opened.read([1]).dtype == np.uint8
-    assert opened.labels.tolist() == [0, 1, 2, 3, 4]
-
-
-def test_plain_files_are_memory_mapped_and_preferred(tmp_path: Path) -> None:
-    write(tmp_path, packed=True)
-    write(tmp_path, images=digits(7))
-    opened = Mnist().load(tmp_path)
-    assert len(opened) == 7
+def test_gzipped_and_plain_files_are_read_and_plain_ones_preferred_as_memory_maps(tmp_path: Path) -> None:
+    for packed, images in ((True, digits()), (False, digits(7))):
+        write(tmp_path, images=images, packed=packed)
+        status = Mnist().status(tmp_path)
+        assert (status.available, status.images, status.shape) == (True, len(images), (28, 28, 1))
+        opened = Mnist().load(tmp_path)
+        assert (len(opened), opened.shape(4)) == (len(images), (28, 28, 1))
+        assert np.array_equal(opened.read([3, 0]), images[[3, 0], ..., np.newaxis])
+        assert opened.labels.tolist() == list(range(len(images)))
     assert isinstance(opened.array.base, np.memmap)
 
 
@@ -79,15 +71,12 @@ def test_damaged_and_foreign_files(tmp_path: Path, content: bytes, words: str, w
     assert not Mnist().status(tmp_path).available
     refused(tmp_path, words)
     path.unlink()
-    path.with_name(path.name + ".gz").write_bytes(gzip.compress(content, mtime=0))
+    archive = path.with_name(path.name + ".gz")
+    archive.write_bytes(gzip.compress(content, mtime=0))
     refused(tmp_path, words_packed or words)
-
-
-@pytest.mark.parametrize("content", [b"no gzip at all, though it says so", gzip.compress(GOOD, mtime=0)[:-20]])
-def test_damaged_archives(tmp_path: Path, content: bytes) -> None:
-    path = write(tmp_path)
-    path.rename(path.with_name(path.name + ".gz")).write_bytes(content)
-    refused(tmp_path, "cannot be read")
+    for damaged in (b"no gzip at all, though it says so", gzip.compress(GOOD, mtime=0)[:-20]):
+        archive.write_bytes(damaged)
+        refused(tmp_path, "cannot be read")
 
 
 def refused(root: Path, words: str) -> None:

@@ -14,7 +14,7 @@ from codecbench.errors import DatasetError
 NOWHERE = Path("no data root is needed")
 
 
-def test_there_are_283_crops() -> None:
+def test_there_are_283_crops_of_the_photographs_pixels_row_by_row() -> None:
     status = Photos().status(NOWHERE)
     assert (status.available, status.images, status.shape) == (True, 283, (64, 64, 3))
     opened = Photos().load(NOWHERE)
@@ -22,9 +22,6 @@ def test_there_are_283_crops() -> None:
     assert opened.read(range(283)).shape == (283, 64, 64, 3)
     assert np.bincount(opened.labels).tolist() == [64, 28, 54, 60, 77]
 
-
-def test_crops_are_the_photographs_pixels_row_by_row() -> None:
-    opened = Photos().load(NOWHERE)
     with Image.open(photos.photo_folder() / "astronaut.png") as image:
         astronaut = np.asarray(image.convert("RGB"))
     assert np.array_equal(opened.read([0])[0], astronaut[:64, :64])
@@ -34,7 +31,7 @@ def test_crops_are_the_photographs_pixels_row_by_row() -> None:
     assert np.array_equal(opened.read([282])[0], motorcycle[384:448, 640:704])
 
 
-def test_missing_and_foreign_photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_and_foreign_photographs_and_no_scikit_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, *_ in photos.FILES:
         shutil.copy(photos.photo_folder() / name, tmp_path)
     monkeypatch.setattr(photos, "photo_folder", lambda: tmp_path)
@@ -49,9 +46,7 @@ def test_missing_and_foreign_photographs(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(DatasetError, match=r"coffee\.png missing.*scikit-image"):
         Photos().load(NOWHERE)
     assert not Photos().status(NOWHERE).available
-
-
-def test_without_scikit_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
     monkeypatch.setattr(photos.importlib.util, "find_spec", lambda name: None)
     assert "not installed" in Photos().status(NOWHERE).note
     with pytest.raises(DatasetError, match="scikit-image is not installed"):

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from datafiles import digits, write_mnist
 from PIL import Image
 
 import codecbench as cb
+from codecbench.data import data_root as find_data_root
 from codecbench.errors import SpecError, UsageError
 from codecbench.plan.planner import CHUNK_BYTES, choose_codecs, choose_datasets, chunks, make_plan, select
 from codecbench.plugins.dataset import ImageSet
@@ -105,6 +107,9 @@ def test_a_dataset_is_opened_under_the_data_root_given_or_that_of_the_environmen
         cb.open_dataset("mnist")
     monkeypatch.setenv("CODECBENCH_DATA", str(tmp_path))
     assert len(cb.open_dataset("mnist")) == 5
+    assert find_data_root("~/data") == Path.home() / "data"
+    monkeypatch.delenv("CODECBENCH_DATA")
+    assert find_data_root().name == "codecbench"  # in the user's cache
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have Unicode file names only")
