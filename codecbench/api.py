@@ -152,7 +152,7 @@ class Run:
         return savings.table(points, anchor, qualities_db=levels, quality=by, rate=rate, anchor_curve=curve)
 
     def sets(self) -> pd.DataFrame:
-        """What whole data sets take as one stream; the columns are described in ``codecbench.analysis.sets.table``.
+        """What whole data sets take as one stream; the columns are described in ``codecbench.analysis.sets.COLUMNS``.
 
         Raises:
             StoreError: the folder is damaged.
