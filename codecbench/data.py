@@ -28,11 +28,7 @@ TIMEOUT_S = 60.0
 
 
 def data_root(option: str | os.PathLike[str] | None = None) -> Path:
-    """Returns the data root, which need not exist.
-
-    Args:
-        option: what was asked for (``--data-dir``); by default ``$CODECBENCH_DATA``, or a folder in the user's cache.
-    """
+    """The data root, which need not exist: the option, or ``$CODECBENCH_DATA``, or a folder in the user's cache."""
     chosen = option or os.environ.get(VARIABLE)
     return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("codecbench"))
 

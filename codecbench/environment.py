@@ -95,7 +95,7 @@ def machine(device: str = "cpu") -> dict[str, Any]:
         "cores": available_cores(),
         "logical_cores": os.cpu_count(),
         "memory_gib": _memory_gib(),
-        "governor": _governor(),
+        "governor": _read(CPUS / "cpu0" / "cpufreq" / "scaling_governor"),
         "boost": _boost(),
         "virtual": _virtual(),
         "device": device_name(device),
@@ -212,10 +212,6 @@ def _blas() -> dict[str, str]:
         return {"blas": f"{found['name']} {found['version']}"}
     except (KeyError, TypeError):
         return {}
-
-
-def _governor() -> str | None:
-    return _read(CPUS / "cpu0" / "cpufreq" / "scaling_governor")
 
 
 def _boost() -> bool | None:

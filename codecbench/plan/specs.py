@@ -102,7 +102,7 @@ def expand(spec: RawSpec, settings: Mapping[str, Setting]) -> list[dict[str, Val
         if index == 0 and positional and (match is None or match[1] not in settings):
             key, text = positional.name, part
         elif match is None:
-            raise SpecError(f"{spec.name}: {part!r} is not KEY=VALUE; settings: {_names(settings)}")
+            raise SpecError(f"{spec.name}: {part!r} is not KEY=VALUE; settings: {', '.join(settings) or 'none'}")
         else:
             key, text = match[1], match[2]
         if key not in settings:
@@ -116,10 +116,6 @@ def expand(spec: RawSpec, settings: Mapping[str, Setting]) -> list[dict[str, Val
         raise SpecError(f"{spec.name}: {size} points asked for; at most {MAX_POINTS} are allowed")
     points = dict.fromkeys(itertools.product(*columns))
     return [dict(zip(settings, point, strict=True)) for point in points]
-
-
-def _names(settings: Mapping[str, Setting]) -> str:
-    return ", ".join(settings) or "none"
 
 
 def _values(text: str, info: Setting, owner: str) -> list[Value]:

@@ -32,7 +32,8 @@ def write_new_codec(name: str, kind: str, folder: str | os.PathLike[str]) -> Pat
         raise UsageError(f"a codec called {name!r} is there already: {origins[name]}")
     file = Path(folder) / f"{name}.py"
     source = (TEMPLATES / KINDS[kind]).read_text(encoding="utf-8")
-    source = source.replace("NewCodec", _class_name(name)).replace('"""NAME: ', f'"""{name}: ', 1)
+    class_name = "".join(part[:1].upper() + part[1:] for part in name.split("_"))  # TinyDct for tiny_dct
+    source = source.replace("NewCodec", class_name).replace('"""NAME: ', f'"""{name}: ', 1)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("x", encoding="utf-8") as opened:
@@ -44,8 +45,3 @@ def write_new_codec(name: str, kind: str, folder: str | os.PathLike[str]) -> Pat
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {one_line(error)}") from error
     return file
-
-
-def _class_name(name: str) -> str:
-    """``TinyDct`` for ``tiny_dct``."""
-    return "".join(part[:1].upper() + part[1:] for part in name.split("_"))

@@ -75,12 +75,9 @@ def check_damage(
 
 
 def damages(streams: Sequence[bytes], seed: int, trials: int) -> Iterator[bytes]:
-    """Damaged streams: flipped bits (many in headers), other bytes, parts cut out, doubled or added, random bytes.
+    """``trials`` damages of streams that are not empty, one after the other, as the seed decides.
 
-    Args:
-        streams: what is damaged, one after the other; none of them empty.
-        seed: decides the damages.
-        trials: how many.
+    Flipped bits (many in headers), other bytes, parts cut out, doubled or added, random bytes.
     """
     rng = np.random.default_rng(seed)
     for trial in range(trials):
