@@ -132,6 +132,10 @@ def test_the_commit_is_the_checkouts(monkeypatch, tmp_path):
     git("commit", "-m", "first")
     commit = environment.git_commit()
     assert len(commit) == 12
+    os.utime(root / "file", (0, 0))  # which makes git refresh its index
+    index = (root / ".git" / "index").read_bytes()
+    assert environment.git_commit() == commit
+    assert (root / ".git" / "index").read_bytes() == index, "a run writes nothing into the checkout"
     (root / "file").write_text("two", encoding="utf-8")
     assert environment.git_commit() == f"{commit}+changes"
 
