@@ -17,8 +17,6 @@ from runs import usual_run
 
 import codecbench as cb
 from codecbench.analysis.pca import principal_plane
-from codecbench.analysis.points import annotate
-from codecbench.analysis.summary import summarise
 from codecbench.execution import latents as stage
 from codecbench.execution import workers
 from codecbench.plan.planner import open_dataset
@@ -68,11 +66,6 @@ def found(out: Path) -> list[Latents]:
     return RunFolder.existing(out).latents()
 
 
-def views(out: Path) -> list[section.LatentView]:
-    store = RunFolder.existing(out)
-    return section.views(store, annotate(summarise(store), store.manifest))
-
-
 def warnings(out: Path) -> list[str]:
     notes = Context(RunFolder.existing(out)).notes
     return [line for note in notes if note.title.startswith("Latents") for line in note.lines]
@@ -81,9 +74,11 @@ def warnings(out: Path) -> list[str]:
 # ---- latents -------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_keeps_latents_their_plane_and_labels(codec_folder: Path, tmp_path: Path) -> None:
-    learned(codec_folder)
-    done, _ = run(tmp_path / "run", "seen,png")
+def test_a_run_keeps_latents_their_plane_and_labels_and_its_report_shows_them(
+    codec_folder: Path, tmp_path: Path
+) -> None:
+    learned(codec_folder, begin="assert 'pytest' not in sys.modules")  # the parent computes nothing
+    done, _ = run(tmp_path / "run", "seen,png", here=False)
     (seen,) = found(done.path)
     assert (seen.dataset, seen.codec, seen.settings) == ("digits", "seen", "level=0")
     digits = open_dataset("digits", tmp_path)
@@ -101,17 +96,9 @@ def test_a_run_keeps_latents_their_plane_and_labels(codec_folder: Path, tmp_path
     for index, latent in seen.shown.items():
         np.testing.assert_array_equal(latent, shown[index][::7, ::7, :].astype(np.float32) / 255)
         assert seen.shown_labels[index] == digits.labels[index]
-
-
-def test_the_report_shows_them_and_the_parent_computes_nothing(codec_folder: Path, tmp_path: Path) -> None:
-    learned(codec_folder, begin="assert 'pytest' not in sys.modules")
-    done, _ = run(tmp_path / "run", here=False)
     html = done.report().read_text(encoding="utf-8")
-    assert "How the autoencoders represent digits" in html
     assert "seen: images, their latents of 16 numbers (4×4), and the reconstructions" in html
     assert "seen: the latents of the 12 images, in a plane" in html
-    names = {file.name for file in (done.path / "figures").iterdir()}
-    assert {f"{kind}-digits-seen.{suffix}" for kind in ("triples", "latents") for suffix in ("svg", "png")} <= names
 
 
 def test_codecs_without_latents_and_images_of_another_shape_leave_nothing(codec_folder: Path, tmp_path: Path) -> None:
@@ -167,8 +154,6 @@ def test_of_several_points_the_default_is_kept_or_the_first(codec_folder: Path, 
     assert [seen.settings for seen in found(tmp_path / "two")] == ["level=5"]
     run(tmp_path / "two", "seen:level=0", 4)
     assert [seen.settings for seen in found(tmp_path / "two")] == ["level=0", "level=5"]
-    assert [view.name for view in views(tmp_path / "two")] == ["seen, level=0", "seen, level=5"]
-    assert [view.file_name for view in views(tmp_path / "one")] == ["seen"]
 
 
 def test_a_map_of_many_images_takes_some_evenly(
@@ -183,7 +168,7 @@ def test_a_map_of_many_images_takes_some_evenly(
     assert seen.labels is not None
     np.testing.assert_array_equal(seen.labels, open_dataset("digits", tmp_path).labels[chosen])
     assert len(seen.shown) == 2
-    assert "the latents of 5 of the 13 images" in views(done.path)[0].map_title(13)
+    assert "the latents of 5 of the 13 images" in done.report().read_text(encoding="utf-8")
 
 
 # ---- failures -------------------------------------------------------------------------------------------------------
@@ -200,8 +185,12 @@ def test_a_map_of_many_images_takes_some_evenly(
         ("images[0] = 0", "read-only"),
     ],
 )
-def test_a_failure_is_a_note_and_loses_nothing(codec_folder: Path, tmp_path: Path, begin: str, reason: str) -> None:
-    learned(codec_folder, begin=begin)
+def test_a_failure_is_a_note_that_loses_nothing_until_it_is_mended(
+    codec_folder: Path, tmp_path: Path, begin: str, reason: str
+) -> None:
+    flag = tmp_path / "broken"
+    flag.touch()
+    learned(codec_folder, begin=f"if os.path.exists({str(flag)!r}): {begin}")
     done, notes = run(tmp_path / "run", images=4)
     assert done.failed_tasks == 0
     assert len(done.rows()) == 4
@@ -210,14 +199,6 @@ def test_a_failure_is_a_note_and_loses_nothing(codec_folder: Path, tmp_path: Pat
     (warning,) = warnings(done.path)
     assert reason in warning
     assert found(done.path) == []
-
-
-def test_a_failure_is_forgotten_once_it_is_mended(codec_folder: Path, tmp_path: Path) -> None:
-    flag = tmp_path / "broken"
-    flag.touch()
-    learned(codec_folder, begin=f"assert not os.path.exists({str(flag)!r}), 'still broken'")
-    done, _ = run(tmp_path / "run", images=4)
-    assert "still broken" in warnings(done.path)[0]
     flag.unlink()
     run(tmp_path / "run", images=4)
     assert warnings(done.path) == []
@@ -264,25 +245,30 @@ def log() -> pd.DataFrame:
 
 
 def test_the_log_beside_the_weights_comes_into_the_run_and_its_report(codec_folder: Path, tmp_path: Path) -> None:
-    write_weights(codec_folder, log=log())
-    (codec_folder / "weights" / "seen.json").write_text('{"best_epoch": 2}', encoding="utf-8")
+    write_weights(codec_folder)
     learned(codec_folder, extra=WEIGHTS)
     done, _ = run(tmp_path / "run", images=4)
-    card, copy = sorted((done.path / "training").iterdir(), key=lambda file: file.suffix == ".csv")
+    assert not (done.path / "training").exists()
+    write_weights(codec_folder, log=log())  # later than the weights
+    (codec_folder / "weights" / "seen.json").write_text('{"best_epoch": 2}', encoding="utf-8")
+    again, _ = run(tmp_path / "run", images=4)
+    assert again.changed
+    (copy,) = (done.path / "training").glob("*.csv")
     assert copy.read_bytes() == (codec_folder / "weights" / "seen.csv").read_bytes()
-    assert weightfiles.cards(RunFolder.existing(done.path), "seen") == {"seen.safetensors": {"best_epoch": 2}}
-    assert card.suffix == ".json"
-    record = RunFolder.existing(done.path).manifest["codecs"]["seen"]
-    assert record["weight_sizes"] == {"seen.safetensors": {"bytes": 7, "parameters": None}}
-    logs, lacking = weightfiles.training_logs(RunFolder.existing(done.path), ["seen"])
+    store = RunFolder.existing(done.path)
+    assert weightfiles.cards(store, "seen") == {"seen.safetensors": {"best_epoch": 2}}
+    assert store.manifest["codecs"]["seen"]["weight_sizes"] == {"seen.safetensors": {"bytes": 7, "parameters": None}}
+    logs, lacking = weightfiles.training_logs(store, ["seen"])
     assert lacking == []
     pd.testing.assert_frame_equal(logs["seen"], log())
     (codec_folder / "weights" / "seen.csv").unlink()  # the report is drawn from the folder alone
     html = done.report().read_text(encoding="utf-8")
-    assert "How the autoencoders were trained" in html
     assert "3.0 min" in html
     assert '<data value="0.11">' in html
     assert (done.path / "figures" / "training.svg").is_file()
+    write_weights(codec_folder, b"other weights")  # whose log it is not
+    run(tmp_path / "run", images=4)
+    assert weightfiles.training_logs(RunFolder.existing(done.path), ["seen"]) == ({}, ["seen"])
 
 
 def run_with_log(path: Path, content: bytes) -> RunFolder:
@@ -305,23 +291,6 @@ def test_a_log_judged_by_a_score_tells_its_unit(tmp_path: Path) -> None:
     assert "<td>bits per pixel</td>" in html
     assert '<data value="0.11">0.11</data>' in html
     assert "judged by something other than the error" in html
-
-
-def test_a_log_that_comes_later_is_taken_and_one_of_other_weights_does_not_show(
-    codec_folder: Path, tmp_path: Path
-) -> None:
-    write_weights(codec_folder)
-    learned(codec_folder, extra=WEIGHTS)
-    done, _ = run(tmp_path / "run", images=4)
-    assert not (done.path / "training").exists()
-    write_weights(codec_folder, log=log())
-    again, _ = run(tmp_path / "run", images=4)
-    assert again.changed
-    assert weightfiles.training_logs(RunFolder.existing(done.path), ["seen"])[1] == []
-    (codec_folder / "weights" / "seen.csv").unlink()
-    write_weights(codec_folder, b"other weights")
-    run(tmp_path / "run", images=4)
-    assert weightfiles.training_logs(RunFolder.existing(done.path), ["seen"]) == ({}, ["seen"])
 
 
 @pytest.mark.parametrize(

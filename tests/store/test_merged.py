@@ -47,6 +47,14 @@ class OtherRun(MadeUpRun):
         )
 
 
+def lossy_runs(folder, names, other=(), **more):
+    """Runs of lossy on MNIST, each with one point; in those of the last name, what is ``other`` is another."""
+    for number, name in enumerate(names):
+        run = OtherRun(folder / name, {"mnist": GRAY}, ["lossy"], other=other if name == names[-1] else (), **more)
+        run.point("mnist", "lossy", {"quality": 10}, num_bytes=20 + 10 * number, mse=0.01)
+        yield run
+
+
 def existing(*runs):
     return [RunFolder.existing(run.store.path if isinstance(run, MadeUpRun) else run) for run in runs]
 
@@ -86,10 +94,6 @@ def test_the_same_codec_and_images_stand_together_and_the_first_run_wins(two):
     assert len(rows) == 4 * 8
     assert set(rows[rows["settings"] == "quality=10"]["num_bytes"]) == {20}
     assert len(view.tasks()) == 4
-
-
-def test_the_table_is_the_same_from_tables_and_from_rows(two):
-    view = MergedRuns(existing(*two))
     pd.testing.assert_frame_equal(summary_of(view), summary.summarise(view))
     swapped = MergedRuns(existing(*reversed(two)))
     pd.testing.assert_frame_equal(summary_of(swapped), summary.summarise(swapped))
@@ -134,10 +138,7 @@ def test_another_codec_of_the_same_name_stands_apart(tmp_path):
 
 
 def test_other_images_of_the_same_label_stand_apart(tmp_path):
-    a = MadeUpRun(tmp_path / "a", {"mnist": GRAY}, ["lossy"])
-    b = OtherRun(tmp_path / "b", {"mnist": GRAY}, ["lossy"], other=["mnist"])
-    for run, size in ((a, 20), (b, 30)):
-        run.point("mnist", "lossy", {"quality": 10}, num_bytes=size, mse=0.01)
+    a, b = lossy_runs(tmp_path, "ab", other=["mnist"])
     view = MergedRuns(existing(a, b))
     assert list(view.manifest["datasets"]) == ["mnist (a)", "mnist (b)"]
     assert by_point(summary.summarise(view))["bits_per_image"].tolist() == [160, 240]
@@ -149,21 +150,10 @@ def test_other_images_of_the_same_label_stand_apart(tmp_path):
     assert set(part.column("dataset").to_pylist()) == {"mnist (b)"}
 
 
-def test_three_runs_two_of_which_agree(tmp_path):
-    for name in "abc":
-        run = OtherRun(tmp_path / name, {"mnist": GRAY}, ["lossy"], other=["lossy"] if name == "b" else [])
-        run.point("mnist", "lossy", {"quality": ord(name)}, num_bytes=20, mse=0.01)
-    view = MergedRuns(existing(*(tmp_path / name for name in "abc")))
-    assert list(view.manifest["codecs"]) == ["lossy (a+c)", "lossy (b)"]
-    assert len(summary_of(view)) == 3
-
-
 def test_what_was_skipped_and_planned_is_told_once(tmp_path):
     skip = {"dataset": "mnist", "codec": "lossy:quality=1", "images": 8, "reason": "too small"}
-    a = MadeUpRun(tmp_path / "a", {"mnist": GRAY}, ["lossy"], skipped=[skip], absent=["lossy"])
-    b = OtherRun(tmp_path / "b", {"mnist": GRAY}, ["lossy"], skipped=[skip], absent=["lossy"])
+    a, b, c = lossy_runs(tmp_path, "abc", other=["lossy"], skipped=[skip], absent=["lossy"])
     assert len(MergedRuns(existing(a, b)).manifest["skipped"]) == 1
-    c = OtherRun(tmp_path / "c", {"mnist": GRAY}, ["lossy"], other=["lossy"], skipped=[skip], absent=["lossy"])
     manifest = MergedRuns(existing(a, c)).manifest
     assert [skip["codec"] for skip in manifest["skipped"]] == ["lossy (a):quality=1", "lossy (c):quality=1"]
     assert manifest["planned"] == {"mnist": {"lossy (a)": [""], "lossy (c)": [""]}}
@@ -242,13 +232,10 @@ def test_what_a_metric_is_on_each_dataset_comes_from_every_run(tmp_path):
 
 
 def test_points_of_every_run_keep_their_weights(tmp_path):
-    runs = []
-    for name in ("a", "b"):
-        run = MadeUpRun(tmp_path / name, {"mnist": GRAY}, ["net"])
-        run.point("mnist", "net", {"part": ord(name)})
-        run.store.manifest["codecs"]["net"]["weights_used"] = {f"part={ord(name)}": f"net-{name}"}
-        runs.append(run.store)
-    assert MergedRuns(runs).manifest["codecs"]["net"]["weights_used"] == {"part=97": "net-a", "part=98": "net-b"}
+    runs = [run.store for run in lossy_runs(tmp_path, "ab")]
+    for run in runs:
+        run.manifest["codecs"]["lossy"]["weights_used"] = {f"part={run.path.name}": f"net-{run.path.name}"}
+    assert MergedRuns(runs).manifest["codecs"]["lossy"]["weights_used"] == {"part=a": "net-a", "part=b": "net-b"}
 
 
 def test_names_tell_runs_apart():
@@ -290,40 +277,26 @@ def test_worst_images_of_a_codec_are_those_of_one_run(tmp_path):
     assert view.failures(WorstImagesRecord) == [], "the first run has them"
 
 
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
-    """Two runs with another lossy, and their report; and what lay in them before."""
-    folder = tmp_path_factory.mktemp("drawn")
-    for name, other in (("a", []), ("b", ["lossy"])):
-        run = OtherRun(folder / name, {"mnist": (9, 9, 1)}, ["lossy"], other=other)
-        for quality in (10, 50, 90):
-            run.point("mnist", "lossy", {"quality": quality}, num_bytes=quality, mse=1 / quality**2, ssim=np.nan)
-    before = contents(folder)
-    page = report_of([folder / "a", folder / "b"], folder / "out")
-    return folder, before, page
-
-
-def test_the_report_of_two_runs_is_a_published_run(drawn, capsys):
-    folder, before, page = drawn
-    assert page == folder / "out" / "report.html"
+def test_the_report_of_two_runs_is_a_published_run_and_drawn_again_the_same(tmp_path, capsys):
+    runs = [tmp_path / "a", tmp_path / "b"]
+    for run in lossy_runs(tmp_path, "ab", other=["lossy"]):
+        run.point("mnist", "lossy", {"quality": 90}, num_bytes=90, mse=1e-4, ssim=np.nan)
+    before, out = contents(tmp_path), tmp_path / "out"
+    page = report_of(runs, out)
+    assert page == out / "report.html"
     text = page.read_text(encoding="utf-8")
     assert "lossy (a)" in text
     assert "lossy (b)" in text
-    assert {file: digest for file, digest in contents(folder).items() if folder / "out" not in file.parents} == before
-    table = load_run(folder / "out").summary()
-    pd.testing.assert_frame_equal(table, summary_of(MergedRuns(existing(folder / "a", folder / "b"))))
-    assert read_json(folder / "out" / "run.json")["merged"] == ["a", "b"]
-    assert main(["show", str(folder / "out")]) == 0
+    assert {file: digest for file, digest in contents(tmp_path).items() if out not in file.parents} == before
+    pd.testing.assert_frame_equal(load_run(out).summary(), summary_of(MergedRuns(existing(*runs))))
+    assert read_json(out / "run.json")["merged"] == ["a", "b"]
+    assert main(["show", str(out)]) == 0
     assert "lossy (b)" in capsys.readouterr().out
-    assert main(["report", str(folder / "out")]) == 1
+    assert main(["report", str(out)]) == 1
     assert "without the parts" in capsys.readouterr().err
-
-
-def test_it_can_be_drawn_again_to_the_same_bytes(drawn):
-    folder, _, _ = drawn
-    first = contents(folder / "out")
-    report_of([folder / "a", folder / "b"], folder / "out")
-    assert contents(folder / "out") == first
+    first = contents(out)
+    report_of(runs, out)
+    assert contents(out) == first
 
 
 def test_the_command_draws_one_run_elsewhere_and_opens_its_page_if_it_can(two, tmp_path, monkeypatch, capsys):
