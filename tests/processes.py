@@ -24,6 +24,15 @@ def is_running(pid: int) -> bool:
         return False
 
 
+def role(process: psutil.Process) -> str:
+    """What a process of a run does, ``worker`` or ``sandbox``; empty for another, and for one that has ended."""
+    try:
+        line = " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+    return "sandbox" if "codecbench.execution.sandbox_child" in line else "worker" if "spawn_main" in line else ""
+
+
 def wait_until(holds: Callable[[], object], seconds: float = 60) -> None:
     """Waits until something holds; fails if that takes too long."""
     deadline = time.monotonic() + seconds

@@ -1,18 +1,14 @@
 """The command line: exit codes, one clear line for what is wrong, and what is printed."""
 
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from plugins import write_codec
-from processes import INTERRUPTIBLE
 
 from codecbench.cli.console import clock
 from codecbench.cli.main import cli, main
@@ -124,24 +120,6 @@ def test_a_plugin_that_cannot_be_imported_does_not_stop_the_others(codec_folder,
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert "no_such_module" in err
-
-
-def test_ctrl_c_keeps_what_was_measured(tmp_path):
-    write_codec(tmp_path / "plugins", "slow", encode="time.sleep(0.1)")
-    out = tmp_path / "run"
-    arguments = ["run", "--codecs", "slow:level=0..20", "--datasets", "digits", "--images", "3", "--no-timing"]
-    command = [*INTERRUPTIBLE, *arguments, "--codec-dir", tmp_path / "plugins", "--out", out]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen(command, **pipes, text=True, start_new_session=True)
-    deadline = time.monotonic() + 60
-    while not list((out / "parts").glob("*.json")) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "the same command goes on from there" in errors
-    assert "Traceback" not in errors
-    assert 0 < len(list((out / "parts").glob("*.parquet"))) < 21
 
 
 def test_listing_for_people(tmp_path, capsys):

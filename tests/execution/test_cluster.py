@@ -17,8 +17,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from measuring import measure
 from plugins import write_codec
-from processes import INTERRUPTIBLE, wait_until
+from processes import INTERRUPTIBLE, role, wait_until
 
 import codecbench as cb
 from codecbench.errors import ClusterError, UsageError
@@ -86,15 +87,18 @@ class Nodes:
         """The processes that work, by their nannies."""
         found = []
         for process in self.processes[1:]:
-            found += [child for child in psutil.Process(process.pid).children() if "spawn_main" in command(child)]
+            found += [child for child in psutil.Process(process.pid).children() if role(child) == "worker"]
         return found
 
     def sandboxes(self):
         """Processes below the workers that run a codec's code."""
         below = [child for process in self.processes for child in psutil.Process(process.pid).children(recursive=True)]
-        return [child for child in below if "codecbench.execution.sandbox_child" in command(child)]
+        return [child for child in below if role(child) == "sandbox"]
 
-    def close(self):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
         for process in reversed(self.processes):
             process.send_signal(signal.SIGTERM)
         for process in reversed(self.processes):
@@ -105,35 +109,29 @@ class Nodes:
                 process.wait()
 
 
-def command(process):
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
-
-
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory):
     """The scheduler and the three workers of the page."""
     lines = [line for line in commands() if line.startswith("dask ")]
     assert len(lines) == 4
-    running = Nodes(tmp_path_factory.mktemp("dask"), lines)
-    try:
+    with Nodes(tmp_path_factory.mktemp("dask"), lines) as running:
         running.wait_for(3)
         yield running
-    finally:
-        running.close()
 
 
-def measure(codecs, out, scheduler=None, events=None, images=3, **options):
-    watch = (lambda event: None) if events is None else events.append
-    options = {"timing": False, "datasets": "digits"} | options
-    return cb.run(codecs, images=images, out=out, scheduler=scheduler, watch=watch, **options)
+def measure_on(scheduler, codecs, out, **options):
+    """Without ``workers``, which are the scheduler's affair."""
+    return measure(codecs, out, scheduler=scheduler, workers=None, **options)
 
 
 def parts(run):
     """The stored rows of a run, byte for byte."""
     return {file.name: file.read_bytes() for file in sorted((run.path / "parts").glob("*.parquet"))}
+
+
+def invocation(run):
+    """What ``run.json`` has of the last command."""
+    return json.loads((run.path / "run.json").read_text(encoding="utf-8"))["invocations"][-1]
 
 
 def notes(events):
@@ -143,19 +141,19 @@ def notes(events):
 def test_rows_are_the_bytes_of_a_local_run_and_times_are_of_one_machine(tmp_path, nodes):
     events = []
     codecs = "jpeg:quality=20/80,none"
-    here = measure(codecs, tmp_path / "here", workers=1)
-    there = measure(codecs, tmp_path / "there", nodes.address, events, timing=True, command="codecbench run")
+    here = measure(codecs, tmp_path / "here")
+    there = measure_on(nodes.address, codecs, tmp_path / "there", events=events, timing=True)
     assert parts(here) == parts(there)
     assert len(parts(there)) == 3
     assert not there.failed_tasks
     done = [(event.kind, event.done, event.total) for event in events if event.total]
     assert {("measured", 3, 3), ("timed", 15, 15)} <= set(done)
-    manifest = (there.path / "run.json").read_text(encoding="utf-8")
-    record = json.loads(manifest)["invocations"][-1]["cluster"]
+    record = invocation(there)["cluster"]
     (host,) = record["hosts"]
     assert (record["scheduler"], record["workers"], record["threads"]) == ("tcp", 3, 6)
     assert record["hosts"][host]["machine"]["cores"] >= 1
     assert record["hosts"][host]["timing"] is True
+    manifest = (there.path / "run.json").read_text(encoding="utf-8")
     assert "127.0.0.1" not in manifest
     assert socket.gethostname() not in manifest
     timings = [json.loads(file.read_text(encoding="utf-8")) for file in (there.path / "timings").iterdir()]
@@ -164,7 +162,7 @@ def test_rows_are_the_bytes_of_a_local_run_and_times_are_of_one_machine(tmp_path
     assert all(len(timing["encode_s"]) == len(timing["decode_s"]) == 5 for timing in timings)
     wait_until(lambda: not nodes.sandboxes())  # nothing is left when a run has ended
     again = []
-    measure(codecs, tmp_path / "there", nodes.address, again, timing=True)
+    measure_on(nodes.address, codecs, tmp_path / "there", events=again, timing=True)
     assert "nothing to measure: all 3 tasks are there" in notes(again)
 
 
@@ -177,7 +175,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing_but_time(tmp_path, nodes, c
     def watch(event):
         if event.kind == "measured" and event.done >= 2 and not killed:
             victim = max(nodes.workers(), key=lambda worker: len(worker.children()))
-            hosts = [child for child in victim.children() if "codecbench.execution.sandbox_child" in command(child)]
+            hosts = [child for child in victim.children() if role(child) == "sandbox"]
             assert hosts
             os.kill(victim.pid, signal.SIGKILL)
             killed.extend([victim, *hosts])
@@ -198,7 +196,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing_but_time(tmp_path, nodes, c
 def test_a_job_that_always_kills_its_worker_is_a_failure_and_no_hang(tmp_path, nodes, codec_folder):
     write_codec(codec_folder, "deadly", encode="self.level == 1 and os.kill(os.getppid(), 9)")
     events = []
-    run = measure("deadly:level=0..2,none", tmp_path / "run", nodes.address, events)
+    run = measure_on(nodes.address, "deadly:level=0..2,none", tmp_path / "run", events=events)
     assert run.failed_tasks == 1
     (failure,) = [event for event in events if event.kind == "failed"]
     assert (failure.codec, failure.text) == (
@@ -211,11 +209,10 @@ def test_a_job_that_always_kills_its_worker_is_a_failure_and_no_hang(tmp_path, n
 
 @pytest.mark.slow
 def test_workers_write_into_a_shared_folder(tmp_path, nodes):
-    here = measure("svd:rank=3/5", tmp_path / "here", workers=1)  # one job of two tasks
-    there = measure("svd:rank=3/5", tmp_path / "there", nodes.address, shared_out=True)
+    here = measure("svd:rank=3/5", tmp_path / "here")  # one job of two tasks
+    there = measure_on(nodes.address, "svd:rank=3/5", tmp_path / "there", shared_out=True)
     assert parts(here) == parts(there)
-    record = json.loads((there.path / "run.json").read_text(encoding="utf-8"))["invocations"][-1]
-    assert record["cluster"]["results"] == "shared"
+    assert invocation(there)["cluster"]["results"] == "shared"
     assert not list(there.path.glob("*.tmp"))
 
 
@@ -239,7 +236,7 @@ def test_a_worker_with_other_versions_is_refused_by_name(tmp_path, nodes, monkey
     real = cluster_worker.describe
     monkeypatch.setattr(cluster_worker, "describe", lambda *about: real(*about) | {"jpeg: pillow": "1.0"})
     with pytest.raises(ClusterError) as error:
-        measure("jpeg:quality=20", tmp_path / "run", nodes.address)
+        measure_on(nodes.address, "jpeg:quality=20", tmp_path / "run")
     version = real(["jpeg"], "cpu")["jpeg: pillow"]
     what = f"jpeg: pillow is {version} there, 1.0 here (and 2 more workers)"
     assert re.fullmatch(rf"worker tcp://127.0.0.1:\d+ differs from here: {re.escape(what)}", str(error.value))
@@ -263,7 +260,6 @@ def test_a_worker_that_joins_later_helps_or_is_refused(tmp_path, codec_folder, m
         (tmp_path / name / "pictures").mkdir(parents=True)
         Image.new("L", (16, 16), gray).save(tmp_path / name / "pictures" / "one.png")
     monkeypatch.chdir(tmp_path / "one")
-    alone = Nodes(tmp_path / "one", ["dask scheduler --host $HOST --port $PORT"])
     join = "dask worker tcp://$HOST:$PORT --nthreads 1"
     slots, events, joined = [], [], []
     real = cluster.ClusterEngine.submit
@@ -278,63 +274,49 @@ def test_a_worker_that_joins_later_helps_or_is_refused(tmp_path, codec_folder, m
             joined.extend([alone.start(join, tmp_path / "two"), alone.start(join, tmp_path / "one")])
 
     monkeypatch.setattr(cluster.ClusterEngine, "submit", submit)
-    try:
+    options = {"out": tmp_path / "run", "timing": False, "watch": watch}
+    with Nodes(tmp_path / "one", ["dask scheduler --host $HOST --port $PORT"]) as alone:
         alone.start(join, tmp_path / "one")
-        run = cb.run(
-            "slow:level=0..14",
-            "folder:pictures",
-            out=tmp_path / "run",
-            timing=False,
-            scheduler=alone.address,
-            watch=watch,
-        )
-        refusal = r"worker tcp://\S+ differs from here: other images of folder:pictures under \S+; it gets no jobs"
-        assert any(re.fullmatch(refusal, note) for note in notes(events)), notes(events)
-        assert not run.failed_tasks
-        assert len(parts(run)) == 15
-        assert set(slots) == {0, 1}
-    finally:
-        alone.close()
+        run = cb.run("slow:level=0..14", "folder:pictures", scheduler=alone.address, **options)
+    refusal = r"worker tcp://\S+ differs from here: other images of folder:pictures under \S+; it gets no jobs"
+    assert any(re.fullmatch(refusal, note) for note in notes(events)), notes(events)
+    assert not run.failed_tasks
+    assert len(parts(run)) == 15
+    assert set(slots) == {0, 1}
 
 
 @pytest.mark.slow
 def test_times_are_not_taken_without_a_worker_for_them_and_no_worker_is_an_error(tmp_path, monkeypatch):
-    few = Nodes(tmp_path, ["dask scheduler --host $HOST --port $PORT"])
-    try:
+    events = []
+    with Nodes(tmp_path, ["dask scheduler --host $HOST --port $PORT"]) as few:
         monkeypatch.setattr(cluster, "WORKERS_S", 1.0)
-        events = []
         with pytest.raises(ClusterError, match=rf"no worker at {few.address}; start some with `dask worker"):
-            measure("none", tmp_path / "none", few.address, events)
+            measure_on(few.address, "none", tmp_path / "none", events=events)
         assert f"no worker at {few.address} yet; waiting for one, up to 1 s" in notes(events)
         monkeypatch.setattr(cluster, "WORKERS_S", 60.0)
         few.start("dask worker tcp://$HOST:$PORT --nthreads 1")
-        run = measure("none", tmp_path / "run", few.address, events, timing=True)
-        (note,) = [note for note in notes(events) if note.startswith("times are not taken")]
-        assert f"dask worker {few.address} --nthreads 1 --resources timing=1" in note
-        assert len(parts(run)) == 1
-        assert not (run.path / "timings").exists()
-        assert (
-            json.loads((run.path / "run.json").read_text(encoding="utf-8"))["invocations"][-1]["timing_threads"] is None
-        )
-    finally:
-        few.close()
+        run = measure_on(few.address, "none", tmp_path / "run", events=events, timing=True)
+    (note,) = [note for note in notes(events) if note.startswith("times are not taken")]
+    assert f"dask worker {few.address} --nthreads 1 --resources timing=1" in note
+    assert len(parts(run)) == 1
+    assert not (run.path / "timings").exists()
+    assert invocation(run)["timing_threads"] is None
 
 
 @pytest.mark.slow
 def test_a_scheduler_that_goes_away_ends_the_run_with_a_word(tmp_path, codec_folder):
     write_codec(codec_folder, "slow", encode="time.sleep(0.5)")
     lines = ["dask scheduler --host $HOST --port $PORT", "dask worker tcp://$HOST:$PORT --nthreads 1"]
-    doomed = Nodes(tmp_path, lines)
 
     def watch(event):
         if event.kind == "measured" and event.done == 1:
             doomed.processes[0].kill()
 
-    try:
-        with pytest.raises(ClusterError, match=r"the scheduler at \S+ is gone; what was measured is kept"):
-            cb.run("slow:level=0..9", "digits", images=1, out=tmp_path / "run", scheduler=doomed.address, watch=watch)
-    finally:
-        doomed.close()
+    with (
+        Nodes(tmp_path, lines) as doomed,
+        pytest.raises(ClusterError, match=r"the scheduler at \S+ is gone; what was measured is kept"),
+    ):
+        cb.run("slow:level=0..9", "digits", images=1, out=tmp_path / "run", scheduler=doomed.address, watch=watch)
     run = measure("slow:level=0..9", tmp_path / "run", images=1, workers=2)
     assert len(parts(run)) == 10
 
@@ -343,26 +325,26 @@ def test_no_scheduler_and_something_else_at_its_port(tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "CONNECT_S", 1.0)
     address = f"tcp://127.0.0.1:{free_port()}"
     with pytest.raises(ClusterError, match=f"no Dask scheduler answers at {address} within 1 s"):
-        measure("none", tmp_path / "run", address)
+        measure_on(address, "none", tmp_path / "run")
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
         mute.listen()
         address = f"tcp://127.0.0.1:{mute.getsockname()[1]}"
         with pytest.raises(ClusterError, match=rf"{address} (does not answer as a Dask scheduler|within 1 s)"):
-            measure("none", tmp_path / "run", address)
+            measure_on(address, "none", tmp_path / "run")
 
 
 def test_requests_that_cannot_be_carried_out(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="scheduler=nowhere is not allowed; allowed: local, tcp://HOST:PORT"):
-        measure("none", tmp_path / "run", "nowhere")
+        measure_on("nowhere", "none", tmp_path / "run")
     with pytest.raises(UsageError, match="workers=2 counts processes of this machine"):
-        measure("none", tmp_path / "run", "tcp://127.0.0.1:1", workers=2)
+        measure("none", tmp_path / "run", scheduler="tcp://127.0.0.1:1", workers=2)
     for option in ({"shared_out": True}, {"worker_data_dir": "/data"}):
         with pytest.raises(UsageError, match="is for a cluster's workers; name its scheduler"):
             measure("none", tmp_path / "run", **option)
     monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=re.escape("a run on a cluster needs Dask: pip install 'codecbench[cluster]'")):
-        measure("none", tmp_path / "run", "local")
+        measure_on("local", "none", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -371,28 +353,16 @@ def test_the_pages_command_and_ctrl_c(tmp_path, nodes, codec_folder):
     (line,) = [line for line in commands() if line.startswith("codecbench ")]
     line = line.replace("$HOST", "127.0.0.1").replace("$PORT", str(nodes.port))
     arguments = shlex.split(line)[1:]
-    done = subprocess.run(
-        [sys.executable, "-m", "codecbench", *arguments, "--no-timing"],
-        cwd=tmp_path,
-        env=nodes.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    place = {"cwd": tmp_path, "env": nodes.environment, "text": True}
+    command = [sys.executable, "-m", "codecbench", *arguments, "--no-timing"]
+    done = subprocess.run(command, capture_output=True, check=False, **place)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "results" / "cluster" / "report.html").is_file()
 
     write_codec(codec_folder, "slow", encode="time.sleep(30 if self.level else 0)")
     options = "--codecs slow:level=0..9 --datasets digits --images 1 --out run --no-timing --scheduler"
-    options = f"{options} {nodes.address}"
-    process = subprocess.Popen(
-        [*INTERRUPTIBLE, "run", *shlex.split(options), "--codec-dir", str(codec_folder)],
-        cwd=tmp_path,
-        env=nodes.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = [*INTERRUPTIBLE, "run", *options.split(), nodes.address, "--codec-dir", str(codec_folder)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **place)
     wait_until(lambda: list((tmp_path / "run" / "parts").glob("*.json")), 60)
     time.sleep(1)  # another task is under way
     process.send_signal(signal.SIGINT)
@@ -417,16 +387,15 @@ def test_a_cluster_of_this_machine(tmp_path):
         [sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "6\n", "")
-    here = measure("jpeg:quality=20/80", tmp_path / "here", workers=1)
+    here = measure("jpeg:quality=20/80", tmp_path / "here")
     assert parts(here) == parts(cb.load_run(tmp_path / "there"))
     assert len(list((tmp_path / "there" / "timings").iterdir())) == 2
 
 
-def test_the_sum_of_the_page(tmp_path):
+def test_the_sum_of_the_page(measured_folder):
     script = runpy.run_path(str(ROOT / "docs" / "cluster_sum.py"))
-    run = measure("none,jpeg:quality=20", tmp_path / "run", images=10, workers=1)
-    found = script["figures"](run.path, ROOT / "results" / "reference")
-    stored = sum(file.stat().st_size for file in (run.path / "parts").iterdir())
+    found = script["figures"](measured_folder, ROOT / "results" / "reference")
+    stored = sum(file.stat().st_size for file in (measured_folder / "parts").iterdir())
     assert found["row_bytes"] == stored / 20
     assert found["harness_s"] > 0
     text = script["table"]({"row_bytes": 30.0, "harness_s": 0.0002, "codec_s": 0.0016})

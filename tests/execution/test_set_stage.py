@@ -8,14 +8,9 @@ from measuring import measure
 from PIL import Image
 
 import codecbench as cb
-from codecbench.errors import ContractError
 from codecbench.execution import runner, sets
-from codecbench.execution.context import RunContext
 from codecbench.plan.planner import choose_codecs, choose_datasets, make_plan
-from codecbench.plan.tasks import Task
-from codecbench.plugins.codec import CodecSpec
 from codecbench.plugins.registry import CODECS
-from codecbench.store.folder import RunFolder
 
 FAULTY = """
 import os, time
@@ -50,29 +45,25 @@ class Mine(cb.SetCodec, cb.PerImageCodec):
         SEEN.extend(images)
         if self.fault == "hang":
             time.sleep(60)
-        return bytes(images.shape) + images.tobytes()
+        stream = bytes(images.shape) + images.tobytes()
+        return bytearray(stream) if self.fault == "bytearray" else stream
 
     def decode_set(self, stream):
         if self.fault == "exit":
             os._exit(3)
         if self.fault == "memory":
             return np.stack(SEEN)
-        return np.frombuffer(stream[4:], np.uint8).reshape(tuple(stream[:4]))
+        images = np.frombuffer(stream[4:], np.uint8).reshape(tuple(stream[:4]))
+        if self.fault == "list":
+            return [1, 2, 3]
+        if self.fault == "cut":
+            return images[:, :27]
+        return images ^ (np.arange(len(images)) == 1).astype(np.uint8)[:, None, None, None] * (self.fault == "pixel")
 """
 
 
 def run(codecs, out, **options):
     return measure(codecs, out, **({"keep_images": 0} | options))
-
-
-@pytest.fixture
-def two_shapes(tmp_path):
-    """A dataset of images of two shapes."""
-    folder = tmp_path / "images"
-    folder.mkdir()
-    for number, size in enumerate(((8, 8), (8, 8), (8, 9))):
-        Image.fromarray(np.full(size, 40 * number, np.uint8)).save(folder / f"{number}.png")
-    return folder
 
 
 @pytest.mark.usefixtures("in_process")
@@ -131,70 +122,59 @@ def test_failures_cost_only_their_own_set(tmp_path, codec_folder):
     assert list(mended.sets()["status"]) == [""], "no record of the codec as it was before"
 
 
-def plan_of(codecs, dataset, count, root):
-    choices, _ = choose_codecs(codecs)
-    datasets, _ = choose_datasets(dataset, root)
-    return choices, make_plan(choices, datasets, root, count=count, seed=0, device_name="cpu")
+@pytest.mark.usefixtures("in_process")
+def test_what_a_codec_gives_is_looked_at(tmp_path, codec_folder):
+    (codec_folder / "faulty.py").write_text(FAULTY)
+    done = run("faulty:fault=bytearray/list/cut/pixel", tmp_path / "run")
+    assert dict(zip(done.sets()["settings"], done.sets()["status"], strict=True)) == {
+        f"fault={fault}": f"failed: ContractError: faulty:fault={fault}: {words}"
+        for fault, words in {
+            "bytearray": "encode_set must return bytes, not bytearray",
+            "list": "decode_set must return an array of uint8, not list",
+            "cut": "decode_set gave the shape 3×27×28×1 instead of 3×28×28×1",
+            "pixel": "as one set, 1 of 3 images are not restored exactly",
+        }.items()
+    }
 
 
-def test_datasets_that_make_no_set(tmp_path, two_shapes, monkeypatch):
-    choices, plan = plan_of("bz2,none", f"folder:{two_shapes}", None, tmp_path)
-    (skipped,) = sets.tasks(choices, plan)
-    assert skipped.skipped == "the images have 2 shapes; a set is of one"
-    store = RunFolder(tmp_path / "run")
-    events = []
-    assert sets.waiting([skipped], store)
-    assert sets.code_sets([skipped], RunContext(plan, store, None, None, events.append)) == 0
-    assert not sets.waiting([skipped], store), "said once"
-    assert events[0].text.endswith("by bz2: the images have 2 shapes; a set is of one")
-    monkeypatch.setattr(sets, "MAX_SET_BYTES", 1_000)
-    choices, plan = plan_of("bz2", "digits", 2, tmp_path)
-    reasons = {one.skipped for one in sets.tasks(choices, plan)}
-    assert reasons == {"the set has 1,568 samples; coded are sets of up to 1,000"}
+@pytest.mark.usefixtures("in_process")
+def test_datasets_that_make_no_set(tmp_path, monkeypatch):
+    """And plugins that cannot tell whether they take one."""
 
-
-def test_points_of_sets(tmp_path):
-    choices, plan = plan_of("zstd,zstd:level=3,filter=up", "digits", 2, tmp_path)
-    specs = [str(one.task.codec) for one in sets.tasks(choices, plan)]
-    assert specs == ["zstd:level=22,filter=none", "zstd:level=22,filter=adaptive", "zstd:level=3,filter=up"]
-    assert len({one.id for one in sets.tasks(choices, plan)}) == 3
-
-
-def test_a_plugin_that_cannot_tell_is_skipped(tmp_path, monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("oops")
 
-    choices, plan = plan_of("bz2", "digits", 2, tmp_path)
-    for method, reason in (
-        ("check_set", "whether the codec takes such a set cannot be determined: ZeroDivisionError: oops"),
-        ("set_points", "its points for sets cannot be determined: ZeroDivisionError: oops"),
+    events = []
+
+    def reason(out, codecs="bz2,none", datasets="digits"):
+        done = run(codecs, tmp_path / out, datasets=datasets, events=events)
+        (status,) = set(done.sets()["status"])
+        return status
+
+    for number, size in enumerate(((8, 8), (8, 8), (8, 9))):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        Image.fromarray(np.full(size, 40 * number, np.uint8)).save(tmp_path / "images" / f"{number}.png")
+    two_shapes = f"folder:{tmp_path / 'images'}"
+    words = "the images have 2 shapes; a set is of one"
+    for codecs in ("bz2,none", "bz2:level=1"):
+        assert reason("shapes", codecs, two_shapes) == f"skipped: {words}"
+    told = [event.text for event in events if event.text.startswith("no set of")]
+    assert told == [f"no set of {two_shapes} by bz2: {words}"], "said once"
+    with monkeypatch.context() as patch:
+        patch.setattr(sets, "MAX_SET_BYTES", 1_000)
+        assert reason("large") == "skipped: the set has 2,352 samples; coded are sets of up to 1,000"
+    for method, words in (
+        ("check_set", "whether the codec takes such a set cannot be determined"),
+        ("set_points", "its points for sets cannot be determined"),
     ):
-        monkeypatch.setattr(choices[0].cls, method, broken)
-        assert {one.skipped for one in sets.tasks(choices, plan)} == {reason}
+        monkeypatch.setattr(CODECS.get("bz2"), method, broken)
+        assert reason(method) == f"skipped: {words}: ZeroDivisionError: oops"
 
 
-class Odd:
-    """Stands in for a codec whose methods give something else than they should."""
-
-    def on(self, device):
-        return self
-
-    def encode_set(self, images):
-        return bytearray(images.tobytes())
-
-    def decode_set(self, bitstream):
-        return [1, 2, 3]
-
-
-def test_what_a_codec_gives_is_looked_at(monkeypatch):
-    spec, images = CodecSpec("odd"), np.zeros((2, 3, 4, 1), np.uint8)
-    monkeypatch.setattr(sets.CODECS, "get", lambda name: Odd)
-    with pytest.raises(ContractError, match="encode_set must return bytes, not bytearray"):
-        sets.encode(spec, images, "cpu")
-    with pytest.raises(ContractError, match="decode_set must return an array of uint8, not list"):
-        sets.decode(spec, b"", "cpu")
-    task = Task("digits", spec, (0, 1), (3, 4, 1), (), "")
-    with pytest.raises(ContractError, match="1 of 2 images are not restored"):
-        sets._compare(task, images, images + np.array([0, 1], np.uint8)[:, None, None, None])
-    with pytest.raises(ContractError, match="2×4×3×1 instead of 2×3×4×1"):
-        sets._compare(task, images, images.swapaxes(1, 2))
+def test_points_of_sets(tmp_path):
+    choices, _ = choose_codecs("zstd,zstd:level=3,filter=up")
+    datasets, _ = choose_datasets("digits", tmp_path)
+    found = sets.tasks(choices, make_plan(choices, datasets, tmp_path, count=2, seed=0, device_name="cpu"))
+    levels = ["level=22,filter=none", "level=22,filter=adaptive", "level=3,filter=up"]
+    assert [str(one.task.codec) for one in found] == [f"zstd:{level}" for level in levels]
+    assert len({one.id for one in found}) == 3
