@@ -125,20 +125,6 @@ def test_avif_stores_gray_as_monochrome():
     assert Avif().decode([rgb]).shape == (1, *RGB)
 
 
-def test_a_gray_avif_that_pillow_opens_as_colour(monkeypatch):
-    streams, codec = Avif().encode(sample_images(GRAY)), Avif()
-    expected = codec.decode(streams)
-    load = Avif.plugin.load
-
-    def load_as_colour(picture):
-        load(picture)
-        if picture.mode == "L":
-            picture.im, picture._mode = picture.im.convert("RGB", 0), "RGB"
-
-    monkeypatch.setattr(Avif.plugin, "load", load_as_colour)
-    assert np.array_equal(codec.decode(streams), expected)
-
-
 def test_avif_uses_one_thread_and_leaves_pillows_default_alone():
     before = AvifImagePlugin.DEFAULT_MAX_THREADS
     Avif().decode(Avif().encode(sample_images((16, 16, 3))))

@@ -16,15 +16,6 @@ MODULE = sys.modules[LPIPS.function.__module__]
 
 
 @pytest.fixture
-def without(monkeypatch, tmp_path):
-    """Neither the package nor the weights, whatever this machine has."""
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "lpips" else found(name))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
 def stand_in(monkeypatch, tmp_path):
     """A package whose network gives the mean absolute difference; and a file in the place of the weights."""
     torch = pytest.importorskip("torch")
@@ -52,7 +43,9 @@ def stand_in(monkeypatch, tmp_path):
     MODULE._network.cache_clear()
 
 
-def test_without_the_package_it_says_how_to_get_it(without):
+def test_without_the_package_it_says_how_to_get_it(monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "lpips" else found(name))
     assert LPIPS.unavailable() == "it needs the package lpips: pip install 'codecbench[lpips]'"
     with pytest.raises(UsageError, match=r"^metric lpips is not available: it needs the package lpips: pip install"):
         METRICS.choose("lpips")
@@ -68,7 +61,11 @@ def test_without_the_weights_it_names_the_command_and_downloads_nothing(stand_in
         LPIPS(np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 64, 64, 3), np.uint8))
 
 
-def test_the_network_gets_colour_from_minus_one_to_one(stand_in, monkeypatch):
+def test_the_network_gets_colour_from_minus_one_to_one_and_no_small_images(stand_in, monkeypatch):
+    images = np.zeros((2, 63, 80, 3), np.uint8)
+    assert np.isnan(LPIPS.measure(images, images)).all()
+    assert stand_in == []
+    assert LPIPS.describe((63, 80, 3)) == "no LPIPS: smaller than 64×64"
     monkeypatch.setattr(MODULE, "BLOCK_PIXELS", 2 * 64 * 65)
     assert [one.name for one in METRICS.choose("lpips")] == ["lpips"]
     original = np.zeros((3, 64, 65, 1), np.uint8)
@@ -78,10 +75,3 @@ def test_the_network_gets_colour_from_minus_one_to_one(stand_in, monkeypatch):
     assert [tuple(batch.shape) for batch in stand_in] == [(2, 3, 64, 65), (1, 3, 64, 65)]
     assert float(stand_in[0].min()) == float(stand_in[0].max()) == -1.0
     assert LPIPS.describe((64, 65, 1)) == "LPIPS 0.1, AlexNet, gray repeated as colour"
-
-
-def test_small_images_have_none(stand_in):
-    images = np.zeros((2, 63, 80, 3), np.uint8)
-    assert np.isnan(LPIPS.measure(images, images)).all()
-    assert stand_in == []
-    assert LPIPS.describe((63, 80, 3)) == "no LPIPS: smaller than 64×64"

@@ -1,6 +1,5 @@
 """Planning: which codecs, datasets, images and points a request stands for."""
 
-import dataclasses
 import os
 import sys
 from collections import Counter
@@ -168,18 +167,3 @@ def test_a_named_codec_that_fits_nothing_is_an_error_but_not_when_all_brought_it
         plan("lossy_ae", "photos", tmp_path)
     others = [name for name in CODECS.names() if name not in ("lossy_ae", "none")]
     assert [skip.codec for skip in plan("all", "photos", tmp_path, skip=others).skips] == ["lossy_ae"]
-
-
-def test_a_tasks_identity_covers_everything_that_decides_its_result(tmp_path):
-    task = plan("jpeg:quality=5", "digits", tmp_path).tasks[0]
-    same = dataclasses.replace(task, shown=())  # pictures are no part of it
-    assert same.id == task.id
-    changes = [
-        {"dataset": "other"},
-        {"codec": dataclasses.replace(task.codec, items=(*task.codec.items[:-1], ("progressive", True)))},
-        {"indices": task.indices[:-1]},
-        {"codec_fingerprint": "other"},
-        {"data_fingerprint": "other"},
-    ]
-    identities = {dataclasses.replace(task, **change).id for change in changes}
-    assert len(identities | {task.id}) == len(changes) + 1

@@ -1,7 +1,6 @@
 """The spec grammar: what it means, what it refuses, and that it writes what it reads."""
 
 import dataclasses
-import string
 import time
 from dataclasses import dataclass
 
@@ -10,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codecbench.errors import CodecbenchError, SettingError, SpecError, UnknownNameError
-from codecbench.plan.specs import MAX_POINTS, RawSpec, expand, split_specs
-from codecbench.plugins.settings import HasSettings, Setting, format_settings, setting, settings_of
+from codecbench.plan.specs import MAX_POINTS, expand, split_specs
+from codecbench.plugins.settings import HasSettings, format_settings, setting, settings_of
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,6 @@ def values(text, key, settings=JPEG):
         ("mnist,folder:/data/my images,crop=64", ["mnist", "folder:/data/my images,crop=64"]),
         (r"folder:/a\,b,crop=8", [r"folder:/a\,b,crop=8"]),
         ("folder:a=b:c,png", ["folder:a=b:c", "png"]),
-        ("jpeg:comment=a=b", ["jpeg:comment=a=b"]),
         ("jpeg:quality=5,jpeg:quality=6", ["jpeg:quality=5", "jpeg:quality=6"]),
         (["jpeg:quality=5", "png,webp"], ["jpeg:quality=5", "png", "webp"]),
         ([], []),
@@ -71,10 +69,6 @@ def test_split(text, expected):
     specs = split_specs(text)
     assert [spec.text for spec in specs] == expected
     assert split_specs(expected) == specs
-
-
-def test_parts_of_a_spec():
-    assert split_specs(r"folder:/a\,b,crop=8") == [RawSpec("folder", (r"/a\,b", "crop=8"))]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +81,6 @@ def test_parts_of_a_spec():
         ("jpeg:", "nothing follows the colon"),
         ("jpeg:,quality=5", "nothing follows the colon"),
         (":quality=5", "no name"),
-        (" :x", "no name"),
         ("quality=5,jpeg", "no name"),
         (["jpeg", "quality=5"], "no name stands before"),
     ],
@@ -108,14 +101,12 @@ def test_split_refuses(text, said):
         ("jpeg:quality=13/5", "quality", [13, 5]),
         ("jpeg:quality=10..90:20", "quality", [10, 30, 50, 70, 90]),
         ("jpeg:quality=1..4", "quality", [1, 2, 3, 4]),
-        ("jpeg:quality=7..7:3", "quality", [7]),
         ("jpeg:quality=1..3/50/90..91", "quality", [1, 2, 3, 50, 90, 91]),
         ("jpeg:quality=1..3/2/3..4", "quality", [1, 2, 3, 4]),
         ("jpeg:number=-3..3:3", "number", [-3, 0, 3]),
         (f"jpeg:number={10**40}..{10**40 + 2}", "number", [10**40, 10**40 + 1, 10**40 + 2]),
         ("jpeg:gamma=0.1..0.5:0.1", "gamma", [0.1, 0.2, 0.3, 0.4, 0.5]),
         ("jpeg:gamma=.5", "gamma", [0.5]),
-        ("jpeg:gamma=2.", "gamma", [2.0]),
         ("jpeg:gamma=1e-3/1E1", "gamma", [0.001, 10.0]),
         ("jpeg:gamma=1e-3..3e-3:1e-3", "gamma", [0.001, 0.002, 0.003]),
         ("jpeg:real=-0.2..0.2:0.1", "real", [-0.2, -0.1, 0.0, 0.1, 0.2]),
@@ -135,12 +126,9 @@ def test_values(text, key, expected):
 
 def test_product_in_the_order_of_the_fields():
     found = points("jpeg:subsampling=4:4:4/4:2:0,quality=10/20")
-    assert [(point["quality"], point["subsampling"]) for point in found] == [
-        (10, "4:4:4"),
-        (10, "4:2:0"),
-        (20, "4:4:4"),
-        (20, "4:2:0"),
-    ]
+    pairs = [(point["quality"], point["subsampling"]) for point in found]
+    assert pairs == [(10, "4:4:4"), (10, "4:2:0"), (20, "4:4:4"), (20, "4:2:0")]
+    assert len(points(f"jpeg:number=1..{MAX_POINTS}")) == MAX_POINTS, "as many as are allowed"
 
 
 @pytest.mark.parametrize(
@@ -178,7 +166,6 @@ def test_a_known_key_behind_the_colon_is_no_path():
         ("jpeg:75", SpecError, ["'75'", "KEY=VALUE", "quality", "subsampling"]),
         ("jpeg:quality=5,quality=6", SpecError, ["quality is given twice", "quality=VALUE/VALUE"]),
         ("jpeg:quality=1..9:0", SpecError, ["1..9:0", "a whole number above 0"]),
-        ("jpeg:quality=1..9:0.5", SpecError, ["a whole number above 0"]),
         ("jpeg:quality=1..9:x", SpecError, ["a whole number above 0"]),
         ("jpeg:gamma=1..9:0", SpecError, ["a number above 0"]),
         ("jpeg:gamma=1..9:nan", SpecError, ["a number above 0"]),
@@ -186,23 +173,16 @@ def test_a_known_key_behind_the_colon_is_no_path():
         ("jpeg:gamma=1..9:1e999999999999", SpecError, ["a number above 0"]),
         ("jpeg:gamma=1..9", SpecError, ["needs a step", "LO..HI:STEP"]),
         ("jpeg:quality=9..1", SpecError, ["empty", "9 is above 1"]),
-        ("jpeg:gamma=1e-3..1e-4:1e-5", SpecError, ["empty"]),
         (f"jpeg:number=0..{MAX_POINTS}", SpecError, [f"more than {MAX_POINTS} values"]),
         ("jpeg:real=-1e308..1e308:1e-308", SpecError, [f"more than {MAX_POINTS} values"]),
         ("jpeg:number=1..5000,quality=1..100", SpecError, ["500000 points", str(MAX_POINTS)]),
-        (
-            "jpeg:qualty=5",
-            UnknownNameError,
-            ["setting of jpeg", "'qualty'", "did you mean 'quality'?", "gamma"],
-        ),
+        ("jpeg:qualty=5", UnknownNameError, ["setting of jpeg", "'qualty'; did you mean 'quality'?", "gamma"]),
         ("jpeg:quality=0", SettingError, ["quality=0", "a whole number from 1 to 100"]),
         ("jpeg:quality=90..110", SettingError, ["quality=110"]),
         ("jpeg:quality=high", SettingError, ["quality=high", "a whole number"]),
         ("jpeg:quality=5.0", SettingError, ["quality=5.0", "a whole number"]),
         ("jpeg:quality=1_0", SettingError, ["quality=1_0"]),
         ("jpeg:quality=", SettingError, ["quality=", "a whole number"]),
-        ("jpeg:quality=5/", SettingError, ["a whole number"]),
-        ("jpeg:quality=..5", SettingError, ["a whole number"]),
         ("jpeg:quality=1..9:2:3", SettingError, ["a whole number"]),
         ("jpeg:quality=٣", SettingError, ["a whole number"]),
         ("jpeg:quality=" + "9" * 10_000, SettingError, ["a whole number from 1 to 100"]),
@@ -224,10 +204,6 @@ def test_refusals(text, error, said):
     for words in said:
         assert words in message
     assert "jpeg" in message
-
-
-def test_as_many_points_as_are_allowed():
-    assert len(points(f"jpeg:number=1..{MAX_POINTS}")) == MAX_POINTS
 
 
 def test_a_codec_without_settings():
@@ -274,24 +250,6 @@ def test_lists_of_settings_survive_the_spec(folders):
     assert [expand(spec, FOLDER) for spec in specs] == [[folder.settings] for folder in folders]
 
 
-@given(st.lists(TEXT, min_size=1, max_size=4, unique=True))
-def test_lists_of_values_survive_the_spec(texts):
-    written = "/".join(format_settings({"comment": text}).removeprefix("comment=") for text in texts)
-    assert values(f"jpeg:comment={written}", "comment") == texts
-
-
-@given(
-    st.decimals(-50, 50, places=3),
-    st.integers(0, 60),
-    st.decimals("0.001", 5, places=3),
-    st.decimals(0, "0.999", places=3),
-)
-def test_ranges_are_decimal(low, steps, step, rest):
-    high = low + steps * step + rest * step
-    found = values(f"jpeg:real={low}..{high}:{step}", "real")
-    assert found == [float(low + index * step) for index in range(steps + 1)]
-
-
 @given(st.text(alphabet="ab=:,/\\.0123456789e- ", max_size=25))
 def test_anything_is_understood_or_refused_in_words(text):
     for known in (JPEG, FOLDER, {"a": dataclasses.replace(JPEG["number"], name="a")}):
@@ -301,12 +259,3 @@ def test_anything_is_understood_or_refused_in_words(text):
                     assert list(point) == list(known)
         except CodecbenchError:
             pass
-
-
-@given(st.text(alphabet=string.digits + ".e+-", max_size=12), st.sampled_from([int, float]))
-def test_numbers_read_as_python_reads_them(text, kind):
-    try:
-        found = Setting("x", kind, kind(0)).parse(text, "test")
-    except SettingError:
-        return
-    assert found == kind(text)
