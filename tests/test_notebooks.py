@@ -48,10 +48,6 @@ def shown(cell):
     return "\n".join(parts)
 
 
-def test_both_are_there():
-    assert {path.stem for path in NOTEBOOKS} == set(WEIGHTS)
-
-
 @each
 def test_every_cell_was_executed_in_order_and_shows_something_without_warnings(path):
     executed = code_cells(path)
@@ -98,8 +94,3 @@ def test_it_uses_public_names_alone(path):
     names = [name.name for node in imports for name in node.names]
     names += [node.attr for node in nodes if isinstance(node, ast.Attribute)]
     assert not [name for name in names if name.startswith("_") and name not in ("__file__", "__version__")]
-
-
-@pytest.mark.parametrize("text", ["cache in /home/someone/data", "File /tmp/x.py", r"C:\Users", "/root/.cache"])
-def test_a_path_would_be_noticed(text):
-    assert MACHINE.search(text)

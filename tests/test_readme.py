@@ -20,7 +20,6 @@ import pytest
 
 import codecbench
 from codecbench.cli.main import cli
-from codecbench.errors import UsageError
 from codecbench.plan.specs import expand, split_specs
 from codecbench.plugins.registry import CODECS, DATASETS, METRICS
 from codecbench.plugins.settings import settings_of
@@ -243,12 +242,6 @@ def test_commands_parse(monkeypatch):
         monkeypatch.setattr(registry, "add_folder", lambda folder: None)
     assert len(commands()) >= 8
     for line in commands():
-        check_command(line)
-
-
-@pytest.mark.parametrize("line", ["codecbench rum", "codecbench run --image 5", "codecbench run --codecs jpeg:q=5"])
-def test_commands_that_are_wrong_would_be_noticed(line):
-    with pytest.raises((click.ClickException, UsageError)):
         check_command(line)
 
 
