@@ -12,6 +12,7 @@ import importlib.metadata
 import os
 import platform
 import re
+import resource
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -21,17 +22,7 @@ from typing import Any
 from codecbench import __version__
 from codecbench.errors import UsageError
 
-LIBRARIES = (
-    "numpy",
-    "scipy",
-    "pandas",
-    "pillow",
-    "pyarrow",
-    "scikit-image",
-    "constriction",
-    "torch",
-    "torchvision",
-)
+LIBRARIES = ("numpy", "scipy", "pandas", "pillow", "pyarrow", "scikit-image", "constriction", "torch", "torchvision")
 OPTIONAL_LIBRARIES = ("imagecodecs", "distributed")
 """Listed where they are installed; codecbench works without them."""
 PILLOW_LIBRARIES = ("libjpeg_turbo", "mozjpeg", "jpg", "jpg_2000", "webp", "avif", "zlib", "zlib_ng")
@@ -118,7 +109,7 @@ def conditions() -> dict[str, Any]:
     The variables are those of ``THREAD_VARIABLES`` as they were before any worker changed them.
     """
     load = None
-    with contextlib.suppress(OSError, AttributeError):
+    with contextlib.suppress(OSError):
         load = round(os.getloadavg()[0], 2)
     variables = {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ}
     return {"load_1min": load, "thread_variables": variables}
@@ -151,18 +142,14 @@ def device_name(device: str) -> str:
     return str(torch.cuda.get_device_name(device))
 
 
-def peak_bytes() -> int | None:
-    """The most memory that this process ever had resident, in bytes; None where the system does not tell."""
+def peak_bytes() -> int:
+    """The most memory that this process ever had resident, in bytes."""
     try:  # on Linux getrusage also counts what the process had before it began to run this program
         for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     except OSError:
         pass
-    try:
-        import resource
-    except ImportError:
-        return None
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
@@ -202,7 +189,7 @@ def _cpu_model() -> str:
 def _memory_gib() -> float | None:
     try:
         return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
-    except (ValueError, OSError, AttributeError):
+    except (ValueError, OSError):
         return None
 
 

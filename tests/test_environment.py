@@ -150,8 +150,6 @@ def test_peak_memory_is_of_this_program_and_grows_with_what_it_has():
         "print(before, peak_bytes())"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    if found == ["None", "None"]:
-        pytest.skip("the system does not tell")
     before, after = map(int, found)
     assert before < here.nbytes
     assert after - before > 48_000_000

@@ -194,8 +194,7 @@ def alone(wait: Callable[[], None] = lambda: None) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    user = os.getuid() if hasattr(os, "getuid") else 0
-    lock = FileLock(Path(tempfile.gettempdir()) / f"codecbench-timing-{user}.lock")
+    lock = FileLock(Path(tempfile.gettempdir()) / f"codecbench-timing-{os.getuid()}.lock")
     while True:
         try:
             lock.acquire(timeout=1.0)

@@ -9,6 +9,7 @@ ended). An accelerator is waited for before a clock is read.
 from __future__ import annotations
 
 import math
+import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -125,8 +126,8 @@ def time_decoding(spec: CodecSpec, bitstreams: Sequence[bytes], batch: int, devi
     return _block([partial(codec.decode, part) for part in _parts(bitstreams, batch)], len(bitstreams), codec)
 
 
-def usage() -> tuple[int | None, int | None]:
-    """Peak resident memory of this process, and peak memory allocated on an accelerator, in bytes, where known."""
+def usage() -> tuple[int, int | None]:
+    """Peak resident memory of this process, and peak memory allocated on an accelerator, if any, in bytes."""
     cuda = _cuda()
     return peak_bytes(), None if cuda is None else int(cuda.max_memory_allocated())
 
@@ -199,10 +200,6 @@ def _block(calls: Sequence[Callable[[], object]], images: int, codec: Codec | No
 
 def _cpu_s() -> float:
     """CPU seconds of this process's threads, and of its children that ended."""
-    try:
-        import resource
-    except ImportError:
-        return time.process_time()
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
 

@@ -65,12 +65,12 @@ def check_damage(
         mend: repairs what would give every damage away, for example a checksum, so that more of a decoder is reached.
     """
     streams = codec.encode(sample_images(shape, seed)[:3])
-    peak = usage()[0] or 0
+    peak = usage()[0]
     for index, damaged in enumerate(map(mend, damages(streams, seed, trials))):
         shown = damaged[:80].hex() + ("…" if len(damaged) > 80 else "")
         where = f"{format_shape(shape)}: damage {index} of seed {seed} ({len(damaged)} bytes, {shown})"
         decode_doubtful(codec, damaged, where)
-    grown = (usage()[0] or 0) - peak
+    grown = usage()[0] - peak
     require(grown < MAX_GROWTH_BYTES, f"{format_shape(shape)}: damaged streams took {grown:,} bytes of memory")
 
 

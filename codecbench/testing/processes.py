@@ -82,8 +82,6 @@ def _no_gpu() -> str:
     """Why devices cannot be compared here; empty where they can."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
         return "no GPU: CUDA_VISIBLE_DEVICES is empty"
-    try:
-        import torch
-    except ImportError:
-        return "no GPU: PyTorch is not installed"
+    import torch
+
     return "" if torch.cuda.is_available() else "no GPU: PyTorch finds none"

@@ -98,7 +98,6 @@ def rounds(out):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="no limit of file sizes")
 @pytest.mark.parametrize(
     ("limit", "where", "tasks"),
     [(10_000, "parts", 1), (2_000, "", 0), (30_000, "figures", 3)],

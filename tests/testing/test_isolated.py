@@ -173,7 +173,6 @@ def test_a_codec_that_ends_its_process(failures, misdeed, words):
     assert found["types"] == f"the codec's process died with {words}"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
 def test_a_codec_that_crashes_on_damaged_streams_alone(failures):
     _, found = failures(decode="stream[3:4] in (b'', b'\\0') or os.kill(os.getpid(), 11)")
     assert set(found) == {"damaged streams"}
