@@ -65,12 +65,7 @@ _RESULTS = described(
         "mean squared error before clipping and rounding, where the codec reconstructs in floating point",
         "lower",
     ),
-    (
-        "psnr_db",
-        "number",
-        "mean of the images' PSNR; images restored exactly have none and do not enter",
-        "higher",
-    ),
+    ("psnr_db", "number", "mean of the images' PSNR; images restored exactly have none and do not enter", "higher"),
     ("psnr_of_mean_mse_db", "number", "PSNR of the mean MSE, a different number", "higher"),
     ("ssim", "number", "mean over the images", "higher"),
     ("max_abs_error", "whole", "largest difference over all images, in 8-bit levels", "lower"),
@@ -94,12 +89,7 @@ _RESULTS = described(
 _TIMES = described(
     ("encode_iqr_s decode_iqr_s", "number", "interquartile range over the rounds", "lower"),
     ("encode_min_s decode_min_s", "number", "the fastest round", "lower"),
-    (
-        "encode_cpu_s decode_cpu_s",
-        "number",
-        "median CPU seconds an image, of all threads and child processes",
-        "lower",
-    ),
+    ("encode_cpu_s decode_cpu_s", "number", "median CPU seconds an image, of all threads and child processes", "lower"),
     ("encode_latency_s decode_latency_s", "number", "median wall seconds of a call with one image", "lower"),
     ("batch", "whole", "images in one call; 1 for codecs that work image by image"),
     (

@@ -73,10 +73,7 @@ class RunProgress:
             self.close()
             self.kind = event.kind
             self.bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[left]}"),
+                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}")
             )
             self.bar.start()
             self.bar_task = self.bar.add_task(PASSES[event.kind], total=event.total, left="")

@@ -55,9 +55,7 @@ def _folders(kind: str) -> Callable[[F], F]:
 
 codec_folders, metric_folders = _folders("codec"), _folders("metric")
 data_folder = click.option(
-    "--data-dir",
-    metavar="DIR",
-    help="The data root [default: $CODECBENCH_DATA, else the user's cache folder].",
+    "--data-dir", metavar="DIR", help="The data root [default: $CODECBENCH_DATA, else the user's cache folder]."
 )
 one_dataset = click.option("--dataset", metavar="NAME", help="One of the run's datasets [all].")
 csv = click.option("--csv", "as_csv", is_flag=True, help="Print CSV, with every column and digit.")
