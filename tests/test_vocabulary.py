@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
-from pathlib import Path
 
-import codecbench
 from codecbench.columns import MEANINGS, RESERVED, ROWS, SUMMARY
 
 
@@ -24,15 +21,3 @@ def test_headings_have_their_meanings_without_docstrings() -> None:
     script = "from codecbench.report import ranked; print(ranked.MEANINGS['bits_per_pixel'])"
     done = subprocess.run([sys.executable, "-OO", "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == MEANINGS["bits_per_pixel"]
-
-
-def test_constants_of_one_name_are_one_number() -> None:
-    found: dict[str, dict[float, str]] = {}
-    for file in Path(codecbench.__file__).parent.rglob("*.py"):
-        for node in ast.parse(file.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
-                names = [target.id for target in node.targets if isinstance(target, ast.Name)]
-                if isinstance(node.value.value, float):
-                    for name in names:
-                        found.setdefault(name, {})[node.value.value] = file.name
-    assert {name: values for name, values in found.items() if len(values) > 1} == {}

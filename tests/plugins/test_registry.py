@@ -170,38 +170,23 @@ def test_ctrl_c_during_an_import_stays_ctrl_c(tmp_path):
 # --- Fingerprints -------------------------------------------------------------------------------------------
 
 
-def test_the_fingerprint_covers_source_helpers_weights_and_device(tmp_path, monkeypatch):
-    source = "from ._helper import LEVEL\n" + CODEC.replace("setting(0,", "setting(LEVEL,")
-    file, helper, other = (write(tmp_path, name, source) for name in ("mine.py", "_helper.py", "other.py"))
-    helper.write_text("LEVEL = 1")
+def test_the_fingerprint_covers_source_weights_versions_and_device(tmp_path, monkeypatch):
+    file = write(tmp_path, "mine.py", CODEC)
     CODECS.add_folder(tmp_path)
-    cls = CODECS.get("mine")
-    weights = tmp_path / "weights.bin"
+    cls, weights = CODECS.get("mine"), tmp_path / "weights.bin"
     monkeypatch.setattr(cls, "weight_files", classmethod(lambda cls: (str(weights),)))
     seen = [codec_fingerprint(cls, "cpu")]
-
-    def changed():
-        seen.append(codec_fingerprint(cls, "cpu"))
-        return len(set(seen)) == len(seen)
-
-    assert len(seen[0]) == 24
-    assert codec_fingerprint(cls, "cpu") == seen[0]
     for content in (b"1", b"2"):
         weights.write_bytes(content)
-        assert changed()
-    helper.write_text("LEVEL = 2")
-    assert changed()
-    file.write_text(source.replace("image.tobytes()", "bytes(image.data)"))
-    assert changed()
+        seen.append(codec_fingerprint(cls, "cpu"))
+    file.write_text(CODEC.replace("image.tobytes()", "bytes(image.data)"))
+    seen.append(codec_fingerprint(cls, "cpu"))
     monkeypatch.setattr(cls, "versions", classmethod(lambda cls: {"library": "2"}))
-    assert changed()
-
-    other.write_text("# another plugin's source")
-    file.write_text(file.read_text() + "# a comment\n")
-    assert codec_fingerprint(cls, "cpu") == seen[-1]
+    seen.append(codec_fingerprint(cls, "cpu"))
+    assert len(set(seen)) == len(seen)
     assert codec_fingerprint(cls, "some GPU") == seen[-1]
     monkeypatch.setattr(cls, "uses_device", True)
-    assert codec_fingerprint(cls, "some GPU") != seen[-1]
+    assert codec_fingerprint(cls, "some GPU") not in seen
 
 
 # --- The built-in plugins -----------------------------------------------------------------------------------
