@@ -44,16 +44,16 @@ def test_a_panel_a_codec_with_the_logged_numbers_and_the_best_epoch() -> None:
     assert list(lines(figure.axes[0])["best"].get_xdata()) == [15]
     assert list(lines(figure.axes[1])["best"].get_ydata()) == [0.005]
     assert "best: epoch 8 of 40" in figure.axes[1].texts[0].get_text()
+    equals = pd.DataFrame({"epoch": [1, 2, 3, 4], "train_loss": 1.0, "held_out_mse": [math.nan, 0.2, 0.1, 0.1]})
+    assert figures.best_epoch(equals) == (3, 0.1)
 
 
 def test_the_legend_names_the_test_images_only_where_they_were_measured() -> None:
-    def words(frame: pd.DataFrame) -> list[str]:
+    for frame, tested in ((log(), True), (log(tested=False), False), (log().assign(test_mse=math.nan), False)):
         (legend,) = figures.learning_curves({"a": frame}).legends
-        return [text.get_text() for text in legend.get_texts()]
-
-    assert len(words(log())) == 3
-    assert not [text for text in words(log(tested=False)) if "test" in text]
-    assert not [text for text in words(log().assign(test_mse=math.nan)) if "test" in text]
+        words = [text.get_text() for text in legend.get_texts()]
+        assert len(words) == 2 + tested
+        assert any("test" in text for text in words) == tested
 
 
 def test_a_huge_first_loss_does_not_flatten_the_rest() -> None:
@@ -71,11 +71,6 @@ def test_hundreds_of_epochs_and_a_single_one_are_drawn_in_rows_of_three() -> Non
     assert style.save_svg(figure) == style.save_svg(figures.learning_curves(logs))
     assert figure.axes[0].get_xlim()[1] > 600
     assert len({round(axes.get_position().y0, 3) for axes in figure.axes}) == 2
-
-
-def test_the_best_epoch_is_the_first_of_equals_and_skips_what_is_not_a_number() -> None:
-    frame = pd.DataFrame({"epoch": [1, 2, 3, 4], "train_loss": 1.0, "held_out_mse": [math.nan, 0.2, 0.1, 0.1]})
-    assert figures.best_epoch(frame) == (3, 0.1)
 
 
 def scored(epochs: int = 20, fall: float = 2.0, loss: float = 1.0) -> pd.DataFrame:

@@ -78,15 +78,16 @@ def test_a_codec_out_of_its_domain_is_dashed_hollow_and_says_so(tmp_path: Path) 
     assert home.get_color() == foreign.get_color()
 
 
-def test_a_single_point_out_of_its_domain_is_hollow_and_axes_have_ticks(tmp_path: Path) -> None:
-    run = MadeUpRun(tmp_path, {"digits": (16, 16, 1)}, [], {"net": ("mnist",)})
-    run.point("digits", "net", num_bytes=10, ssim=0.99998, encode_s=(1e-3,) * 5)
+def test_a_single_point_out_of_its_domain_is_hollow_and_axes_have_ticks_whatever_the_label(tmp_path: Path) -> None:
+    label = "folder:/$x^$/写真"
+    run = MadeUpRun(tmp_path, {label: (16, 16, 1)}, [], {"net": ("mnist",)})
+    run.point(label, "net", num_bytes=10, ssim=0.99998, encode_s=(1e-3,) * 5)
     points = points_of(run.store)
     assert not figures.beyond_ssim(points).any()
     for figure in (
         figures.rate_distortion(points),
         figures.rate_distortion(points, quality="ssim"),
-        figures.speed(points, "digits"),
+        figures.speed(points, label),
     ):
         (line,) = drawn_lines(figure).values()
         assert line.get_markerfacecolor() == "white"
@@ -100,16 +101,8 @@ def test_a_single_point_out_of_its_domain_is_hollow_and_axes_have_ticks(tmp_path
 
 def test_built_in_codecs_look_the_same_in_every_run() -> None:
     assert looks.codec_styles(["svd"])["svd"] == looks.codec_styles(["a", "png", "svd", "zz"])["svd"]
-    assert looks.codec_styles(["mine"])["mine"] == looks.codec_styles(["jpeg", "mine", "webp"])["mine"]
+    assert looks.codec_styles(["mine"])["mine"] == looks.codec_styles(["webp", "mine", "jpeg"])["mine"]
     assert set(looks.CODEC_STYLES) == {file.stem for file in CODEC_FOLDER.glob("[a-z]*.py")}
-
-
-def test_one_colour_and_marker_a_codec() -> None:
-    names = [f"codec{number:02}" for number in range(12)]
-    styles = looks.codec_styles(reversed(names))
-    assert len({(style.color, style.marker) for style in styles.values()}) == 12
-    assert looks.codec_styles([*names, *names]) == styles
-    assert len(looks.codec_styles([f"c{number}" for number in range(50)])) == 50
 
 
 def test_points_outside_the_view_are_counted_but_no_codec_vanishes(tmp_path: Path) -> None:
@@ -136,12 +129,6 @@ def test_saving_gives_the_same_bytes_whatever_the_settings_around(usual: pd.Data
         assert dict(mpl.rcParams) == before
     assert first == again
     assert b"<dc:date>" not in first
-
-
-def test_labels_with_dollars_or_in_other_scripts_are_drawn(tmp_path: Path) -> None:
-    run = MadeUpRun(tmp_path, {"folder:/$x^$/写真": (4, 4, 1)}, ["c"])
-    run.point("folder:/$x^$/写真", "c")
-    assert looks.save_png(figures.rate_distortion(points_of(run.store)), dpi=40).startswith(b"\x89PNG")
 
 
 # ---- images ------------------------------------------------------------------------------------------------------
