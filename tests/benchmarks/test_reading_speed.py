@@ -11,12 +11,10 @@ import sys
 import time
 
 import numpy as np
-from runs import MadeUpRun
+from rows import write_rows
 
 from codecbench.analysis.aggregate import POINT
 from codecbench.analysis.summary import summarise
-from codecbench.measure.task import Measurement
-from codecbench.store.tasks import task_files
 
 CHUNK = 2_000
 SETTINGS = 50
@@ -33,37 +31,9 @@ print(json.dumps({"peak": peak_bytes(), "points": len(table), "rows": int(table[
 """
 
 
-def write_rows(path, codecs, settings, chunks, images):
-    """Writes a run of made-up rows, no two of them alike, with times for every point."""
-    rng = np.random.default_rng(0)
-    run = MadeUpRun(path, {"mnist": (28, 28, 1)}, [f"codec{number}" for number in range(codecs)])
-    nothing = np.full(images, np.nan)
-    for codec in range(codecs):
-        for quality in range(settings):
-            for chunk in range(chunks):
-                indices = range(chunk * images, (chunk + 1) * images)
-                task = run.task("mnist", f"codec{codec}", {"quality": quality}, indices, None)
-                mse = rng.exponential(1e-3, images) * (rng.random(images) < 0.99)
-                size = rng.integers(100, 900, images)
-                measurement = Measurement(
-                    num_bytes=size,
-                    container_bytes=nothing,
-                    estimated_bits=8.0 * size - rng.random(images),
-                    mse=mse,
-                    mse_float=mse + rng.random(images) * 1e-6,
-                    max_abs_error=np.where(mse > 0, rng.integers(1, 256, images), 0),
-                    exact_pixels=rng.integers(0, 784, images) / 784,
-                    ssim=rng.random(images),
-                    lossless=False,
-                    shown={index: run.image((28, 28, 1), index) for index in task.shown},
-                )
-                run.store.write_files(task_files(task, measurement, 0.1))
-    return run
-
-
 def test_ten_million_rows(benchmark, tmp_path):
     if benchmark.disabled:  # the plain test run: that the figures are right
-        store = write_rows(tmp_path, 2, 3, 2, 25).store
+        store = write_rows(tmp_path, 2, 3, 2, 25)
         found = summarise(store).sort_values(POINT, ignore_index=True)
         expected = store.rows().astype(dict.fromkeys(POINT, str)).groupby(POINT)["mse"].mean()
         np.testing.assert_allclose(found["mse"], expected, rtol=1e-12)
