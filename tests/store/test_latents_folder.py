@@ -78,8 +78,10 @@ def test_a_run_keeps_latents_their_plane_and_labels_and_its_report_shows_them(
     codec_folder: Path, tmp_path: Path
 ) -> None:
     learned(codec_folder, begin="assert 'pytest' not in sys.modules")  # the parent computes nothing
-    done, _ = run(tmp_path / "run", "seen,png", here=False)
+    learned(codec_folder, "large", extra="\n    image_shape = (64, 64, 3)\n")
+    done, notes = run(tmp_path / "run", "seen,large,png", here=False)
     (seen,) = found(done.path)
+    assert not [note for note in notes if "latents" in note], "what has none leaves nothing"
     assert (seen.dataset, seen.codec, seen.settings) == ("digits", "seen", "level=0")
     digits = open_dataset("digits", tmp_path)
     rows = done.rows()
@@ -101,13 +103,6 @@ def test_a_run_keeps_latents_their_plane_and_labels_and_its_report_shows_them(
     assert "seen: the latents of the 12 images, in a plane" in html
 
 
-def test_codecs_without_latents_and_images_of_another_shape_leave_nothing(codec_folder: Path, tmp_path: Path) -> None:
-    learned(codec_folder, extra="\n    image_shape = (64, 64, 3)\n")
-    done, notes = run(tmp_path / "run", "seen,png", images=3)
-    assert not (done.path / "latents").exists()
-    assert not [note for note in notes if "latents" in note]
-
-
 def test_what_is_there_is_not_made_again_and_what_is_gone_is(codec_folder: Path, tmp_path: Path) -> None:
     learned(codec_folder)
     done, _ = run(tmp_path / "run", images=4)
@@ -115,9 +110,16 @@ def test_what_is_there_is_not_made_again_and_what_is_gone_is(codec_folder: Path,
     content, parts = file.read_bytes(), {part: part.stat().st_mtime_ns for part in (done.path / "parts").iterdir()}
     again, _ = run(tmp_path / "run", images=4)
     assert not again.changed
-    for damage in (file.unlink, lambda: file.write_bytes(content[:100]), lambda: file.write_bytes(b"")):
+    (seen,), store = found(done.path), RunFolder.existing(done.path)
+    without_labels = dataclasses.replace(seen, labels=None, shown_labels={})  # which came later
+    for damage in (
+        file.unlink,
+        lambda: file.write_bytes(content[:100]),
+        lambda: file.write_bytes(b""),
+        lambda: store.write_record(file.stem, without_labels),
+    ):
         damage()
-        assert found(done.path) == []
+        assert all(seen.labels is None for seen in found(done.path))
         again, _ = run(tmp_path / "run", images=4)
         assert again.changed
         assert file.read_bytes() == content
@@ -213,19 +215,6 @@ def test_a_worker_that_dies_costs_its_own_latents_only(codec_folder: Path, tmp_p
     assert [seen.codec for seen in found(done.path)] == ["seen"]
     assert [note for note in notes if "no latents of deadly" in note and "the encoding process died" in note]
     forget("deadly")
-
-
-def test_labels_that_come_later_are_taken(codec_folder: Path, tmp_path: Path) -> None:
-    learned(codec_folder)
-    done, _ = run(tmp_path / "run", images=4)
-    store = RunFolder.existing(done.path)
-    (file,) = (done.path / "latents").glob("*.npz")
-    (seen,) = store.latents()
-    store.write_record(file.stem, dataclasses.replace(seen, labels=None, shown_labels={}))
-    assert store.latents()[0].labels is None
-    run(tmp_path / "run", images=4)
-    (seen,) = store.latents()
-    assert seen.labels is not None
 
 
 # ---- training logs ---------------------------------------------------------------------------------------------------

@@ -90,9 +90,12 @@ def test_another_number_of_pictures_measures_nothing_again(run: cb.Run) -> None:
     measure(CODECS, run.path, images=9, keep_images=5, events=events)
     assert measured(events) == 0
     store = store_of(run)
-    more = store.manifest["datasets"]["digits"]["shown"]
+    record = store.manifest["datasets"]["digits"]
+    more = record["shown"]
     assert more[:3] == shown
     assert len(more) == 5
+    labels = cb.open_dataset("digits").labels
+    assert record["classes"] == {str(index): labels[index] for index in more}
     assert {frozenset(held) for held in samples(store).values()} == {frozenset(more)}
     assert store.originals("digits").keys() == set(more)
     assert {file: file.read_bytes() for file in (run.path / "parts").iterdir()} == parts

@@ -20,6 +20,7 @@ from codecbench.store.lock import LOCK, OWN
 from codecbench.store.manifest import SCHEMA, empty
 from codecbench.store.timings import TimingRecord
 
+FOLDERS = ("parts", "timings")
 FEW = "none,jpeg:quality=5/95"
 FULL = "error: no space left to write {}; what was measured is kept, make room and run the same command again"
 LIMITED = """
@@ -97,8 +98,13 @@ def test_a_file_that_finds_no_room_ends_the_command_with_one_line(tmp_path, limi
     assert len(cb.load_run(out).rows()) == 3 * 400
 
 
-def test_a_fresh_run_removes_what_codecbench_wrote_and_nothing_else(tmp_path):
+def test_what_killed_commands_left_is_removed_and_by_a_fresh_run_all_that_codecbench_wrote(tmp_path):
     folder = usual_run(tmp_path / "run").store.path
+    left = [folder / "parts" / "abc.parquet.4711.tmp", folder / "run.json.00c0ffee.tmp"]  # by killed commands
+    for file in left:
+        file.write_bytes(b"half")
+    RunFolder.for_writing(folder)
+    assert not any(file.exists() for file in left)
     for name in (name for name in OWN if not (folder / name).exists()):
         (folder / name).touch() if "." in name else (folder / name).mkdir()
     (folder / "mine.txt").write_text("kept")
@@ -176,9 +182,8 @@ def test_damaged_rows_are_measured_again(finished, in_process):
 
 
 def test_a_report_of_damaged_files_is_drawn_without_them_and_says_so(finished):
-    record, _, *_ = sorted((finished / "parts").glob("*.json"))
+    record, times = (sorted((finished / folder).glob("*.json"))[index] for index, folder in enumerate(FOLDERS))
     altered(record, shape="28x28", codec=["none"])
-    _, times, *_ = sorted((finished / "timings").glob("*.json"))
     altered(times, encode_s="quick")
     notes = Context(RunFolder(finished)).notes
     (damaged,) = [note for note in notes if note.title == "Damaged"]
@@ -186,7 +191,7 @@ def test_a_report_of_damaged_files_is_drawn_without_them_and_says_so(finished):
 
 
 def test_files_of_others_among_the_records_are_left_alone(finished, in_process):
-    for folder in ("parts", "timings"):
+    for folder in FOLDERS:
         (finished / folder / "notes.json").write_text('{"mine": 1}', encoding="utf-8")
         (finished / folder / "table.parquet").write_bytes(b"mine")
         (finished / folder / "copy.json.tmp").write_bytes(b"mine")
@@ -195,19 +200,10 @@ def test_files_of_others_among_the_records_are_left_alone(finished, in_process):
     assert len(run.rows()) == 24
     assert len(run.summary()) == 6
     assert RunFolder(finished).damaged() == []
-    for folder in ("parts", "timings"):
+    for folder in FOLDERS:
         assert (finished / folder / "notes.json").read_text(encoding="utf-8") == '{"mine": 1}'
         assert (finished / folder / "table.parquet").read_bytes() == b"mine"
         assert (finished / folder / "copy.json.tmp").exists()
-
-
-def test_what_killed_commands_left_half_written_is_removed(tmp_path):
-    folder = usual_run(tmp_path / "run").store.path
-    left = [folder / "parts" / "abc.parquet.4711.tmp", folder / "run.json.00c0ffee.tmp"]
-    for file in left:
-        file.write_bytes(b"half")
-    RunFolder.for_writing(folder)
-    assert not any(file.exists() for file in left)
 
 
 TIMES = {
