@@ -30,11 +30,6 @@ def forged(**changes):
     return write(Contents(**fields | changes))
 
 
-def one_line(error):
-    assert "\n" not in str(error.value)
-    return str(error.value)
-
-
 # ---- what a file holds ----------------------------------------------------------------------------------------------
 
 
@@ -70,21 +65,6 @@ def test_a_file_alone_gives_the_image_back(spec, image):
     assert len(packed.content) - packed.stream_bytes == len(forged(spec=str(codec.spec))) - 1
 
 
-def test_settings_of_every_kind_survive(codec_folder):
-    extra = """
-    share: float = cb.setting(0.5, low=0.0, high=1.0)
-    odd: bool = cb.setting(False)
-    words: str = cb.setting("plain")
-"""
-    file = write_codec(codec_folder, "kinds")
-    source = file.read_text()
-    file.write_text(source.replace("    level: int", extra.strip("\n") + "\n    level: int"))
-    codec = CODECS.get("kinds")(level=7, share=1e-07, odd=True, words=r"a,b/c=d:e\f 1..2 µ")
-    done = unpack(pack(GRAY, codec).content)
-    assert done.spec == str(codec.spec)
-    assert np.array_equal(done.image, GRAY)
-
-
 def test_a_learned_codec_comes_back_and_names_its_weights(monkeypatch):
     codec = cb.open_codec("lossy_ae")
     image = np.zeros((28, 28, 1), np.uint8)
@@ -92,12 +72,10 @@ def test_a_learned_codec_comes_back_and_names_its_weights(monkeypatch):
     assert len(read(content).weights) == 8
     assert unpack(content).image.shape == (28, 28, 1)
     monkeypatch.setattr(container, "file_sha256", lambda path: "another")
-    with pytest.raises(
-        cb.WeightsError, match=r"photo\.cb needs lossy_ae with the weights [0-9a-f]{16}; here are"
-    ) as error:
+    words = rf"photo\.cb needs lossy_ae with the weights {read(content).weights.hex()}; here are .*\.safetensors"
+    with pytest.raises(cb.WeightsError, match=words) as error:
         unpack(content, name="photo.cb")
-    assert ".safetensors" in one_line(error)
-    assert read(content).weights.hex() in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_the_example_in_the_documentation_works():
@@ -141,20 +119,18 @@ def sealed(body, version=1):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "is empty"),
-        (b"\x89PNG\r\n\x1a\n....", "is not .* but a PNG image; `codecbench encode` takes those"),
         (b"\xff\xd8\xff\xe0", "is not .* but a JPEG image"),
-        (b"hello", "is not a file that `codecbench encode` wrote"),
         (sealed(forged()[9:-4], version=2), "needs a newer codecbench: .* version 2, known here is 1"),
     ],
 )
 def test_foreign_and_newer_files_are_not_called_damaged(content, words):
     with pytest.raises(cb.UsageError, match=rf"^x\.cb {words}") as error:
         unpack(content, name="x.cb")
-    one_line(error)
+    assert "\n" not in str(error.value)
 
 
 def test_a_header_that_is_no_text_or_too_short_is_refused():
+    assert read(forged(spec="mine:words=µ")).spec == "mine:words=µ"
     for body in (b"", b"\x01", b"\x01\x01\x01\x04\x00none", b"\x01\x01\x01\x02\x00\xff\xfe" + bytes(8), b"\x80" * 20):
         with pytest.raises(cb.BitstreamError, match="though its checksum holds"):
             read(sealed(body))
@@ -184,17 +160,14 @@ def test_what_a_forged_file_asks_for_is_refused_in_one_line_and_not_imported(cha
     before = set(sys.modules)
     with pytest.raises(error, match=rf"^x\.cb .*{words}") as refusal:
         unpack(forged(**changes), name="x.cb")
-    one_line(refusal)
+    assert "\n" not in str(refusal.value)
     assert not {name for name in set(sys.modules) - before if "evil" in name}
 
 
-def test_a_codec_that_cannot_be_imported_is_an_error_that_names_the_file(codec_folder):
+def test_a_codec_with_a_path_or_that_cannot_be_imported_has_no_files(codec_folder):
     (codec_folder / "absent.py").write_text("import no_such_library\n")
     with pytest.raises(cb.PluginError, match=r"x\.cb needs the codec 'absent': .*no_such_library"):
         unpack(forged(spec="absent"), name="x.cb")
-
-
-def test_a_codec_with_a_path_has_no_files(codec_folder):
     file = write_codec(codec_folder, "pathed")
     file.write_text(file.read_text().replace("level: int", 'model: str = cb.setting("", literal=True)\n    level: int'))
     forge = forged(spec="pathed:model=/etc/passwd")
@@ -277,7 +250,7 @@ def test_there_and_back_in_every_format(suffix, tmp_path, capsys):
     assert np.array_equal(pixels, unpack(packed.read_bytes()).image)
 
 
-def test_lossless_says_so_and_replaces_what_was_there(tmp_path, capsys):
+def test_lossless_says_so_and_replaces_what_was_there_and_damage_writes_no_image(tmp_path, capsys):
     source, packed, back = save(tmp_path / "in.png", RGB), tmp_path / "out.cb", tmp_path / "back.png"
     packed.write_bytes(b"old")
     target = tmp_path / "target.png"
@@ -288,6 +261,9 @@ def test_lossless_says_so_and_replaces_what_was_there(tmp_path, capsys):
     assert call(capsys, "decode", packed, "-o", back)[0] == 0
     assert back.is_symlink(), "what a link points at is replaced, not the link"
     assert np.array_equal(np.array(Image.open(target)), RGB)
+    packed.write_bytes(packed.read_bytes()[:-1] + b"?")
+    code, _, err = call(capsys, "decode", packed, "-o", tmp_path / "x.png")
+    assert (code, err) == (1, f"error: {packed} is damaged: its checksum does not hold\n")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["back.png", "in.png", "out.cb", "target.png"]
 
 
@@ -337,14 +313,6 @@ def test_bad_input_gets_one_line_and_leaves_nothing(arguments, words, tmp_path, 
     assert err.count("\n") == 1
     assert words.format(**names) in err
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
-
-
-def test_a_damaged_file_ends_with_exit_code_1_and_no_image(tmp_path, capsys):
-    damaged = tmp_path / "x.cb"
-    damaged.write_bytes(pack(GRAY, cb.open_codec("png")).content[:-1] + b"?")
-    code, _, err = call(capsys, "decode", damaged, "-o", tmp_path / "x.png")
-    assert (code, err) == (1, f"error: {damaged} is damaged: its checksum does not hold\n")
-    assert not (tmp_path / "x.png").exists()
 
 
 @pytest.mark.parametrize(
