@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page, sync_playwright
 from runs import MadeUpRun
 
 from codecbench import figures
@@ -34,9 +34,16 @@ DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 800}
 Opened = Callable[..., Page]
 
 
-def chromium() -> str | None:
-    """The browser's path; None where there is none."""
-    return next((found for name in NAMES if (found := shutil.which(name))), None)
+@contextmanager
+def headless_chromium() -> Iterator[Browser]:
+    """A real browser, driven by Playwright; without one the test is skipped."""
+    path = next((found for name in NAMES if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip("no Chromium here (Debian: apt-get install chromium), so pages are not opened")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield started
+        started.close()
 
 
 @contextmanager

@@ -7,20 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import DESKTOP, FLAGS, Opened, chromium, quick_report, wait_until_ready
-from playwright.sync_api import Browser, Page, sync_playwright
+from pages import DESKTOP, Opened, headless_chromium, quick_report, wait_until_ready
+from playwright.sync_api import Browser, Page
 from runs import METRIC, MadeUpRun
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    path = chromium()
-    if path is None:
-        pytest.skip("no Chromium here (Debian: apt-get install chromium), so pages are not opened")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+    with headless_chromium() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture
