@@ -119,19 +119,6 @@ def test_wrong_lengths_and_numbers_that_are_not_finite(codec) -> None:
             codec.decode([numbers.tobytes()])
 
 
-@pytest.mark.parametrize("value", [-1e38, 3.4e38, 1e300, 65504.0, 1e-310])
-def test_extreme_numbers_give_an_image_or_are_refused(codec, value: float) -> None:
-    numbers = np.frombuffer(codec.encode(images_for(codec, 1))[0], codec.latent_dtype).copy()
-    with np.errstate(over="ignore", under="ignore"):
-        numbers[0::2], numbers[1::2] = value, -value
-    try:
-        floats = codec.decode_float([numbers.tobytes()])
-    except BitstreamError:
-        return
-    assert floats.shape == (1, *codec.image_shape)
-    assert ((floats >= 0) & (floats <= 1)).all()
-
-
 def test_latents_too_large_for_the_stream_saturate(codec, monkeypatch: pytest.MonkeyPatch) -> None:
     decoder = codec.shipped_network().decoder
 
@@ -175,6 +162,12 @@ def test_tiles_are_the_blocks_one_by_one(spec: str) -> None:
     assert tiled.container_bytes(streams[0]) == len(header)
     if tiled.latent != "int8":
         assert streams[0][len(header) :] == b"".join(plain.encode(blocks))
+    small, whole = (
+        image[:, :3, :5],
+        np.pad(image[:, :3, :5], ((0, 0), (0, height - 3), (0, width - 5), (0, 0)), "symmetric"),
+    )
+    restored = plain.decode_float(plain.encode(whole))[:, :3, :5]  # filled by reflection again and again
+    assert np.abs(tiled.decode_float(tiled.encode(small)) - restored).max() < 1e-5
 
 
 @pytest.mark.parametrize("spec", TILED)

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import decimal
-import math
-
-import numpy as np
 import pytest
 import torch
 
 from codecbench.learned.coding.scales import logistic_tables
 from codecbench.learned.coding.symbols import SymbolDecoder, SymbolEncoder
 from codecbench.learned.layers.contexts import (
-    LARGEST_SCALE,
-    SCALES,
-    SMALLEST_SCALE,
     ContextModel,
     Layout,
-    scale_index,
 )
-from codecbench.learned.layers.levels import exact_exp, round_quality
 
 LAYOUTS = {
     "checkerboard": Layout(slices=(3, 5), hyper=4, hidden=12, spread=(1.0, 0.2)),
@@ -82,28 +73,3 @@ def test_a_batch_is_read_one_by_one_on_any_number_of_threads(name: str) -> None:
                 assert torch.equal(alone, known[number : number + 1])
         finally:
             torch.set_num_threads(1)
-
-
-def test_the_nearest_scale() -> None:
-    spacing = math.log(LARGEST_SCALE / SMALLEST_SCALE) / (SCALES - 1)
-    units = torch.arange(-5000, 6000, dtype=torch.float64)
-    found = scale_index(units / 1024)
-    line = (units.numpy() / 1024 - math.log(SMALLEST_SCALE)) / spacing
-    assert found.min() == 0
-    assert found.max() == SCALES - 1
-    assert (np.abs(np.clip(line, 0, SCALES - 1) - found.numpy()) <= 0.5 + 1e-2).all()
-    assert torch.equal(found, found.sort().values)
-    assert scale_index(torch.tensor([-2e9, 2e9], dtype=torch.float64)).tolist() == [0, SCALES - 1]
-
-
-def test_exact_exponentials_and_qualities() -> None:
-    units = torch.arange(-7000, 7000, 13, dtype=torch.float64)
-    found = exact_exp(units / 1024)
-    expected = torch.exp((units / 1024).clamp(-6, 6))
-    assert ((found - expected).abs() <= 2.0**-21 + 1e-9).all()
-    assert torch.equal(found * 2**20, (found * 2**20).round())
-    assert found.min() > 0
-    with decimal.localcontext(prec=5):  # whatever the caller's own arithmetic is
-        assert torch.equal(exact_exp(units[:3] / 1024), found[:3])
-    assert exact_exp(torch.zeros(2, 3, dtype=torch.float64)).tolist() == [[1.0] * 3] * 2
-    assert [round_quality(quality) for quality in (1.0, 3.3, 8.0)] == [1, 211 / 64, 8]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -29,20 +27,6 @@ UNIT, WEIGHT_UNIT = 2**ACTIVATION_BITS, 2**WEIGHT_BITS
 LIMIT = int(LARGEST * UNIT)
 
 
-def residual() -> ExactResidual:
-    """As after training: no layer is zero."""
-    torch.manual_seed(1)
-    network = ExactResidual(30, 64, 2, 9)
-    for layer in network.inner:
-        nn.init.normal_(layer.weight, std=0.2)
-    return network
-
-
-def convolution(kernel: int) -> ExactConv2d:
-    torch.manual_seed(2)
-    return ExactConv2d(12, 16, kernel)
-
-
 def drawn(*shape: int, seed: int = 3, scale: float = 3.0) -> torch.Tensor:
     """Activations on the grid."""
     return on_grid(scale * torch.randn(shape, generator=torch.Generator().manual_seed(seed)))
@@ -56,15 +40,6 @@ def network() -> ExactResidual:
     for parameter in network.parameters():
         parameter.data = torch.randn_like(parameter) * 2
     return network.requires_grad_(False)
-
-
-LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
-    "linear": (lambda: residual().first, (30,)),
-    "residual": (residual, (30,)),
-    "1×1": (lambda: convolution(1), (12, 5, 4)),
-    "3×3": (lambda: convolution(3), (12, 5, 4)),
-    "5×5": (lambda: convolution(5), (12, 5, 4)),
-}
 
 
 def by_integers(layer: nn.Module, inputs: torch.Tensor) -> np.ndarray:
@@ -82,35 +57,7 @@ def by_integers(layer: nn.Module, inputs: torch.Tensor) -> np.ndarray:
 # ---- the grid --------------------------------------------------------------------------------------------------------
 
 
-def test_the_grid() -> None:
-    found = on_grid(torch.tensor([0.5, 1.5, -0.5, 2.5, 0.49]) / UNIT)
-    assert found.dtype == torch.float64
-    assert (found * UNIT).tolist() == [0, 2, 0, 2, 0]
-    assert on_grid(torch.tensor([1e9, -1e9])).tolist() == [LARGEST, -LARGEST]
-    assert torch.equal(on_grid(found), found)
-
-
 # ---- the same numbers everywhere -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_batch_order_and_threads_change_nothing(name: str) -> None:
-    build, shape = LAYERS[name]
-    layer, inputs = build(), drawn(100, *shape)
-    whole = layer.exact(inputs)
-    assert whole.dtype == torch.float64
-    assert torch.equal(on_grid(whole), whole)
-    assert torch.equal(torch.cat([layer.exact(one) for one in inputs.split(1)]), whole)
-    assert torch.equal(torch.cat([layer.exact(some) for some in inputs.split(33)]), whole)
-    order = torch.randperm(100, generator=torch.Generator().manual_seed(4))
-    assert torch.equal(layer.exact(inputs[order]), whole[order])
-    threads = torch.get_num_threads()
-    try:
-        for count in (1, 2):
-            torch.set_num_threads(count)
-            assert torch.equal(layer.exact(inputs), whole)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def test_a_convolution_is_integer_arithmetic() -> None:
@@ -121,21 +68,6 @@ def test_a_convolution_is_integer_arithmetic() -> None:
 
 
 # ---- states of a layer -----------------------------------------------------------------------------------------------
-
-
-def test_new_weights_are_rounded_anew() -> None:
-    layer, inputs = residual().first, drawn(5, 30)
-    before = layer.exact(inputs)
-    with torch.no_grad():
-        layer.bias.add_(1.0)
-    assert torch.equal(layer.exact(inputs), before + 1.0)
-    layer.load_state_dict({"weight": torch.zeros(64, 30), "bias": torch.full((64,), 0.25)})
-    assert bool((layer.exact(inputs) == 0.25).all())
-    twin = copy.deepcopy(layer)
-    with torch.no_grad():
-        twin.bias.zero_()
-    assert bool((twin.exact(inputs) == 0).all())
-    assert bool((layer.exact(inputs) == 0.25).all())
 
 
 @pytest.mark.parametrize("value", [1e6, -1e6, float("nan"), float("inf")])

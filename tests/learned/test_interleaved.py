@@ -27,14 +27,6 @@ def drawn_symbols(seed: int, steps: int, size: int, idle: float = 0.0) -> tuple[
     return starts, counts
 
 
-def drawn_table(skew: float) -> tuple[np.ndarray, np.ndarray]:
-    """Starts and counts of 256 symbols, the later ones the rarer."""
-    probabilities = np.exp(-skew * np.arange(256) / 256)
-    table = np.maximum(1, np.floor(probabilities / probabilities.sum() * (interleaved.TOTAL - 256))).astype(np.int64)
-    table[0] += interleaved.TOTAL - table.sum()
-    return np.cumsum(table) - table, table
-
-
 def ideal_bits(counts: np.ndarray) -> np.ndarray:
     return -np.log2(np.where(counts, counts, interleaved.TOTAL) / interleaved.TOTAL).sum(0)
 
@@ -65,64 +57,6 @@ def test_symbols_come_back(seed: int, shape: tuple[int, int], idle: float) -> No
     check_reads(streams, starts, counts)
     # At most 2 bytes to end with, and a hair for the rounding of widths.
     assert (8 * np.array([len(stream) for stream in streams]) <= ideal_bits(counts) * 1.0001 + 16).all()
-
-
-def refused(stream: bytes, below: np.ndarray, table: np.ndarray) -> bool:
-    """Whether a stream of 60 symbols is refused, in arrays and symbol by symbol alike."""
-
-    def in_arrays() -> None:
-        reader = InterleavedDecoder([stream], "it")
-        for _ in range(60):
-            symbol = np.searchsorted(below, reader.slots(), "right") - 1
-            reader.advance(below[symbol], table[symbol])
-        reader.finish()
-
-    def one_by_one() -> None:
-        reader = StreamDecoder(stream, "it")
-        for _ in range(60):
-            symbol = int(np.searchsorted(below, reader.slot(), "right")) - 1
-            reader.advance(int(below[symbol]), int(table[symbol]))
-        reader.finish()
-
-    found = []
-    for read in (in_arrays, one_by_one):
-        try:
-            read()
-        except BitstreamError as error:
-            found.append(str(error))
-    assert len(found) in (0, 2)
-    assert len(set(found)) <= 1
-    assert all(message.startswith("it: the stream ") for message in found)
-    return bool(found)
-
-
-def test_nearly_all_damage_shows_and_no_stream_begins_another() -> None:
-    rng = np.random.default_rng(5)
-    for skew, count in ((1.0, 1), (8.0, 10), (60.0, 1)):
-        below, table = drawn_table(skew)
-        symbols = rng.choice(256, (60, count), p=table / interleaved.TOTAL)
-        streams, shown = interleaved.encode(below[symbols], table[symbols]), []
-        for whole in streams:
-            assert not refused(whole, below, table)
-            place = int(rng.integers(len(whole) - 1))
-            flipped = bytes([whole[place] ^ 1 << int(rng.integers(8))])
-            for middle in (b"", flipped):
-                shown.append(refused(whole[:place] + middle + whole[place + 1 :], below, table))
-            shown.append(refused(whole[1:], below, table))
-        assert np.mean(shown) >= 0.9 or count == 1
-        whole = streams[0]
-        for damaged in [whole[:end] for end in range(len(whole))] + [whole + b"\0", whole + b"\xff", whole + whole]:
-            assert refused(damaged, below, table)
-
-
-@pytest.mark.parametrize("skew", [0.0, 8.0, 60.0, 3000.0])
-def test_streams_end_within_a_byte(skew: float) -> None:
-    below, table = drawn_table(skew)
-    symbols = np.random.default_rng(6).choice(256, (30, 300), p=table / interleaved.TOTAL)
-    streams = interleaved.encode(below[symbols], table[symbols])
-    overhead = 8 * np.array([len(stream) for stream in streams]) - ideal_bits(table[symbols])
-    assert 0 < overhead.min() <= overhead.max() < 10
-    assert skew == 3000 or overhead.mean() < 8
 
 
 def test_carries_run_through_bytes_written_long_before() -> None:

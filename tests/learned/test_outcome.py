@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from small_training import DIGITS, SCORED, WORDS, Gray, absolute_error, interrupt, job_of, numbers_of, result_of
+from small_training import DIGITS, SCORED, WORDS, Gray, absolute_error, interrupt, job_of, numbers_of
 from torch import nn
 
 from codecbench.cli.console import TrainProgress
-from codecbench.errors import TrainingError, UsageError
+from codecbench.errors import TrainingError
 from codecbench.fingerprint import file_sha256
 from codecbench.learned.coding.latents import LatentCoder
 from codecbench.learned.training import fit_latents, samples
 from codecbench.learned.training.job import Job
 from codecbench.learned.training.loop import Progress, train
-from codecbench.learned.training.recipe import called, describe
+from codecbench.learned.training.recipe import called
 from codecbench.learned.training.samples import Samples, evaluate, load_samples
 from codecbench.learned.weights import load_weights
 from codecbench.plan.planner import open_dataset
@@ -50,24 +50,6 @@ def stored(out: Path) -> dict[str, torch.Tensor]:
 
 
 # ---- scores ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_resumed_run_with_a_score_equals_an_uninterrupted_one(scored: SimpleNamespace, tmp_path: Path) -> None:
-    parts = dataclasses.replace(scored.job, out=tmp_path / "parts")
-    interrupt(parts, 2)
-    other = dataclasses.replace(parts, recipe=dataclasses.replace(SCORED, score=PowerOfError(1.0)))
-    with pytest.raises(UsageError, match=r"score 'absolute_error' instead of 'PowerOfError\(power=1.0\)'"):
-        train(other, resume=True)
-    train(parts, resume=True)
-    assert result_of(parts.out) == result_of(scored.job.out)
-
-
-def test_what_a_score_is_called() -> None:
-    assert (DIGITS.words, DIGITS.judged_by) == ("MSE", "mse")
-    assert (SCORED.words, SCORED.judged_by) == (WORDS, "score")
-    assert dataclasses.replace(DIGITS, score=PowerOfError(3.0)).words == "power of the error"
-    assert dataclasses.replace(DIGITS, score=lambda network, images: images.mean((1, 2, 3))).words == "score"
-    assert describe(dataclasses.replace(DIGITS, score=PowerOfError(3.0)))["score"] == "PowerOfError(power=3.0)"
 
 
 def test_the_error_and_scores_are_means_over_images(monkeypatch: pytest.MonkeyPatch) -> None:

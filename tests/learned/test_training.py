@@ -19,6 +19,7 @@ import torch
 from datafiles import marked_digits, write_mnist
 from small_training import (
     DIGITS,
+    SCORED,
     WORDS,
     Gray,
     absolute_error,
@@ -106,6 +107,7 @@ RUNS = {
     "Muon": (DIGITS, Gray, {"optimizer": "muon", "vector_learning_rate_scale": 0.5}),
     "passes, decay, a start": (DIGITS, Gray, {"passes": 2, "weight_decay": 1e-3, "seed": 3, "start": from_the_mean}),
     "labels": (DIGITS, Labelled, {"labels": True}),
+    "a score": (SCORED, Gray, {}),
 }
 
 
@@ -201,6 +203,7 @@ def test_other_runs_than_the_one_that_a_folder_holds(begun: Job, own_root: Path)
         "learning_rate 0.02 instead of 0.5": {"learning_rate": 0.5},
         "augment None instead of 'RandomAffine": {"augment": RandomAffine()},
         "codec 'gray' instead of 'noisy'": {"network": Noisy},
+        "score None instead of 'absolute_error'": {"score": absolute_error},
     }
     for words, changes in changed.items():
         said = refusal(job_of(begun.data_dir, begun.out, **changes), UsageError)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from codecbench.errors import BitstreamError
 from codecbench.learned.coding import interleaved, wavefront
 from codecbench.learned.coding.mixtures import MOST_COUNT, Mixtures
-from codecbench.learned.coding.wavefront import SYMBOLS_PER_BYTE, WavefrontDecoder, neighbours, window
+from codecbench.learned.coding.wavefront import SYMBOLS_PER_BYTE, WavefrontDecoder
 
 
 def test_stream_counts() -> None:
@@ -37,17 +36,3 @@ def test_a_reader_without_bytes_stops_at_once() -> None:
         with pytest.raises(BitstreamError, match="it ends before its symbols do"):  # noqa: PT012
             for _ in range(8):
                 reader.decode(mixtures, slice(0, 1))
-
-
-@pytest.mark.parametrize(("above", "aside"), [(1, 1), (2, 3), (3, 0)])
-def test_a_window_holds_each_earlier_pixel_nearby_once(above: int, aside: int) -> None:
-    offsets = window(above, aside)
-    assert len(set(offsets)) == len(offsets) == above * (2 * aside + 1) + aside
-    assert all(-above <= row <= 0 and abs(column) <= aside and (row, column) < (0, 0) for row, column in offsets)
-    images = torch.arange(1, 2 * 2 * 4 * 5 + 1).view(2, 2, 4, 5)
-    found = neighbours(images, above, aside).view(2, 4, 5, 2, -1)
-    for number, (down, right) in enumerate(offsets):
-        for row, column in np.ndindex(4, 5):
-            inside = 0 <= row + down < 4 and 0 <= column + right < 5
-            expected = images[:, :, row + down, column + right] if inside else torch.zeros(2, 2)
-            assert torch.equal(found[:, row, column, :, number], expected.long())

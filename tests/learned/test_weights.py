@@ -28,13 +28,6 @@ class Network(nn.Linear):
         super().__init__(3, 2)
 
 
-class Tied(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.one = nn.Linear(2, 2)
-        self.other = self.one
-
-
 @pytest.fixture
 def shipped(tmp_path: Path) -> Path:
     """Good weights of ``Network`` with their card."""
@@ -76,13 +69,6 @@ def test_the_same_parameters_give_the_same_file(tmp_path: Path) -> None:
     save_weights(tmp_path / "a", network.state_dict())
     save_weights(tmp_path / "b", network.to(memory_format=torch.contiguous_format).state_dict())
     assert file_sha256(tmp_path / "a") == file_sha256(tmp_path / "b")
-
-
-def test_tied_parameters_can_be_saved(tmp_path: Path) -> None:
-    path = tmp_path / "net.safetensors"
-    store(path, Tied())
-    loaded = shipped_network(Tied, path, "cpu")
-    assert loaded.one.weight is loaded.other.weight
 
 
 def test_wrong_sha256_or_another_architecture(shipped: Path) -> None:
