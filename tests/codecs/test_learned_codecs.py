@@ -166,7 +166,7 @@ def test_streams_are_as_long_as_the_model_says(spec: str, shape: Shape, slack: i
 def test_foreign_streams_are_refused_in_one_line(spec: str) -> None:
     codec = cb.open_codec(spec)
     stream = codec.encode(images_of(LEARNED[spec], 1))[0]
-    for foreign in (b"", stream[:-1], stream + b"\1", b"\x89PNG\r\n\x1a\n" + bytes(60)):
+    for foreign in (b"", stream[:-1], stream + b"\0", stream + b"\1", b"\x89PNG\r\n\x1a\n" + bytes(60)):
         with pytest.raises(BitstreamError, match=rf"^{codec.name}: [^\n]+$"):
             codec.decode([stream, foreign])
 

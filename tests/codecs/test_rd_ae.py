@@ -23,9 +23,8 @@ def images(shape: tuple[int, int, int], count: int) -> np.ndarray:
 
 
 def test_qualities_are_rounded() -> None:
-    some = images(GRAY, 2)
-    assert RdAe(quality=2.0).encode(some) == RdAe(quality=2.004).encode(some)
-    assert RdAe(quality=2.0).encode(some) != RdAe(quality=2.3).encode(some)
+    streams = [RdAe(quality=quality).encode(images(GRAY, 2)) for quality in (2.0, 2.004, 2.3)]
+    assert streams[0] == streams[1] != streams[2]
 
 
 def test_headers_and_checksums_are_counted() -> None:

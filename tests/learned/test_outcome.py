@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,18 +28,6 @@ from codecbench.learned.training.samples import Samples, evaluate, load_samples
 from codecbench.learned.weights import load_weights
 from codecbench.plan.planner import open_dataset
 from codecbench.plugins.registry import CODECS
-
-
-@dataclass(frozen=True)
-class PowerOfError:
-    """A score with a number of its own."""
-
-    words: ClassVar[str] = "power of the error"
-    power: float
-
-    def __call__(self, network: nn.Module, images: torch.Tensor) -> torch.Tensor:
-        return ((network(images) - images).abs() ** self.power).flatten(1).mean(1)
-
 
 HALVED = dataclasses.replace(SCORED, halved=("encoder.",))
 
