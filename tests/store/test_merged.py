@@ -5,6 +5,7 @@ import hashlib
 import shutil
 import webbrowser
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -301,11 +302,8 @@ def test_the_command_draws_one_run_elsewhere_and_opens_its_page_if_it_can(two, t
     assert page.is_file()
     assert contents(run) == before
 
-    def broken(address):
-        raise webbrowser.Error("could not locate runnable browser")
-
     monkeypatch.setattr("codecbench.report.report_of", lambda paths, out, anchor: page)
-    for there_is_none in (lambda address: False, broken):
-        monkeypatch.setattr(webbrowser, "open", there_is_none)
+    for there_is_none in ({"return_value": False}, {"side_effect": webbrowser.Error("no runnable browser")}):
+        monkeypatch.setattr(webbrowser, "open", mock.Mock(**there_is_none))
         assert main(["report", str(run), "--open"]) == 0
         assert capsys.readouterr().err == f"no browser could be started; open {page}\n"
