@@ -102,6 +102,8 @@ def test_a_single_point_out_of_its_domain_is_hollow_and_axes_have_ticks_whatever
 def test_built_in_codecs_look_the_same_in_every_run() -> None:
     assert looks.codec_styles(["svd"])["svd"] == looks.codec_styles(["a", "png", "svd", "zz"])["svd"]
     assert looks.codec_styles(["mine"])["mine"] == looks.codec_styles(["webp", "mine", "jpeg"])["mine"]
+    plugins = [f"codec{number:02}" for number in range(50)]
+    assert looks.codec_styles(reversed(plugins)) == looks.codec_styles([*plugins, *plugins])
     assert set(looks.CODEC_STYLES) == {file.stem for file in CODEC_FOLDER.glob("[a-z]*.py")}
 
 
