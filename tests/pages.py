@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from codecbench.figures import grid, style
 from codecbench.report import page as assembler
 from codecbench.report import write_report
 from codecbench.report.context import Context
+from codecbench.report.tables import Row, Table
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
@@ -86,6 +88,17 @@ def made(
     return run
 
 
+def row(table: Table, head: str) -> Row:
+    """The one row of a table with this first cell."""
+    (found,) = [row for row in table.rows if row.head == head]
+    return found
+
+
+def texts(table: Table, head: str) -> list[str]:
+    """What the cells of a row say, without its first one."""
+    return [cell.text for cell in row(table, head).cells]
+
+
 def draw_plots(page: Page) -> None:
     """Plots are drawn when they are seen."""
     for anchor in ("curves", "speed"):
@@ -113,19 +126,10 @@ def large_run(path: Path, codecs: int = 30) -> MadeUpRun:
     names = [f"codec_{number:02}" for number in range(codecs)]
     run = MadeUpRun(path, {"digits": (28, 28, 1), "photos": (64, 64, 3)}, names)
     for label, shape in run.datasets.items():
-        size = shape[0] * shape[1] * shape[2]
         for number, name in enumerate(names):
             for quality in range(8):
-                sizes = [round(size * (0.02 + 0.03 * quality) * (1 + number / 40)) + image for image in range(8)]
+                size = math.prod(shape) * (0.02 + 0.03 * quality) * (1 + number / 40)
                 seconds = 1e-4 * (1 + number) * (1 + quality)
-                run.point(
-                    label,
-                    name,
-                    {"quality": 10 * quality + 5},
-                    num_bytes=sizes,
-                    mse=0.02 * 2.0**-quality * (1 + number / 60),
-                    ssim=1 - 0.2 * 2.0**-quality,
-                    encode_s=(seconds,) * 5,
-                    decode_s=(seconds / 2,) * 5,
-                )
+                more = {"ssim": 1 - 0.2 * 2.0**-quality, "encode_s": (seconds,) * 5, "decode_s": (seconds / 2,) * 5}
+                run.curve(label, name, {17 + 3 * quality - number / 15: [size + image for image in range(8)]}, **more)
     return run

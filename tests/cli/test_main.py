@@ -67,7 +67,7 @@ def test_a_run_of_classical_codecs_from_command_to_report(tmp_path):
         ("report", "Missing argument 'RUN...'"),
         ("report {tmp}", "no run at"),
         ("report {run} {run}", "is given twice"),
-        ("report {run} --anchor jepg", "lossy"),
+        ("report {run} --anchor jepg", "no codec 'jepg' in this run to compare with; it has: exact, lossy, net"),
         ("data get mnits", "did you mean 'mnist'"),
         ("train jpeg", "jpeg has nothing to train"),
         ("new jpeg", "a codec called 'jpeg' is there already: "),

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pages import context, made
+from pages import context, made, texts
 from runs import MadeUpRun
 from safetensors.numpy import save_file
 
 from codecbench.plugins.codec import CodecSpec
 from codecbench.report import learned
-from codecbench.report.tables import Table
 from codecbench.store import weights
 
 SHA = "0123456789ab" + 52 * "0"
@@ -22,16 +21,13 @@ SHA = "0123456789ab" + 52 * "0"
 
 @pytest.fixture
 def run(tmp_path: Path) -> MadeUpRun:
-    """A classical codec and a learned one of 30,000 bytes, which saves 75 bytes an image at 30 dB."""
+    """A classical codec and a learned one, whose point at 30 dB saves 75 bytes an image and needs 30,000 of weights."""
     made_up = made(tmp_path, {"lossy": {20: 50, 30: 100, 40: 200}, "net": {30: 25}}, {"net": ("data",)})
-    sizes = {"net.safetensors": {"bytes": 30_000, "parameters": 7_500}}
-    made_up.store.manifest["codecs"]["net"] |= {"weights": {"net.safetensors": SHA}, "weight_sizes": sizes}
+    sizes = {"net.safetensors": {"bytes": 30_000, "parameters": 7_500}, "other.safetensors": {"bytes": 10_000}}
+    used = {"quality=30": "net.safetensors"}
+    weights = {"net.safetensors": SHA}
+    made_up.store.manifest["codecs"]["net"] |= {"weights": weights, "weight_sizes": sizes, "weights_used": used}
     return made_up
-
-
-def row(sheet: Table, head: str) -> list[str]:
-    (found,) = [row for row in sheet.rows if row.head == head]
-    return [cell.text for cell in found.cells]
 
 
 def test_parameters_are_counted_from_the_header(tmp_path: Path) -> None:
@@ -48,21 +44,13 @@ def test_parameters_are_counted_from_the_header(tmp_path: Path) -> None:
 def test_weights_are_shared_among_images(run: MadeUpRun) -> None:
     sheet = learned.shared_table(context(run), "data")
     # 25 bytes are 200 bits, and 30,000 bytes are 240,000 bits: 240, 24 and 0.24 an image.
-    assert row(sheet, "net") == ["30.0", "200", "440", "224", "200", "lossy", "800", "401 images"]
+    assert texts(sheet, "net") == ["30.0", "200", "440", "224", "200", "lossy", "800", "401 images"]
     pays = int(sheet.rows[0].cells[-1].value)
     assert learned.shared_bits(200, 30_000, pays) < 800 <= learned.shared_bits(200, 30_000, pays - 1)
+    del run.store.manifest["codecs"]["net"]["weights_used"]
+    assert texts(learned.shared_table(context(run), "data"), "net")[2] == "520", "all that may be needed: 40,000 bytes"
     run.curve("data", "net", {30: 300})
-    assert row(learned.shared_table(context(run), "data"), "net")[-1] == "never", "a larger stream never pays"
-
-
-def test_the_weights_of_a_point_are_counted_where_the_run_knows_them() -> None:
-    record = {
-        "weight_sizes": {"net-a.safetensors": {"bytes": 10}, "net-b.safetensors": {"bytes": 30}},
-        "weights_used": {"size=8": "net-a.safetensors"},
-    }
-    assert weights.weight_bytes(record, "size=8") == 10
-    assert weights.weight_bytes(record, "size=9") == 40
-    assert weights.weight_bytes({}, "size=8") != weights.weight_bytes({}, "size=8")  # NaN
+    assert texts(learned.shared_table(context(run), "data"), "net")[-1] == "never", "a larger stream never pays"
 
 
 def test_a_codec_with_several_networks_tells_which_it_uses() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -139,10 +138,8 @@ def test_the_slider_shows_a_on_the_left_and_b_on_the_right_exactly(page: Page, r
         for share, shown in ((100, a), (0, b), (50, np.concatenate([a[:, :half], b[:, half:]], axis=1))):
             slider(page).fill(f"{share}")
             np.testing.assert_array_equal(canvas(page), shown)
-
-
-def test_the_slider_is_moved_by_keys_and_by_the_pointer(page: Page) -> None:
-    assert float(slider(page).input_value()) == 50
+    # Keys and the pointer move it.
+    zoom(page, 16)
     slider(page).focus()
     for _ in range(5):
         page.keyboard.press("ArrowLeft")
@@ -265,18 +262,9 @@ def test_flicker_waits_where_motion_is_unwanted_and_keys_start_it(written: Path,
     np.testing.assert_array_equal(canvas(page), original)
 
 
-def test_a_worst_image_opens_against_the_codec_kept_with_it(page: Page, run: MadeUpRun) -> None:
-    press(page, "colour")
-    page.locator(".look-worst summary").click()
-    page.locator(".look-worst").get_by_role("button", name="image 5").click()
-    ready(page)
-    assert point_texts(page) == ["quality=60", "quality=50"]
-    zoom(page, 1)
-    slider(page).fill("100")
-    np.testing.assert_array_equal(canvas(page), picture_of("webp", 60, run.image(SHAPES["colour"], 5)))
-
-
-def test_other_sections_and_links_open_it_and_it_says_what_it_lacks(written: Path, open_page: Opened) -> None:
+def test_links_open_it_and_it_says_what_the_page_does_not_hold(
+    written: Path, run: MadeUpRun, open_page: Opened
+) -> None:
     page = ready(open_page(written, "#look?dataset=colour&image=1&a=webp&as=quality%3D20&b=png&view=side"))
     assert "colour, image 1" in page.locator(".look-about").inner_text()
     assert point_texts(page)[0] == "quality=20"
@@ -288,6 +276,16 @@ def test_other_sections_and_links_open_it_and_it_says_what_it_lacks(written: Pat
     ready(page)
     assert "Image 7 of gray is not in this page" in page.locator("#look [role=status]").inner_text()
     assert "image=0" in page.evaluate("location.hash")
+    press(page, "colour")
+    page.locator(".look-worst summary").click()
+    page.locator(".look-worst").get_by_role("button", name="image 5").click()
+    ready(page)
+    assert point_texts(page) == ["quality=60", "quality=50"]
+    zoom(page, 1)
+    np.testing.assert_array_equal(canvas(page), picture_of("webp", 60, run.image(SHAPES["colour"], 5)))
+    pictures = context(run).pictures
+    assert pictures.images("colour") == {0, 1}, "other sections do not link to image 5, which two codecs alone have"
+    assert pictures.images("none of these") == set()
 
 
 def test_on_a_phone_everything_fits_and_panes_stand_below_one_another(written: Path, open_page: Opened) -> None:
@@ -313,30 +311,16 @@ def pixels(strip: str) -> Images:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(strip))).convert("RGB"))
 
 
-def test_strips_hold_every_pixel_and_what_is_restored_is_not_held_twice(run: MadeUpRun) -> None:
-    data = section_of(run).data
-    gray = next(own for own in data["datasets"] if own["label"] == "gray")
-    originals = np.concatenate([run.image(SHAPES["gray"], i) for i in (0, 1)])
-    np.testing.assert_array_equal(pixels(data["strips"][gray["images"][0]["strip"]]), in_colour(originals))
-    codecs = {codec["name"]: codec["points"] for codec in gray["codecs"]}
-    assert [point["strip"] for point in codecs["png"]] == [None]
-    assert [point["cells"][0][0] for point in codecs["jpeg"]] == [40, 100, 300]
-
-
 def test_a_small_budget_is_kept_to_and_what_is_left_out_is_said(
     run: MadeUpRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     everything = section_of(run).data
+    codecs = {codec["name"]: codec["points"] for codec in everything["datasets"][0]["codecs"]}
+    assert [point["strip"] for point in codecs["png"]] == [None], "what is restored is not held twice"
     monkeypatch.setattr(browser, "BUDGET", 9_000)
     found = section_of(run)
     assert sum(map(len, found.data["strips"])) <= 9_000 < sum(map(len, everything["strips"]))
     assert "To keep the page small, it shows of colour" in found.html
-
-
-def test_other_sections_are_told_which_images_the_page_holds(run: MadeUpRun) -> None:
-    pictures = context(run).pictures
-    assert pictures.images("colour") == {0, 1}  # image 5 stands there through two codecs alone
-    assert pictures.images("none of these") == set()
 
 
 def test_a_run_without_pictures_says_so(tmp_path: Path) -> None:
@@ -351,30 +335,23 @@ def test_a_run_without_pictures_says_so(tmp_path: Path) -> None:
             shutil.rmtree(tmp_path / "samples")
 
 
-def points_of(rates: Sequence[float], qualities: Sequence[float], codec: str) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "codec": codec,
-            "settings": [f"rank={number}" for number in range(len(rates))],
-            "bits_per_pixel": rates,
-            "psnr_db": qualities,
-            "images": 8,
-            "exact_images": 0,
-        }
-    )
-
-
 def test_points_are_near_rates_that_most_codecs_reach() -> None:
-    low = points_of([0.1, 0.4, 1.6, 6.4], [20, 26, 32, 38], "low")
-    high = points_of([1.6, 3.2, 6.4, 25.6], [24, 30, 36, 40], "high")
-    single = points_of([0.01], [10], "single")
-    found = sprites.targets(pd.concat([low, high, single], ignore_index=True), 2)
+    curves = {
+        "low": ([0.1, 0.4, 1.6, 6.4], [20, 26, 32, 38]),
+        "high": ([1.6, 3.2, 6.4, 25.6], [24, 30, 36, 40]),
+        "single": ([0.01], [10]),
+    }
+    points = pd.DataFrame(
+        (codec, f"rank={number}", rate, quality, 8, 0)
+        for codec, curve in curves.items()
+        for number, (rate, quality) in enumerate(zip(*curve, strict=True))
+    )
+    points.columns = ["codec", "settings", "bits_per_pixel", "psnr_db", "images", "exact_images"]
+    found = sprites.targets(points, 2)
     assert found.rates == pytest.approx([0.1 * 256**0.25, 0.1 * 256**0.75])  # both spans, from 0.1 to 25.6
     assert found.qualities_db == pytest.approx([25, 35])
-    assert sprites.nearest_points(low, found) == ["rank=1", "rank=3"]
-    assert sprites.nearest_points(high, found) == ["rank=0", "rank=2"]
-    assert sprites.nearest_points(single, found) == ["rank=0"]
-    assert sprites.targets(low[:0]) == sprites.Targets()
+    shown = {codec: sprites.nearest_points(own, found) for codec, own in points.groupby("codec")}
+    assert shown == {"low": ["rank=1", "rank=3"], "high": ["rank=0", "rank=2"], "single": ["rank=0"]}
 
 
 def test_images_of_several_sizes_and_one_in_gray_make_one_strip() -> None:

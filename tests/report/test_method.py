@@ -5,18 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pages import context, made
+from pages import context, made, texts
 from runs import METRIC, MadeUpRun
 
 from codecbench.report import markup, method
 from codecbench.report.context import Context
-from codecbench.report.tables import Table
 from codecbench.store.folder import RunFolder
-
-
-def cells(sheet: Table, head: str) -> list[str]:
-    (row,) = [row for row in sheet.rows if row.head == head]
-    return [cell.text for cell in row.cells]
 
 
 def test_signs_are_explained_where_they_occur(usual_folder: Path, tmp_path: Path) -> None:
@@ -32,7 +26,7 @@ def test_plugin_metrics_stand_with_what_they_exactly_are(tmp_path: Path) -> None
     run = MadeUpRun(tmp_path, {"data": (8, 8, 1)}, ["lossy"], metrics={"like": record})
     run.point("data", "lossy", {"quality": 1})
     sheet = method.metrics(run.store.manifest, context(run).points)
-    assert cells(sheet, "like")[:2] == ["Likeness", "likeness of | things (on data: two scales)"]
+    assert texts(sheet, "like")[:2] == ["Likeness", "likeness of | things (on data: two scales)"]
     assert "| like | Likeness | likeness of \\| things (on data: two scales) |" in sheet.markdown()
     assert {row.head for row in sheet.rows} >= {"psnr_db", "ssim", "mse"}
 
@@ -43,7 +37,7 @@ def test_headers_are_told_at_the_point_near_the_usual_quality(tmp_path: Path) ->
     for db, size, header in ((20, 100, 40), (30, 200, 50), (40, 400, 60)):
         run.curve("data", "jpeg", {db: size}, container_bytes=header)
     (sheet,) = method.headers(context(run))
-    assert cells(sheet, "jpeg")[2:] == ["50.0", "200", "25\N{NO-BREAK SPACE}%", "40.0", "60.0"]
+    assert texts(sheet, "jpeg")[2:] == ["50.0", "200", "25\N{NO-BREAK SPACE}%", "40.0", "60.0"]
     assert '<abbr title="trained on data of another kind">†</abbr>' in method.section(context(run)).html
     assert sheet.lacking == ("Unknown for `silent`: only the size of whole files is known.",)
 

@@ -137,19 +137,15 @@ def test_a_link_brings_the_view_back(varied: Path, open_page: Opened) -> None:
     assert "net" in drawn(page)
 
 
-def test_payload_is_drawn_where_codecs_tell_it(tmp_path: Path) -> None:
-    run = made(tmp_path, {"c": {}, "d": {20: 90, 23: 180}})
+def test_payload_and_points_outside_the_first_view_are_there(tmp_path: Path) -> None:
+    run = made(tmp_path, {"c": {}, "d": {20: 90, 40: 9000}})
     run.curve("data", "c", {20: 100, 23: 200}, container_bytes=60)
     data = rates.plot_data(context(run))
     lines = {line["name"]: line["points"] for line in data["datasets"]["data"]["lines"]}
     assert data["payload"]
     assert lines["c"]["pbpi"] == [8 * 40.0, 8 * 140.0]
-    assert "pbpi" not in lines["d"]
-
-
-def test_points_outside_the_first_view_are_there_to_be_found(tmp_path: Path) -> None:
-    (line,) = rates.plot_data(context(made(tmp_path, {"c": {20: 50, 40: 9000}})))["datasets"]["data"]["lines"]
-    assert line["points"]["far"] == [0, 1]
+    assert "pbpi" not in lines["d"], "only the size of whole files is known"
+    assert lines["d"]["far"] == [0, 1]
 
 
 # ---- speed ----------------------------------------------------------------------------------------------------------
@@ -169,19 +165,6 @@ def timed(tmp_path_factory: pytest.TempPathFactory) -> MadeUpRun:
     return run
 
 
-def test_at_a_level_rates_and_times_are_read_between_points(timed: MadeUpRun) -> None:
-    data = speed.plot_data(context(timed))
-    assert [key for key, _ in data["levels"]] == ["30", "near"]
-    rows = {row["codec"]: row for row in data["datasets"]["data"]["levels"]["30"]["encode_s"]}
-    assert rows["small"]["bpp"] == pytest.approx(8 * 40 / 256 * 2**0.5, rel=1e-4)
-    assert rows["small"]["cost"] == pytest.approx(4e-3 * 2**0.5, rel=1e-4)
-    assert {name for name, row in rows.items() if row.get("front")} == {"small", "fast"}
-    assert rows["beaten"]["by"] in {"small", "fast"}
-    assert rows["far"]["status"].startswith("not available: ")
-    assert "none" not in rows
-    assert data["datasets"]["data"]["harness"]["encode_s"] == [[0, 1e-6]]
-
-
 def test_the_front_is_bold_and_marks_are_named(timed: MadeUpRun, open_page: Opened) -> None:
     page = open_page(quick_report(timed, (speed,)))
     best = page.locator("table.speed td.best").evaluate_all(
@@ -192,6 +175,8 @@ def test_the_front_is_bold_and_marks_are_named(timed: MadeUpRun, open_page: Open
     traces = drawn(page, "speed")
     assert set(traces) == {"front", "small", "fast", "beaten"}
     assert traces["front"]["x"] == [traces["small"]["x"][0], traces["fast"]["x"][0]]
+    assert traces["small"]["x"] == pytest.approx([8 * 40 / 256 * 2**0.5], rel=1e-4), "half way, over log rate"
+    assert traces["small"]["y"] == pytest.approx([4e-3 * 2**0.5], rel=1e-4)
     assert traces["small"]["text"] == ["small"]
     assert traces["beaten"]["text"] == [""]
     assert "beaten by" in traces["beaten"]["hover"][0]

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from pages import Opened, context, made
+from pages import Opened, context, made, row, texts
 from runs import METRIC, MadeUpRun
 
 from codecbench.analysis import bd_rate
 from codecbench.report import ranked, rankings
 from codecbench.report.context import Context
-from codecbench.report.tables import Cell, Row, Table, number, with_best, words
-from codecbench.store.folder import RunFolder
+from codecbench.report.tables import Table
 
 SHAPE = (16, 16, 1)
 SPACE = "\N{NO-BREAK SPACE}"
@@ -42,11 +41,6 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Context:
     return context(run)
 
 
-@pytest.fixture
-def usual(usual_folder: Path, tmp_path: Path) -> Context:
-    return Context(RunFolder.existing(usual_folder), tmp_path)
-
-
 @functools.cache
 def tables(drawn: Context) -> tuple[Table, ...]:
     return tuple(rankings.ranking(drawn, "data").tables)
@@ -54,11 +48,6 @@ def tables(drawn: Context) -> tuple[Table, ...]:
 
 def sheet(drawn: Context, title: str) -> Table:
     (found,) = [one for one in tables(drawn) if one.title.startswith(title)]
-    return found
-
-
-def row(one: Table, head: str) -> Row:
-    (found,) = [row for row in one.rows if row.head == head]
     return found
 
 
@@ -75,10 +64,6 @@ def test_a_tenth_less_is_a_bd_rate_of_minus_ten(drawn: Context) -> None:
     assert "PCHIP" in one.about
     assert row(one, "tenth").cells[-1].text == "25.0 dB to 40.0 dB"
     assert one.lacking == ("Not here: `exact` (restores every pixel).",)
-
-
-def test_the_tables_are_those_of_the_analysis(drawn: Context) -> None:
-    one = sheet(drawn, "BD-rate against jpeg")
     kinds = [(quality, rate) for quality in ("psnr_db", "ssim") for rate in ("whole", "payload")]
     for place, (quality, rate) in enumerate(kinds):
         table = bd_rate.table(drawn.of("data"), "jpeg", quality=quality, rate=rate)
@@ -103,10 +88,8 @@ def test_a_codec_off_its_ground_is_marked_and_never_best(drawn: Context) -> None
 
 def test_savings_are_bytes_at_the_levels(drawn: Context) -> None:
     one = sheet(drawn, "Savings at 30, 35, 40 dB")
-    assert [cell.text for cell in row(one, "tenth").cells] == [
-        text for size in ("180", "360", "720") for text in (size, f"−10.0{SPACE}%")
-    ]
-    assert [cell.text for cell in row(one, "jpeg").cells[1::2]] == ["anchor"] * 3
+    assert texts(one, "tenth") == [text for size in ("180", "360", "720") for text in (size, f"−10.0{SPACE}%")]
+    assert texts(one, "jpeg")[1::2] == ["anchor"] * 3
     assert row(one, "tenth").cells[0].best
     assert any("`single` (one point, at 32.0 dB)" in line for line in one.lacking)
     cells = row(sheet(drawn, "Single points"), "single").cells
@@ -136,17 +119,20 @@ def test_images_are_compared_one_by_one(tmp_path: Path) -> None:
     assert cells[column(one, "Smaller on")].value == pytest.approx(7 / 8)
     assert cells[column(one, "Loses most on")].text == f"1 (+100{SPACE}%)"
     assert cells[column(one, "Look")].jump == {"dataset": "data", "image": 1, "a": "other", "b": "jpeg"}
-    assert "│" in cells[column(one, "Spread")].text
+    blocks = cells[column(one, "Spread")].text
+    assert len(blocks) == 25
+    assert (blocks.index("█"), blocks[12]) == (11, "│"), "most images are just left of the middle"
+    assert not any(cell.best for cell in cells), "nobody is the best of one"
 
 
 def test_buttons_carry_their_detail_as_json_and_do_not_stand_in_markdown(drawn: Context) -> None:
-    found = re.findall(r'data-jump="([^"]*)"', rankings.section(drawn).html)
+    section = rankings.section(drawn)
+    found = re.findall(r'data-jump="([^"]*)"', section.html)
     details = [json.loads(text.replace("&#34;", '"')) for text in found]
     assert {("data", "tenth", "jpeg")} < {(detail["dataset"], detail["a"], detail["b"]) for detail in details}
     assert all(detail["image"] in (0, 1) for detail in details)
-    text = sheet(drawn, "Image by image").markdown()
-    assert "Look" not in text
-    assert "Loses most on" in text
+    assert "| Smaller on | Loses most on |\n" in section.markdown
+    assert "#### Rate against time, lossless" not in section.markdown, "one lossless codec is on no front"
 
 
 def test_other_metrics_have_a_table_of_their_own(tmp_path: Path) -> None:
@@ -179,10 +165,12 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path, codecs, lacking: str) -
 
 def test_a_mean_over_a_sliver_of_the_range_is_not_marked_as_the_best(tmp_path: Path) -> None:
     codecs = {"jpeg": curve(), "tenth": curve(0.9), "more": curve(1.2), "sliver": {26: 10, 29: 20}}
+    codecs |= {"far": {50: 1000, 60: 2000}}
     one = sheet(context(made(tmp_path, codecs)), "BD-rate")
     assert row(one, "sliver").cells[0].value < row(one, "tenth").cells[0].value
     assert not row(one, "sliver").cells[0].best
     assert row(one, "tenth").cells[0].best
+    assert any("`far` (0 % overlap)" in line for line in one.lacking)
 
 
 def test_all_columns_of_a_bd_rate_have_one_base(tmp_path: Path) -> None:
@@ -203,19 +191,6 @@ def test_all_columns_of_a_bd_rate_have_one_base(tmp_path: Path) -> None:
     assert "(subsampling=4:4:4)" in one.columns[column(one, "SSIM, whole files") + 1].hint
 
 
-def test_ranges_that_do_not_meet_say_so(tmp_path: Path) -> None:
-    one = sheet(context(made(tmp_path, {"jpeg": curve(), "far": {50: 1000, 60: 2000}})), "BD-rate")
-    assert one.rows == ()
-    assert any("`far` (0 % overlap)" in line for line in one.lacking)
-
-
-def test_the_usual_run_has_tables_for_every_dataset(usual: Context) -> None:
-    text = rankings.section(usual).markdown
-    assert "### mnist" in text
-    assert "### stl10" in text
-    assert "#### Rate against time, lossless" not in text  # one lossless codec is on no front
-
-
 def test_whole_sets_stand_apart() -> None:
     record = {"dataset": "data", "images": 8, "bits_per_image": 800.0, "encode_s": 1.0, "decode_s": 0.5, "status": ""}
     record |= {"settings": "level=9"}
@@ -227,35 +202,11 @@ def test_whole_sets_stand_apart() -> None:
     assert "none of these figures compares with those of single images" in one.about
 
 
-# ---- cells ----------------------------------------------------------------------------------------------------------
-
-
-def test_the_best_is_among_comparable_rows_and_never_alone() -> None:
-    rows = [Row(name, (number(value, str),), mark=mark) for name, value, mark in (("a", 2.0, ""), ("b", 1.0, "†"))]
-    assert not any(row.cells[0].best for row in with_best(rows, 0))
-    rows.append(Row("c", (number(3.0, str),)))
-    assert [row.cells[0].best for row in with_best(rows, 0)] == [True, False, False]
-    with pytest.raises(ValueError, match="2 cells in a row of 1 columns"):
-        Table("t", (words("a", "a"),), (Row("a", (Cell("1"),)),))
-
-
-@pytest.mark.parametrize(
-    ("write", "texts"),
-    [
-        (ranked.signed, {-38.21: "−38.2", 1234.5: "+1,234", 0.04: "0.0", -0.04: "0.0", 99.96: "+100"}),
-        (ranked.share, {1.0: "100", 0.9997: "99.9", 0.5: "50", 0.0001: "0.1", 0.0: "0"}),
-    ],
-    ids=["differences have their sign", "shares are whole only where they are"],
-)
-def test_percentages(write, texts: dict[float, str]) -> None:
-    assert {value: write(value) for value in texts} == {value: f"{text}{SPACE}%" for value, text in texts.items()}
-
-
-def test_bars_are_one_block_a_bin() -> None:
-    found = ranked.bars([0] * 23 + [1, 8] + [0] * 23)
-    assert len(found) == 25
-    assert found.count("█") == 1
-    assert ranked.bars([0] * 48) == ""
+def test_differences_have_their_sign_and_shares_are_whole_only_where_they_are() -> None:
+    written = [ranked.signed(value) for value in (-38.21, 1234.5, 0.04, -0.04, 99.96)]
+    assert written == [f"{text}{SPACE}%" for text in ("−38.2", "+1,234", "0.0", "0.0", "+100")]
+    written = [ranked.share(value) for value in (1.0, 0.9997, 0.5, 0.0001, 0.0)]
+    assert written == [f"{text}{SPACE}%" for text in ("100", "99.9", "50", "0.1", "0")]
 
 
 # ---- in a browser ---------------------------------------------------------------------------------------------------
