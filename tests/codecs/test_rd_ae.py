@@ -1,4 +1,4 @@
-"""``rd_ae``: any size, headers, checksums, and what altered streams do."""
+"""``rd_ae``: headers, checksums, and what altered streams do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lossless images of any size: every pixel comes back; headers, damage, and what is coded is what was trained."""
+"""Lossless images of any size: interleaved streams, headers, damage, and what is coded is what was trained."""
 
 from __future__ import annotations
 

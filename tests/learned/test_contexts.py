@@ -20,11 +20,6 @@ LAYOUTS = {
 SIZES = {"checkerboard": (8, 4), "slices": (1, 1), "no hyper-latent": (3, 5)}
 
 
-@pytest.fixture(params=LAYOUTS)
-def name(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
 def shaken(layout: Layout) -> ContextModel:
     """An untrained model whose means, scales and steps differ from place to place."""
     torch.manual_seed(2)
@@ -44,6 +39,7 @@ def encoded(model: ContextModel, y: torch.Tensor, quality: float) -> tuple[torch
     return model.code(writer, (len(y), *y.shape[2:]), quality, y), writer
 
 
+@pytest.mark.parametrize("name", LAYOUTS)
 def test_what_is_coded_is_what_training_sees(name: str) -> None:
     model, y = shaken(LAYOUTS[name]), latents(name, 60)
     for quality in (1.0, 3.5, 8.0):
@@ -57,6 +53,7 @@ def test_what_is_coded_is_what_training_sees(name: str) -> None:
         assert writer.bits().mean() == pytest.approx(bits.mean().item(), rel=0.02)
 
 
+@pytest.mark.parametrize("name", LAYOUTS)
 def test_a_batch_is_read_one_by_one_on_any_number_of_threads(name: str) -> None:
     model, y = shaken(LAYOUTS[name]), latents(name, 100)
     known, writer = encoded(model, y, 5.25)

@@ -1,4 +1,4 @@
-"""Layers on a grid: the very same integers whatever the batch, the order and the threads; and levels."""
+"""Layers on a grid are the arithmetic of integers, which no batch, order or thread changes; and levels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Interleaved range coding: what is written is read, is short, and shows damage."""
+"""Interleaved range coding: what is written is read, and is short."""
 
 from __future__ import annotations
 

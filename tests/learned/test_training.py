@@ -40,7 +40,7 @@ from codecbench.learned.training.augment import RandomAffine, RandomCropFlip
 from codecbench.learned.training.job import Job, make_job
 from codecbench.learned.training.loop import build_optimizer, set_learning_rate, train
 from codecbench.learned.training.outcome import install
-from codecbench.learned.training.recipe import CHANGEABLE, Recipe, change, describe, reconstruction_mse
+from codecbench.learned.training.recipe import Recipe, change, describe, reconstruction_mse
 from codecbench.learned.weights import weights_path
 from codecbench.plugins.registry import CODECS
 
@@ -444,8 +444,6 @@ def test_schedules() -> None:
 def test_changed_fields() -> None:
     changed = change(DIGITS, ["batch_size=7", "learning_rate=3e-3", "bfloat16=true", "weight_decay=0"])
     assert changed == dataclasses.replace(DIGITS, batch_size=7, learning_rate=3e-3, bfloat16=True, weight_decay=0.0)
-    for name in CHANGEABLE:
-        assert isinstance(getattr(DIGITS, name), CHANGEABLE[name])
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Streams of a wavefront: how many, when they are too short; and the windows of earlier pixels."""
+"""Streams of a wavefront: how many, and when they are too short."""
 
 from __future__ import annotations
 
@@ -18,14 +18,12 @@ def test_stream_counts() -> None:
 
 def test_streams_far_too_short_are_refused_at_once_and_the_cheapest_images_are_not() -> None:
     """Symbols as likely as they may be: what is written of them is never taken for too short."""
-    with pytest.raises(BitstreamError, match="it: the stream is far too short for an image of 4000×5000 pixels"):
-        WavefrontDecoder([b"\1" * 10], (4_000, 5_000, 3), "it")
     steps = 3 * SYMBOLS_PER_BYTE // 2
     starts, counts = (np.full((steps, 1), value) for value in (interleaved.TOTAL - MOST_COUNT, MOST_COUNT))
     stream = interleaved.encode(starts, counts)[0]
     assert len(stream) <= 3
     WavefrontDecoder([stream], (1, steps, 1), "it")
-    with pytest.raises(BitstreamError, match="far too short"):
+    with pytest.raises(BitstreamError, match=r"^it: the stream is far too short for an image of 1×\d+ pixels$"):
         WavefrontDecoder([stream], (1, 4 * SYMBOLS_PER_BYTE, 1), "it")
 
 
