@@ -27,11 +27,6 @@ UNIT, WEIGHT_UNIT = 2**ACTIVATION_BITS, 2**WEIGHT_BITS
 LIMIT = int(LARGEST * UNIT)
 
 
-def drawn(*shape: int, seed: int = 3, scale: float = 3.0) -> torch.Tensor:
-    """Activations on the grid."""
-    return on_grid(scale * torch.randn(shape, generator=torch.Generator().manual_seed(seed)))
-
-
 @pytest.fixture
 def network() -> ExactResidual:
     """Small, with all its weights drawn, some of them large."""
@@ -60,10 +55,11 @@ def by_integers(layer: nn.Module, inputs: torch.Tensor) -> np.ndarray:
 # ---- the same numbers everywhere -------------------------------------------------------------------------------------
 
 
-def test_a_convolution_is_integer_arithmetic() -> None:
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_a_convolution_is_integer_arithmetic(kernel: int) -> None:
     torch.manual_seed(7)
-    layer, inputs = ExactConv2d(2, 3, 3), drawn(1, 2, 3, 4, scale=600.0)
-    windows = nn.functional.unfold(inputs, 3, padding=1)[0].T * UNIT
+    layer, inputs = ExactConv2d(2, 3, kernel), on_grid(600.0 * torch.randn(1, 2, 3, 4))
+    windows = nn.functional.unfold(inputs, kernel, padding=kernel // 2)[0].T * UNIT
     assert (layer.exact(inputs)[0].flatten(1).T * UNIT).tolist() == by_integers(layer, windows).tolist()
 
 
