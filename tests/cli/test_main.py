@@ -74,6 +74,8 @@ def test_a_run_of_classical_codecs_from_command_to_report(tmp_path):
         ("new mine --kind rust", "'rust' is not one of"),
         ("check jepg", "unknown codec 'jepg'; did you mean 'jpeg'?"),
         ("check jpeg:quality=0", "quality=0 is not allowed"),
+        ("check jpeg:height=1", "unknown setting of jpeg 'height'"),
+        ("check jpeg,none", "names 2 codecs"),
         ("train lossy_ae --epochs 0", "Invalid value for '--epochs'"),
         ("train lossy_ae --keep 0 --device cpu", "--keep 0 is not allowed; allowed: epochs from 1 to"),
         ("train lossy_ae --resume", "nothing to resume: no checkpoint in training/lossy_ae-fast"),

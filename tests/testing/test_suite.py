@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import zlib
 from dataclasses import dataclass
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,7 +13,6 @@ import pytest
 import codecbench as cb
 from codecbench.testing import (
     CHECKS,
-    SHAPES,
     CheckFailed,
     check_codec,
     check_devices,
@@ -20,12 +20,10 @@ from codecbench.testing import (
     damages,
     decode_doubtful,
     processes,
-    run_check,
     sample_images,
     taken_shapes,
 )
 from codecbench.testing.damage import asked_for_too_much, memory_limit
-from codecbench.testing.suite import Subject
 
 
 def test_check_codec_returns_how_every_check_ended():
@@ -52,35 +50,30 @@ def test_check_codec_takes_shapes_of_ones_own():
 
 
 def test_the_reason_of_an_exception_says_where_it_was_raised(mine):
-    (check,) = [check for check in CHECKS if check.name == "types"]
-    codec = mine(restore="assert image.shape != (17, 31, 3), 'seventeen'")
-    result = run_check(check, Subject(codec, SHAPES, 0, 0))
-    assert (result.result, result.reason) == ("failed", "17×31×3: decode: AssertionError: seventeen")
+    with pytest.raises(CheckFailed, match="types: 17×31×3: decode: AssertionError: seventeen"):
+        check_codec(mine(restore="assert image.shape != (17, 31, 3), 'seventeen'"), damages=0)
 
 
-def test_damages_follow_from_their_seed_and_leave_few_streams_as_they_were():
+def test_damages_and_sample_images_follow_from_their_seed():
     streams = [bytes(range(200)), b"abc" * 50, b"x"]
     made = list(damages(streams, seed=4, trials=500))
     assert made == list(damages(streams, seed=4, trials=500))
     assert made != list(damages(streams, seed=5, trials=500))
     assert len(made) == 500
-    assert sum(damaged in streams for damaged in made) < 100
+    assert sum(damaged in streams for damaged in made) < 100, "few are as they were"
     lengths = {len(damaged) for damaged in made if damaged not in streams}
     assert {0, 1} & lengths
     assert any(length > 200 for length in lengths)
     assert any(1 < length < 150 for length in lengths)
+    one, again, other = (sample_images((17, 31, 3), seed) for seed in (3, 3, 4))
+    assert (one.shape, one.dtype) == ((5, 17, 31, 3), np.uint8)
+    assert np.array_equal(one, again)
+    assert not np.array_equal(one, other)
 
 
-class Decoder:
-    """Decodes everything to what it was given."""
-
-    def __init__(self, image):
-        self.image = image
-
-    def decode(self, streams):
-        if isinstance(self.image, Exception):
-            raise self.image
-        return self.image
+def decoder(image):
+    """Decodes everything to an image, or raises the exception."""
+    return mock.Mock(**{"decode.side_effect": [image]})
 
 
 @pytest.mark.parametrize(
@@ -98,15 +91,15 @@ class Decoder:
 )
 def test_what_a_doubtful_stream_must_not_decode_to(image, words):
     with pytest.raises(CheckFailed) as failure:
-        decode_doubtful(Decoder(image), b"", "here")
+        decode_doubtful(decoder(image), b"", "here")
     assert str(failure.value).startswith("here")
     assert words in str(failure.value)
 
 
 def test_a_doubtful_stream_may_be_refused_or_decode_to_an_image():
     image = np.zeros((1, 4, 4, 1), np.uint8)
-    assert decode_doubtful(Decoder(image), b"", "") is image
-    assert decode_doubtful(Decoder(cb.BitstreamError("no stream")), b"", "") is None
+    assert decode_doubtful(decoder(image), b"", "") is image
+    assert decode_doubtful(decoder(cb.BitstreamError("no stream")), b"", "") is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded on Linux only")
@@ -147,29 +140,18 @@ class OnDevices(cb.PerImageCodec):
         return image if stream[0] == (self.device == "cuda") else image // (self.apart + 1)
 
 
-def test_devices_are_compared_where_there_is_a_gpu(monkeypatch):
+def test_devices_are_compared_where_there_is_a_gpu_and_skipped_visibly_elsewhere(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    finding = check_devices(OnDevices(), (8, 8, 1))
+    assert (finding.result, finding.reason) == ("skipped", "no GPU: CUDA_VISIBLE_DEVICES is empty")
+    assert check_devices(cb.open_codec("none"), (8, 8, 1)).result == "not applicable"
     monkeypatch.setattr(processes, "_no_gpu", lambda: "")
     assert check_devices(OnDevices(), (8, 8, 1)) is None
     with pytest.raises(CheckFailed, match="8×8×1: what cpu encodes, cuda decodes to other images: by 128 levels"):
         check_devices(OnDevices(apart=1), (8, 8, 1))
 
 
-def test_devices_are_skipped_visibly_where_there_is_none(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    finding = check_devices(OnDevices(), (8, 8, 1))
-    assert (finding.result, finding.reason) == ("skipped", "no GPU: CUDA_VISIBLE_DEVICES is empty")
-    assert check_devices(cb.open_codec("none"), (8, 8, 1)).result == "not applicable"
-
-
 def test_the_rate_is_followed_along_one_setting_with_the_others_held():
     assert check_rate(cb.open_codec("jpeg"), (64, 64, 3)) is None
     assert check_rate(cb.open_codec("jpeg2000"), (64, 64, 3)) is None  # ten lossy points, and a lossless one apart
     assert check_rate(cb.open_codec("none"), (64, 64, 3)).result == "not applicable"
-
-
-def test_sample_images_follow_from_their_seed():
-    one = sample_images((17, 31, 3), seed=3)
-    assert one.shape == (5, 17, 31, 3)
-    assert one.dtype == np.uint8
-    assert np.array_equal(one, sample_images((17, 31, 3), seed=3))
-    assert not np.array_equal(one, sample_images((17, 31, 3), seed=4))
