@@ -16,9 +16,14 @@ def measure(
     codecs: str, out: Path, datasets: str = "digits", images: int | None = 3, events: Any = None, **options: Any
 ) -> cb.Run:
     """A run without timings on few images, by one worker unless told otherwise."""
-    options = {"timing": False, "workers": 1} | options
     watch = (lambda event: None) if events is None else events.append
-    return cb.run(codecs, datasets, images=images, out=out, watch=watch, **options)
+    options = {"timing": False, "workers": 1, "watch": watch} | options
+    return cb.run(codecs, datasets, images=images, out=out, **options)
+
+
+def parts(out: Path) -> dict[str, bytes]:
+    """Rates and distortions as they lie on disk, by the identity of their task."""
+    return {file.stem: file.read_bytes() for file in (out / "parts").glob("*.parquet")}
 
 
 def measured(events: list[Any]) -> int:

@@ -17,11 +17,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from measuring import measure
+from measuring import measure, parts
 from plugins import write_codec
 from processes import INTERRUPTIBLE, role, wait_until
 
-import codecbench as cb
 from codecbench.errors import ClusterError, UsageError
 from codecbench.execution import cluster, cluster_worker
 from codecbench.execution.limits import WorkerLimits
@@ -124,11 +123,6 @@ def measure_on(scheduler, codecs, out, **options):
     return measure(codecs, out, scheduler=scheduler, workers=None, **options)
 
 
-def parts(run):
-    """The stored rows of a run, byte for byte."""
-    return {file.name: file.read_bytes() for file in sorted((run.path / "parts").glob("*.parquet"))}
-
-
 def invocation(run):
     """What ``run.json`` has of the last command."""
     return json.loads((run.path / "run.json").read_text(encoding="utf-8"))["invocations"][-1]
@@ -143,8 +137,8 @@ def test_rows_are_the_bytes_of_a_local_run_and_times_are_of_one_machine(tmp_path
     codecs = "jpeg:quality=20/80,none"
     here = measure(codecs, tmp_path / "here")
     there = measure_on(nodes.address, codecs, tmp_path / "there", events=events, timing=True)
-    assert parts(here) == parts(there)
-    assert len(parts(there)) == 3
+    assert parts(here.path) == parts(there.path)
+    assert len(parts(there.path)) == 3
     assert not there.failed_tasks
     done = [(event.kind, event.done, event.total) for event in events if event.total]
     assert {("measured", 3, 3), ("timed", 15, 15)} <= set(done)
@@ -167,9 +161,9 @@ def test_rows_are_the_bytes_of_a_local_run_and_times_are_of_one_machine(tmp_path
 
 
 @pytest.mark.slow
-def test_a_worker_killed_in_the_middle_costs_nothing_but_time(tmp_path, nodes, codec_folder):
+def test_a_worker_killed_while_all_write_into_a_shared_folder_costs_nothing_but_time(tmp_path, nodes, codec_folder):
     write_codec(codec_folder, "slow", encode="time.sleep(0.1)")
-    points = "slow:level=0..11"
+    points = "slow:level=0..11,svd:rank=3/5"  # the last two are one job
     killed = []
 
     def watch(event):
@@ -180,15 +174,15 @@ def test_a_worker_killed_in_the_middle_costs_nothing_but_time(tmp_path, nodes, c
             os.kill(victim.pid, signal.SIGKILL)
             killed.extend([victim, *hosts])
 
-    there = cb.run(
-        points, "digits", images=3, out=tmp_path / "there", timing=False, scheduler=nodes.address, watch=watch
-    )
+    there = measure_on(nodes.address, points, tmp_path / "there", shared_out=True, watch=watch)
     assert len(killed) > 1
     wait_until(lambda: not any(process.is_running() for process in killed))  # its hosts end with it
     here = measure(points, tmp_path / "here", workers=2)
     assert not there.failed_tasks
-    assert parts(here) == parts(there)
-    assert len(parts(there)) == 12
+    assert parts(here.path) == parts(there.path)
+    assert len(parts(there.path)) == 14
+    assert invocation(there)["cluster"]["results"] == "shared"
+    assert not list(there.path.glob("*.tmp"))
     nodes.wait_for(3)
 
 
@@ -203,33 +197,24 @@ def test_a_job_that_always_kills_its_worker_is_a_failure_and_no_hang(tmp_path, n
         "deadly:level=1",
         "the worker process died (killed, or out of memory), twice",
     )
-    assert len(parts(run)) == 3
+    assert len(parts(run.path)) == 3
     nodes.wait_for(3)
 
 
-@pytest.mark.slow
-def test_workers_write_into_a_shared_folder(tmp_path, nodes):
-    here = measure("svd:rank=3/5", tmp_path / "here")  # one job of two tasks
-    there = measure_on(nodes.address, "svd:rank=3/5", tmp_path / "there", shared_out=True)
-    assert parts(here) == parts(there)
-    assert invocation(there)["cluster"]["results"] == "shared"
-    assert not list(there.path.glob("*.tmp"))
-
-
 def test_a_folder_that_is_not_the_callers_is_refused(tmp_path):
-    limits = WorkerLimits(tmp_path, tmp_path / "out", "cpu", threads=1)
+    out = tmp_path / "out"
+    limits = WorkerLimits(tmp_path, out, "cpu", threads=1)
     request = cluster_worker.WorkerRequest("run", limits, "", (), {}, ())
-    assert list(cluster_worker.folder_problems(request)) == [
-        f"the run folder {tmp_path / 'out'} is not there (--shared-out)"
-    ]
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / request.token).write_text("another", encoding="utf-8")
-    assert list(cluster_worker.folder_problems(request)) == [
-        f"{tmp_path / 'out'} is another folder there (--shared-out)"
-    ]
-    (tmp_path / "out" / request.token).write_text("run", encoding="utf-8")
-    assert list(cluster_worker.folder_problems(request)) == []
-    assert list(cluster_worker.folder_problems(replace(request, limits=replace(limits, folder=None)))) == []
+
+    def problems(request=request):
+        return list(cluster_worker.folder_problems(request))
+
+    assert problems() == [f"the run folder {out} is not there (--shared-out)"]
+    out.mkdir()
+    (out / request.token).write_text("another", encoding="utf-8")
+    assert problems() == [f"{out} is another folder there (--shared-out)"]
+    (out / request.token).write_text("run", encoding="utf-8")
+    assert problems() == problems(replace(request, limits=replace(limits, folder=None))) == []
 
 
 def test_a_worker_with_other_versions_is_refused_by_name(tmp_path, nodes, monkeypatch):
@@ -274,14 +259,14 @@ def test_a_worker_that_joins_later_helps_or_is_refused(tmp_path, codec_folder, m
             joined.extend([alone.start(join, tmp_path / "two"), alone.start(join, tmp_path / "one")])
 
     monkeypatch.setattr(cluster.ClusterEngine, "submit", submit)
-    options = {"out": tmp_path / "run", "timing": False, "watch": watch}
     with Nodes(tmp_path / "one", ["dask scheduler --host $HOST --port $PORT"]) as alone:
         alone.start(join, tmp_path / "one")
-        run = cb.run("slow:level=0..14", "folder:pictures", scheduler=alone.address, **options)
+        points, out = "slow:level=0..14", tmp_path / "run"
+        run = measure_on(alone.address, points, out, datasets="folder:pictures", images=1, watch=watch)
     refusal = r"worker tcp://\S+ differs from here: other images of folder:pictures under \S+; it gets no jobs"
     assert any(re.fullmatch(refusal, note) for note in notes(events)), notes(events)
     assert not run.failed_tasks
-    assert len(parts(run)) == 15
+    assert len(parts(run.path)) == 15
     assert set(slots) == {0, 1}
 
 
@@ -298,7 +283,7 @@ def test_times_are_not_taken_without_a_worker_for_them_and_no_worker_is_an_error
         run = measure_on(few.address, "none", tmp_path / "run", events=events, timing=True)
     (note,) = [note for note in notes(events) if note.startswith("times are not taken")]
     assert f"dask worker {few.address} --nthreads 1 --resources timing=1" in note
-    assert len(parts(run)) == 1
+    assert len(parts(run.path)) == 1
     assert not (run.path / "timings").exists()
     assert invocation(run)["timing_threads"] is None
 
@@ -316,9 +301,9 @@ def test_a_scheduler_that_goes_away_ends_the_run_with_a_word(tmp_path, codec_fol
         Nodes(tmp_path, lines) as doomed,
         pytest.raises(ClusterError, match=r"the scheduler at \S+ is gone; what was measured is kept"),
     ):
-        cb.run("slow:level=0..9", "digits", images=1, out=tmp_path / "run", scheduler=doomed.address, watch=watch)
+        measure_on(doomed.address, "slow:level=0..9", tmp_path / "run", images=1, watch=watch)
     run = measure("slow:level=0..9", tmp_path / "run", images=1, workers=2)
-    assert len(parts(run)) == 10
+    assert len(parts(run.path)) == 10
 
 
 def test_no_scheduler_and_something_else_at_its_port(tmp_path, monkeypatch):
@@ -388,7 +373,7 @@ def test_a_cluster_of_this_machine(tmp_path):
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "6\n", "")
     here = measure("jpeg:quality=20/80", tmp_path / "here")
-    assert parts(here) == parts(cb.load_run(tmp_path / "there"))
+    assert parts(here.path) == parts(tmp_path / "there")
     assert len(list((tmp_path / "there" / "timings").iterdir())) == 2
 
 

@@ -11,7 +11,7 @@ import time
 
 import psutil
 import pytest
-from measuring import measure, measured
+from measuring import measure, measured, parts
 from plugins import use_folder, write_codec
 from processes import INTERRUPTIBLE, is_running, role, wait_until
 
@@ -95,11 +95,6 @@ def whole(slow_codecs, tmp_path_factory):
     command = Command.script(tmp_path_factory.mktemp("whole") / "run", CODECS, slow_codecs)
     assert command.end()[0] == 0
     return parts(tmp_path_factory.getbasetemp() / "whole0" / "run"), time.monotonic() - began
-
-
-def parts(out):
-    """Rates and distortions as they lie on disk, by the identity of their task."""
-    return {file.name: file.read_bytes() for file in (out / "parts").glob("*.parquet")}
 
 
 @pytest.mark.parametrize("seed", [pytest.param(n, marks=[pytest.mark.slow] * (n > 0)) for n in range(KILLS)])
