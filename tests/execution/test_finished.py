@@ -22,10 +22,7 @@ def save(folder, number, level):
 
 @pytest.fixture
 def run(tmp_path):
-    """Gives a run of two images of a folder, in which a test can change them; options are those of ``codecbench.run``.
-
-    It has run once: its folder has a stamp.
-    """
+    """Measures a folder of two images into a run folder that already has the stamp of one such command."""
     images = tmp_path / "images"
     images.mkdir()
     for number in range(2):

@@ -138,9 +138,7 @@ def test_what_a_codec_gives_is_looked_at(tmp_path, codec_folder):
 
 
 @pytest.mark.usefixtures("in_process")
-def test_datasets_that_make_no_set(tmp_path, monkeypatch):
-    """And plugins that cannot tell whether they take one."""
-
+def test_datasets_that_make_no_set_and_plugins_that_cannot_tell(tmp_path, monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("oops")
 
