@@ -110,13 +110,6 @@ def test_images_need_not_be_contiguous_and_streams_of_a_batch_have_one_shape(nam
             codec.decode([streams[0], codec.encode(sample_images(others[0]))[0]])
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in SLOW])
-def test_other_damaged_streams(name):
-    for codec in codecs(name):
-        for shape in taken_shapes(codec)[:2]:
-            check_damage(codec, shape, seed=1, trials=SAMPLE // 2)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_many_damaged_streams(name):

@@ -73,19 +73,16 @@ def test_governor_and_boost_where_the_system_tells(files, governor, boost, monke
     assert (found["governor"], found["boost"]) == (governor, boost)
 
 
-@pytest.mark.parametrize(
-    ("words", "version"),
-    [
-        ("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19 01:15:15 UTC 2023", "535.104.05"),
-        ("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  550.54.14  Release Build", "550.54.14"),
-    ],
-)
-def test_the_driver_of_a_gpu(words, version, monkeypatch, tmp_path):
-    (tmp_path / "version").write_text(f"{words}\nGCC version: gcc 12.3.0\n", encoding="utf-8")
+def test_the_driver_of_a_gpu(monkeypatch, tmp_path):
     monkeypatch.setattr(environment, "NVIDIA_DRIVER", tmp_path / "version")
     monkeypatch.setattr(environment, "device_name", lambda device: "A GPU")
-    found = environment.machine("cuda")
-    assert (found["device"], found["driver"]) == ("A GPU", version)
+    for words, version in (
+        ("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19 01:15:15 UTC 2023", "535.104.05"),
+        ("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  550.54.14  Release Build", "550.54.14"),
+    ):
+        (tmp_path / "version").write_text(f"{words}\nGCC version: gcc 12.3.0\n", encoding="utf-8")
+        found = environment.machine("cuda")
+        assert (found["device"], found["driver"]) == ("A GPU", version)
     monkeypatch.setattr(environment, "NVIDIA_DRIVER", tmp_path / "absent")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert environment.machine("cuda")["driver"] is None

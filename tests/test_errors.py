@@ -24,14 +24,6 @@ def test_the_docstring_draws_the_tree():
     assert all(issubclass(getattr(errors, name), errors.CodecbenchError) for name in real)
 
 
-def test_unknown_names_list_the_known_and_the_nearest():
-    near = errors.UnknownNameError("codec", "jepg", ["png", "jpeg", "webp"])
-    assert str(near) == "unknown codec 'jepg'; did you mean 'jpeg'? known: jpeg, png, webp"
-    far = errors.UnknownNameError("codec", "zzz", iter(["png", "jpeg"]))
-    assert str(far) == "unknown codec 'zzz'; known: jpeg, png"
-    assert str(errors.UnknownNameError("codec", "zzz", [])) == "unknown codec 'zzz'; known: none"
-
-
 def test_errors_travel_between_processes():
     for error in (errors.UnknownNameError("codec", "jepg", ["png", "jpeg"]), errors.StoreError("no space")):
         twin = pickle.loads(pickle.dumps(error))

@@ -49,16 +49,12 @@ def shown(cell):
 
 
 @each
-def test_every_cell_was_executed_in_order_and_shows_something_without_warnings(path):
+def test_it_was_executed_in_order_without_warnings_in_full_with_real_data_and_the_shipped_weights(path):
     executed = code_cells(path)
     assert [cell["execution_count"] for cell in executed] == list(range(1, len(executed) + 1))
     assert not [source(cell) for cell in executed if not cell["outputs"] or "Warning" in shown(cell)]
     outputs = [output for cell in executed for output in cell["outputs"]]
     assert not [output for output in outputs if output["output_type"] == "error" or output.get("name") == "stderr"]
-
-
-@each
-def test_it_was_executed_in_full_over_the_real_data_with_the_weights_that_are_shipped(path):
     everything = "\n".join(map(shown, code_cells(path)))
     assert "Settings: full." in everything
     assert "is not on disk" not in everything

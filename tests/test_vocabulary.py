@@ -1,4 +1,4 @@
-"""The table of columns: complete, told without docstrings, and one meaning for each shared name."""
+"""The table of columns: complete, and told without docstrings."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ import codecbench as cb
 from codecbench.plugins.registry import CODECS
 from codecbench.testing import sample_images
 
-pytest.importorskip("imagecodecs")
+imagecodecs = pytest.importorskip("imagecodecs")
 
 GRAY, RGB = (28, 36, 1), (36, 28, 3)
 FORMATS = {  # libraries; points for gray images, more of them for RGB, and how many of all are lossless
@@ -64,6 +64,10 @@ def saved(mode: str, name: str, **options) -> bytes:
     return buffer.getvalue()
 
 
+def jxl(image: np.ndarray, **options) -> bytes:
+    return imagecodecs.jpegxl_encode(image, numthreads=1, **options)
+
+
 ANIMATED = {"save_all": True, "append_images": [Image.new("RGB", (16, 16), "red")]}
 
 
@@ -82,6 +86,10 @@ ANIMATED = {"save_all": True, "append_images": [Image.new("RGB", (16, 16), "red"
         ("jpeg2000", saved("LA", "JPEG2000", no_jp2=True)),
         ("jpeg2000", saved("I;16", "JPEG2000", no_jp2=True)),
         ("jpeg2000", saved("RGB", "JPEG2000", tile_size=(8, 8))),
+        ("jxl", jxl(np.zeros((9, 9, 4), np.uint8), lossless=True)),
+        ("jxl", jxl(np.zeros((9, 9, 3), np.uint16), lossless=True)),
+        ("jxl", jxl(np.zeros((9, 9, 3), np.uint8), usecontainer=True)),
+        ("jxl", jxl(np.zeros((2, 9, 9, 3), np.uint8), lossless=True)),
     ],
 )
 def test_images_that_no_codec_here_writes(name, stream):

@@ -178,19 +178,6 @@ def test_the_container_of_jxl_is_what_all_streams_of_a_shape_have_in_common(shap
         assert streams[0][:count] == b"\xff\x0a\x4f\x06"
 
 
-def test_jxl_refuses_what_this_codec_does_not_write():
-    image = sample_images(RGB)[0]
-    alpha = np.dstack([image, image[:, :, :1]])
-    for stream in (
-        imagecodecs.jpegxl_encode(alpha, lossless=True, numthreads=1),
-        imagecodecs.jpegxl_encode(image.astype(np.uint16) * 257, lossless=True, numthreads=1),
-        imagecodecs.jpegxl_encode(image, usecontainer=True, numthreads=1),
-        imagecodecs.jpegxl_encode(np.stack([image, image[::-1]]), lossless=True, numthreads=1),
-    ):
-        with pytest.raises(BitstreamError):
-            make("jxl").decode([stream])
-
-
 def test_avif_codes_rgb_itself_in_lossless_mode():
     images = np.concatenate([sample_images(RGB), np.random.default_rng(3).integers(0, 256, (3, *RGB), np.uint8)])
     codec = Avif(mode="lossless")

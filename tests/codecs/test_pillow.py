@@ -51,16 +51,10 @@ def test_jpeg_decodes_what_pillow_decodes(shape, settings):
         np.testing.assert_array_equal(codec.decode([stream])[0], expected)
 
 
-@pytest.fixture(scope="module")
-def jpeg():
-    """A stream, and where its frame header and its scan header begin."""
-    stream = Jpeg().encode(sample_images((16, 16, 3)))[0]
-    return stream, stream.index(b"\xff\xc0"), stream.index(b"\xff\xda")
-
-
-def test_no_second_frame_hides_from_the_walk(jpeg):
+def test_no_frame_of_another_kind_and_no_second_one_hides_from_the_walk():
     """libjpeg would write a wider image than the walk found into a buffer of the latter's size."""
-    stream, frame, scan = jpeg
+    stream = Jpeg().encode(sample_images((16, 16, 3)))[0]
+    frame, scan = stream.index(b"\xff\xc0"), stream.index(b"\xff\xda")
     wide = stream[frame : frame + 7] + b"\xff\xff" + stream[frame + 9 : frame + 19]
     # TEM has no length for libjpeg; fill bytes; a restart marker has none either; another start; arithmetic coding
     hidden = [start + wide for start in (b"\xff\x01", b"\xff\xff", b"\xff\xd0", b"\xff\xd8", b"")]
@@ -68,10 +62,6 @@ def test_no_second_frame_hides_from_the_walk(jpeg):
         for position in (2, frame, frame + 19, scan, len(stream) - 2):
             with pytest.raises(BitstreamError, match=r"marker segment|two frames|one after"):
                 Jpeg().decode([stream[:position] + extra + stream[position:]])
-
-
-def test_jpeg_frames_of_another_kind_and_none_at_all_are_refused(jpeg):
-    stream, frame, _ = jpeg
     for offset, value, said in ((4, 12, "8 bits"), (9, 4, "RGB"), (9, 2, "RGB"), (9, 1, "RGB")):
         altered = bytearray(stream)
         altered[frame + offset] = value

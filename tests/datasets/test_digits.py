@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -60,11 +61,8 @@ def test_missing_fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not Digits().status(NOWHERE).available
     package = tmp_path / "matplotlib"
     (package / "mpl-data" / "fonts" / "ttf").mkdir(parents=True)
-
-    class Spec:
-        origin = str(package / "__init__.py")
-
-    monkeypatch.setattr(digits.importlib.util, "find_spec", lambda name: Spec)
+    spec = SimpleNamespace(origin=str(package / "__init__.py"))
+    monkeypatch.setattr(digits.importlib.util, "find_spec", lambda name: spec)
     with pytest.raises(DatasetError, match=r"fonts DejaVuSans, .* are missing"):
         Digits().load(NOWHERE)
     digits.font_folder.cache_clear()

@@ -37,44 +37,39 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
-    """A folder with the archives of small data sets, and the URL under which it is served."""
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Torchvision takes small data sets, which a server of this process hands out, for the real ones."""
+    from torchvision.datasets import MNIST, STL10
+
     folder, source = tmp_path_factory.mktemp("served"), tmp_path_factory.mktemp("source")
     for stem in ("t10k", "train"):
         write_mnist(source, stem, packed=True)
-    for path in (source / "MNIST" / "raw").iterdir():
-        path.rename(folder / path.name)
+    archives = {path.name: path.read_bytes() for path in sorted((source / "MNIST" / "raw").iterdir())}
+    for name, content in archives.items():
+        (folder / name).write_bytes(content)
     for split in ("test", "train", "unlabeled"):
         write_stl10(source, split, MOST["stl10"], labels=split != "unlabeled")
-    with tarfile.open(folder / "stl10_binary.tar.gz", "w:gz") as tar:
+    sums = {path.name: md5(path.read_bytes()) for path in (source / "stl10_binary").iterdir()}
+    archive = folder / "stl10_binary.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
         tar.add(source / "stl10_binary", "stl10_binary")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as running:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+    with server as running, pytest.MonkeyPatch.context() as patch:
+        url = f"http://127.0.0.1:{running.server_port}/"
+        patch.setattr(MNIST, "mirrors", [url])
+        patch.setattr(MNIST, "resources", [(name, md5(content)) for name, content in archives.items()])
+        plain = {name.removesuffix(".gz"): md5(gzip.decompress(content)) for name, content in archives.items()}
+        patch.setattr(mnist, "PLAIN_MD5", plain)
+        patch.setattr(STL10, "url", url + archive.name)
+        patch.setattr(STL10, "tgz_md5", md5(archive.read_bytes()))
+        patch.setattr(STL10, "train_list", [[key, sums[key]] for key in sums if not key.startswith("test")])
+        patch.setattr(STL10, "test_list", [[key, sums[key]] for key in sums if key.startswith("test")])
+        patch.setattr("codecbench.datasets.stl10.NEEDED_BYTES", 1000)
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
-        yield folder, f"http://127.0.0.1:{running.server_port}/"
+        yield
         running.shutdown()
         thread.join()
-
-
-@pytest.fixture
-def small(served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Torchvision takes the small data sets for the real ones."""
-    from torchvision.datasets import MNIST, STL10
-
-    folder, url = served
-    archives = {path.name: path.read_bytes() for path in sorted(folder.glob("*ubyte.gz"))}
-    monkeypatch.setattr(MNIST, "mirrors", [url])
-    monkeypatch.setattr(MNIST, "resources", [(name, md5(content)) for name, content in archives.items()])
-    plain = {name.removesuffix(".gz"): md5(gzip.decompress(content)) for name, content in archives.items()}
-    monkeypatch.setattr(mnist, "PLAIN_MD5", plain)
-    archive = folder / "stl10_binary.tar.gz"
-    with tarfile.open(archive) as tar:
-        sums = {Path(one.name).name: md5(tar.extractfile(one).read()) for one in tar.getmembers() if one.isfile()}
-    monkeypatch.setattr(STL10, "url", url + archive.name)
-    monkeypatch.setattr(STL10, "tgz_md5", md5(archive.read_bytes()))
-    monkeypatch.setattr(STL10, "train_list", [[key, sums[key]] for key in sums if not key.startswith("test")])
-    monkeypatch.setattr(STL10, "test_list", [[key, sums[key]] for key in sums if key.startswith("test")])
-    monkeypatch.setattr("codecbench.datasets.stl10.NEEDED_BYTES", 1000)
 
 
 def refused(name: str, root: Path, words: str) -> None:

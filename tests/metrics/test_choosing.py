@@ -29,35 +29,24 @@ DIFFERENCE = "return np.abs(original.astype(float) - decoded).mean((1, 2, 3))"
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("name", "old", "new", "message"),
     [
-        ("not-a-name", "'not-a-name' is no name for a column"),
-        ("class", "'class' is no name for a column"),
-        ("ssim", "a metric may not be called 'ssim', which is another column's name"),
-        ("payload_bits_per_pixel", "which is another column's name"),
-        ("none", "no metric may be called 'none'"),
-        ("ms_ssim", "two metrics are called 'ms_ssim'"),
+        ("mine", '"lower"', '"more"', "better='more' is not allowed"),
+        ("mine", '"Mine"', '" "', "needs a title"),
+        ("mine", "@cb.register_metric", "#", "registers 0 metrics; expected exactly one"),
+        ("not-a-name", "", "", "'not-a-name' is no name for a column"),
+        ("class", "", "", "'class' is no name for a column"),
+        ("ssim", "", "", "a metric may not be called 'ssim', which is another column's name"),
+        ("payload_bits_per_pixel", "", "", "which is another column's name"),
+        ("none", "", "", "no metric may be called 'none'"),
+        ("ms_ssim", "", "", "two metrics are called 'ms_ssim'"),
     ],
 )
-def test_names_that_cannot_be_columns_are_refused(put, name, message):
-    put(name, DIFFERENCE)
+def test_files_that_are_not_one_metric_and_names_that_cannot_be_columns_are_refused(put, name, old, new, message):
+    file = put(name, DIFFERENCE)
+    file.write_text(file.read_text().replace(old, new, 1))
     with pytest.raises(PluginError, match=message):
-        METRICS.names()
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ('"lower"', '"more"', "better='more' is not allowed"),
-        ('"Mine"', '" "', "needs a title"),
-        ("@cb.register_metric", "#", "registers 0 metrics; expected exactly one"),
-    ],
-)
-def test_a_file_that_does_not_describe_one_metric_as_it_must_is_refused(put, old, new, message):
-    file = put("mine", DIFFERENCE)
-    file.write_text(file.read_text().replace(old, new))
-    with pytest.raises(PluginError, match=message):
-        METRICS.get("mine")
+        METRICS.get(name)
 
 
 def test_a_metric_of_an_installed_package(put, tmp_path, monkeypatch):

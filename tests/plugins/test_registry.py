@@ -187,12 +187,3 @@ def test_the_fingerprint_covers_source_weights_versions_and_device(tmp_path, mon
     assert codec_fingerprint(cls, "some GPU") == seen[-1]
     monkeypatch.setattr(cls, "uses_device", True)
     assert codec_fingerprint(cls, "some GPU") not in seen
-
-
-# --- The built-in plugins -----------------------------------------------------------------------------------
-
-
-def test_every_built_in_plugin_is_named_after_its_file():
-    for plugins in (CODECS, DATASETS):
-        for name, origin in plugins.origins().items():
-            assert plugins.get(name).name == name == origin.file.stem
