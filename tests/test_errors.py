@@ -21,7 +21,6 @@ def test_the_docstring_draws_the_tree():
         if cls.__module__ == errors.__name__
     }
     assert drawn == real
-    assert all(issubclass(getattr(errors, name), errors.CodecbenchError) for name in real)
 
 
 def test_errors_travel_between_processes():

@@ -9,7 +9,6 @@ import codecbench as cb
 from codecbench.analysis import summary as analysis
 from codecbench.analysis.summary import read_summary
 from codecbench.errors import UnknownNameError
-from codecbench.store import manifest
 from codecbench.store.folder import RunFolder
 from codecbench.store.manifest import Addition
 
@@ -71,8 +70,6 @@ def test_an_edited_metric_shows_no_value_of_before(run):
     edited = METRICS | {"alike": METRIC | {"fingerprint": "edited"}}
     rejoin(run, ["d"], edited)  # c was not measured since
     store = RunFolder.existing(run.store.path)
-    assert manifest.outdated_metrics(store.manifest, "c") == ["alike"]
-    assert manifest.outdated_metrics(store.manifest, "d") == []
     rows = store.rows()
     assert set(rows["codec"]) == {"c"}  # those of d are of the metric as it was
     assert "alike" not in rows or rows["alike"].isna().all()

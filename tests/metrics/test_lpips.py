@@ -51,7 +51,6 @@ def test_without_the_package_it_says_how_to_get_it(monkeypatch):
         METRICS.choose("lpips")
     with pytest.raises(CodecbenchError, match="it needs the package lpips"):
         LPIPS(np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 64, 64, 3), np.uint8))
-    assert "lpips" not in [one.name for one in METRICS.choose()]
 
 
 def test_without_the_weights_it_names_the_command_and_downloads_nothing(stand_in, tmp_path):

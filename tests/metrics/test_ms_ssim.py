@@ -49,7 +49,6 @@ def by_the_paper(original, decoded, weights):
 @pytest.mark.parametrize(
     ("shape", "count"),
     [((1, 187, 250, 3), 5), ((2, 176, 181, 1), 5), ((2, 64, 64, 3), 3), ((3, 28, 28, 1), 2)],
-    ids=["five scales, odd sides", "the smallest of five scales", "64x64", "28x28"],
 )
 def test_it_is_what_the_paper_says_over_the_scales_that_fit(shape, count):
     original, decoded = pair(shape)
