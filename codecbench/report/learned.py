@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from codecbench import figures
 from codecbench.analysis import claims
+from codecbench.figures.style import CodecStyle
 from codecbench.plugins.codec import Images
 from codecbench.report import markup
 from codecbench.report.context import Context, Section, safe_name
@@ -225,22 +226,51 @@ def _drawings(context: Context, label: str, views: list[LatentView]) -> dict[str
 
 def _training(context: Context) -> dict[str, Any] | None:
     """How the weights of the codecs measured were trained; None where none has weights."""
-    found = training(context.store, list(dict.fromkeys(context.points["codec"])))
-    if not found.logs and not found.lacking:
+    logs: dict[str, pd.DataFrame] = {}  # of all codecs, by the name of the weights, as all below
+    styles: dict[str, CodecStyle] = {}
+    judged_by: dict[str, str] = {}  # with its unit, such as "MSE" or "bits per pixel"
+    lacking: list[str] = []  # weights without a log
+    for codec in sorted(set(context.points["codec"])):
+        found, without = weights.training_logs(context.store, codec)
+        cards = {Path(file).stem: card for file, card in weights.cards(context.store, codec).items()} if found else {}
+        logs |= found
+        styles |= dict.fromkeys(found, context.styles[codec])
+        judged_by |= {name: weights.judged_words(cards.get(name, {}), log.columns) for name, log in found.items()}
+        lacking += without
+    if not logs and not lacking:
         return None
     drawing = None
-    if found.logs:
-        styles = {name: context.styles[codec] for name, codec in found.codecs.items()}
-        figure = figures.learning_curves(found.logs, styles, found.judged_by)
-        drawing = context.drawing("training", figure, "Error by epoch of training")
-    scored = any(words != weights.JUDGED["mse"] for words in found.judged_by.values())
+    if logs:
+        drawing = context.drawing(
+            "training", figures.learning_curves(logs, styles, judged_by), "Error by epoch of training"
+        )
     return {
         "drawing": drawing,
-        "rows": found.rows(),
-        "lacking": found.lacking,
-        "wide": len(found.logs) > 1,
-        "scored": scored,
+        "rows": [{"name": name, "judged_by": judged_by[name]} | _best(log) for name, log in logs.items()],
+        "lacking": lacking,
+        "wide": len(logs) > 1,
+        "scored": any(words != weights.JUDGED["mse"] for words in judged_by.values()),
     }
+
+
+def _best(log: pd.DataFrame) -> dict[str, Any]:
+    """The result of a training by its log."""
+    epoch, held_out = figures.best_epoch(log)
+    best = log[log["epoch"] == epoch].iloc[0]
+    return {
+        "epochs": int(log["epoch"].max()),
+        "best_epoch": epoch,
+        "held_out": held_out,
+        "test": float(best.get(f"test_{weights.judged_by(log.columns)}", math.nan)),
+        "time": _duration(float(log["seconds"].sum())) if "seconds" in log else "",
+    }
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 @dataclass(frozen=True)
@@ -313,47 +343,3 @@ def views(
         pairs = ({index: images[index] for index in both} for images in (originals, kept))
         result.append(LatentView(latents, name, file_name, *pairs))
     return result
-
-
-@dataclass
-class Training:
-    """Training logs of the codecs of a run, by the name of the weights."""
-
-    logs: dict[str, pd.DataFrame] = field(default_factory=dict)  # one row per epoch
-    codecs: dict[str, str] = field(default_factory=dict)
-    judged_by: dict[str, str] = field(default_factory=dict)  # with its unit, such as "MSE" or "bits per pixel"
-    lacking: list[str] = field(default_factory=list)  # weights without a log
-
-    def rows(self) -> list[dict[str, Any]]:
-        """The result of each training: ``name, epochs, best_epoch, judged_by, held_out, test, time``."""
-        found = []
-        for name, log in self.logs.items():
-            epoch, held_out = figures.best_epoch(log)
-            best = log[log["epoch"] == epoch].iloc[0]
-            test = float(best.get(f"test_{weights.judged_by(log.columns)}", math.nan))
-            time = _duration(float(log["seconds"].sum())) if "seconds" in log else ""
-            found.append(
-                {"name": name, "epochs": int(log["epoch"].max()), "best_epoch": epoch, "held_out": held_out}
-                | {"judged_by": self.judged_by[name], "test": test, "time": time}
-            )
-        return found
-
-
-def training(store: StoredRun, codecs: Sequence[str]) -> Training:
-    """The training logs in a run folder, of the weights of some codecs."""
-    found = Training()
-    for codec in sorted(codecs):
-        logs, lacking = weights.training_logs(store, [codec])
-        cards = {Path(file).stem: card for file, card in weights.cards(store, codec).items()} if logs else {}
-        found.logs |= logs
-        found.codecs |= dict.fromkeys(logs, codec)
-        found.judged_by |= {name: weights.judged_words(cards.get(name, {}), logs[name].columns) for name in logs}
-        found.lacking += lacking
-    return found
-
-
-def _duration(seconds: float) -> str:
-    for unit, length in (("h", 3600), ("min", 60)):
-        if seconds >= 1.5 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} s"

@@ -12,6 +12,7 @@ import pandas as pd
 from codecbench.analysis.summary import LEAST_CPU_SHARE, UNSTEADY_SPREAD
 from codecbench.store.folder import StoredRun
 from codecbench.store.latents import LatentsRecord
+from codecbench.store.manifest import outdated_metrics
 from codecbench.store.timings import TimingRecord
 from codecbench.text import count
 
@@ -47,7 +48,7 @@ def all_notes(
     notes = [
         Note("Failed", _failed(failures), grave=True),
         Note("Not timed", _not_timed(timings), grave=True),
-        Note("Metrics that failed", _metrics(store.metric_failures()), grave=True),
+        Note("Metrics that failed", _metrics(store), grave=True),
         Note("Damaged", _damaged(store.damaged()), grave=True),
         Note("Not measured (yet)", _missing(manifest, points), grave=True),
         Note("Choice of data and codecs", list(chosen)),
@@ -60,11 +61,13 @@ def all_notes(
     return [note for note in notes if note.lines]
 
 
-def _metrics(failures: Sequence[Mapping[str, Any]]) -> list[str]:
+def _metrics(store: StoredRun) -> list[str]:
     places: dict[tuple[str, str], dict[str, None]] = {}
-    for failure in failures:
-        where = f"{failure['codec']} on {failure['dataset']}"
-        places.setdefault((failure["metric"], failure["reason"]), {})[where] = None
+    for task in store.tasks():
+        outdated = outdated_metrics(store.manifest, task.codec)
+        for metric, reason in task.metrics_failed.items():
+            if metric not in outdated:
+                places.setdefault((metric, reason), {})[f"{task.codec} on {task.dataset}"] = None
     return [f"{metric}: {reason} ({', '.join(where)})" for (metric, reason), where in places.items()]
 
 

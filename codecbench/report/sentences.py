@@ -20,13 +20,9 @@ SPACE = "\N{NO-BREAK SPACE}"
 
 
 def group_by_winners(found: Sequence[Claim]) -> list[list[Claim]]:
-    """Claims at neighbouring qualities with the same winners, all lossy or all lossless."""
-    return [list(group) for _, group in itertools.groupby(found, winners_of)]
-
-
-def winners_of(claim: Claim) -> tuple[frozenset[str], bool, bool]:
-    """What claims of one sentence share: the winners, whether these are lossless, whether they are alone."""
-    return frozenset(claim.winners), claim.first.exact, len(claim.rates) == 1
+    """Claims at neighbouring qualities with the same winners, all lossy or all lossless, all alone or none."""
+    shared = itertools.groupby(found, lambda claim: (set(claim.winners), claim.first.exact, len(claim.rates) == 1))
+    return [list(group) for _, group in shared]
 
 
 def shown(group: Sequence[Claim]) -> Claim:

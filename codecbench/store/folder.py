@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import dataclasses
 import hashlib
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -131,21 +132,6 @@ class StoredRun(abc.ABC):
             return pd.DataFrame(columns=[*ROWS, *self.manifest["metrics"]])
         frame: pd.DataFrame = pa.concat_tables(tables, promote_options="default").to_pandas()
         return frame
-
-    def metric_failures(self) -> list[dict[str, Any]]:
-        """Plugin metrics that failed on a task: ``dataset``, ``codec``, ``settings``, ``metric``, ``reason``."""
-        return [
-            {
-                "dataset": task.dataset,
-                "codec": task.codec,
-                "settings": task.settings,
-                "metric": metric,
-                "reason": reason,
-            }
-            for task in self.tasks()
-            for metric, reason in task.metrics_failed.items()
-            if metric not in manifest.outdated_metrics(self.manifest, task.codec)
-        ]
 
     def reconstructions(
         self, label: str, codec: str, settings: str, known: Mapping[Point, Sequence[str]] | None = None
@@ -321,7 +307,9 @@ class RunFolder(StoredRun):
 
     def write_timing(self, task: Task, timing: Timing) -> None:
         """Stores the times of a task's codec point on its dataset; rounds may be missing."""
-        write_whole(self.timing_file(task, timing.threads), timings.record(task, timing).content())
+        fields = {field.name: getattr(timing, field.name) for field in dataclasses.fields(Timing)}
+        record = TimingRecord(**fields | task.point, protocol=timings.PROTOCOL)
+        write_whole(self.timing_file(task, timing.threads), record.content())
 
     def timing(self, task: Task, threads: int) -> Timing | None:
         """The times of a task's codec point on its dataset, as many rounds as there are; None where there are none."""

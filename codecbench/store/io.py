@@ -55,19 +55,16 @@ def write_whole(file: Path, content: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise StoreError(_why_not_written(file, error)) from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            kept = "what was measured is kept, make room and run the same command again"
+            raise StoreError(f"no space left to write {file}; {kept}") from error
+        raise StoreError(f"cannot write {file}: {error.strerror or error}") from error
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """Writes files by their paths in a folder, each of them whole, in order; raises as :func:`write_whole` does."""
     for name, content in files.items():
         write_whole(folder / name, content)
-
-
-def _why_not_written(file: Path, error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"no space left to write {file}; what was measured is kept, make room and run the same command again"
-    return f"cannot write {file}: {error.strerror or error}"
 
 
 # ---- JSON and arrays ------------------------------------------------------------------------------------------------

@@ -43,12 +43,6 @@ def file_name(manifest: Mapping[str, Any], task: Task, threads: int) -> str:
     return f"{TimingRecord.FOLDER}/{name}.json"
 
 
-def record(task: Task, timing: Timing) -> TimingRecord:
-    """The record of the times of a task's codec point on its dataset; rounds may be missing."""
-    fields = {name: getattr(timing, name) for name in Timing.__dataclass_fields__}
-    return TimingRecord(**fields | task.point, protocol=PROTOCOL)
-
-
 def read(path: Path, manifest: Mapping[str, Any]) -> list[TimingRecord]:
     """The times of a run folder that count, one record a codec point; ``failed`` says why there are none.
 

@@ -132,29 +132,28 @@ def judged_words(card: Mapping[str, Any], columns: Iterable[object]) -> str:
     return str(card.get("judged_by") or JUDGED[judged_by(columns) or "mse"])
 
 
-def training_logs(store: StoredRun, codecs: Iterable[str]) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    """The training logs of the weights that some codecs were measured with, and the weights without a readable log.
+def training_logs(store: StoredRun, codec: str) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """The training logs of the weights that a codec was measured with, and the weights without a readable log.
 
-    By weights (``NAME``, or ``NAME-VARIANT`` where a codec has several), one row an epoch, with the columns ``epoch``,
+    By weights (``NAME``, or ``NAME-VARIANT`` where there are several), one row an epoch, with the columns ``epoch``,
     ``train_loss``, ``held_out_mse`` or ``held_out_score``, and others where they were logged.
     """
     import pandas as pd
 
     logs: dict[str, pd.DataFrame] = {}
     lacking = []
-    for codec in codecs:
-        for file, sha256 in weights_of(store, codec).items():
-            try:
-                log = pd.read_csv(io.BytesIO(store.training_file(_kept_name(file, sha256, ".csv")) or b""))
-                held_out = f"held_out_{judged_by(log.columns)}"
-                usable = all(pd.api.types.is_numeric_dtype(log[column]) for column in (*LOG_COLUMNS, held_out))
-                usable = usable and bool(log[held_out].notna().any())
-            except (OSError, ValueError, KeyError):
-                usable = False
-            if usable:
-                logs[Path(file).stem] = log
-            else:
-                lacking.append(Path(file).stem)
+    for file, sha256 in weights_of(store, codec).items():
+        try:
+            log = pd.read_csv(io.BytesIO(store.training_file(_kept_name(file, sha256, ".csv")) or b""))
+            held_out = f"held_out_{judged_by(log.columns)}"
+            usable = all(pd.api.types.is_numeric_dtype(log[column]) for column in (*LOG_COLUMNS, held_out))
+            usable = usable and bool(log[held_out].notna().any())
+        except (OSError, ValueError, KeyError):
+            usable = False
+        if usable:
+            logs[Path(file).stem] = log
+        else:
+            lacking.append(Path(file).stem)
     return logs, lacking
 
 

@@ -13,6 +13,7 @@ import os
 import pickle
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -23,6 +24,8 @@ from codecbench.plugins.settings import settings_of
 from codecbench.testing.images import SHAPES, WRONG_SHAPES, sample_images, takes
 from codecbench.testing.results import NOT_APPLICABLE, CheckFailed, Finding, require, trying
 from codecbench.text import format_shape, one_line
+
+T = TypeVar("T")
 
 
 def check_settings(codec: Codec) -> None:
@@ -163,24 +166,24 @@ def check_containers(codec: Codec, shape: Shape, seed: int = 0) -> Finding | Non
 
 def check_silence(codec: Codec, shape: Shape, seed: int = 0) -> None:
     """Nothing is written to the standard output."""
-    text = written(lambda: _there_and_back(codec, shape, seed)).strip()
+    text = written(lambda: _there_and_back(codec, shape, seed))[1].strip()
     require(not text, f"{format_shape(shape)}: writes to the standard output: {text[:80]!r}")
 
 
-def written(work: Callable[[], object]) -> str:
-    """What some work writes to the standard output, C libraries included."""
+def written(work: Callable[[], T]) -> tuple[T, str]:
+    """What some work gives, and what it writes to the standard output, C libraries included."""
     python = io.StringIO()  # sys.stdout need not write to descriptor 1, for example under pytest
     with tempfile.TemporaryFile() as file:
         kept = os.dup(1)
         os.dup2(file.fileno(), 1)
         try:
             with contextlib.redirect_stdout(python):
-                work()
+                found = work()
         finally:
             os.dup2(kept, 1)
             os.close(kept)
         file.seek(0)
-        return python.getvalue() + file.read().decode("utf-8", "replace")
+        return found, python.getvalue() + file.read().decode("utf-8", "replace")
 
 
 def _there_and_back(codec: Codec, shape: Shape, seed: int) -> tuple[Images, list[bytes], Images]:

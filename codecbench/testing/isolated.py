@@ -63,7 +63,9 @@ def check_plugin(
         except SandboxError as error:
             session.fail(error)
         if not session.rows or deaths == MAX_DEATHS:
-            session.skip_the_rest(f"not tried, since the codec's process had to be given up {deaths} times")
+            why = f"not tried, since the codec's process had to be given up {deaths} times"
+            left = session.rows[len(session.results) :]
+            session.results += [Result(check, point, SKIPPED, why) for point, check in left]
             break
     return Report(spec, seed, damages, tuple(session.results))
 
@@ -99,11 +101,6 @@ class _Session:
         reason = f"{error.reason}; last step: {self.step}" + f"; last words: {words[:200]}" * bool(words)
         self.results.append(Result(check, point, FAILED, reason))
         self.step = "importing the plugin"
-
-    def skip_the_rest(self, reason: str) -> None:
-        """What is left was not tried."""
-        for point, check in self.rows[len(self.results) :]:
-            self.results.append(Result(check, point, SKIPPED, reason))
 
 
 # ---- in the sandbox -------------------------------------------------------------------------------------------------

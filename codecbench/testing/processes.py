@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import numpy as np
 
@@ -46,15 +45,12 @@ def decode_first(
     name: str, settings: dict[str, Value], streams: list[bytes], shape: Shape, seed: int
 ) -> tuple[Images, list[bytes], str]:
     """In the fresh process: what streams decode to, what the sample images encode to, and what was written."""
-    found: list[Any] = []
 
-    def work() -> None:
+    def work() -> tuple[Images, list[bytes]]:
         codec = CODECS.get(name)(**settings)
-        found.append(codec.decode(streams))
-        found.append(codec.encode(sample_images(shape, seed)))
+        return codec.decode(streams), codec.encode(sample_images(shape, seed))
 
-    wrote = written(work)
-    decoded, encoded = found
+    (decoded, encoded), wrote = written(work)
     return decoded, encoded, wrote
 
 

@@ -171,7 +171,7 @@ def test_a_run_keeps_all_else_where_a_metric_fails(put, tmp_path, in_process):
     assert np.isnan(summary["fails"])
     assert np.isfinite(summary["ssim"])
     store = RunFolder.existing(run.path)
-    assert [one["reason"] for one in store.metric_failures()] == ["ValueError: no such luck"]
+    assert [task.metrics_failed for task in store.tasks()] == [{"fails": "ValueError: no such luck"}]
     assert [note for note in notes if note.startswith("no fails of jpeg:quality=50")]
     (told_later,) = [note for note in Context(store, run.path).notes if note.title == "Metrics that failed"]
     assert told_later.lines == ["fails: ValueError: no such luck (jpeg on digits)"]
