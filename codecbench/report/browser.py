@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,28 +35,11 @@ Rows = dict[tuple[str, str, int], dict[str, float]]
 """Columns of single images by codec, settings and image index."""
 
 
-@dataclass
-class DatasetPictures:
-    """What the page shows of one dataset."""
-
-    label: str
-    targets: list[float]  # bits per pixel; of each codec the points nearest to these are shown
-    images: list[dict[str, Any]] = field(default_factory=list)  # one record per image and window
-    codecs: list[dict[str, Any]] = field(default_factory=list)
-    cases: list[dict[str, Any]] = field(default_factory=list)  # one record per picture of a worst image
-    left_out: list[str] = field(default_factory=list)  # in words
-
-    def data(self) -> dict[str, Any]:
-        """What the script gets."""
-        names = ("label", "targets", "images", "codecs", "cases")
-        return {name: getattr(self, name) for name in names}
-
-
 @dataclass(frozen=True)
 class Pictures:
     """What the page shows of all datasets, and the strips that hold its pixels."""
 
-    datasets: list[DatasetPictures]
+    datasets: list[Dataset]
     atlas: Atlas
 
     def images(self, label: str) -> set[int]:
@@ -77,7 +60,7 @@ def pictures(context: Context) -> Pictures:
         reserved = int(share * WORST_SHARE) if dataset.worst else 0
         dataset.add_shown(atlas, share - reserved)
         dataset.add_worst(atlas, reserved)
-    return Pictures([dataset.view for dataset in datasets if dataset.view.images], atlas)
+    return Pictures([dataset for dataset in datasets if dataset.images], atlas)
 
 
 class Dataset:
@@ -90,10 +73,18 @@ class Dataset:
         settings = self.points.groupby("codec")["settings"]
         self.keys = {str(codec): telling_settings(list(own)) for codec, own in settings}
         targets = sprites.targets(self.points[self.points["images"] > 0])
-        self.view = DatasetPictures(label, list(targets.rates))
+        self.targets = list(targets.rates)  # bits per pixel; of each codec the points nearest to these are shown
+        self.images: list[dict[str, Any]] = []  # one record per image and window
+        self.codecs: list[dict[str, Any]] = []
+        self.cases: list[dict[str, Any]] = []  # one record per picture of a worst image
+        self.left_out: list[str] = []  # in words
         self.pictured: dict[str, list[Pictured]] = {}  # the points that may go into the page, by codec
         self.originals = self._gather(targets)  # by image index, those that were chosen first in front
         self.worst = self._worst_cases()
+
+    def data(self) -> dict[str, Any]:
+        """What the script gets."""
+        return {name: getattr(self, name) for name in ("label", "targets", "images", "codecs", "cases")}
 
     def _gather(self, targets: sprites.Targets) -> dict[int, Images]:
         """Collects what is kept of the images that were chosen first; returns them, none where nothing is kept."""
@@ -143,17 +134,17 @@ class Dataset:
         first = sprites.fitting(self.pictured, self.originals, budget)
         for level in sprites.LEVELS[first:]:  # further ones where the estimate was too low
             tried = replace(atlas, strips=list(atlas.strips))
-            self.view.images, self.view.codecs = self._at_level(tried, *level)
+            self.images, self.codecs = self._at_level(tried, *level)
             if tried.size - atlas.size <= budget:
                 break
         atlas.strips, atlas.size = tried.strips, tried.size
         images, points, side = level
         if images < len(self.originals):
-            self.view.left_out.append(f"{count(images, 'image')} of the {len(self.originals)} that were kept")
+            self.left_out.append(f"{count(images, 'image')} of the {len(self.originals)} that were kept")
         if points < sprites.POINTS:
-            self.view.left_out.append(f"{count(points, 'point')} per codec instead of {sprites.POINTS}")
+            self.left_out.append(f"{count(points, 'point')} per codec instead of {sprites.POINTS}")
         if side < max(max(image.shape[:2]) for image in self.originals.values()):
-            self.view.left_out.append(f"windows of {side}×{side} pixels")
+            self.left_out.append(f"windows of {side}×{side} pixels")
 
     def _at_level(
         self, atlas: Atlas, most: int, most_points: int, side: int
@@ -230,7 +221,7 @@ class Dataset:
             if size <= budget:
                 break
         if size > 2 * budget:
-            self.view.left_out.append("none of the worst images, for which there is no room")
+            self.left_out.append("none of the worst images, for which there is no room")
             return
         wanted: dict[tuple[str, str], set[int]] = defaultdict(set)
         for group in self.worst.values():
@@ -241,7 +232,7 @@ class Dataset:
             self._add_case(group, images, side, rows, atlas)
         if images < most or side < WINDOW:
             cut = f", cut to {side}×{side} pixels" if side < WINDOW else ""
-            self.view.left_out.append(f"{count(images, 'worst image')} per codec{cut}")
+            self.left_out.append(f"{count(images, 'worst image')} per codec{cut}")
 
     def _add_case(self, group: Sequence[WorstCase], images: int, side: int, rows: Rows, atlas: Atlas) -> None:
         """Adds the worst images of one codec, and what others make of them, as one strip."""
@@ -253,7 +244,7 @@ class Dataset:
             stack.append(picture)
             return sum(image.shape[0] for image in stack[:-1])
 
-        first, shown = group[0], self.view.images
+        first, shown = group[0], self.images
         for rank, kept in enumerate(first.images[:images]):
             top, left = choose_window(kept.original, kept.picture, side)
             window = np.s_[top : top + side, left : left + side]
@@ -272,7 +263,7 @@ class Dataset:
             strip = atlas.add(stack)
             for record in (*records, *(image for image in shown if image["strip"] is None)):
                 record["strip"] = strip
-        self.view.cases += records
+        self.cases += records
 
     def _case(self, case: WorstCase, kept: StoredImage, rows: Rows) -> dict[str, Any]:
         """A picture of a worst image, with the SSIM of its row where the picture is what was measured."""

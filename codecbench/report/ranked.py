@@ -249,11 +249,7 @@ def _matched_table(anchor: str, tables: Compared) -> Table:
     """Codecs of a single point, at that point's quality."""
     columns = [
         words("Codec", of(0, lambda row: str(row["codec"]))),
-        Column(
-            "Its PSNR dB",
-            of(0, lambda row: number(row["from_quality"], "{:.1f}".format)),
-            "the mean PSNR of its only point",
-        ),
+        Column("Its PSNR dB", of(0, _own_psnr), "the mean PSNR of its only point"),
         *_bd_columns(tables, f"bytes over those of {anchor} at the point's own {{measure}}, less 100 %", single=True),
     ]
     singles = [members for members in _by_curve(tables) if members[0]["single"]]
@@ -262,6 +258,10 @@ def _matched_table(anchor: str, tables: Compared) -> Table:
     about = f"Codecs with a single point have no range: each is compared with `{anchor}` at the quality of that point."
     title = "Single points at matched distortion"
     return Table(title, tuple(columns), tuple(rows), about, keys(rows), open=len(rows) <= 6)
+
+
+def _own_psnr(row: pd.Series) -> Cell:
+    return number(row["from_quality"], "{:.1f}".format)
 
 
 def _measure(quality: str) -> str:
@@ -362,6 +362,9 @@ def contrast_table(found: Sequence[Contrast], dataset: str, anchor: str, shown: 
         hint = f"images by their bits against {anchor}: fewer to the left, more to the right"
         return Cell(bars(one.histogram), hint=hint)
 
+    def wins(one: Contrast) -> Cell:
+        return Cell(share(one.wins), one.wins)
+
     def losses(one: Contrast) -> str:
         return ", ".join(f"{image.image} ({signed(image.percent)})" for image in one.worst[:3]) or "none"
 
@@ -383,11 +386,7 @@ def contrast_table(found: Sequence[Contrast], dataset: str, anchor: str, shown: 
         Column("Median", percent(0.5), "half of the images are below"),
         Column("95 %", percent(0.95), "95 % of the images are below"),
         words("Spread", spread, scale),
-        Column(
-            "Smaller on",
-            lambda one: Cell(share(one.wins), one.wins),
-            "share of the images on which it needs fewer bits",
-        ),
+        Column("Smaller on", wins, "share of the images on which it needs fewer bits"),
         words("Loses most on", losses, "index of the image in its dataset"),
         Column("Look", look, "of the images on this page, the one where it compares worst", False, page_only=True),
     )
