@@ -144,6 +144,7 @@ class Registry(Generic[P]):
         self.kind = kind
         self.package = f"codecbench.{kind}s"
         self.variable = f"CODECBENCH_{kind.upper()}_PATH"
+        self.expected = f"{kind.capitalize()} class"  # of an entry point, in words
 
     @property
     def base(self) -> type:
@@ -253,7 +254,7 @@ class Registry(Generic[P]):
             raise PluginError(f"{self.kind} {name!r} cannot be imported from {origin}: {one_line(error)}") from error
         if origin.entry_point:
             if not self._is_plugin(plugin):
-                raise PluginError(f"{origin} is no {self._what()}")
+                raise PluginError(f"{origin} is no {self.expected}")
             return self._named(plugin, name)
         plugins = [plugin for plugin in _registered.get(module, []) if self._is_plugin(plugin)]
         if len(plugins) != 1:
@@ -263,9 +264,6 @@ class Registry(Generic[P]):
 
     def _is_plugin(self, found: Any) -> bool:
         return isinstance(found, type) and issubclass(found, self.base)
-
-    def _what(self) -> str:
-        return f"{self.base.__name__} class"
 
     def _named(self, plugin: Any, name: str) -> P:
         """A plugin from an entry point, under the entry point's name."""
@@ -282,6 +280,7 @@ class MetricRegistry(Registry["Metric"]):
 
     def __init__(self) -> None:
         super().__init__("metric")
+        self.expected = "metric made by register_metric"
 
     def _add(self, found: dict[str, Origin], name: str, origin: Origin) -> None:
         if not name.isidentifier() or keyword.iskeyword(name):
@@ -292,9 +291,6 @@ class MetricRegistry(Registry["Metric"]):
 
     def _is_plugin(self, found: Any) -> bool:
         return isinstance(found, self.base)
-
-    def _what(self) -> str:
-        return "metric made by register_metric"
 
     def _named(self, plugin: Any, name: str) -> Metric:
         named: Metric = replace(plugin, name=name)

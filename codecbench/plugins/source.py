@@ -291,13 +291,12 @@ def _defined(statement: ast.stmt) -> list[str]:
     """The names that a statement defines, where that is all it does."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return [statement.name]
-    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
     if not isinstance(statement, ast.Assign | ast.AnnAssign):
         return []
-    names = [one for target in targets for one in (target.elts if isinstance(target, ast.Tuple) else [target])]
-    return (
-        [name.id for name in names if isinstance(name, ast.Name)] if all(isinstance(n, ast.Name) for n in names) else []
-    )
+    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+    parts = [one for target in targets for one in (target.elts if isinstance(target, ast.Tuple) else [target])]
+    names = [part.id for part in parts if isinstance(part, ast.Name)]
+    return names if len(names) == len(parts) else []
 
 
 def _imported(statement: ast.Import | ast.ImportFrom, package: str) -> dict[str, Reference]:

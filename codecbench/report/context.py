@@ -49,9 +49,8 @@ class Section:
     html: Markup  # everything between the section's tags, its heading included; rendered with autoescape
     markdown: str = ""  # the same in Markdown, for report.md; empty where there is nothing in words or tables
     data: Any = None  # plain JSON for the script; NaN and infinities become null, and numbers are cut to six digits
-    scripts: tuple[
-        str, ...
-    ] = ()  # files in static/, in their order; the last one calls codecbench.section(anchor, ...)
+    scripts: tuple[str, ...] = ()
+    """Files in static/, in their order; the last one calls codecbench.section(anchor, ...)."""
     style: str = ""  # a file in static/
 
 

@@ -47,7 +47,7 @@ from codecbench.store.io import (
     write_files,
     write_whole,
 )
-from codecbench.store.latents import Latents, largest
+from codecbench.store.latents import Latents
 from codecbench.store.lock import FOLDERS, check_usable, discard
 from codecbench.store.tasks import TaskRecord
 from codecbench.store.timings import TimingRecord
@@ -110,8 +110,12 @@ class StoredRun(abc.ABC):
         return [record for record in self.records(kind) if record.failed]
 
     def latents(self) -> list[Latents]:
-        """The latents of learned codecs, one a codec point, by dataset, codec and settings."""
-        return largest(self.records(Latents))
+        """The latents of learned codecs, those of the largest extent a codec point; by dataset, codec and settings."""
+        largest: dict[Point, Latents] = {}
+        for one in self.records(Latents):
+            if one.point not in largest or one.extent > largest[one.point].extent:
+                largest[one.point] = one
+        return [largest[point] for point in sorted(largest)]
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[tuple[TaskRecord, pa.Table]]:
         """The rows of every finished task, one task at a time, as :meth:`rows_of` reads them."""

@@ -10,14 +10,13 @@ other weights or other images stays on disk and never shows. ``codecbench.execut
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from codecbench.store.io import DatasetRecord, Point
+from codecbench.store.io import DatasetRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,12 +49,3 @@ class Latents(LatentsRecord):
     def extent(self) -> tuple[int, int]:
         """Images in the map, and images shown; they grow when more is measured, or more pictures are kept."""
         return len(self.points), len(self.shown)
-
-
-def largest(found: Iterable[Latents]) -> list[Latents]:
-    """Of each point the latents of the largest extent, by dataset, codec and settings."""
-    current: dict[Point, Latents] = {}
-    for one in found:
-        if one.point not in current or one.extent > current[one.point].extent:
-            current[one.point] = one
-    return [current[point] for point in sorted(current)]

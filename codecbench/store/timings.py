@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from codecbench.fingerprint import digest
 from codecbench.measure.timing import Timing
 from codecbench.plan.tasks import Task
-from codecbench.store.io import Point, Record, read_records
+from codecbench.store.io import Record, read_records
 
 PROTOCOL = 2
 """Version of how times are taken; those of another version do not count."""
@@ -53,7 +53,5 @@ def read(path: Path, manifest: Mapping[str, Any]) -> list[TimingRecord]:
     wanted = next((number for number in reversed(threads) if number is not None), None)
     found = read_records(path, TimingRecord, manifest)
     often = Counter(record.threads for record in found)
-    current: dict[Point, TimingRecord] = {}
-    for one in sorted(found, key=lambda record: (often[record.threads], record.threads == wanted)):
-        current[one.point] = one
-    return list(current.values())
+    ranked = sorted(found, key=lambda record: (often[record.threads], record.threads == wanted))
+    return list({record.point: record for record in ranked}.values())  # of each point the last
