@@ -12,6 +12,7 @@ from size_and_error import error, size
 from codecbench.codecs.avif import Avif
 from codecbench.codecs.jpeg import Jpeg
 from codecbench.codecs.jpeg2000 import Jpeg2000
+from codecbench.codecs.png import Png
 from codecbench.codecs.webp import Webp
 from codecbench.errors import BitstreamError
 from codecbench.testing import sample_images
@@ -95,6 +96,14 @@ def test_jpeg_writes_large_noisy_images(progressive, capfd):
 
 
 # ---- the others -----------------------------------------------------------------------------------------------------
+
+
+def test_png_effort_and_strategy():
+    images = sample_images((64, 64, 3))[:1]
+    assert (
+        size(Png(compress_level=9), images) < size(Png(compress_level=1), images) < size(Png(compress_level=0), images)
+    )
+    assert len({Png(strategy=name).encode(images)[0] for name in ("default", "huffman", "rle", "fixed")}) >= 3
 
 
 def test_webp_marks_gray_with_one_byte_before_a_valid_file():
