@@ -68,8 +68,8 @@ def device(help: str | None = None) -> Callable[[F], F]:
     return click.option("--device", type=click.Choice(names), default="auto", show_default=True, help=help)
 
 
-class Value(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """A value in a notation of its own; ``read`` gives None for a text that is not allowed."""
+class Number(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A number in a notation of its own; ``read`` gives None for a text that is not allowed."""
 
     def __init__(self, name: str, read: Callable[[str], float | None], allowed: str, none: str = ""):
         self.name = name
@@ -99,6 +99,6 @@ def _bytes(text: str) -> int | None:
     return size if size >= LEAST_MEMORY else None
 
 
-IMAGE_COUNT = Value("N|all", _count, "a whole number of 1 or more, or all", none="all")
-SECONDS = Value("S|none", _seconds, "seconds of more than 0, or none", none="none")
-MEMORY = Value("BYTES", _bytes, "64M or more, in bytes or with K, M, G or T, such as 500M or 4G")
+IMAGE_COUNT = Number("N|all", _count, "a whole number of 1 or more, or all", none="all")
+SECONDS = Number("S|none", _seconds, "seconds of more than 0, or none", none="none")
+MEMORY = Number("BYTES", _bytes, "64M or more, in bytes or with K, M, G or T, such as 500M or 4G")
