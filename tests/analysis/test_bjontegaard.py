@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.interpolate import PchipInterpolator
 
 from codecbench.analysis import pchip
-from codecbench.analysis.bd_rate import LEAST_OVERLAP, METHODS, bd_rate, matched
+from codecbench.analysis.bd_rate import LEAST_OVERLAP, METHODS, bd_rate
 from codecbench.errors import UsageError
 
 # The example of the package's own page: x265 at two speeds, kbit/s and dB.
@@ -59,27 +59,6 @@ def test_equal_to_the_package(
     # A polynomial may swing by factors: the log ratio is what is integrated, and fitting it loses some digits.
     close = 1e-6 if method == "cubic" else 1e-10
     assert math.log1p(found.percent / 100) == pytest.approx(math.log1p(expected / 100), rel=close, abs=close)
-
-
-@pytest.mark.parametrize("method", METHODS)
-@settings(deadline=None, max_examples=25)
-@given(line=lines(), factor=st.floats(0.1, 10.0))
-def test_a_factor_on_all_rates_is_the_bd_rate(
-    method: str, line: tuple[list[float], list[float]], factor: float
-) -> None:
-    rate, quality = line
-    assert bd_rate(rate, quality, rate, quality, method).percent == 0.0
-    found = bd_rate(rate, quality, [factor * bits for bits in rate], quality, method)
-    assert found.percent == pytest.approx(100 * (factor - 1), rel=1e-6, abs=1e-6)
-
-
-@settings(deadline=None, max_examples=40)
-@given(anchor=lines(), other=lines())
-def test_the_other_way_round(anchor: tuple[list[float], list[float]], other: tuple[list[float], list[float]]) -> None:
-    there, back = bd_rate(*anchor, *other), bd_rate(*other, *anchor)
-    assert there.status == back.status
-    if not there.status:
-        assert (1 + there.percent / 100) * (1 + back.percent / 100) == pytest.approx(1)
 
 
 def test_the_order_of_points_says_nothing_and_those_that_others_beat_are_left_out() -> None:
@@ -133,23 +112,6 @@ def test_what_is_refused() -> None:
 def test_any_numbers_give_a_number_or_a_reason(method: str, points: list[tuple[float, float, float, float]]) -> None:
     found = bd_rate(*(np.array(column) for column in (zip(*points, strict=True) if points else [[]] * 4)), method)
     assert math.isfinite(found.percent) == (found.status == "")
-
-
-def test_a_single_point_is_matched_at_its_quality() -> None:
-    curve = np.array([100.0, 200.0, 400.0]), np.array([30.0, 33.0, 36.0])  # log rate is straight
-
-    def at(quality: float) -> tuple[np.ndarray, np.ndarray]:
-        return np.array([75.0]), np.array([quality])
-
-    found = matched(curve, at(31.5))
-    assert found.percent == pytest.approx(100 * (75 / (100 * math.sqrt(2)) - 1))
-    assert (found.low_quality, found.high_quality, found.status) == (31.5, 31.5, "")
-    for quality, status in ((36.1, "better"), (29.9, "worse")):
-        found = matched(curve, at(quality))
-        assert found.status == f"not available: one point, {status} than every one of the anchor's"
-    first = curve[0][:1], curve[1][:1]
-    assert matched(first, at(30.0)).percent == pytest.approx(-25)
-    assert matched(first, at(31.0)).status == "not available: one point each, of unequal quality"
 
 
 @pytest.mark.parametrize("points", [2, 3, 4, 11])

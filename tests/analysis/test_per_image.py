@@ -26,7 +26,7 @@ def test_bits_at_a_quality() -> None:
 
 def contrasted(path: Path) -> MadeUpRun:
     """Two codecs over eight images; the second needs 2^(k/4) times the bits, k from -4 to 3."""
-    run = MadeUpRun(path, {"mnist": (28, 28, 1)}, ["jpeg", "other", "exact", "low"])
+    run = MadeUpRun(path, {"mnist": (28, 28, 1)}, ["jpeg", "other", "exact", "low", "huge", "tiny"])
     factor = 2.0 ** (np.arange(-4, 4) / 4)
     for quality, size, db in ((10, 1000, 28.0), (50, 4000, 32.0)):
         error = np.full(8, 10 ** (-db / 10))
@@ -35,6 +35,8 @@ def contrasted(path: Path) -> MadeUpRun:
         short[0] = 0.0  # restored exactly: it has no curve
         run.point("mnist", "other", {"quality": quality}, num_bytes=np.round(size * factor).astype(int), mse=short)
         run.point("mnist", "low", {"quality": quality}, num_bytes=size, mse=0.1 / quality)
+        run.point("mnist", "huge", {"quality": quality}, num_bytes=100 * size, mse=error)
+        run.point("mnist", "tiny", {"quality": quality}, num_bytes=size // 100, mse=error)
     run.point("mnist", "exact", mse=0.0, lossless=True)
     return run
 
@@ -43,7 +45,7 @@ def test_contrasts(tmp_path: Path) -> None:
     run = contrasted(tmp_path)
     points = annotate(summarise(run.store), run.store.manifest)
     found = {contrast.codec: contrast for contrast in contrasts(run.store, points, "mnist", "jpeg", count=2)}
-    assert list(found) == ["exact", "low", "other"]
+    assert list(found) == ["exact", "huge", "low", "other", "tiny"]
     other = found["other"]
     factor = 2.0 ** (np.arange(-3, 4) / 4)
     assert (other.images, other.not_available, other.status) == (7, 1, "")
@@ -58,23 +60,15 @@ def test_contrasts(tmp_path: Path) -> None:
     assert [(image.image, round(image.percent)) for image in other.best] == [(1, -41), (2, -29)]
     assert other.worst[0].anchor_bits == pytest.approx(16_000)
     assert other.worst[0].bits == pytest.approx(16_000 * factor[-1], rel=1e-3)
+    huge, tiny = found["huge"], found["tiny"]  # ratios beyond the bins stand in the last and the first
+    assert (huge.histogram[-1], tiny.histogram[0]) == (8, 8)
+    assert (huge.wins, huge.best, tiny.losses, tiny.worst) == (0.0, (), 0.0, ())
     assert found["exact"].status == "not available: restores every pixel"
     assert found["low"].status == "not available: no image reaches 30 dB in both"
     assert found["low"].not_available == 8
     assert {c.status for c in contrasts(run.store, points, "mnist", "exact", count=2)} >= {
         "not available: exact: restores every pixel"
     }
-
-
-def test_what_a_ratio_beyond_the_bins_does(tmp_path: Path) -> None:
-    run = MadeUpRun(tmp_path, {"mnist": (28, 28, 1)}, ["jpeg", "huge", "tiny"])
-    for quality, db in ((10, 28.0), (50, 32.0)):
-        for codec, size in (("jpeg", 100), ("huge", 10_000), ("tiny", 1)):
-            run.point("mnist", codec, {"quality": quality}, num_bytes=size * quality, mse=10 ** (-db / 10))
-    points = annotate(summarise(run.store), run.store.manifest)
-    huge, tiny = contrasts(run.store, points, "mnist", "jpeg", count=2)
-    assert (huge.histogram[-1], tiny.histogram[0]) == (8, 8)
-    assert (huge.wins, huge.best, tiny.losses, tiny.worst) == (0.0, (), 0.0, ())
 
 
 def test_the_worst_images_of_every_codec(tmp_path: Path, usual_folder: Path) -> None:

@@ -15,24 +15,10 @@ from codecbench.analysis.summary import summarise
 from codecbench.store.folder import RunFolder
 
 
-def points_of(run: MadeUpRun) -> pd.DataFrame:
-    return annotate(summarise(run.store), run.store.manifest)
-
-
 @pytest.fixture(scope="module")
 def usual(usual_folder: Path) -> pd.DataFrame:
     store = RunFolder.existing(usual_folder)
     return annotate(summarise(store), store.manifest)
-
-
-def test_a_curve_joins_points_that_differ_in_the_swept_setting_only(tmp_path: Path) -> None:
-    run = MadeUpRun(tmp_path, {"a": (4, 4, 3)}, ["jpeg"])
-    for quality in (10, 50, 90):
-        for chroma in ("4:4:4", "4:2:0"):
-            run.point("a", "jpeg", {"quality": quality, "chroma": chroma, "fast": True}, num_bytes=quality)
-    points = points_of(run)
-    assert set(points["swept"]) == {"quality"}
-    assert set(points["curve"]) == {"chroma=4:4:4", "chroma=4:2:0"}
 
 
 def test_a_lossless_mode_does_not_split_the_curve(tmp_path: Path) -> None:
@@ -40,12 +26,11 @@ def test_a_lossless_mode_does_not_split_the_curve(tmp_path: Path) -> None:
     run.point("a", "webp", {"mode": "lossy", "quality": 10}, num_bytes=10)
     run.point("a", "webp", {"mode": "lossy", "quality": 50}, num_bytes=20)
     run.point("a", "webp", {"mode": "lossless", "quality": 75}, mse=0.0, lossless=True)
-    assert set(points_of(run)["curve"]) == {""}
+    assert set(annotate(summarise(run.store), run.store.manifest)["curve"]) == {""}
 
 
 def test_settings_read_back_with_escaped_commas() -> None:
     assert curves.read_settings(r"path=a\,b,quality=75") == {"path": r"a\,b", "quality": "75"}
-    assert curves.read_settings("") == {}
 
 
 def test_the_rate_at_a_quality_is_interpolated_over_log_rate_and_never_extrapolated(usual: pd.DataFrame) -> None:
