@@ -72,6 +72,28 @@ def test_imports_go_up_the_list_only():
     assert not wrong, "\n".join(wrong)
 
 
+def test_an_import_that_breaks_the_rule_is_found():
+    """The walk above sees imports of every kind, and leaves out those for type checking."""
+    source = """
+import codecbench.store.io
+from codecbench import report, __version__
+from codecbench.cli import main
+from ..execution import runner
+if TYPE_CHECKING:
+    from codecbench.api import Run
+def late():
+    from codecbench.testing.suite import check
+"""
+    assert list(imports(ast.parse(source), "codecbench.plan")) == [
+        (2, "codecbench.store.io"),
+        (3, "codecbench.report"),
+        (3, "codecbench.__version__"),
+        (4, "codecbench.cli"),
+        (5, "codecbench.execution"),
+        (9, "codecbench.testing.suite"),
+    ]
+
+
 def test_codecs_need_the_front_door_learned_and_their_helpers_alone():
     for file in sorted((ROOT / "codecs").glob("*.py")):
         for line, target in imports(ast.parse(file.read_bytes()), "codecbench.codecs"):
