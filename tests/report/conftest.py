@@ -1,4 +1,4 @@
-"""A real browser for the report's tests: headless Chromium, driven by Playwright; one for all tests of a session."""
+"""Pages of reports, opened in the browser of ``tests/conftest.py``."""
 
 from __future__ import annotations
 
@@ -7,15 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import DESKTOP, Opened, headless_chromium, quick_report, wait_until_ready
+from pages import DESKTOP, Opened, quick_report, wait_until_ready
 from playwright.sync_api import Browser, Page
 from runs import METRIC, MadeUpRun
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with headless_chromium() as started:
-        yield started
 
 
 @pytest.fixture
