@@ -377,10 +377,12 @@ def test_a_cluster_of_this_machine(tmp_path):
     assert len(list((tmp_path / "there" / "timings").iterdir())) == 2
 
 
-def test_the_sum_of_the_page(measured_folder):
+@pytest.mark.usefixtures("in_process")
+def test_the_sum_of_the_page(tmp_path):
     script = runpy.run_path(str(ROOT / "docs" / "cluster_sum.py"))
-    found = script["figures"](measured_folder, ROOT / "results" / "reference")
-    stored = sum(file.stat().st_size for file in (measured_folder / "parts").iterdir())
+    run = measure("none,jpeg:quality=20", tmp_path / "run", images=10)
+    found = script["figures"](run.path, ROOT / "results" / "reference")
+    stored = sum(file.stat().st_size for file in (run.path / "parts").iterdir())
     assert found["row_bytes"] == stored / 20
     assert found["harness_s"] > 0
     text = script["table"]({"row_bytes": 30.0, "harness_s": 0.0002, "codec_s": 0.0016})
