@@ -40,6 +40,7 @@ MORE_POINTS: dict[str, list[dict[str, Value]]] = {
 
 # Codecs whose every pixel is a network's work: one point, few shapes and streams in the plain tests, more in slow ones.
 SLOW = ("ar_lossless", "gan_ae", "rd_ae", "res_lossless")
+LONG = ("determinism", "batches")
 ALL_OF_SLOW = 200  # each takes up to a thousand times as long
 FEW_SHAPES = ((28, 28, 1), (17, 31, 3), (1, 1, 3))
 
@@ -77,8 +78,11 @@ def passes(check: Check, subjects: list[Subject]) -> None:
         pytest.skip(results[0].reason)
 
 
-@every_check
-@pytest.mark.parametrize("name", NAMES)
+# Small networks of the slow codecs are compared over batches in tests/codecs/test_learned_codecs.py.
+PLAIN = [(name, check) for name in NAMES for check in CHECKS if name not in SLOW or check.name not in LONG]
+
+
+@pytest.mark.parametrize(("name", "check"), PLAIN, ids=[f"{name}-{check.name}" for name, check in PLAIN])
 def test_every_check(name, check):
     if name not in SLOW:
         passes(check, [Subject(codec, SHAPES, 0, SAMPLE) for codec in codecs(name)])
