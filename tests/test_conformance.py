@@ -41,7 +41,7 @@ MORE_POINTS: dict[str, list[dict[str, Value]]] = {
 # Codecs whose every pixel is a network's work: one point, few shapes and streams in the plain tests, more in slow ones.
 SLOW = ("ar_lossless", "gan_ae", "rd_ae", "res_lossless")
 LONG = ("determinism", "batches")
-ALL_OF_SLOW = 200  # each takes up to a thousand times as long
+ALL_OF_SLOW = 60  # each takes up to a thousand times as long
 FEW_SHAPES = ((28, 28, 1), (17, 31, 3), (1, 1, 3))
 
 
