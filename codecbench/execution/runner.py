@@ -136,6 +136,7 @@ def carry_out(asked: RunRequest, watch: Watch) -> tuple[Path, int, bool]:
             finished.write(store, decides, plan, threads)
             return _nothing_to_measure(path, len(plan.tasks), watch)
         with contextlib.ExitStack() as stack:
+            stack.callback(store.remove_leftovers)  # of workers that were ended while they wrote
             elsewhere = None
             if asked.scheduler is not None:
                 reached = cluster.reach(
