@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, InvalidStateError, wait
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import resource_tracker
 from typing import Any
 
 from codecbench.errors import ClusterError, CodecbenchError, UsageError
@@ -387,7 +386,6 @@ def local_cluster(workers: int) -> Iterator[str]:
     """Worker processes on this machine, one thread each, and their scheduler."""
     from distributed import LocalCluster
 
-    resource_tracker.ensure_running()  # its start would let Ctrl-C through again
     with hidden_main():  # also for workers that are started again
         with without_interrupts():  # Ctrl-C at a terminal goes to all processes; this one ends the others in order
             cluster = LocalCluster(  # type: ignore[no-untyped-call,unused-ignore]

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
@@ -268,6 +268,7 @@ def _interrupt(*_: object) -> None:
 @contextlib.contextmanager
 def without_interrupts() -> Iterator[None]:
     """Holds Ctrl-C back; processes that start meanwhile begin so, and are not interrupted while they import."""
+    resource_tracker.ensure_running()  # multiprocessing starts it with the first process, and lets Ctrl-C through then
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

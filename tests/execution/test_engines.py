@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -64,6 +65,19 @@ def threads():
 
 def test_libraries_with_threads_are_imported_after_their_number_is_set():
     assert go([("says", "a", threads, ())]) == ({"says": ("1", False)}, [])
+
+
+def test_ctrl_c_is_held_back_from_a_worker_before_its_first_line():
+    """Else Python itself is interrupted while it starts, with a traceback; the first worker starts a helper as well."""
+    script = (
+        "import signal\n"
+        "from codecbench.execution.engines import LocalEngine\n"
+        "with LocalEngine(2, 1) as engine:\n"
+        "    masks = [engine.submit(n, signal.pthread_sigmask, signal.SIG_BLOCK, []).result() for n in range(2)]\n"
+        "print([signal.SIGINT in mask for mask in masks])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[True, True]\n"
 
 
 def broken_off():
