@@ -210,3 +210,16 @@ def test_the_first_figures_of_the_source_experiment(tmp_path, data_root):
     assert summary.loc["rank=5", "mse"] == pytest.approx(0.00298, abs=1e-5)
     assert summary.loc["rank=13", "mse_float"] == pytest.approx(4.976e-5, abs=1e-8)
     assert summary.loc["rank=13", "mse"] == pytest.approx(3.4e-5, abs=1e-6)
+
+
+@IN_PROCESS
+def test_a_run_that_is_broken_off_leaves_nothing_half_written(tmp_path):
+    def watch(event):
+        if event.kind == "measured" and event.done:
+            (tmp_path / "run" / "samples" / "picture.npz.0badcafe.tmp").touch()  # as a worker that is ended leaves it
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cb.run("none", "digits", images=2, out=tmp_path / "run", timing=False, workers=1, watch=watch)
+    assert not list((tmp_path / "run").rglob("*.tmp"))
+    assert len(cb.load_run(tmp_path / "run").rows()) == 2
