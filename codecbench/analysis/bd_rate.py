@@ -42,7 +42,7 @@ from codecbench.analysis.rd_curves import (
     read_curves,
     upper_envelope,
 )
-from codecbench.analysis.tables import Values, typed
+from codecbench.analysis.tables import Values, join_notes, typed
 from codecbench.columns import described
 from codecbench.errors import UnknownNameError, UsageError
 from codecbench.store.folder import StoredRun
@@ -364,9 +364,10 @@ def _row(
 def _note(curve: RDCurve, base: RDCurve, dropped: int) -> str:
     """What to know about a row."""
     images = {int(count) for one in (curve, base) for count in one.members["images"]}
-    notes = [f"{dropped} of {len(curve.rate)} points left out, beaten by others"] * (dropped > 0)
-    notes += [f"not over the same images: {' and '.join(map(str, sorted(images)))}"] * (len(images) > 1)
-    return "; ".join(notes)
+    return join_notes(
+        f"{dropped} of {len(curve.rate)} points left out, beaten by others" if dropped else "",
+        f"not over the same images: {' and '.join(map(str, sorted(images)))}" if len(images) > 1 else "",
+    )
 
 
 def _replicates(base: RDCurve, curve: RDCurve, method: str, resampled: BootstrapMeans, single: bool) -> Values:

@@ -13,7 +13,7 @@ from codecbench.analysis import per_image
 from codecbench.analysis import sets as whole_sets
 from codecbench.analysis.points import constant_settings, is_exact
 from codecbench.columns import MEANINGS
-from codecbench.report import markup, ranked
+from codecbench.report import image_by_image, markup, ranked
 from codecbench.report.context import Context, Section
 from codecbench.report.tables import Table, with_short_settings, with_unsteady_ways
 from codecbench.text import count, format_rate, format_shape, format_span, join_words
@@ -80,7 +80,7 @@ def _tables(context: Context, dataset: str) -> tuple[list[Table], list[str]]:
         shown = context.pictures.images(dataset)
         tables += ranked.bd_tables(points, anchor, context.resampled)
         tables += filter(None, [ranked.savings_table(points, anchor)])
-        tables += filter(None, [ranked.contrast_table(contrasts, dataset, anchor, shown)])
+        tables += filter(None, [image_by_image.contrast_table(contrasts, dataset, anchor, shown)])
     if measured["encode_s"].notna().any():
         tables += ranked.pareto_tables(points)
     return tables, lacking

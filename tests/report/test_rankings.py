@@ -14,7 +14,7 @@ from pages import Opened, context, made, row, texts
 from runs import METRIC, MadeUpRun
 
 from codecbench.analysis import bd_rate
-from codecbench.report import ranked, rankings
+from codecbench.report import image_by_image, ranked, rankings
 from codecbench.report.context import Context
 from codecbench.report.tables import Table
 
@@ -206,7 +206,7 @@ def test_whole_sets_stand_apart() -> None:
 def test_differences_have_their_sign_and_shares_are_whole_only_where_they_are() -> None:
     written = [ranked.signed(value) for value in (-38.21, 1234.5, 0.04, -0.04, 99.96)]
     assert written == [f"{text}{SPACE}%" for text in ("−38.2", "+1,234", "0.0", "0.0", "+100")]
-    written = [ranked.share(value) for value in (1.0, 0.9997, 0.5, 0.0001, 0.0)]
+    written = [image_by_image.share(value) for value in (1.0, 0.9997, 0.5, 0.0001, 0.0)]
     assert written == [f"{text}{SPACE}%" for text in ("100", "99.9", "50", "0.1", "0")]
 
 
