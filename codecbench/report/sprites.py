@@ -19,6 +19,7 @@ from PIL import Image
 
 from codecbench.analysis.points import is_exact
 from codecbench.plugins.codec import Images
+from codecbench.store.io import middle
 
 POINTS = 4
 """Points of a codec at most, beside one that restores every pixel."""
@@ -133,7 +134,7 @@ def fewer(settings: Sequence[str], count: int) -> list[str]:
 def window(image: Images, side: int) -> Images:
     """The middle of an image, no higher and no wider than ``side``."""
     height, width, _ = image.shape
-    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
+    top, left = middle(height, width, side)
     return image[top : top + side, left : left + side]
 
 

@@ -268,9 +268,9 @@ def pack_images(images: Mapping[int, Images]) -> bytes:
     return buffer.getvalue()
 
 
-def middle(height: int, width: int) -> tuple[int, int]:
-    """Top and left of the window that is kept of an image by default."""
-    return max(0, (height - WINDOW) // 2), max(0, (width - WINDOW) // 2)
+def middle(height: int, width: int, side: int = WINDOW) -> tuple[int, int]:
+    """Top and left of the window in the middle of an image; by default of the size that is kept."""
+    return max(0, (height - side) // 2), max(0, (width - side) // 2)
 
 
 def cut_out(image: Images, top: int, left: int) -> Images:
