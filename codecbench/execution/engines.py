@@ -213,7 +213,7 @@ def drain(jobs: Iterable[QueuedJob], engine: Engine, finish: Callable[[Any, Any]
         done, _ = wait(running, return_when=FIRST_COMPLETED)
         if _interrupted.is_set():
             raise KeyboardInterrupt
-        for future in done:
+        for future in [future for future in running if future in done]:  # a set has no order; jobs have one
             _, job = running.pop(future)
             try:
                 result = future.result()

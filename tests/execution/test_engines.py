@@ -7,11 +7,12 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import Future
 
 import pytest
 
 from codecbench.errors import StoreError
-from codecbench.execution.engines import LocalEngine, QueuedJob, interruptible, run_stage
+from codecbench.execution.engines import LocalEngine, QueuedJob, drain, interruptible, run_stage
 
 
 def fail(words):
@@ -42,6 +43,23 @@ def test_a_slot_does_the_jobs_of_one_kind_in_their_order_in_one_process():
     assert died == []
     assert list(done) == sorted(done), "a kind is done before the next one begins"
     assert len(set(done.values())) == 1
+
+
+class AtOnce:
+    """An engine whose jobs are done when they are queued, so that many are found done at the same time."""
+
+    slots = 40
+
+    def submit(self, slot, function, *arguments):
+        future = Future()
+        future.set_result(function(*arguments))
+        return future
+
+
+def test_jobs_that_are_found_done_at_the_same_time_are_finished_in_their_order():
+    jobs, finished = [QueuedJob(number, "a", abs, (number,)) for number in range(80)], []
+    assert drain(jobs, AtOnce(), lambda name, _: finished.append(name)) == []
+    assert finished == list(range(80))
 
 
 def test_a_job_whose_worker_dies_is_tried_once_more_and_alone(tmp_path):
