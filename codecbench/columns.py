@@ -70,7 +70,7 @@ _RESULTS = described(
     ("ssim", "number", "mean over the images", "higher"),
     ("max_abs_error", "whole", "largest difference over all images, in 8-bit levels", "lower"),
     ("lossless", "flag", "the codec claims to restore every pixel, and every image was checked"),
-    ("encode_s decode_s", "number", "median over the rounds, wall seconds an image, ``batch`` images a call", "lower"),
+    ("encode_s decode_s", "number", "median wall seconds per image, ``batch`` images per call", "lower"),
     ("failed", "count", "images without a result", "lower"),
     ("exact_images", "count", "images restored exactly", "higher"),
     ("exact_pixels", "number", "share of all pixels restored exactly, in every channel", "higher"),
@@ -84,12 +84,12 @@ _RESULTS = described(
         "lower",
     ),
     ("payload_bits_per_pixel", "number", "the same per pixel", "lower"),
-    ("estimated_bits", "number", "mean bits an image by the entropy model, for codecs with one", "lower"),
+    ("estimated_bits", "number", "mean bits per image by the entropy model, for codecs with one", "lower"),
 )
 _TIMES = described(
     ("encode_iqr_s decode_iqr_s", "number", "interquartile range over the rounds", "lower"),
     ("encode_min_s decode_min_s", "number", "the fastest round", "lower"),
-    ("encode_cpu_s decode_cpu_s", "number", "median CPU seconds an image, of all threads and child processes", "lower"),
+    ("encode_cpu_s decode_cpu_s", "number", "median CPU seconds per image, all threads and child processes", "lower"),
     ("encode_latency_s decode_latency_s", "number", "median wall seconds of a call with one image", "lower"),
     ("batch", "whole", "images in one call; 1 for codecs that work image by image"),
     (
@@ -121,7 +121,7 @@ _TIMES = described(
     (
         "transfer_s",
         "number",
-        "seconds an image for moving pixels to the accelerator and back, which ``encode_s`` and ``decode_s`` include",
+        "seconds per image for moving pixels to the accelerator and back, which ``encode_s`` and ``decode_s`` include",
         "lower",
     ),
     ("timed_images", "whole", "images that were timed"),

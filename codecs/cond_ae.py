@@ -120,5 +120,5 @@ class CondAe(learned.LatentCodec):
 
     @property
     def latent_shape(self) -> tuple[int, ...]:  # type: ignore[override]
-        """One number a channel."""
+        """One number per channel."""
         return self.size, 1, 1

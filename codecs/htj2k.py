@@ -14,7 +14,7 @@ from ._format import Layout, LossyOrLossless, sweep
 from ._imagecodecs import ImagecodecsCodec, raising
 
 _HT = 0x4000  # in the capabilities: part 15 is needed
-_DEPTH = 36  # offset of the first component's bits a sample, less one, in the SIZ segment
+_DEPTH = 36  # offset of the first component's bits per sample, less one, in the SIZ segment
 _FINER_BITS = 4
 
 
@@ -71,8 +71,8 @@ class Htj2k(LossyOrLossless, ImagecodecsCodec):
         """Decodes with OpenJPH: uint8 (H, W, C).
 
         OpenJPH 0.26 clips the samples of lossy images at the top to one level too many: 256, which imagecodecs stores
-        as 0. So the header given to it claims four more bits a sample, and the result is rounded and clipped here. The
-        quantisation steps are relative to the samples' range, so the image is the same in finer levels.
+        as 0. So the header given to it claims four more bits per sample, and the result is rounded and clipped here.
+        The quantisation steps are relative to the samples' range, so the image is the same in finer levels.
         """
         segments, _ = main_header(data)
         if data[segments[COD].start + 9] == 1:  # the reversible wavelet

@@ -19,7 +19,7 @@ _MAX_SCANS = 64
 # What ends a scan: no stuffed byte, restart marker or fill.
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _SEGMENT = struct.Struct(">HH")  # marker, length
-_FRAME = struct.Struct(">BHHB")  # bits a sample, height, width, components
+_FRAME = struct.Struct(">BHHB")  # bits per sample, height, width, components
 _FRAMES = frozenset({0xFFC0, 0xFFC1, 0xFFC2})  # baseline, extended, progressive: what libjpeg-turbo decodes
 _SCAN, _END = 0xFFDA, 0xFFD9
 # Huffman and quantisation tables, restart interval, comment, application data. No other marker may stand outside a
@@ -61,7 +61,7 @@ class Jpeg(PillowCodec):
     def write(self, image: cb.Images) -> bytes:
         """Compresses one uint8 image (H, W, C)."""
         # Pillow guesses how many bytes an optimised file takes, and fails on noisy images where that is too
-        # few ("broken data stream"). The guess is at least MAXBLOCK; no file takes twelve bytes a pixel.
+        # few ("broken data stream"). The guess is at least MAXBLOCK; no file takes twelve bytes per pixel.
         usual = ImageFile.MAXBLOCK
         ImageFile.MAXBLOCK = max(usual, 12 * image.shape[0] * image.shape[1])
         try:

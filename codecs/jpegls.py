@@ -15,7 +15,7 @@ from ._format import Layout, sweep
 from ._imagecodecs import ImagecodecsCodec
 
 _SOI, _EOI, _SOS, _SOF55, _APP8 = b"\xff\xd8", b"\xff\xd9", b"\xff\xda", b"\xff\xf7", b"\xff\xe8"
-_FRAME = struct.Struct(">BHHB")  # bits a sample, height, width, components
+_FRAME = struct.Struct(">BHHB")  # bits per sample, height, width, components
 _HP1 = _APP8 + b"\x00\x07mrfx\x01"
 # In entropy-coded data a zero bit follows each byte of ones, so that no marker can appear there.
 _NEXT_MARKER = re.compile(rb"\xff[\x80-\xff]", re.DOTALL)

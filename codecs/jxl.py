@@ -110,7 +110,7 @@ def _size(header: _Bits) -> tuple[int, int]:
 
 def _gray(header: _Bits) -> bool:
     """Reads image metadata that are not the default ones (ISO/IEC 18181-1, annex D); True for gray images."""
-    # Orientation, preview, animation; floating point; bits a sample; buffers of any width; extra channels.
+    # Orientation, preview, animation; floating point; bits per sample; buffers of any width; extra channels.
     extra, floating, depth, _, channels = (header.take(count) for count in (1, 1, 2, 1, 2))
     if extra or floating or depth or channels:
         raise ValueError("the image is not a plain one of 8 bits")

@@ -52,7 +52,7 @@ FAST = learned.Recipe(
 @cb.register_codec
 @dataclass(frozen=True)
 class LosslessAe(learned.LatentCodec):
-    """Nearly lossless autoencoder for 28×28 gray digits: 3,136 bytes an image, more than the raw pixels.
+    """Nearly lossless autoencoder for 28×28 gray digits: 3,136 bytes per image, more than the raw pixels.
 
     It does not restore every pixel, so it does not claim ``lossless``.
     """

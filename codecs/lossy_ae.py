@@ -86,7 +86,7 @@ FAST = learned.Recipe(
 @cb.register_codec
 @dataclass(frozen=True)
 class LossyAe(learned.LatentCodec):
-    """Convolutional autoencoder for 28×28 gray digits: 32 numbers an image, as float32 always 128 bytes."""
+    """Convolutional autoencoder for 28×28 gray digits: 32 numbers per image, as float32 always 128 bytes."""
 
     trained_on: ClassVar[tuple[str, ...]] = ("mnist",)
     network: ClassVar[type[learned.Autoencoder]] = LossyAutoencoder

@@ -209,9 +209,9 @@ def principal_components(network: nn.Module, images: torch.Tensor) -> None:
 
 @dataclass(frozen=True)
 class RateDistortion:
-    """Bits a pixel plus λ times the squared error, λ going geometrically from quality 1 to the highest.
+    """Bits per pixel plus λ times the squared error, λ going geometrically from quality 1 to the highest.
 
-    ``low`` is λ at quality 1, bits a pixel for a unit of squared error on the 0–255 scale; ``high`` is λ at quality
+    ``low`` is λ at quality 1, bits per pixel for a unit of squared error on the 0–255 scale; ``high`` is λ at quality
     ``LEVELS``.
     """
 

@@ -147,7 +147,7 @@ def bits_per_pixel(network: learned.Network, images: torch.Tensor) -> torch.Tens
 
 @learned.called("bits per pixel")
 def each_bits_per_pixel(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """The score: bits a pixel of each image, (N,)."""
+    """The score: bits per pixel of each image, (N,)."""
     return torch.cat([network(part) for part in torch.split(images, 20)]) / images[0, 0].numel()
 
 

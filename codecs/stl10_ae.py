@@ -71,7 +71,7 @@ SOURCE = learned.Recipe(
 @cb.register_codec
 @dataclass(frozen=True)
 class Stl10Ae(learned.LatentCodec):
-    """Convolutional autoencoder for 64×64 RGB crops: 384 numbers an image, as wide as ``latent`` says."""
+    """Convolutional autoencoder for 64×64 RGB crops: 384 numbers per image, as wide as ``latent`` says."""
 
     trained_on: ClassVar[tuple[str, ...]] = ("stl10",)
     network: ClassVar[type[learned.Autoencoder]] = Stl10Autoencoder

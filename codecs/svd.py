@@ -30,9 +30,9 @@ class Svd(cb.FloatCodec):
     """The best approximation of rank r to each channel (Eckart and Young, 1936), sent as float32.
 
     A channel X, scaled to [0, 1], is U·diag(s)·Vᵀ. The first r columns of U, singular values and columns of V are the
-    payload: exactly r·(H+W+1) little-endian float32 values a channel, in the order U (H·r, row by row), s (r), V (W·r,
-    row by row), channel after channel. A few bytes before it hold the shape; the rank is the decoder's own setting.
-    Rank 0 is a black image.
+    payload: exactly r·(H+W+1) little-endian float32 values per channel, in the order U (H·r, row by row), s (r),
+    V (W·r, row by row), channel after channel. A few bytes before it hold the shape; the rank is the decoder's own
+    setting. Rank 0 is a black image.
 
     On a CPU, LAPACK decomposes matrix by matrix, so the bytes do not depend on the batch. A GPU's batched solvers and
     other thread counts do not guarantee that, hence ``exact_bytes = False``.

@@ -6,7 +6,7 @@ suffix (.txt), which a note counts. Image formats that cannot be read (.heic, .j
 that no image is overlooked.
 
 The EXIF rotation is applied; palettes, CMYK and YCbCr become RGB; gray stays one channel. Refused, with the file's name
-and what would be allowed, are: an alpha channel (unless ``alpha`` says how), more than 8 bits a sample (``depth16``),
+and what would be allowed, are: an alpha channel (unless ``alpha`` says how), more than 8 bits per sample (``depth16``),
 several frames (``frames``), damaged files, images of more than 89 megapixels, and images with a side smaller than the
 crop. ``refused=skip`` leaves such files out and lists them in the image set's ``notes``; it decodes every file when the
 folder is opened. Otherwise opening reads only headers, and damage further in is found when the chosen images are

@@ -20,7 +20,7 @@ CODECS, SETTINGS, IMAGES = 100, 20, 1_000_000
 
 
 def figures(run: Path, reference: Path) -> dict[str, float]:
-    """Bytes a row and seconds an image, from a run and from the reference run's table."""
+    """Bytes per row and seconds per image, from a run and from the reference run's table."""
     records = [json.loads(file.read_text(encoding="utf-8")) for file in sorted((run / "parts").glob("*.json"))]
     done = [record for record in records if not record["failed"]]
     stored = sum(file.stat().st_size for file in (run / "parts").iterdir())
@@ -45,10 +45,10 @@ def table(found: dict[str, float]) -> str:
         "| :-- | --: | :-- |",
         f"| rows | {rows:,} | {CODECS} × {SETTINGS} × {IMAGES:,} |",
         f"| tasks | {tasks:,} | {points:,} points × {math.ceil(IMAGES / CHUNK_IMAGES)} chunks of {CHUNK_IMAGES:,} |",
-        f"| stored | {rows * found['row_bytes'] / 1e9:.0f} GB | {found['row_bytes']:.1f} bytes a row, with records |",
-        f"| seconds an image | {1e3 * (found['codec_s'] + found['harness_s']):.2f} ms | "
+        f"| stored | {rows * found['row_bytes'] / 1e9:.0f} GB | {found['row_bytes']:.1f} bytes per row, with records |",
+        f"| seconds per image | {1e3 * (found['codec_s'] + found['harness_s']):.2f} ms | "
         f"{1e3 * found['codec_s']:.2f} ms encoding and decoding, {1e3 * found['harness_s']:.2f} ms the harness |",
-        f"| work | {hours:,.0f} core hours | rows × seconds an image |",
+        f"| work | {hours:,.0f} core hours | rows × seconds per image |",
         f"| on 64 cores | {hours / 64:,.0f} hours | |",
         f"| on 1,000 cores | {hours / 1000:,.1f} hours | |",
     ]

@@ -139,7 +139,7 @@ def lossless(rows: list[Row]) -> str:
 
 
 def speed(rows: list[Row]) -> str:
-    """Times an image of the learned codecs, and of classical ones at a like rate."""
+    """Times per image of the learned codecs, and of classical ones at a like rate."""
     lines = []
     for dataset in ("mnist", "stl10"):
         chosen = [_middle(_curve(_measured(rows, dataset, codec))) for codec in ("rd_ae", "webp", "avif")]

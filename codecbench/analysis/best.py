@@ -1,4 +1,4 @@
-"""The best rate at a quality: the fewest bytes an image with which each codec reaches at least that mean PSNR.
+"""The best rate at a quality: the fewest bytes per image with which each codec reaches at least that mean PSNR.
 
 It is read between two measured points (``points.read_at``), or is that of a measured point that is better or restores
 every pixel. Left out are codecs on data of another kind than they were trained on (†) and on their own training images
@@ -43,7 +43,7 @@ class BestRate:
 
     @property
     def num_bytes(self) -> float:
-        """Bytes an image."""
+        """Bytes per image."""
         return self.bits / 8
 
 
@@ -61,7 +61,7 @@ def incomplete(points: pd.DataFrame) -> pd.Series[bool]:
 def best_rates(
     points: pd.DataFrame, quality_db: float, resampled: BootstrapMeans | None = None, rate: str = "whole"
 ) -> list[BestRate]:
-    """The best rates of codecs on one dataset at a quality, at most one a codec, the smallest first.
+    """The best rates of codecs on one dataset at a quality, at most one per codec, the smallest first.
 
     ``quality_db`` is infinite for every pixel restored. Without ``resampled`` there are no replicates.
     """

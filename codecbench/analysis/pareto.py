@@ -27,7 +27,7 @@ COSTS = ("encode_s", "decode_s")
 COLUMNS = described(
     ("dataset codec label curve mark", "text", "the codec's curve, or without loss the codec"),
     ("bits_per_pixel", "number", "at the quality"),
-    ("cost_s cost_iqr_s", "number", "median seconds an image there, and their interquartile range over the rounds"),
+    ("cost_s cost_iqr_s", "number", "median seconds per image there, and their interquartile range over the rounds"),
     ("settings", "text", "the measured point it was read at, or the two on either side"),
     ("timed_on device", "text", "where the time was taken; rows that differ in it are not compared"),
     ("threads", "number", "the same"),

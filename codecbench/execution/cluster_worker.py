@@ -49,7 +49,7 @@ class WorkerRequest:
     data_dir: str  # the data root on the workers; empty for their own ``$CODECBENCH_DATA``, else the caller's path
     codecs: tuple[str, ...]  # names of the planned codecs
     expected: dict[str, str]  # what :func:`describe` gave of them at the caller, with its ``LOADED``
-    first_tasks: tuple[tuple[Dataset, Task], ...]  # one a dataset, by whose images the worker's data is checked
+    first_tasks: tuple[tuple[Dataset, Task], ...]  # one per dataset, by whose images the worker's data is checked
 
     @property
     def token(self) -> str:

@@ -60,7 +60,7 @@ class ImageGrid:
     bits_per_pixel: float  # the rate that the columns are near to, see ``analysis.points.target_rate``
     lossy: list[str]  # the codecs that this rate is from; none where every codec is lossless
     factor: int  # how strongly the errors are amplified
-    columns: list[GridColumn]  # one a codec, by rate
+    columns: list[GridColumn]  # one per codec, by rate
     originals: dict[int, Images]  # by index; large ones are cut to their middle
     cells: dict[int, list[GridCell]]  # for each image one a column
     cut: bool  # whether images were cut

@@ -2,8 +2,8 @@
 
 Nothing is changed quietly. Palettes, CMYK and YCbCr become RGB, black-and-white becomes gray, and the EXIF rotation is
 applied, because that is how every viewer shows the file. An image that would lose something (an alpha channel, more
-than 8 bits a sample, further frames) is refused unless :class:`Rules` say what to do, and so is one that cannot be read
-to its end. Images are written without loss, and a file is written whole or not at all.
+than 8 bits per sample, further frames) is refused unless :class:`Rules` say what to do, and so is one that cannot be
+read to its end. Images are written without loss, and a file is written whole or not at all.
 """
 
 from __future__ import annotations
@@ -150,11 +150,11 @@ def _check(image: Image.Image, path: Path, rules: Rules) -> None:
         raise DatasetError(f"{path} has an alpha channel; alpha=drop, alpha=white or alpha=black takes it")
     if image.mode in _DEEP or _quietly_deep(image, path):
         if rules.depth16 == "refuse":
-            raise DatasetError(f"{path} has more than 8 bits a sample; depth16=scale takes it scaled to 8")
+            raise DatasetError(f"{path} has more than 8 bits per sample; depth16=scale takes it scaled to 8")
         if image.mode in _DEEP and _has_alpha(image):
             raise DatasetError(f"{path} has 16 bits and a transparent gray; convert it first")
         if any(_args(tile)[0] == "I;12" for tile in _tiles(image)):
-            raise DatasetError(f"{path} has 12 bits a sample; 8 and 16 are allowed")
+            raise DatasetError(f"{path} has 12 bits per sample; 8 and 16 are allowed")
 
 
 def _quietly_deep(image: Image.Image, path: Path) -> bool:

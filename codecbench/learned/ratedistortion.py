@@ -89,7 +89,7 @@ class RateDistortionCodec(LearnedCodec, FloatCodec):
     @classmethod
     @abc.abstractmethod
     def loss_weight(cls, network: RateDistortionNetwork, quality: float) -> float:
-        """The λ of a quality that a network was trained for: bits a pixel for a squared error of 1 of 255 squared."""
+        """The λ of a quality that a network was trained for: bits per pixel for a squared error of 1 of 255 squared."""
 
     @classmethod
     def tables_for(cls, network: RateDistortionNetwork, images: torch.Tensor) -> dict[str, torch.Tensor]:

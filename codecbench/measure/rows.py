@@ -1,4 +1,4 @@
-"""The rows of a finished task, one an image, with the columns of ``codecbench.columns.ROWS``."""
+"""The rows of a finished task, one per image, with the columns of ``codecbench.columns.ROWS``."""
 
 from __future__ import annotations
 

@@ -165,5 +165,5 @@ def _estimated_bits(codec: Codec, images: Images) -> Floats:
     if bits is None:
         return np.full(len(images), np.nan)
     if bits.shape != (len(images),) or not np.isfinite(bits).all():
-        raise ContractError(f"{codec.spec}: estimate_bits must give one finite number an image")
+        raise ContractError(f"{codec.spec}: estimate_bits must give one finite number per image")
     return bits.astype(np.float64)

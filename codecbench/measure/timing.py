@@ -36,8 +36,8 @@ ROUNDS = 5
 class Timing:
     """Times of one codec point on a fixed set of images, from uint8 in host memory to bytes and back.
 
-    Times are wall seconds an image, one value a round, after warm-up. A codec that works image by image has no times of
-    single images, which would be the same.
+    Times are wall seconds per image, one value per round, after warm-up. A codec that works image by image has no times
+    of single images, which would be the same.
     """
 
     images: int
@@ -60,7 +60,7 @@ class Timing:
     this dataset; None where the system does not tell."""
     decode_peak_bytes: int | None = None
     device_peak_bytes: int | None = None  # allocated on the accelerator, the larger of encoding and decoding
-    transfer_s: float | None = None  # seconds an image, in the times, to move pixels to the accelerator and back
+    transfer_s: float | None = None  # seconds per image, in the times, to move pixels to the accelerator and back
     shape: Shape = (0, 0, 0)
     seed: int = 0  # of the order of the rounds
     host: str = ""  # tells machines apart, see ``codecbench.environment.host_id``
@@ -74,7 +74,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Block:
-    """What one block gave: wall and CPU seconds an image, and how often the set of images was gone through."""
+    """What one block gave: wall and CPU seconds per image, and how often the set of images was gone through."""
 
     wall_s: float
     cpu_s: float
@@ -133,7 +133,7 @@ def usage() -> tuple[int, int | None]:
 
 
 def time_transfer(images: Images) -> float | None:
-    """Seconds an image to copy uint8 pixels (N, H, W, C) to the accelerator and back; None where there is none."""
+    """Seconds per image to copy uint8 pixels (N, H, W, C) to the accelerator and back; None where there is none."""
     cuda = _cuda()
     if cuda is None:
         return None

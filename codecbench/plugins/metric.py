@@ -1,6 +1,6 @@
 """The contract of metrics, and the metrics of every run.
 
-A metric is a function of two batches of images that gives one number an image. Those in :data:`ALWAYS` are computed by
+A metric is a function of two batches of images that gives one number per image. Those in :data:`ALWAYS` are computed by
 ``codecbench.measure.distortion`` in every run. Plugin metrics are chosen (``codecbench run --metrics``), and their
 values have columns of their own, named after the plugin's file.
 """

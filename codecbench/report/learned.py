@@ -108,7 +108,7 @@ def shared_bits(stream_bits: float, weight_bytes: float, images: int) -> float:
 
 
 def shared_table(context: Context, dataset: str) -> Table | None:
-    """Bits an image with the weights shared among images, beside the best untrained codec of the same quality."""
+    """Bits per image with the weights shared among images, beside the best untrained codec of the same quality."""
     records: list[dict[str, Any]] = []
     for claim in claims.learned(dataset, context.of(dataset), None):
         own, other = claim.rates.values()

@@ -1,4 +1,4 @@
-"""The run folder: what was measured, one file of rows a task, and where it came from.
+"""The run folder: what was measured, one file of rows per task, and where it came from.
 
     RUN/
       run.json              datasets and images chosen, codec fingerprints, and every command that measured into it

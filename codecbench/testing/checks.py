@@ -146,7 +146,7 @@ def check_lossless(codec: Codec, shape: Shape, seed: int = 0) -> Finding | None:
 
 
 def check_containers(codec: Codec, shape: Shape, seed: int = 0) -> Finding | None:
-    """Container bytes are part of the stream's; an estimate is one number of bits an image."""
+    """Container bytes are part of the stream's; an estimate is one number of bits per image."""
     images, where = sample_images(shape, seed), format_shape(shape)
     trying(f"{where}: encode")
     streams = codec.encode(images)

@@ -22,7 +22,7 @@ from codecbench.analysis.summary import summarise
 from codecbench.cli.main import main
 from codecbench.errors import UnknownNameError
 
-Point = tuple[str, str, float, float]  # codec, settings, bits a pixel, PSNR
+Point = tuple[str, str, float, float]  # codec, settings, bits per pixel, PSNR
 
 
 def marked(points: list[Point], dataset: str = "d", **more: Any) -> pd.DataFrame:

@@ -23,7 +23,7 @@ from codecbench.cli.main import main
 from codecbench.errors import UsageError
 
 REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
-Point = tuple[str, str, float, float]  # codec, settings, bits an image, MSE
+Point = tuple[str, str, float, float]  # codec, settings, bits per image, MSE
 
 
 def summary(points: list[Point], dataset: str = "d", **more: Any) -> pd.DataFrame:

@@ -287,7 +287,7 @@ def test_lossless_says_so_and_replaces_what_was_there_and_damage_writes_no_image
         ("encode {tmp} -c png -o {tmp}/x.cb", "is a folder"),
         ("encode {text} -c png -o {tmp}/x.cb", "is damaged or no image; formats read: "),
         ("encode {alpha} -c png -o {tmp}/x.cb", "has an alpha channel; --alpha drop, --alpha white or --alpha black"),
-        ("encode {deep} -c png -o {tmp}/x.cb", "has more than 8 bits a sample; --depth16 scale"),
+        ("encode {deep} -c png -o {tmp}/x.cb", "has more than 8 bits per sample; --depth16 scale"),
         ("encode {in} -c png -o {tmp}/x.cb --device tpu", "'tpu' is not one of"),
         ("encode {in} -c png -o {tmp}/x.cb --codec-dir {tmp}/none", "no folder of codecs"),
         ("decode {in} -o {tmp}/x.png", "but a PNG image; `codecbench encode` takes those"),

@@ -31,7 +31,7 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def slow(clock, monkeypatch):
-    """Has the codec ``none`` take some seconds an image; gives how many images were in each call."""
+    """Has the codec ``none`` take some seconds per image; gives how many images were in each call."""
 
     def of(seconds, batched=True):
         sizes = []

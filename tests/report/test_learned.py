@@ -21,7 +21,7 @@ SHA = "0123456789ab" + 52 * "0"
 
 @pytest.fixture
 def run(tmp_path: Path) -> MadeUpRun:
-    """A classical codec and a learned one, whose point at 30 dB saves 75 bytes an image and needs 30,000 of weights."""
+    """A classical codec and a learned one, whose point at 30 dB saves 75 bytes per image for 30,000 of weights."""
     made_up = made(tmp_path, {"lossy": {20: 50, 30: 100, 40: 200}, "net": {30: 25}}, {"net": ("data",)})
     sizes = {"net.safetensors": {"bytes": 30_000, "parameters": 7_500}, "other.safetensors": {"bytes": 10_000}}
     used = {"quality=30": "net.safetensors"}

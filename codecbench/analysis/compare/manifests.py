@@ -17,7 +17,7 @@ CALL_FACTS = {
     "device": "device asked for",
     "seed": "seed",
     "workers": "workers",
-    "threads_per_worker": "threads a worker",
+    "threads_per_worker": "threads per worker",
     "timing_threads": "threads while timing",
     "git_commit": "commit of codecbench",
 }

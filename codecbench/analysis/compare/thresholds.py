@@ -1,6 +1,6 @@
 """Thresholds of ``codecbench compare``: how much worse B may be than A before that counts as a failure.
 
-    bits=0.5%           mean bits an image; more is worse
+    bits=0.5%           mean bits per image; more is worse
     mse=1%              mean MSE of the 8-bit output; more is worse, and from 0 to anything is beyond every threshold
     psnr_db=0.05        mean of the images' PSNR, in dB; less is worse
     ssim=0.001          mean SSIM; less is worse

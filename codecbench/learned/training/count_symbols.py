@@ -34,7 +34,7 @@ _BATCH_PIXELS = 1 << 17
 def count_tables(network: RateDistortionNetwork, images: torch.Tensor, weight: Callable[[float], float]) -> ScaleTables:
     """Tables for a network in evaluation mode, from its training images, uint8 (N, C, H, W), on its device.
 
-    ``weight`` gives the λ of a quality: bits a pixel for a unit of squared error on the 0–255 scale.
+    ``weight`` gives the λ of a quality: bits per pixel for a unit of squared error on the 0–255 scale.
     """
     pixels = images[0, 0].numel()
     counted, tried = (images[: max(1, most // pixels)] for most in (COUNTED_PIXELS, TRIED_PIXELS))
@@ -64,8 +64,8 @@ def losses(
 ) -> list[float]:
     """The training loss of the bits that are written, at each of some slopes of the encoder: the mean of all images.
 
-    That is bits a pixel plus λ (``weight``) times the squared error on the 0–255 scale, clipped to it; a λ of 0 leaves
-    the error out. The symbols are added to the histograms.
+    That is bits per pixel plus λ (``weight``) times the squared error on the 0–255 scale, clipped to it; a λ of 0
+    leaves the error out. The symbols are added to the histograms.
     """
     totals = np.zeros(len(slopes))
     for part in batches(len(images), _BATCH_PIXELS // images[0, 0].numel()):

@@ -62,7 +62,7 @@ class Recipe:
     optimizer: Literal["adam", "muon"] = "adam"
     """``muon`` for matrices with AdamW for all else, see ``loop.build_optimizer``."""
     vector_learning_rate_scale: float = 1.0  # AdamW's learning rate beside Muon's, as a multiple of it
-    passes: int = 1  # passes over the training images an epoch; an incomplete batch at the end of a pass is left out
+    passes: int = 1  # passes over the training images per epoch; an incomplete batch at the end of a pass is left out
     schedule: Literal["onecycle", "exponential", "constant"] = "onecycle"
     """``onecycle``: cosine up in a tenth, then down to nearly zero; ``exponential``: times ``gamma`` an epoch."""
     gamma: float = 1.0  # factor an epoch of the exponential schedule

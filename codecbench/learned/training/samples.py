@@ -67,7 +67,7 @@ def evaluate(
     """Mean squared error on the [0, 1] scale, or the mean of another score, in float32 without autocast.
 
     What score and network draw at random is the same at every call, and the caller's random state is kept. Raises
-    ``TrainingError`` where the score does not give one number an image.
+    ``TrainingError`` where the score does not give one number per image.
     """
     training = network.training
     network.eval()
