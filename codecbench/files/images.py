@@ -9,25 +9,25 @@ read to its end. Images are written without loss, and a file is written whole or
 from __future__ import annotations
 
 import io
-import re
-import struct
-import warnings
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from codecbench.errors import DatasetError, StoreError, UsageError
+from codecbench.files.header import Header, Refused, Samples
+from codecbench.files.pillow import FORMATS, pillow_header
+from codecbench.files.tiff import tiff_header
 from codecbench.plugins.codec import Images, Shape
 from codecbench.store.io import write_whole
 from codecbench.text import format_shape
 
-READ_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-"""Formats that are read, whatever the suffix, by Pillow's names: none that runs another program, as EPS does."""
+READ_FORMATS = (*FORMATS, "TIFF")
+"""Formats that are read, whatever the suffix, by Pillow's names."""
 
 SUFFIXES = frozenset(
     {
@@ -45,8 +45,8 @@ OTHER_IMAGE_SUFFIXES = frozenset(
 )
 """Suffixes of image files that are not read: such a file is refused, not overlooked."""
 
-MAX_FILE_PIXELS = 89_478_485
-"""Larger images are refused as decompression bombs (Pillow's own limit)."""
+MAX_FILE_BYTES = 1 << 30
+"""Larger files are refused: the largest picture that is taken has no more in any format."""
 
 WRITTEN_FORMATS = {
     **{".bmp": "BMP", ".pgm": "PPM", ".png": "PNG", ".pnm": "PPM", ".ppm": "PPM"},
@@ -56,31 +56,20 @@ WRITTEN_FORMATS = {
 STANDARD = "-"
 """Stands for standard input or output where a file is asked for."""
 
-_GRAY = {"1", "L"}
-_COLOUR = {"RGB", "CMYK", "YCbCr", "P", "RGBX", "HSV"}
-_ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
-_DEEP = {"I", "I;16", "I;16B", "I;16L", "I;16N"}
-
 
 @dataclass(frozen=True)
 class Rules:
     """What to do with images that cannot be measured as they are; every rule may be ``refuse``."""
 
     alpha: str = "refuse"  # or "drop" (colours as stored), "white" or "black" (laid over that background)
-    depth16: str = "refuse"  # or "scale": 16-bit gray is divided by 257 and rounded; Pillow reads the upper 8 of colour
+    depth16: str = "refuse"  # or "scale": gray to the nearest of 256 levels, of colours the upper 8 bits
     frames: str = "refuse"  # or "first": the first of several frames or pages
 
 
 def image_shape(path: Path, rules: Rules) -> Shape:
-    """The shape that :func:`read_image` will return, from the header if that suffices; raises the same errors."""
-    with _opened(path, rules) as image:
-        width, height = image.size
-        if _orientation(image, path) in (5, 6, 7, 8):
-            if image.format == "TIFF":  # Pillow may have turned it already; only the decoded image shows that
-                width, height = ImageOps.exif_transpose(image).size
-            else:
-                width, height = height, width
-        return height, width, 1 if image.mode in _GRAY | _DEEP | {"LA", "La"} else 3
+    """The shape that :func:`read_image` will return, from the header; raises the same errors."""
+    with _one_line(path):
+        return _upright_shape(_checked(path, rules))
 
 
 def read_image(path: Path, rules: Rules) -> Images:
@@ -88,44 +77,64 @@ def read_image(path: Path, rules: Rules) -> Images:
 
     ``DatasetError`` with file and remedy if it cannot be read to its end, or the rules refuse it.
     """
-    with _opened(path, rules) as image:
-        image.load()
-        if image.mode in _DEEP:
-            deep = np.asarray(ImageOps.exif_transpose(image)).astype(np.int64)
-            if deep.min() < 0 or deep.max() > 65535:
-                raise DatasetError(f"{path} has samples outside 16 bits ({deep.min()} to {deep.max()})")
-            return ((deep + 128) // 257).astype(np.uint8)[..., np.newaxis]
-        upright = ImageOps.exif_transpose(image)
-        if _has_alpha(upright):
-            upright = _without_alpha(upright, rules.alpha)
-        upright = upright.convert("L" if upright.mode in _GRAY else "RGB")
-        pixels = np.array(upright, np.uint8)
-        return pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
+    with _one_line(path):
+        header = _checked(path, rules)
+        samples = header.decode()
+        if samples.shape != (header.height, header.width, header.colours + bool(header.alpha)):
+            raise Refused("is damaged: its picture has not the shape that its header says")
+        if header.alpha:
+            samples = _laid_over(samples, rules.alpha, header.alpha == "premultiplied")
+        if (
+            samples.dtype == np.uint16
+        ):  # gray to the nearest of 256 levels; of colours the upper 8 bits, as Pillow has it
+            samples = (samples.astype(np.uint32) + 128) // 257 if header.colours == 1 else samples >> 8
+        return np.ascontiguousarray(_turned(samples, header.orientation), dtype=np.uint8)
 
 
-def _has_alpha(image: Image.Image) -> bool:
-    """Whether an image has an alpha channel, a transparent colour or a transparent palette entry."""
-    return image.mode in _ALPHA or "transparency" in image.info
+def read_header(path: Path) -> Header:
+    """What an image file says of its picture; ``DatasetError`` if it is no image that is read."""
+    with _one_line(path):
+        return _header(path)
+
+
+def _header(path: Path) -> Header:
+    try:
+        status = path.stat()
+    except FileNotFoundError as error:
+        what = f"is a link to {path.readlink()}, which does not exist" if path.is_symlink() else "does not exist"
+        raise Refused(what) from error
+    if not stat.S_ISREG(status.st_mode):  # a pipe or a device would be waited for
+        raise Refused("is no regular file")
+    if status.st_size > MAX_FILE_BYTES:
+        raise Refused(f"has {status.st_size} bytes; at most {MAX_FILE_BYTES} are read")
+    with path.open("rb") as file:
+        tiff = file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    return tiff_header(path) if tiff else pillow_header(path.read_bytes())
+
+
+def _checked(path: Path, rules: Rules) -> Header:
+    """The header of a file that the rules take."""
+    header = _header(path)
+    if header.several and rules.frames == "refuse":
+        raise Refused("holds several frames; one is allowed, frames=first takes the first")
+    if header.alpha and rules.alpha == "refuse":
+        raise Refused("has an alpha channel; alpha=drop, alpha=white or alpha=black takes it")
+    if header.bits > 8 and rules.depth16 == "refuse":
+        raise Refused("has more than 8 bits per sample; depth16=scale takes it scaled to 8")
+    return header
 
 
 @contextmanager
-def _opened(path: Path, rules: Rules) -> Iterator[Image.Image]:
-    """Opens a file and checks it against the rules; whatever goes wrong inside becomes an error of one line."""
+def _one_line(path: Path) -> Iterator[None]:
+    """Whatever goes wrong inside becomes an error of one line that names the file."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the size is checked below; Pillow warns of damaged metadata
-            Image.init()  # so that OPEN holds what this Pillow was built with
-            with Image.open(path, formats=[name for name in READ_FORMATS if name in Image.OPEN]) as image:
-                _check(image, path, rules)
-                yield image
+        yield
+    except Refused as error:
+        raise DatasetError(f"{path} {error}") from error
     except UnidentifiedImageError as error:
         raise DatasetError(f"{path} is damaged or no image; formats read: {', '.join(READ_FORMATS)}") from error
-    except Image.DecompressionBombError as error:
-        raise _bomb(path, "far more pixels") from error
     except MemoryError as error:
         raise DatasetError(f"{path} does not fit into memory") from error
-    except DatasetError:
-        raise
     except PermissionError as error:
         raise DatasetError(f"{path} may not be read (permission denied)") from error
     except Exception as error:  # decoders raise whatever they like on damaged files
@@ -133,87 +142,34 @@ def _opened(path: Path, rules: Rules) -> Iterator[Image.Image]:
         raise DatasetError(f"{path} is damaged or cut short ({reason})") from error
 
 
-def _bomb(path: Path, got: str) -> DatasetError:
-    return DatasetError(f"{path} has {got}; at most {MAX_FILE_PIXELS} pixels are allowed (decompression bomb?)")
+def _laid_over(samples: Samples, ground: str, premultiplied: bool) -> Samples:
+    """Samples (H, W, C + 1) without their alpha channel: over white or black, or their colours as they are."""
+    most = int(np.iinfo(samples.dtype).max)
+    colours, alpha = samples[..., :-1].astype(np.uint64), samples[..., -1:].astype(np.uint64)
+    if premultiplied and ground == "drop":
+        colours = np.minimum((colours * most + alpha // 2) // np.maximum(alpha, 1), most)
+    elif ground != "drop":
+        covered = colours * most if premultiplied else colours * alpha
+        behind = (most - alpha) * (most if ground == "white" else 0)
+        colours = np.minimum((covered + behind + most // 2) // most, most)
+    return colours.astype(samples.dtype)
 
 
-def _check(image: Image.Image, path: Path, rules: Rules) -> None:
-    width, height = image.size
-    if width * height > MAX_FILE_PIXELS:
-        raise _bomb(path, f"{width}×{height} pixels")
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1 and rules.frames == "refuse":
-        raise DatasetError(f"{path} holds {frames} frames; one is allowed, frames=first takes the first")
-    if image.mode not in _GRAY | _COLOUR | _ALPHA | _DEEP:
-        raise DatasetError(f"{path} has mode {image.mode}; allowed: gray, palette, RGB, CMYK, YCbCr")
-    if _has_alpha(image) and rules.alpha == "refuse":
-        raise DatasetError(f"{path} has an alpha channel; alpha=drop, alpha=white or alpha=black takes it")
-    if image.mode in _DEEP or _quietly_deep(image, path):
-        if rules.depth16 == "refuse":
-            raise DatasetError(f"{path} has more than 8 bits per sample; depth16=scale takes it scaled to 8")
-        if image.mode in _DEEP and _has_alpha(image):
-            raise DatasetError(f"{path} has 16 bits and a transparent gray; convert it first")
-        if any(_args(tile)[0] == "I;12" for tile in _tiles(image)):
-            raise DatasetError(f"{path} has 12 bits per sample; 8 and 16 are allowed")
+def _upright_shape(header: Header) -> Shape:
+    lying = header.orientation in (5, 6, 7, 8)
+    height, width = (header.width, header.height) if lying else (header.height, header.width)
+    return height, width, header.colours
 
 
-def _quietly_deep(image: Image.Image, path: Path) -> bool:
-    """Whether Pillow would reduce the samples of a colour image to 8 bits without saying so."""
-    for tile in _tiles(image):
-        args = _args(tile)
-        if any(isinstance(arg, str) and re.match(r"(L|LA|RGB|RGBA|RGBa|RGBX|CMYK);16", arg) for arg in args):
-            return True
-        if image.format == "PPM" and any(isinstance(arg, int) and arg > 255 for arg in args):
-            return True
-    if image.format in ("AVIF", "JPEG2000"):
-        with path.open("rb") as file:
-            head = file.read(1 << 16)
-        if image.format == "AVIF":  # the av1C box: bit 6 of its third byte says more than 8 bits
-            found = re.search(rb"av1C.{2}(.)", head, re.DOTALL)
-            return found is not None and bool(found[1][0] & 0x40)
-        # The SIZ segment: 40 bytes from its marker to the first component's depth less one.
-        found = re.search(rb"\xff\x4f\xff\x51.{38}(.)", head, re.DOTALL)
-        return found is not None and (found[1][0] & 0x7F) > 7
-    return False
-
-
-def _tiles(image: Image.Image) -> list[Any]:
-    """Pillow's list of tiles to decode: (decoder, extents, offset, arguments)."""
-    return list(getattr(image, "tile", ()))
-
-
-def _args(tile: Any) -> tuple[Any, ...]:
-    return tile[3] if isinstance(tile[3], tuple) and tile[3] else (tile[3],)
-
-
-def _orientation(image: Image.Image, path: Path) -> int:
-    """The EXIF orientation, 1 to 8; decodes pixels only if a PNG has metadata after them."""
-    if image.format == "PNG" and "exif" not in image.info and not _metadata_after_pixels(path):
-        return int(Image.Image.getexif(image).get(0x0112, 1))  # PNG's own getexif decodes the whole image
-    return int(image.getexif().get(0x0112, 1))
-
-
-def _metadata_after_pixels(path: Path) -> bool:
-    """Whether a PNG has EXIF data or text after its first pixel chunk."""
-    with path.open("rb") as file:
-        file.seek(8)
-        pixels = False
-        while len(head := file.read(8)) == 8:
-            length, kind = struct.unpack(">I4s", head)
-            if pixels and kind in (b"eXIf", b"iTXt", b"tEXt", b"zTXt"):
-                return True
-            pixels = pixels or kind == b"IDAT"
-            file.seek(length + 4, 1)
-    return False
-
-
-def _without_alpha(image: Image.Image, how: str) -> Image.Image:
-    gray = image.mode in _GRAY | {"LA", "La"}
-    full = image.convert("RGBA")
-    if how != "drop":
-        ground = Image.new("RGBA", full.size, (255,) * 4 if how == "white" else (0, 0, 0, 255))
-        full = Image.alpha_composite(ground, full)
-    return full.convert("RGB").convert("L") if gray else full.convert("RGB")
+def _turned(samples: Samples, orientation: int) -> Samples:
+    """Samples as a viewer shows them: EXIF's orientation says which corner the first row and column are at."""
+    if orientation in (5, 6, 7, 8):
+        samples = samples.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        samples = samples[::-1]
+    if orientation in (2, 3, 6, 7):
+        samples = samples[:, ::-1]
+    return samples
 
 
 # ---- writing ------------------------------------------------------------------------------------------------------

@@ -209,7 +209,7 @@ def test_16_bits_need_a_rule_also_those_that_pillow_would_hide(tmp_path: Path) -
 def test_several_frames_need_a_rule(tmp_path: Path, suffix: str) -> None:
     first, second = Image.new("L", (8, 8), 10), Image.new("L", (8, 8), 200)
     first.save(tmp_path / f"a.{suffix}", save_all=True, append_images=[second])
-    refused(tmp_path, f"a.{suffix} holds 2 frames.*frames=first")
+    refused(tmp_path, f"a.{suffix} holds several frames.*frames=first")
     assert opened(tmp_path, frames="first").read([0]).max() == 10
 
 
@@ -230,7 +230,7 @@ EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"
     ("name", "content", "words", "settings"),
     [
         *(
-            (f"a.{kind}", saved(noise(64, 64), kind)[:-1000], "is damaged or ", {})
+            (f"a.{kind}", saved(noise(64, 64), kind)[:-1000], "is (damaged|cut short)", {})
             for kind in ("png", "jpg", "webp", "avif", "tif", "bmp")
         ),
         *(("a.png", content, NO_IMAGE, {}) for content in (b"", b"not an image", EPS)),
@@ -238,8 +238,13 @@ EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"
             ("a.png", png(np.zeros(4, np.uint8), (side, side, 3)), "has .*at most 89478485 pixels are allowed", {})
             for side in (9_500, 14_000, 2**31 - 1)
         ),
-        ("a.tif", saved(np.ones((3, 3), np.float32), "tif"), "has mode F; allowed", {}),
-        ("a.tif", saved(np.full((3, 3), 70_000, np.int32), "tif"), "has samples outside 16 bits", {"depth16": "scale"}),
+        ("a.tif", saved(np.ones((3, 3), np.float32), "tif"), "has floating samples of 32 bits", {}),
+        (
+            "a.tif",
+            saved(np.full((3, 3), 70_000, np.int32), "tif"),
+            "has signed samples of 32 bits",
+            {"depth16": "scale"},
+        ),
         ("a.png", saved(noise(63, 200), "png"), "is 63×200 .*smaller than crop=64", {"crop": 64}),
         ("a.HEIC", b"x", r"is in a format that is not read; allowed: \.avif", {}),
     ],

@@ -1,0 +1,137 @@
+"""Image files through Pillow, which is asked nothing that the file itself says differently."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from codecbench.files import structure
+from codecbench.files.header import Header, Refused, Samples, check_size, too_large, widened
+
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "WEBP")
+"""Formats that are read through Pillow, by its names: none that runs another program, as EPS does."""
+
+_GRAY = {"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"}
+_COLOUR = {"RGB", "CMYK", "YCbCr", "P", "PA", "RGBX", "HSV", "RGBA", "RGBa"}
+_ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
+_LOSSY = {"AVIF", "JPEG", "MPO"}
+
+
+def pillow_header(data: bytes) -> Header:
+    """The header of an image file; :class:`Refused` for what is not read, and whatever Pillow raises."""
+    if data[8:12] == b"WEBP":
+        width, height, lossy_webp = structure.webp_header(data)
+        check_size(height, width)  # Pillow takes the memory of the whole canvas to say its size
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the size is checked below; Pillow warns of damaged metadata
+        Image.init()  # so that OPEN holds what this Pillow was built with
+        try:
+            image = Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN])
+        except Image.DecompressionBombError as error:
+            raise too_large("far more pixels") from error
+        check_size(image.height, image.width)
+        if image.mode not in _GRAY | _COLOUR:
+            raise Refused(f"has mode {image.mode}; allowed: gray, palette, RGB, CMYK, YCbCr")
+        bits, lossy = _bits(image), image.format in _LOSSY
+        if image.format in ("JPEG", "MPO"):
+            structure.check_jpeg_header(data)
+        elif image.format == "WEBP":
+            lossy = lossy_webp
+        elif image.format == "AVIF":
+            bits = 10 if structure.avif_is_deep(data) else 8
+        elif image.format == "JPEG2000":
+            bits, reversible, mapped = structure.jpeg2000_header(data)
+            lossy = not reversible
+            if bits > 8 and mapped:
+                raise Refused(f"has {bits} bits per sample and a palette or YCbCr; convert it first")
+        alpha = image.mode in _ALPHA or "transparency" in image.info
+        return Header(
+            str(image.format),
+            image.height,
+            image.width,
+            1 if _is_gray(image, data) else 3,
+            lambda: _decode(image, data, bits),
+            bits=bits,
+            alpha="straight" if alpha else "",
+            several=bool(getattr(image, "is_animated", False)),
+            orientation=_orientation(image, data),
+            lossy=lossy,
+            icc="icc_profile" in image.info,
+        )
+
+
+def _bits(image: Image.Image) -> int:
+    """Bits per sample as stored: Pillow reduces those of colour to 8 without a word, but names them to its decoder."""
+    if image.mode.startswith("I"):
+        return 16
+    for tile in getattr(image, "tile", ()):  # (decoder, extents, offset, arguments)
+        args = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+        if any(isinstance(arg, str) and ";16" in arg for arg in args if arg not in ("BGR;16",)):
+            return 8 if image.format == "BMP" else 16
+        if image.format == "PPM" and any(isinstance(arg, int) and arg > 255 for arg in args):
+            return 16
+    return 8
+
+
+def _decode(image: Image.Image, data: bytes, bits: int) -> Samples:
+    """The samples of an image that :func:`pillow_header` opened; refuses those that are not all there."""
+    if image.format == "PNG":
+        structure.check_png(data)
+    elif image.format == "JPEG":
+        structure.check_jpeg(data)
+    elif image.format == "JPEG2000" and bits > 8:
+        from imagecodecs import jpeg2k_decode
+
+        deep = np.asarray(jpeg2k_decode(data))
+        return widened(deep.reshape(*deep.shape[:2], -1), bits)
+    clear = image.info.get("transparency")
+    gray_bits = data[24] if image.format == "PNG" and data[25] == 0 else 8
+    low = _low_bytes(data) if image.mode == "RGB" and bits == 16 and clear is not None else None
+    image.load()
+    if image.mode.startswith("I"):
+        deep = np.asarray(image)
+        if deep.min() < 0 or deep.max() > 65535:
+            raise Refused(f"has samples outside 16 bits ({deep.min()} to {deep.max()})")
+        samples = deep.astype(np.uint16)[..., np.newaxis]
+        return samples if clear is None else _with_alpha(samples, samples == clear)
+    if image.mode in ("L", "1") and clear is not None:
+        samples = np.asarray(image.convert("L"))[..., np.newaxis]
+        return _with_alpha(samples, samples == min(clear * 255 // ((1 << gray_bits) - 1), 255))
+    if low is not None:
+        samples = np.asarray(image)
+        return _with_alpha(samples, (samples.astype(np.uint16) << 8 | low) == clear)
+    gray = _is_gray(image, data)
+    alpha = image.mode in _ALPHA or clear is not None
+    pixels = np.array(image.convert(("LA" if alpha else "L") if gray else ("RGBA" if alpha else "RGB")))
+    return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _is_gray(image: Image.Image, data: bytes) -> bool:
+    """Whether the file stores gray: Pillow opens a PNG of 16-bit gray with alpha as colour."""
+    return image.mode in _GRAY or (image.format == "PNG" and data[25] == 4)
+
+
+def _with_alpha(samples: Samples, clear: Samples) -> Samples:
+    """Samples (H, W, C) with an alpha channel: nothing where all of a pixel's samples are the transparent colour."""
+    opaque = np.iinfo(samples.dtype).max * ~clear.all(axis=2, keepdims=True)
+    return np.concatenate([samples, opaque.astype(samples.dtype)], axis=2)
+
+
+def _low_bytes(data: bytes) -> Samples:
+    """The lower bytes of a PNG's 16-bit colours: those that Pillow takes for the upper ones in the other byte order."""
+    image = Image.open(io.BytesIO(data), formats=["PNG"])
+    tiles: list[Any] = image.tile
+    image.tile = [tile._replace(args="RGB;16L") for tile in tiles]
+    image.info.pop("transparency")
+    return np.asarray(image)
+
+
+def _orientation(image: Image.Image, data: bytes) -> int:
+    """The EXIF orientation, 1 to 8; PNG's own ``getexif`` decodes pixels, which only metadata after them need."""
+    if image.format == "PNG" and "exif" not in image.info and not structure.metadata_after_pixels(data):
+        return int(Image.Image.getexif(image).get(0x0112, 1))
+    return int(image.getexif().get(0x0112, 1))

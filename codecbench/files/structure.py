@@ -1,0 +1,178 @@
+"""The structure of image files where a library would overlook a fault: checksums, lengths, sizes, depths.
+
+PNG (ISO/IEC 15948), JPEG (ITU-T T.81), WebP (RFC 9649), the boxes of JPEG 2000 (ITU-T T.800) and AVIF (ISO 14496-12).
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+
+from codecbench.files.header import Refused
+
+MAX_SCANS = 100
+"""Of a JPEG file: each is decoded over the whole picture, and a progressive file has about ten."""
+
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+"""First column and row of each interlaced pass of a PNG, and the steps to the next."""
+
+_PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""Samples per pixel by colour type."""
+
+
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """A PNG's chunks up to IEND, as (type, content), with lengths and checksums checked."""
+    position = 8
+    while True:
+        if position + 12 > len(data):
+            raise Refused("is cut short: its last chunk is missing")
+        length, kind = struct.unpack_from(">I4s", data, position)
+        content, check = (
+            data[position + 8 : position + 8 + length],
+            data[position + 8 + length : position + 12 + length],
+        )
+        if len(check) < 4 or zlib.crc32(kind + content) != int.from_bytes(check):
+            raise Refused(f"is damaged: the checksum of chunk {kind.decode('latin-1')} is wrong")
+        yield kind, content
+        if kind == b"IEND":
+            return
+        position += 12 + length
+
+
+def metadata_after_pixels(data: bytes) -> bool:
+    """Whether a PNG has EXIF data or text after its first pixel chunk."""
+    position, pixels = 8, False
+    while position + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        if pixels and kind in (b"eXIf", b"iTXt", b"tEXt", b"zTXt"):
+            return True
+        pixels = pixels or kind == b"IDAT"
+        position += 12 + length
+    return False
+
+
+def check_png(data: bytes) -> None:
+    """Refuses a PNG with wrong checksums, or whose compressed rows are not all there."""
+    chunks = list(png_chunks(data))
+    width, height, depth, colours, _, _, interlaced = struct.unpack(">IIBBBBB", chunks[0][1])
+    bits = depth * _PNG_SAMPLES[colours]
+    expected = 0
+    for left, top, across, down in _ADAM7 if interlaced else ((0, 0, 1, 1),):
+        columns, rows = -(-(width - left) // across), -(-(height - top) // down)
+        if columns > 0 and rows > 0:
+            expected += rows * (1 + (columns * bits + 7) // 8)
+    inflater, got = zlib.decompressobj(), 0
+    pending = b"".join(content for kind, content in chunks if kind == b"IDAT")
+    while pending and not inflater.eof and got <= expected:
+        try:
+            got += len(inflater.decompress(pending, 1 << 20))  # which checks Adler's sum at the end
+        except zlib.error as error:
+            raise Refused(f"is damaged: its compressed rows cannot be read ({error})") from error
+        pending = inflater.unconsumed_tail
+    if not inflater.eof or got != expected:
+        raise Refused("is damaged: it has not the rows that its header says")
+
+
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The marker segments of a JPEG file up to its end, as (marker, content); coded data are passed over."""
+    position = 2
+    while match := re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL).search(data, position):
+        marker = match[1][0]
+        if marker == 0xD9:
+            return
+        length = int.from_bytes(data[match.end() : match.end() + 2])
+        yield marker, data[match.end() + 2 : match.end() + length]
+        position = match.end() + max(length, 2)
+
+
+def check_jpeg_header(data: bytes) -> None:
+    """Refuses a JPEG of so many scans that it would be decoded for minutes."""
+    scans = sum(marker == 0xDA for marker, _ in jpeg_segments(data))
+    if scans > MAX_SCANS:
+        raise Refused(f"has {scans} scans; at most {MAX_SCANS} are read")
+
+
+def check_jpeg(data: bytes) -> None:
+    """Refuses a JPEG whose coded data do not fill the picture, as libjpeg would without a word.
+
+    libjxl reads every code of a gray or three-channel Huffman-coded JPEG to repack it; others are not checked so.
+    """
+    frames = [(marker, content) for marker, content in jpeg_segments(data) if marker in (0xC0, 0xC1, 0xC2)]
+    if len(frames) != 1 or frames[0][1][5:6] not in (b"\x01", b"\x03"):
+        return
+    try:
+        from imagecodecs import JpegxlError, jpegxl_encode_jpeg
+    except ImportError:  # on machines for which imagecodecs has no wheels
+        return
+    try:
+        jpegxl_encode_jpeg(data)
+    except JpegxlError as error:
+        raise Refused("is damaged or cut short: its coded data do not fill the picture") from error
+
+
+def webp_header(data: bytes) -> tuple[int, int, bool]:
+    """Width and height of a WebP's canvas, and whether it holds a picture of the lossy kind."""
+    width = height = 0
+    lossy = False
+    position = 12
+    while position + 8 <= len(data):
+        kind, length = struct.unpack_from("<4sI", data, position)
+        content = data[position + 8 : position + 8 + min(length, 10)]
+        size = 0, 0
+        if kind == b"VP8X" and len(content) == 10:
+            size = 1 + int.from_bytes(content[4:7], "little"), 1 + int.from_bytes(content[7:10], "little")
+        elif kind == b"VP8L" and len(content) >= 5:
+            packed = int.from_bytes(content[1:5], "little")
+            size = 1 + (packed & 0x3FFF), 1 + (packed >> 14 & 0x3FFF)
+        elif kind == b"VP8 " and len(content) == 10:
+            size = int.from_bytes(content[6:8], "little") & 0x3FFF, int.from_bytes(content[8:10], "little") & 0x3FFF
+        lossy = lossy or kind in (b"VP8 ", b"ANMF")
+        width, height = max(width, size[0]), max(height, size[1])
+        position += 8 + length + length % 2
+    return width, height, lossy
+
+
+def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The top boxes of an ISO base media file or JPEG 2000 file, as (type, content), whatever their sizes."""
+    position = 0
+    while position + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        start = position + 8
+        if length == 1:
+            length, start = int.from_bytes(data[start : start + 8]), start + 8
+        end = len(data) if length == 0 else position + length
+        if end < start:
+            return
+        yield kind, data[start:end]
+        position = end
+
+
+def avif_is_deep(data: bytes) -> bool:
+    """Whether an AVIF has more than 8 bits per sample: bit 6 of the third byte of the box av1C (AV1-ISOBMFF)."""
+    meta = b"".join(content for kind, content in boxes(data) if kind in (b"meta", b"moov"))
+    found = re.search(rb"av1C.{2}(.)", meta, re.DOTALL)
+    return found is not None and bool(found[1][0] & 0x40)
+
+
+def jpeg2000_header(data: bytes) -> tuple[int, bool, bool]:
+    """Bits per sample of a JPEG 2000 codestream, whether its transform loses nothing, and whether boxes map colours."""
+    codestream, mapped = data, False
+    if not data.startswith(b"\xff\x4f"):
+        top = dict(reversed(list(boxes(data))))
+        codestream = top.get(b"jp2c", b"")
+        jp2h = dict(boxes(top.get(b"jp2h", b"")))
+        mapped = b"pclr" in jp2h or (jp2h.get(b"colr", b"").startswith(b"\x01") and jp2h[b"colr"][3:7] == b"\0\0\0\x12")
+    if codestream[2:4] != b"\xff\x51":
+        raise Refused("is damaged: no JPEG 2000 codestream")
+    size, components = struct.unpack_from(">H34xH", codestream, 4)
+    depths = {codestream[42 + 3 * index] for index in range(components)} if len(codestream) > 4 + size else set()
+    if len(depths) != 1 or max(depths) & 0x80:
+        raise Refused("has JPEG 2000 components that are signed or of several depths; convert it first")
+    position, reversible = 4 + size, True
+    while codestream[position : position + 1] == b"\xff" and codestream[position + 1] not in (0x90, 0x93):
+        if codestream[position + 1] == 0x52:  # COD: the last of its fixed fields is the transform
+            reversible = codestream[position + 13] == 1
+        position += 2 + int.from_bytes(codestream[position + 2 : position + 4])
+    return depths.pop() + 1, reversible, mapped

@@ -1,0 +1,120 @@
+"""TIFF through tifffile, by what its tags say (TIFF 6.0, Adobe 1992): a short list of layouts, all others refused."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codecbench.files.header import Alpha, Header, Refused, Samples, check_size, widened
+
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
+DEPTHS: dict[int, tuple[int, ...]] = {
+    **{WHITE_IS_ZERO: (1, 2, 4, 8, 16), BLACK_IS_ZERO: (1, 2, 4, 8, 16)},
+    **{RGB: (8, 16), PALETTE: (1, 2, 4, 8), CMYK: (8,), YCBCR: (8,)},
+}
+"""Bits per sample that are read, by photometric interpretation."""
+
+COLOURS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, CMYK: 4, YCBCR: 3}
+"""Samples that the colour takes; one more may be alpha."""
+
+JPEG = 7
+COMPRESSIONS = {
+    **{1: "none", 2: "CCITT RLE", 3: "CCITT group 3", 4: "CCITT group 4", 5: "LZW", 8: "Deflate", 32946: "Deflate"},
+    **{32773: "PackBits", JPEG: "JPEG", 34925: "LZMA", 50000: "Zstandard"},
+}
+UNSIGNED = 1
+UNSPECIFIED, PREMULTIPLIED, STRAIGHT = 0, 1, 2
+
+
+def tiff_header(path: Path) -> Header:
+    """The header of a TIFF file's first page; :class:`Refused` for layouts that are not read."""
+    import tifffile
+
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it warns of is refused below
+    with tifffile.TiffFile(path) as tiff:
+        page: Any = tiff.pages[0]
+        check_size(page.imagelength, page.imagewidth)
+        try:
+            tiff.pages[1]
+            several = True
+        except IndexError:
+            several = False
+        _check(page, path.stat().st_size)
+        photometric, extra = int(page.photometric), tuple(map(int, page.extrasamples))
+        alphas: dict[tuple[int, ...], Alpha] = {(PREMULTIPLIED,): "premultiplied", (STRAIGHT,): "straight"}
+        return Header(
+            "TIFF",
+            int(page.imagelength),
+            int(page.imagewidth),
+            1 if photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO) else 3,
+            lambda: _decode(path),
+            bits=int(page.bitspersample) if photometric != PALETTE else 8,
+            alpha=alphas.get(extra, ""),
+            several=several,
+            orientation=int(page.tags[274].value) if 274 in page.tags else 1,
+            lossy=int(page.compression) == JPEG,
+            icc=34675 in page.tags,
+        )
+
+
+def _check(page: Any, file_bytes: int) -> None:
+    """Refuses a page whose layout is not read, or whose strips or tiles are not all in the file."""
+    photometric, bits, compression = int(page.photometric), page.bitspersample, int(page.compression)
+    if compression not in COMPRESSIONS:
+        raise Refused(f"has TIFF compression {compression}; read are {', '.join(dict.fromkeys(COMPRESSIONS.values()))}")
+    if photometric not in DEPTHS or (photometric == YCBCR and compression != JPEG):
+        raise Refused(f"has TIFF colours of kind {photometric}; read are gray, palette, RGB, CMYK and YCbCr in JPEG")
+    if int(page.sampleformat or UNSIGNED) != UNSIGNED or bits not in DEPTHS[photometric]:
+        kind = {1: "unsigned", 2: "signed", 3: "floating"}.get(int(page.sampleformat or UNSIGNED), "other")
+        allowed = ", ".join(map(str, DEPTHS[photometric]))
+        raise Refused(f"has {kind} samples of {bits} bits; unsigned ones of {allowed} bits are read here")
+    extra = tuple(map(int, page.extrasamples))
+    if page.samplesperpixel != COLOURS[photometric] + len(extra) or len(extra) > 1:
+        raise Refused(f"has {page.samplesperpixel} samples per pixel; one more than its colours is read at most")
+    if photometric in (PALETTE, CMYK) and extra:
+        raise Refused("has a palette or CMYK with a further channel; convert it first")
+    if photometric == CMYK and 332 in page.tags and int(page.tags[332].value) != 1:
+        raise Refused("has inks other than CMYK; convert it first")
+    segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    whole = int(np.prod(page.chunked)) == len(segments)
+    if not whole or any(count <= 0 or start + count > file_bytes for start, count in segments):
+        raise Refused("is cut short: strips or tiles of its picture are missing")
+
+
+def _decode(path: Path) -> Samples:
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        page: Any = tiff.pages[0]
+        photometric, bits = int(page.photometric), int(page.bitspersample)
+        stored = np.asarray(page.asarray())
+        if page.samplesperpixel == 1:
+            stored = stored.reshape(page.imagelength, page.imagewidth, 1)
+        elif int(page.planarconfig) == 2:
+            stored = np.moveaxis(stored, 0, -1)
+        if photometric == PALETTE:
+            return _coloured(stored[..., 0], np.asarray(page.colormap))
+    if photometric == CMYK:
+        return _from_cmyk(stored)
+    samples = widened(stored, bits)
+    if photometric == WHITE_IS_ZERO:
+        samples[..., 0] = np.iinfo(samples.dtype).max - samples[..., 0]
+    if tuple(map(int, page.extrasamples)) == (UNSPECIFIED,):
+        samples = samples[..., :-1]
+    return samples
+
+
+def _coloured(indices: Samples, colours: Samples) -> Samples:
+    """The colours (3, 2**bits) of a palette's indices; some writers fill 8 of an entry's 16 bits, as libtiff knows."""
+    palette = colours if colours.max() < 256 else colours >> 8
+    return np.moveaxis(palette.astype(np.uint8)[:, indices], 0, -1)
+
+
+def _from_cmyk(inks: Samples) -> Samples:
+    """RGB of inks (H, W, 4) without a profile, as Pillow converts them."""
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(np.ascontiguousarray(inks), "CMYK").convert("RGB"))
