@@ -49,6 +49,7 @@ from codecbench.store.io import (
 )
 from codecbench.store.latents import Latents
 from codecbench.store.lock import FOLDERS, check_usable, discard
+from codecbench.store.schema import Misfit
 from codecbench.store.tasks import TaskRecord
 from codecbench.store.timings import TimingRecord
 
@@ -199,9 +200,11 @@ class RunFolder(StoredRun):
             if schema > manifest.SCHEMA:
                 raise StoreError(f"{self.path} was written by a newer codecbench ({known})")
             raise StoreError(f"{self.path} was written by an older codecbench ({known}); measure again with --fresh")
-        if found is None or not manifest.empty().keys() <= found.keys():
-            raise StoreError(f"{file} is damaged; repair it, or measure anew with `codecbench run --fresh`")
-        return found
+        try:
+            return manifest.checked(found or {})
+        except Misfit as error:
+            again = "repair it, or measure anew with `codecbench run --fresh`"
+            raise StoreError(f"{file} is damaged ({error}); {again}") from error
 
     def join(self, addition: manifest.Addition) -> None:
         """Records that a command measures into this folder.

@@ -10,13 +10,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import functools
 import io
 import json
 import re
 import secrets
-import types
-import typing
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -28,6 +25,7 @@ import numpy as np
 
 from codecbench.errors import StoreError
 from codecbench.plugins.codec import Images
+from codecbench.store.schema import fitting
 
 RECORD_NAME = re.compile(r"[0-9a-f]{24}")
 """The name of a record's file without its ending: a digest, see ``codecbench.fingerprint``."""
@@ -35,8 +33,11 @@ LEFTOVER = re.compile(r"\.[0-9a-f]{1,8}\.tmp$")
 """How the names of files end that a command was writing when it was killed."""
 WINDOW = 256
 """Height and width of what is kept of a larger image, in pixels."""
-DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error)
-"""What reading a damaged ``npz`` file raises."""
+DAMAGED = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error),
+    *(RecursionError, MemoryError, NotImplementedError),
+)
+"""What reading a damaged JSON or ``npz`` file raises."""
 
 Point = tuple[str, str, str]
 """Dataset, codec and settings."""
@@ -80,7 +81,7 @@ def read_json(file: Path) -> dict[str, Any] | None:
     """A JSON file's record; None where there is none, or something else."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
 
@@ -160,7 +161,7 @@ class Record:
         """The record in a file; None where there is none, or something else."""
         try:
             content = read_json(file) if cls.SUFFIX == ".json" else read_arrays(file)
-            record: Self = _dataclass(cls, content or {})
+            record: Self = fitting(content or {}, cls)
         except DAMAGED:
             return None
         return record if record.is_whole(file) else None
@@ -208,50 +209,6 @@ def set_aside(file: Path) -> None:
         with contextlib.suppress(OSError):  # in a folder that is only read, it is passed over
             if twin.is_file():
                 twin.replace(twin.with_name(twin.name + ".damaged"))
-
-
-@functools.cache
-def _types(cls: type) -> dict[str, tuple[Any, bool]]:
-    """Of each field of a dataclass its type, and whether it may be missing."""
-    kinds = typing.get_type_hints(cls)
-    missing = dataclasses.MISSING
-    return {
-        field.name: (kinds[field.name], field.default is not missing or field.default_factory is not missing)
-        for field in dataclasses.fields(cls)
-    }
-
-
-def _dataclass(cls: type, content: Mapping[str, Any]) -> Any:
-    """The dataclass in a JSON object, of which other keys are ignored.
-
-    ``KeyError`` where a field without a default is missing, ``TypeError`` where a value is of another type.
-    """
-    fields = {
-        name: _typed(content[name], kind)
-        for name, (kind, optional) in _types(cls).items()
-        if name in content or not optional
-    }
-    return cls(**fields)
-
-
-def _typed(value: Any, kind: Any) -> Any:
-    """A JSON value as a field's type: lists become tuples, and whole numbers do for real ones; else ``TypeError``."""
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type) and isinstance(value, dict):
-        return _dataclass(kind, value)
-    origin, of = typing.get_origin(kind), typing.get_args(kind)
-    if origin is types.UnionType:
-        return None if value is None and type(None) in of else _typed(value, of[0])
-    if origin is tuple and isinstance(value, list):
-        kinds = of[:1] * len(value) if of[-1] is ... else of
-        if len(kinds) == len(value):
-            return tuple(_typed(one, kind) for one, kind in zip(value, kinds, strict=True))
-    if origin is dict and isinstance(value, dict):
-        return {of[0](name): _typed(one, of[1]) for name, one in value.items()}
-    if origin is np.ndarray and isinstance(value, np.ndarray):
-        return value
-    if type(value) is kind or (kind is float and type(value) is int):
-        return value
-    raise TypeError(f"{value!r} is not of the type {kind}")
 
 
 # ---- pictures -------------------------------------------------------------------------------------------------------

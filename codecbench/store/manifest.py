@@ -20,15 +20,116 @@ import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Required, TypedDict
 
 from codecbench.errors import UsageError
 from codecbench.plan.tasks import Selection, metrics_fingerprint
+from codecbench.store.schema import Misfit, Signed, fitting
 
 SCHEMA = 3
 """Version of the run folder; a folder of another version is refused."""
 PICTURED = ("shown", "classes")
 """Keys of a dataset's record about the images whose reconstructions are kept."""
+
+
+class DatasetEntry(TypedDict, total=False):
+    """Of a dataset in ``run.json``."""
+
+    images: Required[int]
+    fingerprint: Required[str]
+    seed: Required[Signed]
+    total: int
+    shown: list[int]
+    family: str
+    training: bool
+    classes: dict[int, Signed]
+
+
+class WeightSize(TypedDict, total=False):
+    """Of a weight file in ``run.json``."""
+
+    bytes: int | None
+    parameters: int | None
+
+
+class CodecEntry(TypedDict, total=False):
+    """Of a codec in ``run.json``."""
+
+    fingerprint: Required[str]
+    trained_on: Required[list[str]]
+    metrics: dict[str, str]
+    source: str
+    versions: dict[str, str]
+    weights: dict[str, str]
+    weight_sizes: dict[str, WeightSize]
+    weights_used: dict[str, str]
+    about: str
+
+
+class MetricEntry(TypedDict, total=False):
+    """Of a plugin metric in ``run.json``."""
+
+    fingerprint: Required[str]
+    better: Required[str]
+    title: str
+    unit: str
+    description: str
+    versions: dict[str, str]
+    variants: dict[str, str]
+
+
+class Skip(TypedDict):
+    """A pair in ``run.json`` that does not fit."""
+
+    dataset: str
+    codec: str
+    images: int
+    reason: str
+
+
+class Conditions(TypedDict, total=False):
+    """What else the machine was doing when a command began."""
+
+    load_1min: float | None
+    thread_variables: dict[str, str]
+
+
+class Invocation(TypedDict, total=False):
+    """A command in ``run.json``."""
+
+    command: str
+    started: str
+    seed: Signed
+    timing_threads: int | None
+    device: str
+    host: str
+    machine: dict[str, Any]
+    conditions: Conditions
+    versions: dict[str, str]
+    notes: list[str]
+
+
+class Manifest(TypedDict):
+    """The schema of ``run.json``."""
+
+    schema: int
+    datasets: dict[str, DatasetEntry]
+    codecs: dict[str, CodecEntry]
+    planned: dict[str, dict[str, list[str]]]
+    skipped: list[Skip]
+    metrics: dict[str, MetricEntry]
+    invocations: list[Invocation]
+
+
+def checked(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a ``run.json``; :class:`Misfit` where it is not what codecbench writes."""
+    fitting(content, Manifest)  # the content stays plain JSON, with text for the keys of classes
+    for label, codecs in content["planned"].items():
+        if label not in content["datasets"] or not codecs.keys() <= content["codecs"].keys():
+            raise Misfit(f"planned has {label!r} with datasets or codecs that are not in it")
+    if strange := [skip["dataset"] for skip in content["skipped"] if skip["dataset"] not in content["datasets"]]:
+        raise Misfit(f"skipped has the dataset {strange[0]!r}, which is not in it")
+    return dict(content)
 
 
 @dataclass(frozen=True)
