@@ -1,20 +1,22 @@
-"""The row filters of PNG on batches of images, and their undoing, vectorised with NumPy.
+"""The row filters of PNG on batches of images, and their undoing.
 
 A filter replaces each sample by its difference, modulo 256, from a prediction made of its neighbours to the left, above
 and above to the left; neighbours outside the image count as 0. See the PNG specification (Third Edition), clause 9;
 ``adaptive`` is its heuristic of clause 12.7: of the five types the one with the smallest sum of absolute differences,
 for each row on its own, which a byte before the row records.
 
-``average`` and ``paeth`` need a sample's neighbours before the sample itself. All samples of one anti-diagonal are
-independent, in all images at once, so that they are undone diagonal by diagonal rather than sample by sample.
+Filtering is vectorised with NumPy. To undo ``average`` and ``paeth`` takes a sample's neighbours before the sample
+itself: Pillow's decoder of PNG does that, in time proportional to the samples, whatever the image's shape.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 import codecbench as cb
 
@@ -26,8 +28,6 @@ FILTERS = (*TYPES, ADAPTIVE)
 
 _BLOCK_SAMPLES = 1 << 18
 """Samples that are worked on at once: larger blocks leave the processor's cache."""
-_DIAGONAL_SAMPLES = 1 << 15
-"""Samples of a diagonal, over all images of a block; more of them make the steps longer, fewer make them more."""
 
 _Numbers = npt.NDArray[np.int16]
 
@@ -44,11 +44,16 @@ def apply_filter(images: cb.Images, kind: str) -> cb.Images:
     if kind == "none":
         return images.reshape(count, height, width * channels)
     filtered = np.empty((count, height, width * channels + (kind == ADAPTIVE)), np.uint8)
-    for block in _blocks(count, height * width * channels, _BLOCK_SAMPLES):
-        if kind == ADAPTIVE:
-            filtered[block, :, 0], filtered[block, :, 1:] = _adapted(images[block])
-        else:
-            filtered[block] = _differences(images[block], TYPES.index(kind)).reshape(filtered[block].shape)
+    for block in _blocks(count, height * width * channels):
+        for rows in _blocks(height, width * channels):
+            above = max(rows.start - 1, 0)  # the row that the first one is predicted from
+            part, target = images[block, above : rows.stop], filtered[block, rows]
+            if kind == ADAPTIVE:
+                types, differences = _adapted(part)
+                target[:, :, 0], target[:, :, 1:] = types[:, rows.start - above :], differences[:, rows.start - above :]
+            else:
+                differences = _differences(part, TYPES.index(kind))[:, rows.start - above :]
+                target[:] = differences.reshape(target.shape)
     return filtered
 
 
@@ -67,19 +72,32 @@ def undo_filter(filtered: cb.Images, shape: cb.Shape, kind: str) -> cb.Images:
             return samples.copy()
         if kind in ("sub", "up"):
             return np.cumsum(samples, axis=2 if kind == "sub" else 1, dtype=np.uint8)
-        types = np.full((1, height), TYPES.index(kind), np.uint8)
+        typed = np.insert(rows, 0, TYPES.index(kind), axis=2)
     else:
-        types, samples = rows[:, :, 0], rows[:, :, 1:].reshape(count, height, width, channels)
-        if types.max(initial=0) >= len(TYPES):
-            raise ValueError(f"a row has filter type {types.max()}, the last one known is {len(TYPES) - 1}")
+        typed = rows
+        if (last := rows[:, :, 0].max(initial=0)) >= len(TYPES):
+            raise ValueError(f"a row has filter type {last}, the last one known is {len(TYPES) - 1}")
     images = np.empty((count, height, width, channels), np.uint8)
-    for block in _blocks(count, min(height, width) * channels, _DIAGONAL_SAMPLES):
-        images[block] = _undo_diagonals(samples[block], types[block] if kind == ADAPTIVE else types)
+    for block in _blocks(count, height * width * channels):
+        images[block] = _undone(typed[block], width, channels)
     return images
 
 
-def _blocks(count: int, samples: int, most: int) -> Iterator[slice]:
-    step = max(1, most // samples)
+def _undone(typed: cb.Images, width: int, channels: int) -> cb.Images:
+    """Images (N, H, W, C) from rows that begin with their type, (N, H, 1 + W·C).
+
+    They are one tall image for Pillow, with a row of zeros behind each, so that none is predicted from another.
+    """
+    count, height, _ = typed.shape
+    rows = np.pad(typed, ((0, 0), (0, 1), (0, 0)))
+    mode = "L" if channels == 1 else "RGB"
+    tall = Image.frombytes(mode, (width, count * (height + 1)), zlib.compress(rows.tobytes(), 0), "zip", mode, 0)
+    return np.frombuffer(tall.tobytes(), np.uint8).reshape(count, height + 1, width, channels)[:, :height]
+
+
+def _blocks(count: int, samples: int) -> Iterator[slice]:
+    """Slices of as many things, of so many samples each, as are worked on at once."""
+    step = max(1, _BLOCK_SAMPLES // samples)
     for start in range(0, count, step):
         yield slice(start, start + step)
 
@@ -118,64 +136,3 @@ def _paeth(left: _Numbers, up: _Numbers, corner: _Numbers) -> _Numbers:
     to_left, to_up = np.abs(to_left), np.abs(to_up)
     take_left = (to_left <= to_up) & (to_left <= to_corner)
     return np.where(take_left, left, np.where(to_up <= to_corner, up, corner))
-
-
-# ---- undoing --------------------------------------------------------------------------------------------------------
-
-
-def _undo_diagonals(samples: cb.Images, types: cb.Images) -> cb.Images:
-    """Undoes any types: images (N, H, W, C) from differences of that shape and the types of rows, (N, H) or (1, H).
-
-    The shorter side's lines become lanes, each shifted by one step against the lane before it. Step s then holds an
-    anti-diagonal, whose neighbours are in the steps s - 1 and s - 2. Before its first sample a lane has zeros, and
-    stays zero: these are the neighbours outside the image.
-    """
-    count, height, width, channels = samples.shape
-    by_rows = height <= width
-    kinds = types[:, :, None, None]
-    if not by_rows:
-        samples = samples.swapaxes(1, 2)
-        kinds = np.broadcast_to(types[:, None, :, None], (len(types), width, height, 1))
-    lanes, length = samples.shape[1:3]
-    steps = _skewed(samples)
-    present = [number for number in range(1, len(TYPES)) if (types == number).any()]
-    shares = {number: (kinds == number).astype(np.int16) for number in present}
-    if by_rows:  # a lane has one type
-        chosen = {
-            number: np.broadcast_to(share[:, :, 0], (len(steps), *share[:, :, 0].shape))
-            for number, share in shares.items()
-        }
-    else:
-        chosen = {number: _skewed(share) for number, share in shares.items()}
-    before = previous = np.zeros((count, lanes + 1, channels), np.int16)
-    for step in range(len(steps)):
-        along, across, corner = previous[:, 1:], previous[:, :-1], before[:, :-1]
-        left, up = (along, across) if by_rows else (across, along)
-        current = np.zeros_like(previous)
-        current[:, 1:] = steps[step]
-        for number in present:
-            current[:, 1:] += chosen[number][step] * _prediction(number, left, up, corner)
-        current &= 255
-        steps[step] = current[:, 1:]
-        before, previous = previous, current
-    images = np.empty(samples.shape, np.uint8)
-    for lane in range(lanes):
-        images[:, lane] = steps[lane : lane + length, :, lane].swapaxes(0, 1)
-    return images if by_rows else images.swapaxes(1, 2)
-
-
-def _prediction(number: int, left: _Numbers, up: _Numbers, corner: _Numbers) -> _Numbers:
-    if number == 1:
-        return left
-    if number == 2:
-        return up
-    return (left + up) >> 1 if number == 3 else _paeth(left, up, corner)
-
-
-def _skewed(lanes: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    """Lanes (N, lanes, length, C), each shifted by one against the one before it, as steps (steps, N, lanes, C)."""
-    count, many, length, channels = lanes.shape
-    steps = np.zeros((many + length - 1, count, many, channels), lanes.dtype)
-    for lane in range(many):
-        steps[lane : lane + length, :, lane] = lanes[:, lane].swapaxes(0, 1)
-    return steps

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 import codecbench as cb
 
-from ._codestream import CAP, COD, CODE_BLOCK, COM, QCD, SIZ, main_header, walk
+from ._codestream import CAP, COD, COM, QCD, SIZ, main_header, walk
 from ._format import Layout, LossyOrLossless, sweep
 from ._imagecodecs import ImagecodecsCodec, raising
 
-_HT = 0x4000  # in the capabilities: part 15 is needed
+_ONE_PIXEL = struct.pack(">II", 1, 1)  # the sides of the image, and of its tile
 _DEPTH = 36  # offset of the first component's bits per sample, less one, in the SIZ segment
 _FINER_BITS = 4
 
@@ -53,18 +55,14 @@ class Htj2k(LossyOrLossless, ImagecodecsCodec):
     def inspect(self, data: bytes) -> Layout:
         """Walks the marker segments of the codestream; everything but the packets is container.
 
-        Only the coding parameters of this codec pass: one layer, code blocks of 64×64.
+        OpenJPH trusts the main header: exponents that do not fit make it write out of bounds. So but for the image's
+        size that header must be the one that this codec writes at its settings.
         """
         found = walk(data, {SIZ, CAP, COD, QCD})
-        cap, cod, qcd = (found.segments[marker] for marker in (CAP, COD, QCD))
-        transform = b"\x00\x02\x00\x01" + bytes([found.channels == 3])  # position first, one layer, colour transform
-        known = len(cod) == 10 and cod[:5] == transform and cod[6:9] == CODE_BLOCK + b"\x40" and cod[9] < 2
-        bands = 1 + 3 * cod[5] if known and 1 <= cod[5] <= 10 else 0
-        width = 1 if known and cod[9] else 2
-        if found.capabilities != _HT or len(cap) != 6 or cap[:4] != b"\x00\x02\x00\x00":
-            raise ValueError("the image is not of high throughput")
-        if not bands or len(qcd) != 1 + width * bands:
-            raise ValueError("the coding parameters are none that this codec writes")
+        own = _main_header(self.mode, self.step, self.decompositions, found.channels)
+        sides = struct.pack(">II", found.width, found.height)
+        if not data.startswith(own.replace(_ONE_PIXEL, sides)):
+            raise ValueError("the main header is none that this codec writes at these settings")
         return Layout(found.width, found.height, len(data) - found.packet_bytes, found.channels == 1)
 
     def read(self, data: bytes, layout: Layout) -> cb.Images:
@@ -89,3 +87,11 @@ class Htj2k(LossyOrLossless, ImagecodecsCodec):
     def _decoded(self, data: bytes) -> Any:
         with raising(self.name):  # imagecodecs 2026.3 returns unfinished images otherwise
             return self.call("decode", data)
+
+
+@cache
+def _main_header(mode: str, step: float, decompositions: int, channels: int) -> bytes:
+    """The main header of an image of one pixel."""
+    image = np.zeros((1, 1) if channels == 1 else (1, 1, channels), np.uint8)
+    stream = Htj2k(mode=mode, step=step, decompositions=decompositions).compress(image)
+    return stream[: main_header(stream)[1]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from functools import cache
 
 import pytest
@@ -11,13 +10,11 @@ from codecbench.errors import BitstreamError
 from codecbench.plugins.codec import Codec
 from codecbench.plugins.registry import CODECS
 from codecbench.plugins.settings import Value
-from codecbench.testing import CHECKS, SHAPES, check_damage, check_truncation, run_check, sample_images, taken_shapes
+from codecbench.testing import CHECKS, SHAPES, check_truncation, run_check, sample_images, taken_shapes
 from codecbench.testing.suite import Check, Subject
-from codecbench.text import format_shape
 
 NAMES = CODECS.names()
 SAMPLE = 112  # damaged streams a point in the plain tests, as the seed decides
-ALL = 10_000  # damaged streams of a codec in the slow tests
 
 # Beside the default, the first, the middle and the last of the default sweep.
 MORE_POINTS: dict[str, list[dict[str, Value]]] = {
@@ -41,21 +38,7 @@ MORE_POINTS: dict[str, list[dict[str, Value]]] = {
 # Codecs whose every pixel is a network's work: one point, few shapes and streams in the plain tests, more in slow ones.
 SLOW = ("ar_lossless", "gan_ae", "rd_ae", "res_lossless")
 LONG = ("determinism", "batches")
-ALL_OF_SLOW = 60  # each takes up to a thousand times as long
 FEW_SHAPES = ((28, 28, 1), (17, 31, 3), (1, 1, 3))
-
-
-def with_checksums(stream: bytes) -> bytes:
-    """A PNG whose chunks have the right checksums again, so that its damage gets as far as the decoder."""
-    mended, position = bytearray(stream[:8]), 8
-    while (end := position + 12 + int.from_bytes(stream[position : position + 4], "big")) <= len(stream):
-        chunk = stream[position + 4 : end - 4]
-        mended += stream[position : position + 4] + chunk + zlib.crc32(chunk).to_bytes(4, "big")
-        position = end
-    return bytes(mended) + stream[position:]
-
-
-MEND = {"png": with_checksums}
 
 
 @cache
@@ -112,17 +95,3 @@ def test_images_need_not_be_contiguous_and_streams_of_a_batch_have_one_shape(nam
     if others:
         with pytest.raises(BitstreamError, match="different shapes"):
             codec.decode([streams[0], codec.encode(sample_images(others[0]))[0]])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
-def test_many_damaged_streams(name):
-    places = [(codec, shape) for codec in codecs(name) for shape in taken_shapes(codec)[:3]]
-    trials = -(-(ALL_OF_SLOW if name in SLOW else ALL) // len(places))
-    for codec, shape in places:
-        try:
-            check_damage(codec, shape, seed=2, trials=trials)
-            if name in MEND:
-                check_damage(codec, shape, seed=3, trials=trials, mend=MEND[name])
-        except AssertionError as failure:
-            raise AssertionError(f"{codec.spec}, {format_shape(shape)}: {failure}") from failure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,8 @@ _TELLING = (0x00, 0x01, 0x7F, 0x80, 0xFE, 0xFF)
 _KINDS = 11
 _REACH = 64
 """Many damages fall within so many bytes at the start, where headers are."""
+_MOST_PLACES = 256
+"""At so many places of the structure, at most, a check alters a stream."""
 
 
 def check_truncation(codec: Codec, shape: Shape, seed: int = 0, cuts: int = 40) -> None:
@@ -61,12 +64,14 @@ def check_damage(
         codec: at one point of its settings.
         shape: of the images whose streams are damaged.
         seed: decides images and damages.
-        trials: how many damaged streams are decoded.
+        trials: how many streams are damaged anywhere; those whose structure is altered come on top.
         mend: repairs what would give every damage away, for example a checksum, so that more of a decoder is reached.
     """
     streams = codec.encode(sample_images(shape, seed)[:3])
     peak = usage()[0]
-    for index, damaged in enumerate(map(mend, damages(streams, seed, trials))):
+    structural = itertools.islice(structural_damages(codec, streams, seed), _MOST_PLACES)
+    every = itertools.chain(damages(streams, seed, trials), structural)
+    for index, damaged in enumerate(map(mend, every)):
         shown = damaged[:80].hex() + ("…" if len(damaged) > 80 else "")
         where = f"{format_shape(shape)}: damage {index} of seed {seed} ({len(damaged)} bytes, {shown})"
         decode_doubtful(codec, damaged, where)
@@ -103,6 +108,32 @@ def damages(streams: Sequence[bytes], seed: int, trials: int) -> Iterator[bytes]
         else:
             for position in rng.integers(0, reach, 1 + trial % 3).tolist():
                 data[position] = data[position] ^ (1 << rng.integers(8)) if kind != 2 else rng.integers(256)
+        yield bytes(data)
+
+
+def structural_damages(codec: Codec, streams: Sequence[bytes], seed: int) -> Iterator[bytes]:
+    """Streams whose structure is altered, in a field of one, two or four bytes, at one place after another.
+
+    Structure is what the codec calls container, as far as it is at the front, and each byte that the streams have in
+    common. Over a few seeds each of its fields is altered in each length.
+
+    Args:
+        codec: whose streams they are.
+        streams: of different images of one shape.
+        seed: decides the order of the places, and the damages.
+
+    Yields:
+        One stream for each place.
+    """
+    rng = np.random.default_rng(seed)
+    shortest = min(map(len, streams))
+    container = max(codec.container_bytes(stream) or 0 for stream in streams)
+    common = (at for at in range(shortest) if len({stream[at] for stream in streams}) == 1)
+    for place in rng.permutation(sorted({*range(min(container, shortest)), *common})).tolist():
+        data = bytearray(streams[int(rng.integers(len(streams)))])
+        length = int(rng.choice([1, 2, 4]))
+        value = bytes([int(rng.choice(_TELLING))]) * length if rng.integers(2) else rng.bytes(length)
+        data[place : place + length] = value
         yield bytes(data)
 
 

@@ -9,6 +9,7 @@ import pytest
 from datafiles import png
 from PIL import Image
 
+from codecbench.codecs import _filters
 from codecbench.codecs._filters import FILTERS, TYPES, apply_filter, filtered_size, undo_filter
 
 SHAPES = [(1, 1, 1), (1, 9, 3), (9, 1, 1), (2, 3, 1), (28, 28, 1), (17, 31, 3), (31, 17, 3), (5, 40, 1)]
@@ -24,8 +25,10 @@ def images_of(shape, count=3, seed=0):
 
 @pytest.mark.parametrize("kind", FILTERS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_filters_are_undone_here_and_by_libpng(kind, shape):
-    images = images_of(shape, count=30)  # more than a block
+@pytest.mark.parametrize("block", [1, 1 << 18], ids=["row by row", "images together"])
+def test_filters_are_undone_here_and_by_libpng(kind, shape, block, monkeypatch):
+    monkeypatch.setattr(_filters, "_BLOCK_SAMPLES", block)
+    images = images_of(shape, count=min(block, 30))  # more than a block
     rows = apply_filter(images, kind)
     flat = rows.reshape(len(images), -1)
     assert flat.shape[1] == filtered_size(shape, kind)
