@@ -64,7 +64,8 @@ class Run:
             against: the codec whose curves are read between measured neighbours; written in the same way.
             dataset: label of one dataset of the run; None for all.
             at: ``"error"`` to match at equal error, ``"bytes"`` at equal rate.
-            by: ``"mse"``, ``"mse_float"``, ``"psnr_db"``, ``"ssim"``, or a plugin metric that the run measured.
+            by: ``"mse"``, ``"mse_float"``, ``"psnr_db"``, ``"psnr_of_mean_mse_db"``, ``"ssim"``, or a plugin metric
+                that the run measured.
 
         Returns:
             One row per dataset × point × curve of the other; the columns are described in
@@ -76,8 +77,9 @@ class Run:
         """
         from codecbench.analysis import match as matching
 
-        manifest = RunFolder.existing(self.path).manifest
-        return matching.match(self.summary(), manifest, codec, against, dataset=dataset, at=at, by=by)
+        store = RunFolder.existing(self.path)
+        summary = matching.over_same_images(store, self.summary(), codec, against, by)
+        return matching.match(summary, store.manifest, codec, against, dataset=dataset, at=at, by=by)
 
     def bd_rates(
         self,
@@ -112,9 +114,9 @@ class Run:
         from codecbench.analysis import bd_rate
 
         store = RunFolder.existing(self.path)
-        points, anchor = bd_rate.anchored(self.summary(), store.manifest, anchor, dataset)
+        same, anchor = bd_rate.anchored(store, self.summary(), by, anchor, dataset, replicates)
         asked: dict[str, Any] = {"quality": by, "rate": rate, "method": method, "anchor_curve": curve}
-        return bd_rate.table_with_intervals(store, points, anchor, replicates=replicates, **asked)
+        return bd_rate.table(same.over(by), anchor, **asked, resampled=same.resampled)
 
     def savings(
         self,
@@ -147,9 +149,8 @@ class Run:
         from codecbench.analysis import bd_rate
         from codecbench.analysis import sizes as savings
 
-        manifest = RunFolder.existing(self.path).manifest
-        points, anchor = bd_rate.anchored(self.summary(), manifest, anchor, dataset)
-        return savings.table(points, anchor, qualities_db=levels, quality=by, rate=rate, anchor_curve=curve)
+        same, anchor = bd_rate.anchored(RunFolder.existing(self.path), self.summary(), by, anchor, dataset)
+        return savings.table(same.over(by), anchor, qualities_db=levels, quality=by, rate=rate, anchor_curve=curve)
 
     def sets(self) -> pd.DataFrame:
         """What whole data sets take as one stream; the columns are described in ``codecbench.analysis.sets.COLUMNS``.

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 
 from codecbench.analysis import pchip
-from codecbench.analysis.bootstrap import BootstrapMeans, interval, resample
+from codecbench.analysis.bootstrap import BootstrapMeans, interval
 from codecbench.analysis.points import annotate
 from codecbench.analysis.rd_curves import (
     LEAST_STEP,
@@ -39,9 +39,11 @@ from codecbench.analysis.rd_curves import (
     RDCurve,
     check_choice,
     format_quality,
+    known_qualities,
     read_curves,
     upper_envelope,
 )
+from codecbench.analysis.same_images import SameImages
 from codecbench.analysis.tables import Values, join_notes, typed
 from codecbench.columns import described
 from codecbench.errors import UnknownNameError, UsageError
@@ -204,13 +206,14 @@ def compare_many(x0: Values, y0: Values, x1: Values, y1: Values) -> Values:
 # ---- the anchor -----------------------------------------------------------------------------------------------------
 
 
-def default_anchor(points: pd.DataFrame) -> str:
+def default_anchor(points: pd.DataFrame, quality: str = "psnr_db") -> str:
     """The codec that others are compared with by default; empty where none has a lossy point.
 
     It is ``jpeg`` where that has a curve of two points or more on some dataset, else the codec with most lossy points.
+    Of points over the same images, a curve without some of these images is none.
     """
     lengths: dict[str, list[int]] = {}
-    for curve in read_curves(points):
+    for curve in read_curves(points, Axes(quality)):
         lengths.setdefault(curve.codec, []).append(len(curve.rate))
     if max(lengths.get("jpeg", [0])) > 1:
         return "jpeg"
@@ -219,20 +222,27 @@ def default_anchor(points: pd.DataFrame) -> str:
 
 
 def anchored(
-    summary: pd.DataFrame, manifest: Mapping[str, Any], anchor: str | None = None, dataset: str | None = None
-) -> tuple[pd.DataFrame, str]:
-    """The annotated points of a run, of one dataset or all, and the codec that they are compared with.
+    store: StoredRun,
+    summary: pd.DataFrame,
+    quality: str,
+    anchor: str | None = None,
+    dataset: str | None = None,
+    replicates: int = 0,
+) -> tuple[SameImages, str]:
+    """The points of a run, of one dataset or all, over the same images by a measure, and the codec to compare with.
 
-    Raises ``UsageError`` for an unknown dataset, and where no codec could be the anchor.
+    Raises ``UsageError`` for an unknown dataset or measure, and where no codec could be the anchor.
     """
-    points = annotate(summary, manifest)
+    points = annotate(summary, store.manifest)
+    check_choice("quality measure", quality, known_qualities(points))
     if dataset is not None:
-        check_choice("dataset of this run", dataset, list(manifest["datasets"]))
+        check_choice("dataset of this run", dataset, list(store.manifest["datasets"]))
         points = points[points["dataset"] == dataset]
-    chosen = default_anchor(points) if anchor is None else anchor
+    same = SameImages(store, points, [quality], replicates)
+    chosen = (default_anchor(same.over(quality), quality) or default_anchor(points)) if anchor is None else anchor
     if anchor is None and not chosen:
         raise UsageError("no codec of this run has a point to compare with; allowed: runs with lossy points")
-    return points, chosen
+    return same, chosen
 
 
 def against_anchor(
@@ -285,7 +295,7 @@ COLUMNS = described(
     ("single", "flag", "one point was matched, no curves were integrated"),
     ("best", "flag", "the best of the codec's curves on this dataset"),
     ("status", "text", "empty, ``anchor``, ``one point: matched at …`` or ``not available: …``"),
-    ("note", "text", "points left out, and images that are not the same"),
+    ("note", "text", "points left out, and over how many images where it is not all"),
 )
 
 
@@ -310,16 +320,6 @@ def table(
         _mark_best(here)
         rows += here
     return typed(rows, COLUMNS)
-
-
-def table_with_intervals(
-    store: StoredRun, points: pd.DataFrame, anchor: str, *, replicates: int = 200, **asked: Any
-) -> pd.DataFrame:
-    """The table of :func:`table`, with bootstrap intervals where the run has its parts and ``replicates`` > 0."""
-    found = table(points, anchor, **asked)  # refuses what is not known before any row is read
-    if not replicates or store.without_parts:
-        return found
-    return table(points, anchor, **asked, resampled=resample(store, points, replicates))
 
 
 def _row(
@@ -357,17 +357,14 @@ def _row(
         "dropped": found.dropped,
         "single": bool(found.single),
         "status": status,
-        "note": _note(curve, base, found.dropped),
+        "note": _note(curve, found.dropped),
     }
 
 
-def _note(curve: RDCurve, base: RDCurve, dropped: int) -> str:
+def _note(curve: RDCurve, dropped: int) -> str:
     """What to know about a row."""
-    images = {int(count) for one in (curve, base) for count in one.members["images"]}
-    return join_notes(
-        f"{dropped} of {len(curve.rate)} points left out, beaten by others" if dropped else "",
-        f"not over the same images: {' and '.join(map(str, sorted(images)))}" if len(images) > 1 else "",
-    )
+    beaten = f"{dropped} of {len(curve.rate)} points left out, beaten by others" if dropped else ""
+    return join_notes(beaten, curve.note)
 
 
 def _replicates(base: RDCurve, curve: RDCurve, method: str, resampled: BootstrapMeans, single: bool) -> Values:
@@ -410,7 +407,8 @@ def _replicated(curve: RDCurve, resampled: BootstrapMeans) -> Points:
     """Rates and qualities of a curve's points, (points, replicates) each."""
     keys = [(curve.dataset, curve.codec, str(settings)) for settings in curve.members["settings"]]
     names = (curve.axes.bits_per("pixel"), curve.axes.quality)
-    rates, values = (np.stack([resampled.values(key, name) for key in keys]) for name in names)
+    over = curve.axes.quality
+    rates, values = (np.stack([resampled.values(key, name, over) for key in keys]) for name in names)
     return np.where(rates > 0, rates, np.nan), curve.axes.scaled(values)
 
 

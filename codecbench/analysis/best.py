@@ -48,9 +48,8 @@ class BestRate:
 
 
 def eligible(points: pd.DataFrame) -> pd.DataFrame:
-    """The points that may win: with results for all images, at home on this data, and not the harness itself."""
-    whole = (points["images"] > 0) & ~incomplete(points)
-    return points[whole & (points["mark"] == "") & (points["codec"] != HARNESS)]
+    """The points that may win: with results, at home on this data, and not the harness itself."""
+    return points[(points["images"] > 0) & (points["mark"] == "") & (points["codec"] != HARNESS)]
 
 
 def incomplete(points: pd.DataFrame) -> pd.Series[bool]:
@@ -63,16 +62,21 @@ def best_rates(
 ) -> list[BestRate]:
     """The best rates of codecs on one dataset at a quality, at most one per codec, the smallest first.
 
-    ``quality_db`` is infinite for every pixel restored. Without ``resampled`` there are no replicates.
+    ``points`` are over the same images, see ``analysis.same_images``. ``quality_db`` is infinite for every pixel
+    restored: then they are all points, and those without some of the images do not count. Without ``resampled`` there
+    are no replicates.
     """
     axes = Axes(rate=rate)
     column = axes.bits_per("image")
     found: list[BestRate] = []
     may = eligible(points)
+    if math.isinf(quality_db):
+        may = may[~incomplete(may)]
     exact = is_exact(may)
     for (_, point), whole in zip(may.iterrows(), exact, strict=True):
         if whole or point["psnr_db"] >= quality_db:
-            found.append(rate_at_point(point, column, resampled, bool(whole)))
+            over = axes.quality if math.isfinite(quality_db) else ""
+            found.append(rate_at_point(point, column, resampled, bool(whole), over))
     if math.isfinite(quality_db) and len(may):
         for curve in read_curves(may, axes):
             low, share = crossing(curve.quality, quality_db)
@@ -84,17 +88,19 @@ def best_rates(
     return list(best.values())
 
 
-def rate_at_point(point: pd.Series, column: str, resampled: BootstrapMeans | None, exact: bool) -> BestRate:
-    """The rate of a measured point; ``exact`` where it restores every pixel."""
+def rate_at_point(
+    point: pd.Series, column: str, resampled: BootstrapMeans | None, exact: bool, over: str = "psnr_db"
+) -> BestRate:
+    """The rate of a measured point, over the images of a measure; ``exact`` where it restores every pixel."""
     key = (str(point["dataset"]), str(point["codec"]), str(point["settings"]))
     return BestRate(
         key[1],
         float(point[column]),
-        resampled.values(key, column) if resampled is not None else np.empty(0),
+        resampled.values(key, column, over) if resampled is not None else np.empty(0),
         key[2],
         str(point["curve"]),
         exact,
-        8.0 * float(point["container_bytes"]),
+        float(point["bits_per_image"] - point["payload_bits_per_image"]),
         bool(point["trained_on"]),
     )
 
@@ -107,7 +113,8 @@ def _between(curve: RDCurve, low: int, share: float, quality_db: float, resample
     replicates = np.empty(0)
     if resampled is not None:
         keys = list(zip(members["dataset"], members["codec"], members["settings"], strict=True))
-        rates, qualities = (np.stack([resampled.values(key, name) for key in keys]) for name in (column, "psnr_db"))
+        over = curve.axes.quality
+        rates, qualities = (np.stack([resampled.values(key, name, over) for key in keys]) for name in (column, over))
         replicates = read_at(rates, *crossing(qualities, quality_db))
     return BestRate(
         str(nearer["codec"]),

@@ -33,7 +33,8 @@ from codecbench.store.io import Point
 if TYPE_CHECKING:
     import pyarrow as pa
 
-
+Key = Point | tuple[str, str, str, str]
+"""A point over all its images, or with a measure of quality over those that are compared by it."""
 BLOCK = 1024
 """Images whose weights are drawn together."""
 KEPT_BLOCKS = 256
@@ -46,30 +47,37 @@ LEAST_SHARE = 0.95
 """Share of the replicates that must have a value for an interval."""
 TAIL = (1.0 - 0.95) / 2.0
 """Share of the replicates beyond either end of a 95 % interval."""
-READ = ("image", "num_bytes", "container_bytes", "mse", "ssim")
+RATES = ("bits_per_image", "payload_bits_per_image")
+"""Of the columns of a summary those that count bits."""
+READ = ("image", "num_bytes", "container_bytes", "mse", "mse_float", "ssim")
 """The columns of a part that are read, beside the run's other metrics."""
 
 
 @dataclass(frozen=True)
 class BootstrapMeans:
-    """Replicated means of a run's points."""
+    """Replicated means of a run's points, over all images and over the same images by some measures of quality."""
 
     replicates: int  # how many there are
-    means: Mapping[Point, Mapping[str, Values]]
+    means: Mapping[Key, Mapping[str, Values]]
     """By point and by column of the summary (rates, ``mse``, ``psnr_db``, ``psnr_of_mean_mse_db``, ``ssim`` and plugin
     metrics) the mean of every replicate, (replicates,); NaN where a replicate has none."""
-    images: Mapping[Point, int]  # by point, images with a result
+    images: Mapping[Key, int]  # by point, images with a result
+    plain: Mapping[Key, Mapping[str, float]] = field(default_factory=dict)  # the means themselves, all weights 1
 
-    def values(self, key: Point, measure: str) -> Values:
-        """The replicated means of a point, (replicates,); NaN where there are none or too few images."""
-        found = self.means.get(key, {}).get(measure)
-        if found is None or self.images[key] < LEAST_IMAGES:
+    def values(self, key: Point, measure: str, over: str = "") -> Values:
+        """The replicated means of a point, (replicates,); NaN where there are none or too few images.
+
+        They are over the images that are compared by the quality ``over``, where it has a set of its own.
+        """
+        chosen = (*key, over) if (*key, over) in self.means else key
+        found = self.means.get(chosen, {}).get(measure)
+        if found is None or self.images[chosen] < LEAST_IMAGES:
             return np.full(self.replicates, np.nan)
         return found
 
-    def interval(self, key: Point, measure: str) -> tuple[float, float]:
+    def interval(self, key: Point, measure: str, over: str = "") -> tuple[float, float]:
         """The interval of a point's mean, see :func:`interval`."""
-        return interval(self.values(key, measure))
+        return interval(self.values(key, measure, over))
 
 
 def interval(values: Values) -> tuple[float, float]:
@@ -110,10 +118,8 @@ class Weights:
 
 @dataclass
 class _Sums:
-    """Weighted sums over the images of one point."""
+    """Sums over the images of one point, (1 + replicates,): the first with weights of 1."""
 
-    images: int = 0
-    payload_known: bool = True
     totals: dict[str, Values] = field(default_factory=dict)
     counts: dict[str, Values] = field(default_factory=dict)
 
@@ -121,55 +127,76 @@ class _Sums:
         """Adds images: their values by column, their weights, and the sums of these."""
         values = np.stack(list(columns.values()))
         missing = np.isnan(values)
-        partial = np.flatnonzero(missing.any(axis=1))
-        known = ~missing[partial]
+        partial = {row.tobytes(): ~row for row in missing if row.any()}  # columns often lack the same images
         values[missing] = 0.0
-        sums = np.concatenate([values, known]) @ weights
-        counts = {int(row): sums[len(values) + place] for place, row in enumerate(partial)}
+        rows = np.concatenate([values, *(known[None] for known in partial.values())])
+        sums = np.concatenate([rows.sum(axis=1)[:, None], rows @ weights], axis=1)
+        counts = dict(zip(partial, sums[len(values) :], strict=True))
+        everything = np.concatenate([[values.shape[1]], whole])
         for row, name in enumerate(columns):
             self.totals[name] = self.totals.get(name, 0.0) + sums[row]
-            self.counts[name] = self.counts.get(name, 0.0) + counts.get(row, whole)
+            self.counts[name] = self.counts.get(name, 0.0) + counts.get(missing[row].tobytes(), everything)
 
     def means(self) -> dict[str, Values]:
-        """The replicated means by column of the summary."""
+        """The means by column of the summary."""
         with np.errstate(divide="ignore", invalid="ignore"):
             found = {name: self.totals[name] / self.counts[name] for name in self.totals}
             pixels = found.pop("pixels")
             for begin in ("", "payload_"):
                 bits = found[f"{begin}bits_per_image"]
-                if begin and not self.payload_known:
+                if self.counts[f"{begin}bits_per_image"][0] < self.images:
                     bits = found[f"{begin}bits_per_image"] = np.full_like(bits, np.nan)
                 found[f"{begin}bits_per_pixel"] = bits / pixels
             decibels = -10.0 * np.log10(found["mse"])
         found["psnr_of_mean_mse_db"] = np.where(np.isfinite(decibels), decibels, np.nan)
         return found
 
+    @property
+    def images(self) -> int:
+        """How many images were added."""
+        return int(self.counts["bits_per_image"][0])
 
-def resample(store: StoredRun, points: pd.DataFrame, replicates: int = 200, seed: int = 0) -> BootstrapMeans:
+
+def resample(
+    store: StoredRun,
+    points: pd.DataFrame,
+    replicates: int = 200,
+    seed: int = 0,
+    same: Mapping[tuple[str, str], npt.NDArray[np.bool_]] | None = None,
+) -> BootstrapMeans:
     """Replicates the means of the points that have results; one pass over the parts of a run folder.
 
-    200 replicates give an interval's ends to about a tenth of its width.
+    200 replicates give an interval's ends to about a tenth of its width. ``same`` tells by dataset and measure of
+    quality which images, by their indices, are compared: see ``codecbench.analysis.same_images``.
     """
     wanted = set(zip(points["dataset"], points["codec"], points["settings"], strict=True))
     weights = Weights(replicates, seed)
-    sums: dict[Point, _Sums] = {}
+    sums: dict[Key, _Sums] = {}
     metrics = list(store.manifest["metrics"])
     for task, table in store.tables([*READ, *metrics]):
         key = task.point
         if key not in wanted or not table.num_rows:
             continue
         height, width, _ = task.shape
-        found = sums.setdefault(key, _Sums())
-        columns = _columns(table, height * width, metrics)
-        found.images += table.num_rows
-        found.payload_known &= not bool(np.isnan(columns["payload_bits_per_image"]).any())
+        columns = columns_of(table, height * width, metrics)
         images = table.column("image").to_numpy().astype(np.int64, copy=False)
-        found.add(columns, *weights.of(key[0], images))
+        drawn = weights.of(key[0], images)
+        sums.setdefault(key, _Sums()).add(columns, *drawn)
+        for (label, quality), chosen in (same or {}).items():
+            if label == key[0]:
+                needed = [name for name in ("pixels", *RATES, "mse", quality) if name in columns]
+                inside = {name: np.where(chosen[images], columns[name], np.nan) for name in needed}
+                sums.setdefault((*key, quality), _Sums()).add(inside, *drawn)
     means = {key: found.means() for key, found in sums.items()}
-    return BootstrapMeans(replicates, means, {key: found.images for key, found in sums.items()})
+    return BootstrapMeans(
+        replicates,
+        {key: {name: values[1:] for name, values in found.items()} for key, found in means.items()},
+        {key: found.images for key, found in sums.items()},
+        {key: {name: float(values[0]) for name, values in found.items()} for key, found in means.items()},
+    )
 
 
-def _columns(table: pa.Table, pixels: int, metrics: Sequence[str]) -> dict[str, Values]:
+def columns_of(table: pa.Table, pixels: int, metrics: Sequence[str]) -> dict[str, Values]:
     """What is averaged of every image, (n,) each, NaN where an image has no value."""
     size = _numbers(table, "num_bytes")
     mse = _numbers(table, "mse")
@@ -182,6 +209,7 @@ def _columns(table: pa.Table, pixels: int, metrics: Sequence[str]) -> dict[str, 
         "mse": mse,
         "psnr_db": psnr_db,
         "ssim": _numbers(table, "ssim"),
+        "mse_float": _numbers(table, "mse_float"),
     }
     return found | {name: _numbers(table, name) for name in metrics}
 

@@ -2,7 +2,7 @@
 
 What a codec needs at a quality is its best rate, see ``codecbench.analysis.best``. Two codecs are judged by the
 bootstrap over images, the same images drawn for both. A codec wins only where the 95 % interval of the saving excludes
-0; those that cannot be distinguished from the first are level with it.
+0; those that cannot be distinguished from the first are level with it. Without an interval nothing is certain.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Saving:
     percent: float = math.nan  # positive where the first is smaller
     low: float = math.nan  # NaN where there is no interval
     high: float = math.nan
+    unknown: str = ""  # why there is no interval, where replicates lack the quality
 
     @property
     def known(self) -> bool:
@@ -81,11 +82,14 @@ class Claim:
 
 def saving(first: BestRate, other: BestRate) -> Saving:
     """How many per cent fewer bytes the first needs."""
-    low, high = math.nan, math.nan
+    ends, why = (math.nan, math.nan), ""
     if len(first.replicates) and len(other.replicates):
         with np.errstate(invalid="ignore", divide="ignore"):
-            low, high = interval(100.0 * (1.0 - first.replicates / other.replicates))
-    return Saving(100.0 * (1.0 - first.bits / other.bits), low, high)
+            replicates = 100.0 * (1.0 - first.replicates / other.replicates)
+        ends, missing = interval(replicates), int(np.isnan(replicates).sum())
+        if math.isnan(ends[0]) and missing < len(replicates):
+            why = f"not known: {missing} of {len(replicates)} replicates do not reach the quality"
+    return Saving(100.0 * (1.0 - first.bits / other.bits), *ends, why)
 
 
 def judge(
@@ -98,8 +102,7 @@ def judge(
     winners = [first.codec]
     while others:
         gap = saving(first, others[0])
-        # Of too few images there is never an interval. Elsewhere there is none where replicates lack the quality.
-        if gap.clear or (not gap.known and few(images) and gap.percent >= LEAST_PERCENT):
+        if gap.clear or not gap.known:
             break
         winners.append(others.pop(0).codec)
     loser = others[0] if others else None

@@ -18,14 +18,16 @@ import numpy as np
 import pandas as pd
 
 from codecbench.analysis.points import annotate, is_exact, one_spec, read_settings, select, varying
-from codecbench.analysis.rd_curves import check_choice
+from codecbench.analysis.rd_curves import check_choice, measure_word
+from codecbench.analysis.same_images import EVERY_IMAGE, SameImages
 from codecbench.analysis.tables import Values, join_notes, typed
 from codecbench.columns import HIGHER_IS_BETTER, ColumnInfo, described
 from codecbench.errors import UsageError
 from codecbench.plan.specs import RawSpec
+from codecbench.store.folder import StoredRun
 from codecbench.text import format_ssim
 
-MEASURES = ("mse", "mse_float", "psnr_db", "ssim")
+MEASURES = ("mse", "mse_float", "psnr_db", EVERY_IMAGE, "ssim")
 """Measures of error that can be matched in every run; the plugin metrics that it measured can, too."""
 WAYS = ("error", "bytes")
 """What can be held equal."""
@@ -59,7 +61,12 @@ class Asked:
     @property
     def errors(self) -> list[str]:
         """The columns of error in the table."""
-        return list(dict.fromkeys([self.by, "psnr_db"] if self.at == "bytes" else [self.by]))
+        return list(dict.fromkeys([self.by, self.decibels] if self.at == "bytes" else [self.by]))
+
+    @property
+    def decibels(self) -> str:
+        """The PSNR at equal bits: over the images that ``by`` is over, so that of their mean MSE for other measures."""
+        return "psnr_db" if self.by == "psnr_db" else EVERY_IMAGE
 
     def rank(self, match: Mapping[str, Any]) -> float:
         """The best of several matches has the least: bits at equal error, error at equal bits."""
@@ -119,6 +126,16 @@ def match(
     return typed([row | {"against": theirs.name} for row in rows], columns(at, by))
 
 
+def over_same_images(store: StoredRun, summary: pd.DataFrame, codec: str, against: str, by: str) -> pd.DataFrame:
+    """A summary with the points of two codecs, named as for :func:`match`, over the images that both have ``by`` of."""
+    if by not in summary:
+        return summary
+    both = summary["codec"].isin([one_spec(codec, "codec").name, one_spec(against, "against").name])
+    quality = EVERY_IMAGE if by == "mse" else by
+    same = SameImages(store, annotate(summary[both], store.manifest), [quality])
+    return pd.concat([same.over(quality), summary[~both]])
+
+
 def method(at: str, by: str) -> str:
     """How :func:`match` reads a curve, in one sentence."""
     lines = [("log " if name in LOGARITHMIC else "") + word(name) for name in (by, RATE)]
@@ -144,7 +161,7 @@ def columns(at: str, by: str) -> dict[str, ColumnInfo]:
         ]
     return described(
         ("dataset codec settings", "text", "the codec's measured point"),
-        (" ".join(errors), "number", "its error by the measure, and at equal bits its mean PSNR"),
+        (" ".join(errors), "number", "its error by the measure, and at equal bits its PSNR"),
         (RATE, "number", "its rate"),
         ("against curve", "text", "the other codec, and which of its curves where it has several"),
         ("swept", "text", "the setting that varies along the curve"),
@@ -262,18 +279,18 @@ def _on_curve(point: pd.Series, line: pd.DataFrame, swept: str, asked: Asked) ->
         has = f"{number(only[by], by)} {word(by)} at {number(only[RATE], RATE)} bits"
         return {"status": ONE_POINT, "note": f"{name} has {has}"}
     values, wanted = np.where(there, line[target].to_numpy(float), np.nan), float(point[target])
-    found = [_read(line, place, share, by) for place, share in crossings(values, wanted, target in LOGARITHMIC)]
+    found = [_read(line, place, share, asked) for place, share in crossings(values, wanted, target in LOGARITHMIC)]
     if not found:
         return _why_not(line, values, wanted, swept, asked)
     best = min(found, key=asked.rank)
     several = "the one of fewest bits" if asked.at == "error" else "the one of least error"
     notes = [f"{len(found)} settings match: {several}" if len(found) > 1 else ""]
-    counts = {int(point["images"]), *best["images"]}
-    notes.append(f"not over the same images: {' and '.join(map(str, sorted(counts)))}" if len(counts) > 1 else "")
+    images, total = int(point["images"]), int(point["total_images"])
+    notes.append(f"over {images:,} of {total:,} images" if images < total else "")
     if asked.at == "error":
         outcome = _costs(point, best[f"against_{RATE}"])
     else:
-        outcome = {"psnr_difference_db": best["against_psnr_db"] - float(point["psnr_db"])}
+        outcome = {"psnr_difference_db": best[f"against_{asked.decibels}"] - float(point[asked.decibels])}
     return best | outcome | {"status": MATCHED, "note": join_notes(*notes)}
 
 
@@ -304,17 +321,16 @@ def between(left: float, right: float, share: float, logarithmic: bool) -> float
     return min(max(value, min(left, right)), max(left, right))  # rounding may leave them by the last digit
 
 
-def _read(line: pd.DataFrame, place: int, share: float, by: str) -> dict[str, Any]:
-    """A curve's columns in the table at a share of the way between two of its points, and their ``images``."""
+def _read(line: pd.DataFrame, place: int, share: float, asked: Asked) -> dict[str, Any]:
+    """A curve's columns in the table at a share of the way between two of its points."""
     left = line.iloc[place]
     right = line.iloc[place + 1] if share else left
     read = {
         f"against_{name}": between(float(left[name]), float(right[name]), share, name in LOGARITHMIC)
-        for name in {RATE, by, "psnr_db"}
+        for name in {RATE, *asked.errors}
     }
     matched = between(left["value"], right["value"], share, False)
-    images = {int(left["images"]), int(right["images"])}
-    return read | {"matched": matched, "below": left["value"], "above": right["value"], "images": images}
+    return read | {"matched": matched, "below": left["value"], "above": right["value"]}
 
 
 def _why_not(line: pd.DataFrame, values: Values, wanted: float, swept: str, asked: Asked) -> dict[str, Any]:
@@ -344,8 +360,7 @@ def _usable(value: Any, name: str) -> float:
 
 def word(name: str) -> str:
     """A measure's name in words; that of a plugin metric as it is."""
-    words = {"mse": "MSE", "mse_float": "MSE before rounding", "psnr_db": "PSNR", "ssim": "SSIM", RATE: "bits"}
-    return words.get(name, name)
+    return {"mse": "MSE", "mse_float": "MSE before rounding", RATE: "bits"}.get(name) or measure_word(name)
 
 
 def number(value: float, name: str) -> str:

@@ -146,7 +146,7 @@ def _take(values: Values, place: npt.NDArray[np.intp]) -> Values:
 
 def rate_at(points: pd.DataFrame, quality_db: float = TARGET_DB) -> float:
     """Bits per pixel at which the first of a codec's curves on one dataset reaches a mean PSNR; NaN where none does."""
-    usable = points[points["psnr_db"].notna() & (points["bits_per_pixel"] > 0)]
+    usable = points[(points["images"] > 0) & points["psnr_db"].notna() & (points["bits_per_pixel"] > 0)]
     found = []
     for _, curve in usable.groupby("curve", sort=False):
         ordered = curve.sort_values("bits_per_pixel")
@@ -207,23 +207,23 @@ def is_exact(points: pd.DataFrame) -> pd.Series[bool]:
     return (points["images"] > 0) & (points["exact_images"] == points["images"])
 
 
-def overview(points: pd.DataFrame) -> pd.DataFrame:
+def overview(points: pd.DataFrame, same: pd.DataFrame) -> pd.DataFrame:
     """The rows of :func:`nearest_quality` of one dataset, by their rate at ``TARGET_DB``, those without one last.
 
-    Added are ``points`` (how many have results), ``rate_at_target`` (see :func:`rate_at`), ``lowest_psnr_db``,
-    ``highest_psnr_db``, ``rate_lossless`` (the smallest bits per pixel of a point that restored every pixel, or NaN)
-    and ``only_lossless``.
+    Added are ``points`` (how many have results), ``rate_lossless`` (the smallest bits per pixel of a point that
+    restored every pixel, or NaN), ``only_lossless``, and of ``same``, the points over the same images,
+    ``rate_at_target`` (see :func:`rate_at`), ``lowest_psnr_db`` and ``highest_psnr_db``.
     """
     table = nearest_quality(points)
     extra = []
     for codec in table["codec"]:
-        members = points[(points["codec"] == codec) & (points["images"] > 0)]
+        members, compared = (one[(one["codec"] == codec) & (one["images"] > 0)] for one in (points, same))
         extra.append(
             {
                 "points": len(members),
-                "rate_at_target": rate_at(members),
-                "lowest_psnr_db": members["psnr_db"].min(),
-                "highest_psnr_db": members["psnr_db"].max(),
+                "rate_at_target": rate_at(compared),
+                "lowest_psnr_db": compared["psnr_db"].min(),
+                "highest_psnr_db": compared["psnr_db"].max(),
                 "rate_lossless": members.loc[is_exact(members), "bits_per_pixel"].min(),
             }
         )

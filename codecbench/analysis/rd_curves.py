@@ -18,9 +18,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from codecbench.analysis.points import is_exact
-from codecbench.analysis.tables import Values
+from codecbench.analysis.tables import Values, join_notes
 from codecbench.columns import RESERVED
 from codecbench.errors import UnknownNameError
+from codecbench.text import count
 
 RATES = {"whole": "", "payload": "payload_"}
 """What counts as rate, and how its columns begin: whole files, or files less their container's bytes."""
@@ -84,6 +85,7 @@ class RDCurve:
     rate: Values  # bits per pixel, (N,), above 0
     quality: Values  # on the scale of comparison, (N,), finite
     status: str = ""  # why there are no points, or empty
+    note: str = ""  # over which images, where it is not all
 
     @property
     def key(self) -> dict[str, str]:
@@ -143,6 +145,11 @@ def is_similarity(quality: str) -> bool:
     return quality == "ssim" or "_ssim" in quality or quality.startswith("ssim_")
 
 
+def measure_word(quality: str) -> str:
+    """A measure's name in words: ``PSNR``, ``SSIM``; that of a plugin metric as it is."""
+    return {"psnr_db": "PSNR", "psnr_of_mean_mse_db": "PSNR of the mean MSE", "ssim": "SSIM"}.get(quality, quality)
+
+
 def format_quality(value: float, quality: str) -> str:
     """A measure's value with its unit: ``29.3 dB``, ``SSIM 0.95``."""
     if math.isnan(value):
@@ -161,12 +168,14 @@ def read_curves(points: pd.DataFrame, axes: Axes = PSNR) -> Iterator[RDCurve]:
         names = (axes, str(dataset), str(codec), str(members["label"].iloc[0]))
         mark, nothing = str(members["mark"].iloc[0]), members.iloc[:0]
         measured = members[members["images"] > 0]
-        lossy = measured[~is_exact(measured)]
+        left_out = (members["images"] == 0) & members[axes.quality].notna()  # see ``analysis.same_images``
+        lossy = members[(members["images"] > 0) & ~is_exact(members) | left_out]
         if lossy.empty:
             why = RESTORES if len(measured) else NOT_AVAILABLE + _reason(members)
             yield RDCurve(*names, "", mark, nothing, np.empty(0), np.empty(0), why)
             continue
-        for curve, found in lossy.groupby("curve", sort=False):
+        for curve, every in lossy.groupby("curve", sort=False):
+            found = every[every["images"] > 0]
             rates = found[axes.bits_per("pixel")].to_numpy(float)
             values = axes.scaled(found[axes.quality].to_numpy(float))
             with_rate = rates > 0
@@ -175,8 +184,18 @@ def read_curves(points: pd.DataFrame, axes: Axes = PSNR) -> Iterator[RDCurve]:
             why = ""
             if not len(order):
                 missing = axes.quality if with_rate.any() else "bits" if axes.rate == "whole" else axes.rate
-                why = f"{NOT_AVAILABLE}no {missing} known"
-            yield RDCurve(*names, str(curve), mark, found.iloc[order], rates[order], values[order], why)
+                why = NOT_AVAILABLE + (f"no {missing} known" if len(found) else _reason(every))
+            note = _note(found, len(every) - len(found))
+            yield RDCurve(*names, str(curve), mark, found.iloc[order], rates[order], values[order], why, note)
+
+
+def _note(curve: pd.DataFrame, left_out: int) -> str:
+    """Over which images a curve is, and how many of its points have the measure of fewer."""
+    some = curve[curve["images"] < curve["total_images"]]
+    return join_notes(
+        f"over {some['images'].iloc[0]:,} of {some['total_images'].iloc[0]:,} images" if len(some) else "",
+        f"{count(left_out, 'point')} of fewer images left out" if left_out and len(curve) else "",
+    )
 
 
 def _reason(members: pd.DataFrame) -> str:

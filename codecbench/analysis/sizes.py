@@ -34,8 +34,8 @@ COLUMNS = described(
     (
         "note",
         "text",
-        "of a codec that only restores every pixel, its smallest mean size: it has every quality, and may be smaller "
-        "than lossy files",
+        "over how many images where it is not all; of a codec that only restores every pixel, its smallest mean size: "
+        "it has every quality, and may be smaller than lossy files",
     ),
 )
 
@@ -68,7 +68,7 @@ def table(
         for curve in curves:
             row = curve.key | {"anchor": anchor, "anchor_curve": base.curve if base else ""}
             row |= {"quality": quality, "rate": rate}
-            row["note"] = exact.get(curve.codec, "") if curve.status == RESTORES else ""
+            row["note"] = exact.get(curve.codec, "") if curve.status == RESTORES else curve.note
             here += [row | {"quality_at": level} | _at(curve, base, anchor, level) for level in levels]
         for level in levels:
             there = [row for row in here if row["quality_at"] == level and "bits_per_pixel" in row]

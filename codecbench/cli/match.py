@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     metavar="MEASURE",
     default="mse",
     show_default=True,
-    help="mse, mse_float (before clipping and rounding), psnr_db, ssim, or a plugin metric in this run.",
+    help="mse, mse_float (before clipping and rounding), psnr_db, psnr_of_mean_mse_db, ssim, or a plugin metric in "
+    "this run.",
 )
 @options.csv
 def match(folder: str, codec: str, against: str, dataset: str | None, at: str, by: str, as_csv: bool) -> None:
@@ -85,7 +86,7 @@ def _print_matches(matches: pd.DataFrame, at: str, by: str) -> None:
     def explained(row: Any) -> str:
         return ": ".join(text for text in (row["status"], row["note"]) if text)
 
-    errors = [by] if by == "psnr_db" or at == "error" else [by, "psnr_db"]
+    errors = matching.Asked(at, by, up=False).errors
     columns = [words("dataset", "dataset")]
     if keys:
         columns.append(words("settings", lambda row: short_settings(row["settings"], keys)))

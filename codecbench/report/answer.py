@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from codecbench.analysis import best, claims
-from codecbench.analysis.claims import Claim
+from codecbench.analysis.claims import Claim, few
 from codecbench.analysis.points import HARNESS
 from codecbench.report import markup, sentences
 from codecbench.report.context import Context, Section
@@ -51,7 +51,7 @@ METHOD = (
     "Codecs are compared by the bytes of whole files with which they reach at least a PSNR: "
     f"{', '.join(f'{level:g}' for level in best.LEVELS_DB[:-1])} and {best.LEVELS_DB[-1]:g}{SPACE}dB, from coarse "
     "to fine; a level is left out if too few of them have settings as coarse as that. "
-    f"If the 95{SPACE}% interval of a difference contains 0, or the difference is below "
+    f"If the 95{SPACE}% interval of a difference is known and contains 0, or the difference is below "
     f"{claims.LEAST_PERCENT:g}{SPACE}%, two codecs are called level."
 )
 
@@ -67,10 +67,10 @@ def answer(context: Context, dataset: str) -> Answer:
         return Answer(dataset, about, f"{why}: there is no answer.")
     if set(measured["codec"]) == {HARNESS}:
         return Answer(dataset, about, f"Only `{HARNESS}` was measured here, which compresses nothing.")
-    resampled = context.resampled
-    at_quality = claims.by_quality(dataset, points, context.anchor, resampled)
+    resampled, same = context.resampled, context.of(dataset, over="psnr_db")
+    at_quality = claims.by_quality(dataset, same, context.anchor, resampled)
     lossless = claims.lossless(dataset, points, context.anchor, resampled)
-    learned = claims.learned(dataset, points, resampled)
+    learned = claims.learned(dataset, same, resampled)
     used = [*at_quality, *([lossless] if lossless else []), *learned]
     groups = sentences.group_by_winners(at_quality)
     instead = sentences.lossless_instead(groups)
@@ -86,10 +86,11 @@ def answer(context: Context, dataset: str) -> Answer:
         lines.append("**Speed:** no times were measured on these images.")
     lines += sentences.lossless(lossless, points)
     lines += sentences.learned(context.manifest["codecs"], learned, points)
-    if main is not None and (both := claims.payload(dataset, points, resampled, main.quality_db)) is not None:
+    if main is not None and (both := claims.payload(dataset, same, resampled, main.quality_db)) is not None:
         lines += sentences.headers(*both)
         used += both
-    return Answer(dataset, about, lead(groups, lossless, measured), [*lines, *_left_out(measured)], used)
+    lines += filter(None, [context.same.note(dataset, "psnr_db")])
+    return Answer(dataset, about, lead(groups, lossless, measured), [*lines, *_left_out(measured, same)], used)
 
 
 def _about(context: Context, dataset: str) -> str:
@@ -111,14 +112,14 @@ def lead(groups: Sequence[Sequence[Claim]], lossless: Claim | None, measured: pd
         return f"Only {names(sorted(candidates))} can be judged here: {size_of(first.first)} {region([first])}."
     whom = f"of the {len(candidates)} codecs {'that need no training' if trained else 'here'}"
     parts = [f"{region(group)} {_take(group)}" for group in groups]
-    if any(not claim.certain for claim in every):
+    if all(not claim.certain for claim in every):
         some = "this one image" if first.images == 1 else f"these {first.images:,} images"
-        little = "So few images say" if claims.few(first.images) else "These numbers say"
+        little = "So few images say" if few(first.images) else "These numbers say"
         return f"On {some}, smallest {whom}: **{', '.join(parts)}**. {little} nothing certain about other images."
     if all(len(claim.rates) == 1 for claim in every):
         levels = join_words([f"{claim.quality_db:g}" for claim in every])
         return f"Only {names(sorted({claim.first.codec for claim in every}))} reaches {levels}{SPACE}dB, {whom}."
-    always = set(every[0].winners).intersection(*(claim.winners for claim in every))
+    always = set(every[0].winners).intersection(*(claim.winners if claim.certain else () for claim in every))
     if len(always) == 1 and all(len(claim.winners) == 1 for claim in every):
         kinds = "; ".join(f"{'lossless' if group[0].first.exact else 'lossy'} {region(group)}" for group in groups)
         return f"**Take {names(sorted(always))}**, {kinds}: it needs the fewest bytes {whom}."
@@ -131,7 +132,7 @@ def lead(groups: Sequence[Sequence[Claim]], lossless: Claim | None, measured: pd
 
 def _without_quality(lossless: Claim | None, candidates: set[str], trained: set[str]) -> str:
     if lossless is not None:
-        if lossless.images and claims.few(lossless.images):
+        if lossless.images and few(lossless.images):
             return f"On these few images {names(lossless.winners)} has the smallest lossless files."
         if len(lossless.rates) == 1 and len(candidates | trained) == 1:
             return f"Only {names(lossless.winners)} can be judged here, lossless: {size_of(lossless.first)}."
@@ -146,15 +147,21 @@ def _take(group: Sequence[Claim]) -> str:
     claim = group[0]
     if len(claim.winners) > 1:
         return names(claim.winners, "or") + " (level)"
-    return ("lossless " if claim.first.exact else "") + f"`{claim.winners[0]}`"
+    sure = "" if claim.certain or few(claim.images) else " (not certain)"
+    return ("lossless " if claim.first.exact else "") + f"`{claim.winners[0]}`{sure}"
 
 
-def _left_out(measured: pd.DataFrame) -> list[str]:
+def _left_out(measured: pd.DataFrame, same: pd.DataFrame) -> list[str]:
     """Codecs that may not win here, by name, and why."""
+    left_out = best.incomplete(measured) & (same["images"][measured.index] == 0)
     reasons = (
         (measured["mark"] == "†", "†", "trained on other data"),
         (measured["mark"] == "‡", "‡", "measured on its own training images"),
-        (best.incomplete(measured), "", "with results for fewer images than the others"),
+        (
+            left_out,
+            "",
+            "with results for fewer images than the others",
+        ),
     )
     lines = []
     for which, mark, why in reasons:

@@ -1,9 +1,9 @@
 """A run in short, for the terminal and for ``report.md``: which codec is best where, what failed, where the report is.
 
-A codec is best on a dataset at a quality where it reaches at least that with the fewest bits, as the report says it too
-(``codecbench.analysis.best``): read between measured points, never extrapolated. What does not compare is left
-out and named: points over fewer images than the dataset has in the run, learned codecs on other data than theirs or on
-their own training images, and ``none``, which measures the harness.
+A codec is best on a dataset at a quality where it reaches at least that with the fewest bits: these are the claims of
+the report's answer (``codecbench.analysis.claims``). What does not compare is left out and named: points without some
+of the images that others have, learned codecs on other data than theirs or on their own training images, and ``none``,
+which measures the harness.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ from typing import Any
 
 import pandas as pd
 
-from codecbench.analysis import sets
-from codecbench.analysis.best import OTHER_LEVELS_DB, best_rates, comparable_levels
-from codecbench.analysis.points import HARNESS, TARGET_DB, annotate, overview
+from codecbench.analysis import claims, sets
+from codecbench.analysis.bd_rate import default_anchor
+from codecbench.analysis.best import incomplete
+from codecbench.analysis.claims import Claim
+from codecbench.analysis.points import TARGET_DB, annotate, overview
+from codecbench.analysis.same_images import SameImages
 from codecbench.errors import UnknownNameError
 from codecbench.report import markup
 from codecbench.report.notes import Note, all_notes
@@ -26,7 +29,10 @@ from codecbench.store.folder import StoredRun
 from codecbench.text import count, format_significant, format_span
 
 LOSSLESS = "lossless"
-READ = "Bits are interpolated between measured points; times are per image, at the nearest measured point."
+READ = (
+    "Bits are interpolated between measured points; times are per image, at the nearest measured point. Level: the "
+    "95 % interval of the difference contains 0, or it is below 0.5 %; not known: there is no interval."
+)
 NOTHING = "Nothing was measured that could be compared."
 Record = dict[Any, Any]
 
@@ -109,7 +115,8 @@ def _next(record: Record) -> str:
         return "– no other"
     percent = record["next_percent"]
     more = f"+{percent:.1f} %" if percent < 100 else f"{format_significant(1 + percent / 100)} times"
-    return f"{record['next_codec']} {more}"
+    sure = "" if record["sure"] == "certain" else f" ({record['sure']})"
+    return f"{record['next_codec']} {more}{sure}"
 
 
 def _psnr(record: Record) -> str:
@@ -161,6 +168,7 @@ def brief(store: StoredRun, summary: pd.DataFrame, dataset: str | None = None) -
         manifest = {**manifest, "planned": {key: value for key, value in manifest["planned"].items() if key == dataset}}
         summary = summary[summary["dataset"] == dataset].reset_index(drop=True)
     points = annotate(summary[(summary["images"] > 0) | (summary["failed"] > 0)].reset_index(drop=True), manifest)
+    same = SameImages(store, points, ["psnr_db"], replicates=200)
     found = all_notes(store, manifest, points, _failures(summary))
     whole = sets.table(store)
     page = store.sources[0] / "report.html"
@@ -168,70 +176,72 @@ def brief(store: StoredRun, summary: pd.DataFrame, dataset: str | None = None) -
         runs=[str(path) for path in store.sources],
         report=str(page) if len(store.sources) == 1 and page.is_file() else "",
         datasets={label: manifest["datasets"][label]["images"] for label in labels},
-        best=[record for label in labels for record in best(points[points["dataset"] == label], label)],
-        codecs=[record for label in labels for record in codecs(points[points["dataset"] == label])],
+        best=[record for label in labels for record in best(same, label)],
+        codecs=[record for label in labels for record in codecs(same, label)],
         sets=whole[whole["dataset"].isin(labels)].to_dict("records"),
         grave=[note for note in found if note.grave],
-        notes=[*store.notes, *(line for label in labels for line in _left_out(points, label))],
+        notes=[*store.notes, *(line for label in labels for line in _left_out(same, label))],
         summary=summary,
     )
 
 
-def best(points: pd.DataFrame, dataset: str) -> list[Record]:
-    """The codec with the fewest bits on a dataset: one record for each quality at which codecs compare, and lossless.
+def best(same: SameImages, dataset: str) -> list[Record]:
+    """What the report's answer says of a dataset (``analysis.claims``), one record a claim.
 
-    ``next_percent`` is how many per cent more bits the next codec takes, ``offers`` how many codecs reach the quality;
-    settings and times are those of the measured point of the best one that is nearest to there.
+    That is for each quality at which codecs compare the untrained one with the fewest bits, then that without loss,
+    then of each learned codec at home here how it stands against the best untrained one at its quality.
+    ``next_percent`` is how many per cent more bits the next codec takes, and ``sure`` how sure that is: ``certain``,
+    ``level`` or why it is not known; settings and times are those of the measured point that is nearest to there.
     """
-    members = points[_compare(points)]
-    records = []
-    for quality_db in [*(comparable_levels(members) or comparable_levels(members, OTHER_LEVELS_DB)), math.inf]:
-        ranked = best_rates(members, quality_db)
-        if not ranked:
-            continue
-        first, follower = ranked[0], ranked[1] if len(ranked) > 1 else None
-        measured = members[(members["codec"] == first.codec) & (members["settings"] == first.settings)].iloc[0]
-        finite = math.isfinite(quality_db)
-        records.append(
-            {
-                "dataset": dataset,
-                "at": f"{quality_db:g} dB" if finite else LOSSLESS,
-                "quality_db": quality_db if finite else None,
-                "codec": first.codec,
-                "learned": first.learned,
-                "bits_per_pixel": first.bits * float(measured["bits_per_pixel"] / measured["bits_per_image"]),
-                "bits_per_image": first.bits,
-                "next_codec": follower.codec if follower else "",
-                "next_percent": 100.0 * (follower.bits / first.bits - 1.0) if follower else math.nan,
-                "offers": len(ranked),
-                **{key: measured[key] for key in ("settings", "encode_s", "decode_s", "unsteady", "timed_on")},
-            }
-        )
-    return records
+    points, over = (table[table["dataset"] == dataset] for table in (same.points, same.over("psnr_db")))
+    anchor = default_anchor(same.over("psnr_db"))
+    lossless = claims.lossless(dataset, points, anchor, same.resampled)
+    found = claims.by_quality(dataset, over, anchor, same.resampled) + ([lossless] if lossless else [])
+    found += claims.learned(dataset, over, same.resampled)
+    return [_best(claim, points if claim is lossless else over) for claim in found]
 
 
-def codecs(points: pd.DataFrame) -> list[Record]:
+def _best(claim: Claim, points: pd.DataFrame) -> Record:
+    first, (_, *others) = claim.first, [*claim.winners, *([claim.loser] if claim.loser else [])]
+    measured = points[(points["codec"] == first.codec) & (points["settings"] == first.settings)].iloc[0]
+    follower = claim.rates[others[0]] if others else None
+    sure = claim.saving.unknown or "not known"
+    if len(claim.winners) > 1 or claim.certain:
+        sure = "level" if len(claim.winners) > 1 else "certain"
+    learned = claim.kind == "learned"
+    return {
+        "dataset": claim.dataset,
+        "at": LOSSLESS if math.isnan(claim.quality_db) else f"{claim.quality_db:{'.1f' if learned else 'g'}} dB",
+        "quality_db": claim.quality_db,
+        "codec": first.codec,
+        "learned": first.learned,
+        "bits_per_pixel": first.bits * float(measured["bits_per_pixel"] / measured["bits_per_image"]),
+        "bits_per_image": first.bits,
+        "images": claim.images,
+        "next_codec": follower.codec if follower else "",
+        "next_percent": 100.0 * (follower.bits / first.bits - 1.0) if follower else math.nan,
+        "sure": sure if follower else "",
+        **{key: measured[key] for key in ("settings", "encode_s", "decode_s", "unsteady", "timed_on")},
+    }
+
+
+def codecs(same: SameImages, dataset: str) -> list[Record]:
     """The codecs of a dataset by their rate at ``TARGET_DB``; times are those of the point nearest to it."""
+    points, over = (table[table["dataset"] == dataset] for table in (same.points, same.over("psnr_db")))
     if not (points["images"] > 0).any():
         return []
     keep = ["dataset", "codec", "mark", "points", "images", "lowest_psnr_db", "highest_psnr_db"]
     keep += [AT_TARGET, "bits_per_pixel_lossless"]
     keep += ["settings", "encode_s", "decode_s", "device", "timed_on", "unsteady"]
-    table = overview(points).rename(columns={"rate_at_target": AT_TARGET, "rate_lossless": "bits_per_pixel_lossless"})
-    return table[keep].to_dict("records")
+    names = {"rate_at_target": AT_TARGET, "rate_lossless": "bits_per_pixel_lossless"}
+    return overview(points, over).rename(columns=names)[keep].to_dict("records")
 
 
-def _compare(points: pd.DataFrame) -> pd.Series[bool]:
-    """Which points compare: over all images, of codecs that are neither out of their domain nor flattered."""
-    whole = (points["images"] > 0) & (points["images"] == points["total_images"])
-    return whole & (points["mark"] == "") & (points["codec"] != HARNESS)
-
-
-def _left_out(points: pd.DataFrame, dataset: str) -> list[str]:
-    members = points[(points["dataset"] == dataset) & (points["images"] > 0)]
-    lines = []
-    for codec, own in members.groupby("codec", sort=True):
-        short = own[own["images"] < own["total_images"]]
+def _left_out(same: SameImages, dataset: str) -> list[str]:
+    lines = [same.note(dataset, "psnr_db")]
+    points, over = (table[table["dataset"] == dataset] for table in (same.points, same.over("psnr_db")))
+    for codec, own in points[points["images"] > 0].groupby("codec", sort=True):
+        short = own[incomplete(own) & (over["images"][own.index] == 0)]
         if len(short):
             some = "" if len(short) == len(own) else f" at {len(short)} of {count(len(own), 'point')}"
             lines.append(f"{codec} has results for only some images of {dataset}{some}: not compared there.")
@@ -239,7 +249,7 @@ def _left_out(points: pd.DataFrame, dataset: str) -> list[str]:
         if mark:
             why = f"other data than {dataset}" if mark == "†" else f"these very images of {dataset}"
             lines.append(f"{codec}{mark} was trained on {why}: not compared there.")
-    return lines
+    return [line for line in lines if line]
 
 
 def _failures(summary: pd.DataFrame) -> list[Any]:

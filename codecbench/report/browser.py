@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from codecbench.analysis.points import is_exact, overview, short_settings, telling_settings
+from codecbench.analysis.points import is_exact, nearest_quality, short_settings, telling_settings
 from codecbench.figures import grid
 from codecbench.measure.distortion import psnr_db
 from codecbench.plugins.codec import Images
@@ -198,7 +198,7 @@ class Dataset:
 
     def _worst_cases(self) -> dict[str, list[WorstCase]]:
         """What is kept of each codec's worst images, its own first; of several points the one that stands for it."""
-        points = overview(self.points[self.points["images"] > 0])
+        points = nearest_quality(self.points)
         standing = dict(zip(points["codec"], points["settings"], strict=True))
         every = [case for case in self.context.store.records(WorstCase) if case.dataset == self.label]
         chosen: dict[str, WorstCase] = {}

@@ -17,8 +17,9 @@ from markupsafe import Markup
 from codecbench.analysis import aggregate, summary
 from codecbench.analysis.aggregate import Aggregate
 from codecbench.analysis.bd_rate import default_anchor
-from codecbench.analysis.bootstrap import BootstrapMeans, resample
+from codecbench.analysis.bootstrap import BootstrapMeans
 from codecbench.analysis.points import TARGET_DB, annotate, is_exact
+from codecbench.analysis.same_images import EVERY_IMAGE, SameImages
 from codecbench.analysis.summary import UNSTEADY_SPREAD
 from codecbench.errors import UsageError
 from codecbench.figures import grid, style
@@ -68,6 +69,8 @@ class Context:
         self.styles = style.codec_styles(store.manifest["codecs"])
         self.failures = store.failures(TaskRecord)
         self.written: set[str] = set()  # names of the files in figures/
+        # Without two images at some point there is no bootstrap.
+        self.same = SameImages(store, self.points, replicates=200 * bool((self.points["images"] > 1).any()))
         self._asked_anchor = anchor
 
     @property
@@ -75,9 +78,10 @@ class Context:
         """The datasets' labels, in the run's order."""
         return [str(label) for label in self.manifest["datasets"]]
 
-    def of(self, dataset: str) -> pd.DataFrame:
-        """The points of a dataset."""
-        return self.points[self.points["dataset"] == dataset]
+    def of(self, dataset: str, over: str = "") -> pd.DataFrame:
+        """The points of a dataset; with a measure of quality those over the same images."""
+        points = self.same.over(over) if over else self.points
+        return points[points["dataset"] == dataset]
 
     @functools.cached_property
     def notes(self) -> list[Note]:
@@ -94,12 +98,12 @@ class Context:
                 names = ", ".join(known) or "none"
                 raise UsageError(f"no codec {self._asked_anchor!r} in this run to compare with; it has: {names}")
             return self._asked_anchor
-        return str(default_anchor(self.points))
+        return default_anchor(self.same.over("psnr_db")) or default_anchor(self.points)
 
-    @functools.cached_property
+    @property
     def resampled(self) -> BootstrapMeans | None:
         """The bootstrap over images; None where no point has two."""
-        return resample(self.store, self.points) if (self.points["images"] > 1).any() else None
+        return self.same.resampled
 
     @functools.cached_property
     def qualities(self) -> list[dict[str, Any]]:
@@ -111,6 +115,7 @@ class Context:
         lossy = self.points[(self.points["images"] > 0) & ~is_exact(self.points)]
         found: list[dict[str, Any]] = []
         core: dict[str, dict[str, Any]] = {"psnr_db": {"title": "PSNR", "unit": "dB"}, "ssim": {"title": "SSIM"}}
+        core[EVERY_IMAGE] = {"title": "PSNR of the mean MSE", "unit": "dB"}
         for name, record in (core | self.manifest["metrics"] | core).items():
             if name not in lossy or not lossy[name].notna().any():
                 continue

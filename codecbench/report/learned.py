@@ -110,7 +110,7 @@ def shared_bits(stream_bits: float, weight_bytes: float, images: int) -> float:
 def shared_table(context: Context, dataset: str) -> Table | None:
     """Bits per image with the weights shared among images, beside the best untrained codec of the same quality."""
     records: list[dict[str, Any]] = []
-    for claim in claims.learned(dataset, context.of(dataset), None):
+    for claim in claims.learned(dataset, context.of(dataset, over="psnr_db"), None):
         own, other = claim.rates.values()
         size = weights.weight_bytes(context.manifest["codecs"][own.codec], own.settings)
         if not math.isnan(size):

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from codecbench.analysis import bd_rate, pareto, rd_curves, sizes
-from codecbench.analysis.bootstrap import BootstrapMeans
 from codecbench.analysis.points import ANNOTATIONS, TARGET_DB, is_exact, overview
+from codecbench.analysis.same_images import EVERY_IMAGE, SameImages
 from codecbench.columns import MEANINGS
 from codecbench.errors import UnknownNameError
 from codecbench.report.tables import (
@@ -60,8 +60,11 @@ AT_TARGET = "bits per pixel at this mean PSNR, interpolated between two points (
 WITHOUT_LOSS = "smallest bits per pixel of a point that restored every pixel of every image"
 
 
-def overview_table(points: pd.DataFrame) -> Table:
-    """One row per codec: its rate at 30 dB, its smallest lossless rate, and the measured point that represents it."""
+def overview_table(points: pd.DataFrame, same: pd.DataFrame) -> Table:
+    """One row per codec: its rate at 30 dB, its smallest lossless rate, and the measured point that represents it.
+
+    ``same`` are the points over the images that are compared by PSNR.
+    """
     level = f"{TARGET_DB:g} dB"
     columns = [
         words("Codec", "codec"),
@@ -74,7 +77,7 @@ def overview_table(points: pd.DataFrame) -> Table:
         Column("PSNR dB", _psnr, MEANINGS["psnr_db"]),
         numbers("SSIM", "ssim", format_ssim, MEANINGS["ssim"]),
     ]
-    table = with_short_settings(overview(points), points).assign(restored=lambda frame: is_exact(frame))
+    table = with_short_settings(overview(points, same), points).assign(restored=lambda frame: is_exact(frame))
     if table["encode_s"].notna().any():
         columns += [_time("Encode", "encode_s"), _time("Decode", "decode_s")]
     rows = [row_of(row, columns, mark=row["mark"]) for row in table.to_dict("records")]
@@ -159,32 +162,39 @@ def _against_anchor(row: Mapping[Any, Any]) -> Cell | str:
 # ---- over a range ---------------------------------------------------------------------------------------------------
 
 
-def bd_tables(points: pd.DataFrame, anchor: str, resampled: BootstrapMeans | None) -> list[Table]:
+def bd_tables(same: SameImages, dataset: str, anchor: str) -> list[Table]:
     """BD-rates against the anchor, over whole files and payload, on the points of one dataset.
 
     One table is of PSNR and SSIM, one of the run's other measures of quality, one of codecs with a single point.
     """
+    points = same.points[same.points["dataset"] == dataset]
     known = [name for name in rd_curves.known_qualities(points) if points[name].notna().any()]
-    measures = [name for name in known if name != "psnr_of_mean_mse_db"]
-    points = _slim(points, measures)
+    # The second PSNR is worth a column where the first one lacks images.
+    measures = [name for name in known if name != EVERY_IMAGE or same.note(dataset, "psnr_db")]
     payload = "payload_bits_per_pixel" in points and points["payload_bits_per_pixel"].notna().any()
     tables: dict[tuple[str, str], pd.DataFrame] = {}
     for quality in measures:
+        over = same.over(quality)
+        over = _slim(over[over["dataset"] == dataset], measures)
         for rate in ("whole", "payload") if payload else ("whole",):
-            asked: dict[str, Any] = {"quality": quality, "rate": rate, "resampled": resampled}
+            asked: dict[str, Any] = {"quality": quality, "rate": rate, "resampled": same.resampled}
             first = next(iter(tables.values()), None)
             # One curve of the anchor for all columns of a row; the column's hint names another.
             curve = None if first is None or first.empty else str(first["anchor_curve"].iloc[0])
             try:
-                tables[quality, rate] = bd_rate.table(points, anchor, anchor_curve=curve, **asked)
+                tables[quality, rate] = bd_rate.table(over, anchor, anchor_curve=curve, **asked)
             except UnknownNameError:  # the curve has no such measure or rate
-                tables[quality, rate] = bd_rate.table(points, anchor, **asked)
+                tables[quality, rate] = bd_rate.table(over, anchor, **asked)
     main = {key: table for key, table in tables.items() if key[0] in ("psnr_db", "ssim")}
     others = {key: table for key, table in tables.items() if key not in main}
     found = [_bd_ranking(f"BD-rate against {anchor}", anchor, main)]
     if others:
         found.append(replace(_bd_ranking(f"BD-rate on other measures against {anchor}", anchor, others), open=False))
     found.append(_matched_table(anchor, main))
+    notes = {quality: same.note(dataset, quality) for quality in measures}
+    for place, shown in enumerate((main, others)[: len(found) - 1]):
+        said = [notes[quality] for quality in dict.fromkeys(quality for quality, _ in shown) if notes[quality]]
+        found[place] = replace(found[place], lacking=(*found[place].lacking, *said))
     return [table for table in found if table.rows or table.lacking]
 
 
@@ -264,7 +274,7 @@ def _own_psnr(row: pd.Series) -> Cell:
 
 
 def _measure(quality: str) -> str:
-    return {"psnr_db": "PSNR", "ssim": "SSIM"}.get(quality, quality.removesuffix("_db"))
+    return rd_curves.measure_word(quality).removesuffix("_db")
 
 
 def _curve(table: pd.DataFrame, text: str) -> str:
@@ -293,10 +303,13 @@ def _bd_cell(record: pd.Series, single: bool) -> Cell:
 # ---- against time ---------------------------------------------------------------------------------------------------
 
 
-def pareto_tables(points: pd.DataFrame) -> list[Table]:
-    """Rate at 30 dB against encoding and decoding time: who is dominated, and by whom; and the same without loss."""
+def pareto_tables(points: pd.DataFrame, same: pd.DataFrame) -> list[Table]:
+    """Rate at 30 dB against encoding and decoding time: who is dominated, and by whom; and the same without loss.
+
+    ``same`` are the points over the images that are compared by PSNR.
+    """
     found = []
-    known = list(rd_curves.read_curves(points))
+    known = list(rd_curves.read_curves(same))
     columns = [
         words("Codec", of(0, lambda row: str(row["codec"]))),
         Column("bpp", of(0, lambda row: number(row["bits_per_pixel"], format_rate)), "bits per pixel there"),

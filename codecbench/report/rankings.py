@@ -62,11 +62,11 @@ def ranking(context: Context, dataset: str) -> Ranking:
 
 def _tables(context: Context, dataset: str) -> tuple[list[Table], list[str]]:
     """The tables that compare codecs, and in words what cannot be compared."""
-    points, anchor = context.of(dataset), context.anchor
+    points, same, anchor = context.of(dataset), context.of(dataset, over="psnr_db"), context.anchor
     measured = points[points["images"] > 0]
     if measured.empty:
         return [], ["Nothing was measured here yet: there is nothing to compare."]
-    tables, lacking = [ranked.overview_table(points)], []
+    tables, lacking = [ranked.overview_table(points, same)], []
     if len(set(measured["codec"])) == 1:
         return tables, ["Only one codec was measured here: there is nothing to compare it with."]
     lossy = measured[~is_exact(measured)]
@@ -76,13 +76,13 @@ def _tables(context: Context, dataset: str) -> tuple[list[Table], list[str]]:
         who = f"`{anchor}` has no lossy point here" if anchor else "no codec here has a curve"
         lacking.append(f"No BD-rates and savings: {who} to compare others with.")
     else:
-        contrasts = per_image.contrasts(context.store, points, dataset, anchor, count=EVERY)
+        contrasts = per_image.contrasts(context.store, same, dataset, anchor, count=EVERY)
         shown = context.pictures.images(dataset)
-        tables += ranked.bd_tables(points, anchor, context.resampled)
-        tables += filter(None, [ranked.savings_table(points, anchor)])
+        tables += ranked.bd_tables(context.same, dataset, anchor)
+        tables += filter(None, [ranked.savings_table(same, anchor)])
         tables += filter(None, [image_by_image.contrast_table(contrasts, dataset, anchor, shown)])
     if measured["encode_s"].notna().any():
-        tables += ranked.pareto_tables(points)
+        tables += ranked.pareto_tables(points, same)
     return tables, lacking
 
 

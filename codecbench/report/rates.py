@@ -31,10 +31,12 @@ def section(context: Context) -> Section | None:
     datasets: list[dict[str, Any]] = []
     for label in context.datasets:
         points = context.of(label)
-        datasets.append({"label": label, "drawings": _drawings(context, label, points), "lacking": lacking(points)})
-    drawn = [label for label in context.datasets if figures.can_draw(context.of(label))]
+        drawings, absent = _drawings(context, label, points), lacking(context, label)
+        datasets.append({"label": label, "drawings": drawings, "lacking": absent})
+    same = context.same.over("psnr_db")
+    drawn = [label for label in context.datasets if figures.can_draw(same[same["dataset"] == label])]
     if drawn:
-        context.save("rate-distortion", figures.rate_distortion(context.points, drawn[:4], styles=context.styles))
+        context.save("rate-distortion", figures.rate_distortion(same, drawn[:4], styles=context.styles))
     data = plot_data(context)
     html = context.render("rates.html.j2", datasets=datasets, drawable=bool(data["datasets"]), data=data)
     return Section("curves", "Curves", html, data=data, scripts=("rates.js",), style="rates.css")
@@ -46,16 +48,17 @@ def _drawings(context: Context, label: str, points: pd.DataFrame) -> list[dict[s
     return [
         context.drawing(
             f"{kind}-{safe_name(label)}",
-            figures.rate_distortion(context.points, [label], quality, context.styles),
+            figures.rate_distortion(context.same.over(quality), [label], quality, context.styles),
             f"{title} on {label}",
         )
         for kind, quality, title in KINDS
-        if figures.can_draw(points, quality)
+        if figures.can_draw(context.of(label, over=quality), quality)
     ]
 
 
-def lacking(points: pd.DataFrame) -> list[str]:
+def lacking(context: Context, dataset: str) -> list[str]:
     """What the plots of a dataset do not show, and why."""
+    points = context.of(dataset)
     measured = points[points["images"] > 0]
     if measured.empty:
         return ["No codec has a result on this data yet: there is nothing to draw or to compare."]
@@ -64,6 +67,8 @@ def lacking(points: pd.DataFrame) -> list[str]:
         return ["Every codec here restores every pixel: there is no PSNR or SSIM to draw, only rates."]
     if not figures.can_draw(points):
         found.append("No curve is shown: every lossy stream measured is empty, and a log scale has no zero.")
+    notes = {quality["name"]: context.same.note(dataset, quality["name"]) for quality in context.qualities}
+    found += filter(None, notes.values())
     if not figures.can_draw(points, "ssim"):
         found.append("SSIM is not shown: no codec has one here (it needs images at least as large as its window).")
     empty = measured[measured["bits_per_pixel"] == 0]
@@ -119,29 +124,42 @@ def _lines(context: Context, points: pd.DataFrame) -> list[dict[str, Any]]:
             own = short_settings(str(curve), telling) if len(curves) > 1 else ""
             joined = bool((line["swept"] != "").all()) and len(line) > 1
             drawn = {"exact": False, "joined": joined, "dash": dashes[number % len(dashes)]}
-            found.append({"name": f"{label} {own}".rstrip()} | about | drawn | _columns(context, line, keys))
+            found.append({"name": f"{label} {own}".rstrip()} | about | drawn | _points(context, line, keys))
         if exact.any():
             drawn = {"exact": True, "joined": False, "dash": "solid"}
-            found.append({"name": str(label)} | about | drawn | _columns(context, members[exact], keys))
+            found.append({"name": str(label)} | about | drawn | _points(context, members[exact], keys))
     return found
 
 
-def _columns(context: Context, line: pd.DataFrame, keys: list[str]) -> dict[str, Any]:
-    """The points of one line by rate; columns without any number are left out."""
+def _points(context: Context, line: pd.DataFrame, keys: list[str]) -> dict[str, Any]:
+    """The points of one line by rate, and ``over`` a measure of quality those over the same images."""
     line = line.sort_values("bits_per_pixel", kind="stable")
-    points: dict[str, Any] = {
+    names = [quality["name"] for quality in context.qualities]
+    found = _columns(context, line, names)
+    found["points"] |= {
         "settings": [short_settings(str(settings), keys) for settings in line["settings"]],
-        "images": line["images"].tolist(),
         "failed": line["failed"].tolist(),
         "far": line["far"].tolist(),
     }
+    dataset, over = str(line["dataset"].iloc[0]), {}
+    for name in names:
+        if context.same.note(dataset, name):
+            same = context.same.over(name).loc[line.index]
+            over[name] = _columns(context, same, [name], name)
+    return found | ({"over": over} if over else {})
+
+
+def _columns(context: Context, line: pd.DataFrame, names: list[str], over: str = "") -> dict[str, Any]:
+    """The rates of points, and measures of quality; columns without any number are left out."""
+    points: dict[str, Any] = {"images": line["images"].tolist()}
     spread: dict[str, Any] = {}
     places = list(zip(line["dataset"], line["codec"], line["settings"], strict=True))
-    for name in [*RATES, *(quality["name"] for quality in context.qualities)]:
-        if name in line and line[name].notna().any():
-            points[RATES.get(name, name)] = line[name].astype(float).tolist()
+    for name in [*RATES, *names]:
+        if name in line and (over or line[name].notna().any()):
+            points[RATES.get(name, name)] = line[name].where(line["images"] > 0).astype(float).tolist()
         if context.resampled is not None:
-            ends = np.array([context.resampled.interval(place, name) for place in places], dtype=float).reshape(-1, 2)
+            means = context.resampled
+            ends = np.array([means.interval(place, name, over) for place in places], dtype=float).reshape(-1, 2)
             if np.isfinite(ends).any():
                 spread[RATES.get(name, name)] = [ends[:, 0].tolist(), ends[:, 1].tolist()]
     return {"points": points} | ({"spread": spread} if spread else {})

@@ -20,8 +20,10 @@ SPACE = "\N{NO-BREAK SPACE}"
 
 
 def group_by_winners(found: Sequence[Claim]) -> list[list[Claim]]:
-    """Claims at neighbouring qualities with the same winners, all lossy or all lossless, all alone or none."""
-    shared = itertools.groupby(found, lambda claim: (set(claim.winners), claim.first.exact, len(claim.rates) == 1))
+    """Claims at neighbouring qualities with the same winners, all or none of them lossless, alone, and certain."""
+    shared = itertools.groupby(
+        found, lambda claim: (set(claim.winners), claim.first.exact, len(claim.rates) == 1, claim.certain)
+    )
     return [list(group) for _, group in shared]
 
 
@@ -130,6 +132,7 @@ def learned(codecs: Mapping[str, Any], found: Sequence[Claim], points: pd.DataFr
     own, other = claim.rates.values()
     ahead = claims.saving(own, other)
     verdict = f"{_fewer(ahead)} fewer" if ahead.percent > 0 else f"{_percent(100 * (own.bits / other.bits - 1))} more"
+    verdict += f" (interval {ahead.unknown})" if ahead.unknown else ""
     weights = weightfiles.weight_bytes(codecs[own.codec], own.settings)
     known = math.isfinite(weights)
     images = claims.pays_from(own, other, weights) if known and claim.winners == (own.codec,) else None
@@ -237,7 +240,9 @@ def _percent(value: float) -> str:
 
 
 def _fewer(difference: Saving) -> str:
-    """A difference, with its interval where that is wide enough to change what one thinks of it."""
+    """A difference, with its interval where that is wide enough to change what one thinks of it, or is not known."""
+    if difference.unknown:
+        return f"{_percent(difference.percent)} (interval {difference.unknown})"
     if difference.known and difference.high - difference.low > difference.percent / 5:
         return f"{_percent(difference.percent)} ({difference.low:.1f} to {difference.high:.1f}{SPACE}%)"
     return _percent(difference.percent)

@@ -65,7 +65,8 @@ def plot_data(context: Context) -> dict[str, Any]:
     timed = usable[(usable["encode_s"] > 0) | (usable["decode_s"] > 0)]
     machines = sorted({_machine(row) for row in timed[["timed_on", "device", "threads"]].to_dict("records")})
     codecs = usable[usable["codec"] != HARNESS]
-    by_level = _by_level(codecs, machines) if machines else {}
+    same = context.same.over("psnr_db")
+    by_level = _by_level(codecs, same[same.index.isin(codecs.index)], machines) if machines else {}
     levels = [key for key, found in by_level.items() if _reached(found) >= (1 if key == LOSSLESS else 2)]
     decibels = sorted((key for key in levels if key != LOSSLESS), key=lambda key: abs(float(key) - TARGET_DB))
     words = {key: "lossless" if key == LOSSLESS else f"{key} dB" for key in levels}
@@ -86,12 +87,14 @@ def plot_data(context: Context) -> dict[str, Any]:
     }
 
 
-def _by_level(codecs: pd.DataFrame, machines: list[str]) -> dict[str, dict[str, dict[str, list[dict[str, Any]]]]]:
-    """Rows for the script by level, time and dataset."""
+def _by_level(
+    codecs: pd.DataFrame, same: pd.DataFrame, machines: list[str]
+) -> dict[str, dict[str, dict[str, list[dict[str, Any]]]]]:
+    """Rows for the script by level, time and dataset; ``same`` are the points over the images compared by PSNR."""
     found: dict[str, dict[str, dict[str, list[dict[str, Any]]]]] = {}
-    spans = codecs.groupby(["dataset", "codec", "curve"])["psnr_db"].agg(["min", "max"])
+    spans = same[same["images"] > 0].groupby(["dataset", "codec", "curve"])["psnr_db"].agg(["min", "max"])
     within = [level for level in LEVELS_DB if ((spans["min"] <= level) & (spans["max"] >= level)).sum() > 1]
-    lines = list(rd_curves.read_curves(codecs))
+    lines = list(rd_curves.read_curves(same))
     for key in (*(f"{level:g}" for level in within), *([LOSSLESS] if is_exact(codecs).any() else [])):
         for _, time, _ in KINDS:
             if key == LOSSLESS:

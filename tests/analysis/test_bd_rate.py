@@ -107,7 +107,7 @@ def test_points_left_out_and_other_images_are_noted() -> None:
     points.loc[points["settings"] == "q=1", "images"] = 7
     row = rows(bd_rate.table(points, "jpeg"))["x"]
     assert (row["bd_rate_percent"], row["points"], row["dropped"]) == (pytest.approx(-20.0), 8, 2)
-    assert row["note"] == "2 of 8 points left out, beaten by others; not over the same images: 7 and 8"
+    assert row["note"] == "2 of 8 points left out, beaten by others; over 7 of 8 images"
 
 
 def test_payload() -> None:

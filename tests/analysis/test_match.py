@@ -33,7 +33,7 @@ def summary(points: list[Point], dataset: str = "d", **more: Any) -> pd.DataFram
     table["dataset"], table["images"], table["reason"], table["out_of_domain"] = dataset, 8, "", False
     table["on_training_images"] = False
     table["exact_images"] = np.where(exact, 8, 0)
-    table["psnr_db"] = -10 * np.log10(table["mse"].where(~exact))
+    table["psnr_db"] = table["psnr_of_mean_mse_db"] = -10 * np.log10(table["mse"].where(~exact))
     table["mse_float"], table["ssim"] = 2 * table["mse"], np.where(exact, 1.0, 1 - table["mse"])
     return table.assign(**more)
 
@@ -85,7 +85,7 @@ HALFWAY = {"status": "matched", "swept": "q", "curve": "", "against": "b", "matc
         ((50.0, 0.02), STRAIGHT, {"by": "mse"}, {"matched": 10 * math.log(2) / math.log(3)}),
         ((50.0, 0.02), STRAIGHT, {"by": "psnr_db"}, {"matched": 10 * math.log(2) / math.log(3)}),  # PSNR is log MSE
         ((200.0, 1e-3), LINE, {"at": "bytes"}, {"matched": 15, "against_mse": 1e-2, "psnr_difference_db": -10}),
-        ((200.0, 1e-3), LINE, {"at": "bytes"}, {"psnr_db": 30, "against_psnr_db": 20}),
+        ((200.0, 1e-3), LINE, {"at": "bytes"}, {"psnr_of_mean_mse_db": 30, "against_psnr_of_mean_mse_db": 20}),
         ((200.0, 0.0), LINE, {"at": "bytes"}, {"mse": 0, "against_mse": 1e-2, "psnr_difference_db": math.nan}),
         ((50.0, 1e-2), TURNING, {}, {"matched": 2.5, RATE: 200, "note": "2 settings match: the one of fewest bits"}),
         ((200.0, 1.0), DIPPING, {"at": "bytes"}, {"note": "2 settings match: the one of least error", "matched": 2.5}),
@@ -230,8 +230,8 @@ def test_learned_codecs_on_other_data_and_other_images_are_noted() -> None:
     table = summary([("a", "", 50.0, 1e-2), *LINE], out_of_domain=[True, False, False, False])
     assert only(match(table, manifest(a=["x"]), "a", "b"))["note"] == "a (trained on x)"
     table["out_of_domain"] = table["codec"] == "b"
-    table.loc[2, "images"] = 6
-    note = "not over the same images: 6 and 8; b (trained on x)"
+    table["images"] = 6
+    note = "over 6 of 8 images; b (trained on x)"
     assert only(match(table, manifest(b=["x"]), "a", "b"))["note"] == note
 
 
@@ -296,7 +296,12 @@ def test_what_is_read_off_lies_between_the_measured_neighbours(
         ("a,b", "b", {}, "codec='a,b' names 2 codecs; allowed: one"),
         ("a", "", {}, "empty spec"),
         ("a", "b", {"at": "time"}, "unknown way to match 'time'; known: bytes, error"),
-        ("a", "b", {"by": "mse_float"}, "b has no mse_float on d; allowed for it: mse, psnr_db, ssim"),
+        (
+            "a",
+            "b",
+            {"by": "mse_float"},
+            "b has no mse_float on d; allowed for it: mse, psnr_db, psnr_of_mean_mse_db, ssim",
+        ),
     ],
 )
 def test_bad_requests_say_what_is_allowed(codec: str, against: str, options: dict[str, str], words: str) -> None:

@@ -44,7 +44,7 @@ def test_the_rate_at_a_quality_is_interpolated_over_log_rate_and_never_extrapola
 
 
 def test_points_that_stand_for_their_codec(usual: pd.DataFrame) -> None:
-    table = curves.overview(usual[usual["dataset"] == "mnist"])
+    table = curves.overview(*[usual[usual["dataset"] == "mnist"]] * 2)
     assert list(table["codec"]) == ["lossy", "net", "exact"]
     assert table["settings"].iloc[0] == "quality=50"
     assert table["rate_lossless"].iloc[2] == pytest.approx(8 * 120 / 784)

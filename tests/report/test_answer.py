@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from pages import context, made
 from runs import MadeUpRun
@@ -207,12 +208,17 @@ def test_few_images_say_nothing_certain(tmp_path: Path) -> None:
     assert not any(claim.certain for claim in of_kind(found, "quality"))
 
 
-def test_without_an_interval_nobody_wins_but_of_few_images() -> None:
-    """Replicates that lack the quality leave no interval: what was not tested is not called won."""
-    sides = [BestRate(name, bits, np.full(200, np.nan), "") for name, bits in (("small", 90.0), ("large", 100.0))]
-    judged = {images: claims.judge("data", "quality", 30.0, sides, "", images) for images in (7, 100)}
-    assert judged[7].winners == ("small",)
-    assert judged[100].winners == ("small", "large")
+def test_without_an_interval_codecs_are_neither_level_nor_certainly_apart() -> None:
+    """Replicates that lack the quality leave no interval, and that is said."""
+    replicates = np.where(np.arange(200) < 40, np.nan, 1.0)
+    sides = [BestRate(name, bits, bits * replicates, "") for name, bits in (("small", 85.5), ("large", 100.0))]
+    claim = claims.judge("data", "quality", 30.0, sides, "", 100)
+    assert (claim.winners, claim.loser, claim.certain) == (("small",), "large", False)
+    points = pd.DataFrame({"codec": ["small", "large"], "settings": ""})
+    assert sentences.at_quality([claim], points).replace(sentences.SPACE, " ") == (
+        "At 30 dB `small` needs 10.7 bytes per image, 15 % (interval not known: 40 of 200 replicates do not reach the "
+        "quality) fewer than the runner-up `large`."
+    )
 
 
 # ---- every claim again, from the summary ----------------------------------------------------------------------------

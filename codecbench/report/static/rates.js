@@ -71,7 +71,12 @@ codecbench.section("curves", (root, data) => {
   place.append(controls, holder, list, said);
   place.hidden = false;
 
-  const lines = () => data.datasets[settings.dataset].lines;
+  /* Rates and quality over the images that are compared by the chosen measure, where these are not all. */
+  const same = (line) => {
+    const own = line.over && line.over[settings.y];
+    return own ? { ...line, points: { ...line.points, ...own.points }, spread: { ...line.spread, ...own.spread } } : line;
+  };
+  const lines = () => data.datasets[settings.dataset].lines.map(same);
   const shown = () => lines().filter((line) => !hidden.has(line.name));
 
   const bars = (line, key, factor, colour) => {
