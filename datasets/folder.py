@@ -1,16 +1,20 @@
 """A person's own images: ``folder:PATH``, whole or, with ``crop=64``, cut into tiles.
 
-Files with the suffixes .avif .bmp .gif .j2k .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp (in upper or
-lower case) are images, in the order of their names. Hidden files (.DS_Store) are ignored; so are files with any other
-suffix (.txt), which a note counts. Image formats that cannot be read (.heic, .jxl, .dng and the like) are refused, so
-that no image is overlooked.
+Files with the suffixes .apng .avif .bmp .gif .j2c .j2k .jfi .jfif .jif .jp2 .jpc .jpe .jpeg .jpf .jpg .jpx .pbm .pgm
+.png .pnm .ppm .tif .tiff .webp (in upper or lower case) are images, in the order of their names. Hidden files
+(.DS_Store) are ignored; so are files with any other suffix (.txt), which a note counts. Image formats that cannot be
+read (.heic, .jxl, .dng and the like) are refused, so that no image is overlooked.
 
 The EXIF rotation is applied; palettes, CMYK and YCbCr become RGB; gray stays one channel. Refused, with the file's name
 and what would be allowed, are: an alpha channel (unless ``alpha`` says how), more than 8 bits per sample (``depth16``),
-several frames (``frames``), damaged files, images of more than 89 megapixels, and images with a side smaller than the
-crop. ``refused=skip`` leaves such files out and lists them in the image set's ``notes``; it decodes every file when the
-folder is opened. Otherwise opening reads only headers, and damage further in is found when the chosen images are
-fingerprinted, before anything is measured.
+several frames (``frames``), damaged files, links to nothing, anything that is no regular file, images of more than 89
+megapixels, and images with a side smaller than the crop. ``refused=skip`` leaves such files out and lists them in the
+image set's ``notes``; it decodes every file when the folder is opened. Otherwise opening decodes nothing, and damage
+further in is found when the chosen images are fingerprinted, before anything is measured.
+
+A file that was compressed with loss flatters the codec that did it, which codes its own traces in few bits. A note says
+how many of the chosen images are such files; ``downscale=2`` takes the traces away: every pixel is the mean of 2×2,
+rounded to nearest (halves upwards), and what fills no square at the bottom and the right is cut off.
 
 Tiles do not overlap; they run row by row from the top left corner, and a note says how much of the images fills no
 tile. Without ``crop`` images may differ in shape; they are measured in groups of one shape.
@@ -19,7 +23,7 @@ tile. Without ``crop`` images may differ in shape; they are measured in groups o
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -27,7 +31,9 @@ from pathlib import Path
 import numpy as np
 
 import codecbench as cb
-from codecbench.files.images import OTHER_IMAGE_SUFFIXES, SUFFIXES, Rules, image_shape, read_image
+from codecbench.files.images import OTHER_IMAGE_SUFFIXES, SUFFIXES, Rules, read_header, read_image
+from codecbench.fingerprint import fingerprint_pixels
+from codecbench.text import count
 
 CACHE_BYTES = 1 << 26
 """Of decoded images that an opened folder keeps, since every codec point reads the same ones again."""
@@ -40,6 +46,7 @@ class Folder(cb.Dataset):
 
     path: str = cb.setting("", literal=True, positional=True, help="the folder; give it as folder:PATH")
     crop: int = cb.setting(0, low=0, high=16_384, help="side of the tiles to cut; 0 takes whole images")
+    downscale: int = cb.setting(1, low=1, high=64, help="means of so many times so many pixels instead of single ones")
     recursive: bool = cb.setting(False, help="also read subfolders")
     alpha: str = cb.setting("refuse", choices=("refuse", "drop", "white", "black"), help="what to do with alpha")
     depth16: str = cb.setting("refuse", choices=("refuse", "scale"), help="what to do with 16-bit samples")
@@ -60,11 +67,11 @@ class Folder(cb.Dataset):
         """Opens the folder and reads the images' headers."""
         files, notes = self._files()
         rules = Rules(self.alpha, self.depth16, self.frames)
-        taken: list[tuple[Path, cb.Shape]] = []
+        taken: list[Original] = []
         left_out: list[str] = []
         for file in files:
             try:
-                taken.append((file, self._shape(file, rules)))
+                taken.append(self._original(file, rules))
             except cb.DatasetError as error:
                 if self.refused == "error":
                     raise cb.DatasetError(f"folder: {error}; refused=skip leaves such files out") from error
@@ -74,19 +81,21 @@ class Folder(cb.Dataset):
         if not taken:
             why = left_out[0] if left_out else f"image files end in {', '.join(sorted(SUFFIXES))}"
             raise cb.DatasetError(f"folder: no image to measure in {self.path}; {why}")
-        return FolderImages(taken, self.crop, rules, notes)
+        return FolderImages(taken, self.crop, self.downscale, rules, notes)
 
-    def _shape(self, file: Path, rules: Rules) -> cb.Shape:
+    def _original(self, file: Path, rules: Rules) -> Original:
         if file.suffix.lower() in OTHER_IMAGE_SUFFIXES:
             allowed = ", ".join(sorted(SUFFIXES))
             raise cb.DatasetError(f"{file} is in a format that is not read; allowed: {allowed}")
-        shape = image_shape(file, rules)
-        if min(shape[:2]) < self.crop:
-            size = f"{shape[0]}×{shape[1]}"
-            raise cb.DatasetError(f"{file} is {size} (height×width), smaller than crop={self.crop}")
+        header = read_header(file, rules)
+        height, width, channels = header.shape
+        shape = height // self.downscale, width // self.downscale, channels
+        if min(shape[:2]) < max(self.crop, 1):
+            least = f"crop={self.crop}" if self.downscale == 1 else f"{self.downscale * max(self.crop, 1)}"
+            raise cb.DatasetError(f"{file} is {height}×{width} (height×width), smaller than {least}")
         if self.refused == "skip":
             read_image(file, rules)
-        return shape
+        return Original(file, shape, header.lossy, header.icc)
 
     def _files(self) -> tuple[list[Path], list[str]]:
         """The image files in order, and notes about other files."""
@@ -122,16 +131,36 @@ def _hidden(path: Path, root: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(root).parts)
 
 
-class FolderImages(cb.ImageSet):
-    """Images or, if ``crop`` is the side of tiles and not 0, tiles of files with their shapes; decoded when read."""
+def _means(pixels: cb.Images, side: int) -> cb.Images:
+    """Means over squares of ``side`` × ``side`` pixels, rounded to nearest, halves upwards."""
+    height, width, channels = pixels.shape[0] // side, pixels.shape[1] // side, pixels.shape[2]
+    if side == 1:
+        return pixels
+    squares = pixels[: height * side, : width * side].reshape(height, side, width, side, channels)
+    return ((squares.sum(axis=(1, 3), dtype=np.uint32) + side * side // 2) // (side * side)).astype(np.uint8)
 
-    def __init__(self, files: list[tuple[Path, cb.Shape]], crop: int, rules: Rules, notes: list[str]):
-        self.files, self.crop, self.rules, self.notes = files, crop, rules, list(notes)
-        tiles = [(h // crop) * (w // crop) if crop else 1 for _, (h, w, _) in files]
+
+@dataclass(frozen=True)
+class Original:
+    """A file, the shape of its image, the lossy format that it is in, and whether it has a colour profile."""
+
+    path: Path
+    shape: cb.Shape
+    lossy: str
+    profile: bool
+
+
+class FolderImages(cb.ImageSet):
+    """Images or, if ``crop`` is the side of tiles and not 0, tiles of files; decoded when read."""
+
+    def __init__(self, files: list[Original], crop: int, downscale: int, rules: Rules, notes: list[str]):
+        self.files, self.crop, self.downscale, self.rules, self.notes = files, crop, downscale, rules, list(notes)
+        tiles = [(h // crop) * (w // crop) if crop else 1 for h, w, _ in (file.shape for file in files)]
         self._ends = np.array(list(accumulate(tiles)))
         self._cache: OrderedDict[int, cb.Images] = OrderedDict()
         self._cached_bytes = 0
-        total = sum(h * w for _, (h, w, _) in files)
+        self._fingerprints: dict[int, str] = {}
+        total = sum(file.shape[0] * file.shape[1] for file in files)
         if crop and (used := sum(tiles) * crop * crop) < total:
             self.notes.append(f"crop={crop} uses {used / total:.1%} of the pixels; the margins fill no tile")
 
@@ -140,7 +169,7 @@ class FolderImages(cb.ImageSet):
 
     def shape(self, index: int) -> cb.Shape:
         """Height, width and channels; differs from image to image."""
-        height, width, channels = self.files[self.place(index)[0]][1]
+        height, width, channels = self.files[self.place(index)[0]].shape
         return (self.crop, self.crop, channels) if self.crop else (height, width, channels)
 
     def place(self, index: int) -> tuple[int, int]:
@@ -149,6 +178,28 @@ class FolderImages(cb.ImageSet):
             raise IndexError(f"the folder has images 0 to {len(self) - 1}, not {index}")
         file = int(np.searchsorted(self._ends, index, side="right"))
         return file, index - (int(self._ends[file - 1]) if file else 0)
+
+    def about(self, indices: Sequence[int]) -> Iterator[str]:
+        """How many files were lossy, are twice there, or have a profile, of those that the images come from."""
+        numbers = sorted({self.place(int(index))[0] for index in indices})
+        files = [self.files[number] for number in numbers]
+        lossy = Counter(file.lossy for file in files if file.lossy)
+        if lossy and self.downscale == 1:
+            kinds = ", ".join(lossy) if len(lossy) == 1 else ", ".join(f"{n} {kind}" for kind, n in lossy.items())
+            yield (
+                f"{sum(lossy.values())} of {count(len(files), 'original')} are lossy files ({kinds}): this flatters "
+                f"{' and '.join(kind.lower().replace(' ', '') for kind in lossy)}; downscale=2 takes the traces away"
+            )
+        named: dict[str, list[str]] = {}
+        for number, file in zip(numbers, files, strict=True):
+            named.setdefault(self._fingerprints.get(number, str(number)), []).append(file.path.name)
+        doubles = [" = ".join(names) for names in named.values() if len(names) > 1]
+        if doubles:
+            more = f" and {len(doubles) - 3} more" if len(doubles) > 3 else ""
+            many = count(len(files) - len(named), "double")
+            yield f"{many} among {len(files)} images: {', '.join(doubles[:3])}{more}"
+        if profiles := sum(file.profile for file in files):
+            yield f"{profiles} of {count(len(files), 'original')} have ICC profiles other than sRGB, which were ignored"
 
     def read(self, indices: Sequence[int]) -> cb.Images:
         """Reads images or tiles of one shape, (len(indices), H, W, C); ``ValueError`` if they differ in shape."""
@@ -171,13 +222,14 @@ class FolderImages(cb.ImageSet):
         if file in self._cache:
             self._cache.move_to_end(file)
             return self._cache[file]
-        path, shape = self.files[file]
+        path = self.files[file].path
         try:
-            pixels = read_image(path, self.rules)
+            pixels = _means(read_image(path, self.rules), self.downscale)
         except cb.DatasetError as error:
             raise cb.DatasetError(f"folder: {error}; refused=skip leaves such files out") from error
-        if pixels.shape != shape:
+        if pixels.shape != self.files[file].shape:
             raise cb.DatasetError(f"folder: {path} changed since the folder was opened")
+        self._fingerprints.setdefault(file, fingerprint_pixels([pixels[np.newaxis]]))
         self._cache[file] = pixels
         self._cached_bytes += pixels.nbytes
         while len(self._cache) > 1 and self._cached_bytes > CACHE_BYTES:

@@ -42,13 +42,14 @@ def decode(file: str, out: str, device: str) -> None:
 
 def _read(file: str) -> bytes:
     from codecbench.errors import UsageError
+    from codecbench.files.header import Refused
+    from codecbench.files.images import read_file
 
     if file == "-":
         return sys.stdin.buffer.read()
-    path = Path(file)
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder; expected a file that `codecbench encode` wrote")
     try:
-        return path.read_bytes()
+        return read_file(Path(file))
+    except Refused as error:
+        raise UsageError(f"{file} {error}; expected a file that `codecbench encode` wrote") from None
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror or error}") from None

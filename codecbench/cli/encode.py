@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,22 +70,14 @@ def encode(image: str, spec: str, out: str, alpha: str, depth16: str, frames: st
 
 
 def _read(image: str, rules: Rules) -> Images:
-    """Reads an image, from standard input through a file, since metadata and depth are looked for in one."""
+    """Reads an image; what would help is named as an option of this command."""
     from codecbench.errors import DatasetError
     from codecbench.files.images import read_image
 
     try:
-        if image != "-":
-            if not Path(image).is_file():
-                raise DatasetError(f"{image} is a folder" if Path(image).is_dir() else f"no image at {image}")
-            return read_image(Path(image), rules)
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder) / "standard-input"
-            copy.write_bytes(sys.stdin.buffer.read())
-            try:
-                return read_image(copy, rules)
-            except DatasetError as error:
-                raise DatasetError(str(error).replace(str(copy), "standard input")) from None
+        if image == "-":
+            return read_image(Path("standard input"), rules, sys.stdin.buffer.read())
+        return read_image(Path(image), rules)
     except DatasetError as error:  # its remedies are written as settings of the data set folder:PATH
         raise DatasetError(re.sub(r"\b(alpha|depth16|frames)=(\w+)", r"--\1 \2", str(error))) from None
 

@@ -9,6 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from codecbench.plugins.codec import Shape
+
 Samples = NDArray[Any]
 """Decoded samples as stored: (H, W, colours or colours + alpha), uint8 or uint16, each over its type's whole range."""
 
@@ -33,8 +35,20 @@ class Header:
     alpha: Alpha = ""
     several: bool = False  # frames or pages
     orientation: int = 1  # EXIF's, 1 to 8
-    lossy: bool = False  # whether coding it lost something
-    icc: bool = False  # whether it has an ICC profile
+    lossy: str = ""  # the codec that lost something of it, if one did
+    icc: bool = False  # whether it has an ICC profile other than sRGB
+
+    @property
+    def shape(self) -> Shape:
+        """Height and width as shown, and channels."""
+        lying = self.orientation in (5, 6, 7, 8)
+        height, width = (self.width, self.height) if lying else (self.height, self.width)
+        return height, width, self.colours
+
+
+def is_foreign(profile: bytes) -> bool:
+    """Whether a block is an ICC profile of other colours than sRGB, by its description, which may be UTF-16."""
+    return bool(profile) and b"sRGB" not in profile.replace(b"\0", b"")
 
 
 class Refused(Exception):

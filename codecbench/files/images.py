@@ -31,8 +31,8 @@ READ_FORMATS = (*FORMATS, "TIFF")
 
 SUFFIXES = frozenset(
     {
-        *(".avif", ".bmp", ".gif", ".j2k", ".jp2", ".jpe", ".jpeg", ".jpg"),
-        *(".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
+        *(".apng", ".avif", ".bmp", ".gif", ".j2c", ".j2k", ".jfi", ".jfif", ".jif", ".jp2", ".jpc", ".jpe", ".jpeg"),
+        *(".jpf", ".jpg", ".jpx", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
     }
 )
 """Suffixes of image files that are read."""
@@ -68,60 +68,53 @@ class Rules:
 
 def image_shape(path: Path, rules: Rules) -> Shape:
     """The shape that :func:`read_image` will return, from the header; raises the same errors."""
-    with _one_line(path):
-        return _upright_shape(_checked(path, rules))
+    return read_header(path, rules).shape
 
 
-def read_image(path: Path, rules: Rules) -> Images:
-    """Reads an image file: uint8, (H, W, C), C = 1 for gray and 3 for colour, upright.
+def read_image(path: Path, rules: Rules, content: bytes | None = None) -> Images:
+    """Reads an image file, or its content: uint8, (H, W, C), C = 1 for gray and 3 for colour, upright.
 
     ``DatasetError`` with file and remedy if it cannot be read to its end, or the rules refuse it.
     """
+    header = read_header(path, rules, content)
     with _one_line(path):
-        header = _checked(path, rules)
         samples = header.decode()
         if samples.shape != (header.height, header.width, header.colours + bool(header.alpha)):
             raise Refused("is damaged: its picture has not the shape that its header says")
         if header.alpha:
             samples = _laid_over(samples, rules.alpha, header.alpha == "premultiplied")
-        if (
-            samples.dtype == np.uint16
-        ):  # gray to the nearest of 256 levels; of colours the upper 8 bits, as Pillow has it
+        if samples.dtype == np.uint16:  # of colours the upper 8 bits, as Pillow has it
             samples = (samples.astype(np.uint32) + 128) // 257 if header.colours == 1 else samples >> 8
         return np.ascontiguousarray(_turned(samples, header.orientation), dtype=np.uint8)
 
 
-def read_header(path: Path) -> Header:
-    """What an image file says of its picture; ``DatasetError`` if it is no image that is read."""
+def read_header(path: Path, rules: Rules, content: bytes | None = None) -> Header:
+    """What an image file, or its content, says of its picture; ``DatasetError`` if the rules do not take it."""
     with _one_line(path):
-        return _header(path)
+        data = read_file(path) if content is None else content
+        tiff = data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+        header = tiff_header(data) if tiff else pillow_header(data)
+        if header.several and rules.frames == "refuse":
+            raise Refused("holds several frames; one is allowed, frames=first takes the first")
+        if header.alpha and rules.alpha == "refuse":
+            raise Refused("has an alpha channel; alpha=drop, alpha=white or alpha=black takes it")
+        if header.bits > 8 and rules.depth16 == "refuse":
+            raise Refused("has more than 8 bits per sample; depth16=scale takes it scaled to 8")
+        return header
 
 
-def _header(path: Path) -> Header:
+def read_file(path: Path) -> bytes:
+    """A regular file's bytes; :class:`Refused` for anything else, which may be waited for, and beyond the limit."""
     try:
         status = path.stat()
     except FileNotFoundError as error:
         what = f"is a link to {path.readlink()}, which does not exist" if path.is_symlink() else "does not exist"
         raise Refused(what) from error
     if not stat.S_ISREG(status.st_mode):  # a pipe or a device would be waited for
-        raise Refused("is no regular file")
+        raise Refused("is a folder" if path.is_dir() else "is no regular file")
     if status.st_size > MAX_FILE_BYTES:
         raise Refused(f"has {status.st_size} bytes; at most {MAX_FILE_BYTES} are read")
-    with path.open("rb") as file:
-        tiff = file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-    return tiff_header(path) if tiff else pillow_header(path.read_bytes())
-
-
-def _checked(path: Path, rules: Rules) -> Header:
-    """The header of a file that the rules take."""
-    header = _header(path)
-    if header.several and rules.frames == "refuse":
-        raise Refused("holds several frames; one is allowed, frames=first takes the first")
-    if header.alpha and rules.alpha == "refuse":
-        raise Refused("has an alpha channel; alpha=drop, alpha=white or alpha=black takes it")
-    if header.bits > 8 and rules.depth16 == "refuse":
-        raise Refused("has more than 8 bits per sample; depth16=scale takes it scaled to 8")
-    return header
+    return path.read_bytes()
 
 
 @contextmanager
@@ -153,12 +146,6 @@ def _laid_over(samples: Samples, ground: str, premultiplied: bool) -> Samples:
         behind = (most - alpha) * (most if ground == "white" else 0)
         colours = np.minimum((covered + behind + most // 2) // most, most)
     return colours.astype(samples.dtype)
-
-
-def _upright_shape(header: Header) -> Shape:
-    lying = header.orientation in (5, 6, 7, 8)
-    height, width = (header.width, header.height) if lying else (header.height, header.width)
-    return height, width, header.colours
 
 
 def _turned(samples: Samples, orientation: int) -> Samples:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from codecbench.files import structure
-from codecbench.files.header import Header, Refused, Samples, check_size, too_large, widened
+from codecbench.files.header import Header, Refused, Samples, check_size, is_foreign, too_large, widened
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "WEBP")
 """Formats that are read through Pillow, by its names: none that runs another program, as EPS does."""
@@ -18,7 +18,7 @@ FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "WEBP")
 _GRAY = {"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"}
 _COLOUR = {"RGB", "CMYK", "YCbCr", "P", "PA", "RGBX", "HSV", "RGBA", "RGBa"}
 _ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
-_LOSSY = {"AVIF", "JPEG", "MPO"}
+_LOSSY = {"AVIF": "AVIF", "JPEG": "JPEG", "MPO": "JPEG", "WEBP": "WebP", "JPEG2000": "JPEG 2000"}
 
 
 def pillow_header(data: bytes) -> Header:
@@ -36,13 +36,14 @@ def pillow_header(data: bytes) -> Header:
         check_size(image.height, image.width)
         if image.mode not in _GRAY | _COLOUR:
             raise Refused(f"has mode {image.mode}; allowed: gray, palette, RGB, CMYK, YCbCr")
-        bits, lossy = _bits(image), image.format in _LOSSY
+        bits, lossy = _bits(image), str(image.format) in _LOSSY
         if image.format in ("JPEG", "MPO"):
             structure.check_jpeg_header(data)
         elif image.format == "WEBP":
             lossy = lossy_webp
         elif image.format == "AVIF":
-            bits = 10 if structure.avif_is_deep(data) else 8
+            deep, lossy = structure.avif_header(data)
+            bits = 10 if deep else 8
         elif image.format == "JPEG2000":
             bits, reversible, mapped = structure.jpeg2000_header(data)
             lossy = not reversible
@@ -59,8 +60,8 @@ def pillow_header(data: bytes) -> Header:
             alpha="straight" if alpha else "",
             several=bool(getattr(image, "is_animated", False)),
             orientation=_orientation(image, data),
-            lossy=lossy,
-            icc="icc_profile" in image.info,
+            lossy=_LOSSY[str(image.format)] if lossy else "",
+            icc=is_foreign(image.info.get("icc_profile") or b""),
         )
 
 

@@ -75,39 +75,44 @@ def check_png(data: bytes) -> None:
         raise Refused("is damaged: it has not the rows that its header says")
 
 
-def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The marker segments of a JPEG file up to its end, as (marker, content); coded data are passed over."""
-    position = 2
-    while match := re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL).search(data, position):
-        marker = match[1][0]
-        if marker == 0xD9:
-            return
-        length = int.from_bytes(data[match.end() : match.end() + 2])
-        yield marker, data[match.end() + 2 : match.end() + length]
-        position = match.end() + max(length, 2)
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """The markers of a JPEG file up to that of its end, with where each and the coded data behind it begin and end."""
+    marker = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
+    found = marker.search(data, 2)
+    while found and found[1] != b"\xd9":
+        following = marker.search(data, found.end() + max(int.from_bytes(data[found.end() : found.end() + 2]), 2))
+        yield found[1][0], found.end() - 2, following.end() - 2 if following else len(data)
+        found = following
+    if not found:
+        raise Refused("is cut short: its end marker is missing")
 
 
 def check_jpeg_header(data: bytes) -> None:
     """Refuses a JPEG of so many scans that it would be decoded for minutes."""
-    scans = sum(marker == 0xDA for marker, _ in jpeg_segments(data))
+    scans = sum(marker == 0xDA for marker, *_ in jpeg_segments(data))
     if scans > MAX_SCANS:
         raise Refused(f"has {scans} scans; at most {MAX_SCANS} are read")
 
 
 def check_jpeg(data: bytes) -> None:
-    """Refuses a JPEG whose coded data do not fill the picture, as libjpeg would without a word.
+    """Refuses a JPEG whose coded data do not fill the picture, or are more, which libjpeg passes over without a word.
 
-    libjxl reads every code of a gray or three-channel Huffman-coded JPEG to repack it; others are not checked so.
+    libjxl reads every code to repack it. It does not take all kinds of JPEG, so that rare ones are not checked.
     """
-    frames = [(marker, content) for marker, content in jpeg_segments(data) if marker in (0xC0, 0xC1, 0xC2)]
-    if len(frames) != 1 or frames[0][1][5:6] not in (b"\x01", b"\x03"):
+    segments = list(jpeg_segments(data))
+    frame = next(data[start + 4 : end] for marker, start, end in segments if marker in (0xC0, 0xC1, 0xC2))
+    sampling = frame[7 : 6 + 3 * frame[5] : 3]
+    progressive_restarts = {0xC2, 0xDD} <= {marker for marker, *_ in segments}
+    if progressive_restarts or sampling[1:] not in (b"", b"\x11\x11") or sampling[0] not in (0x11, 0x12, 0x21, 0x22):
         return
     try:
         from imagecodecs import JpegxlError, jpegxl_encode_jpeg
     except ImportError:  # on machines for which imagecodecs has no wheels
         return
+    # Without metadata, which libjxl would look into; Adobe's segment says whether it is YCbCr.
+    bare = [data[start:end] for marker, start, end in segments if not 0xE0 <= marker <= 0xED and marker < 0xEF]
     try:
-        jpegxl_encode_jpeg(data)
+        jpegxl_encode_jpeg(b"\xff\xd8" + b"".join(bare) + b"\xff\xd9")
     except JpegxlError as error:
         raise Refused("is damaged or cut short: its coded data do not fill the picture") from error
 
@@ -149,11 +154,14 @@ def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         position = end
 
 
-def avif_is_deep(data: bytes) -> bool:
-    """Whether an AVIF has more than 8 bits per sample: bit 6 of the third byte of the box av1C (AV1-ISOBMFF)."""
+def avif_header(data: bytes) -> tuple[bool, bool]:
+    """Whether an AVIF has more than 8 bits per sample, and whether it is lossy.
+
+    Bit 6 of the third byte of a box av1C (AV1-ISOBMFF) says the first; RGB coded as it is, matrix 0, is lossless.
+    """
     meta = b"".join(content for kind, content in boxes(data) if kind in (b"meta", b"moov"))
-    found = re.search(rb"av1C.{2}(.)", meta, re.DOTALL)
-    return found is not None and bool(found[1][0] & 0x40)
+    deep = any(flags[0] & 0x40 for flags in re.findall(rb"av1C.{2}(.)", meta, re.DOTALL))
+    return deep, not re.search(rb"colrnclx.{4}\0\0", meta, re.DOTALL)
 
 
 def jpeg2000_header(data: bytes) -> tuple[int, bool, bool]:

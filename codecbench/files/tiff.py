@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from codecbench.files.header import Alpha, Header, Refused, Samples, check_size, widened
+from codecbench.files.header import Alpha, Header, Refused, Samples, check_size, is_foreign, widened
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
 DEPTHS: dict[int, tuple[int, ...]] = {
@@ -29,20 +29,15 @@ UNSIGNED = 1
 UNSPECIFIED, PREMULTIPLIED, STRAIGHT = 0, 1, 2
 
 
-def tiff_header(path: Path) -> Header:
+def tiff_header(data: bytes) -> Header:
     """The header of a TIFF file's first page; :class:`Refused` for layouts that are not read."""
     import tifffile
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it warns of is refused below
-    with tifffile.TiffFile(path) as tiff:
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         page: Any = tiff.pages[0]
         check_size(page.imagelength, page.imagewidth)
-        try:
-            tiff.pages[1]
-            several = True
-        except IndexError:
-            several = False
-        _check(page, path.stat().st_size)
+        _check(page, len(data))
         photometric, extra = int(page.photometric), tuple(map(int, page.extrasamples))
         alphas: dict[tuple[int, ...], Alpha] = {(PREMULTIPLIED,): "premultiplied", (STRAIGHT,): "straight"}
         return Header(
@@ -50,13 +45,13 @@ def tiff_header(path: Path) -> Header:
             int(page.imagelength),
             int(page.imagewidth),
             1 if photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO) else 3,
-            lambda: _decode(path),
+            lambda: _decode(data),
             bits=int(page.bitspersample) if photometric != PALETTE else 8,
             alpha=alphas.get(extra, ""),
-            several=several,
+            several=tiff.pages.is_multipage,
             orientation=int(page.tags[274].value) if 274 in page.tags else 1,
-            lossy=int(page.compression) == JPEG,
-            icc=34675 in page.tags,
+            lossy="JPEG" if int(page.compression) == JPEG else "",
+            icc=is_foreign(page.tags.valueof(34675, b"")),
         )
 
 
@@ -84,10 +79,10 @@ def _check(page: Any, file_bytes: int) -> None:
         raise Refused("is cut short: strips or tiles of its picture are missing")
 
 
-def _decode(path: Path) -> Samples:
+def _decode(data: bytes) -> Samples:
     import tifffile
 
-    with tifffile.TiffFile(path) as tiff:
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         page: Any = tiff.pages[0]
         photometric, bits = int(page.photometric), int(page.bitspersample)
         stored = np.asarray(page.asarray())

@@ -296,6 +296,7 @@ def _fingerprint_images(plan: Plan, say: Callable[[str], None]) -> None:
         say(f"reading {len(source.selection.indices)} images of {label}")
         prints = _fingerprints(source.images, source.selection)
         found |= {(label, piece): fingerprint for piece, fingerprint in prints.items()}
+        plan.notes += [f"{label}: {printable(note)}" for note in source.images.about(source.selection.indices)]
         selection = replace(source.selection, fingerprint=digest(list(prints.values())))
         plan.sources[number] = replace(source, selection=selection)
     plan.tasks[:] = [

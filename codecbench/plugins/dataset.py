@@ -7,7 +7,7 @@ A dataset is a frozen dataclass whose fields are its settings (the split, the cr
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, final
@@ -67,6 +67,17 @@ class ImageSet(abc.ABC):
         Raises:
             DatasetError: an image cannot be read.
         """
+
+    def about(self, indices: Sequence[int]) -> Iterable[str]:
+        """What a person should know about the images that were chosen; asked once they have been read.
+
+        Args:
+            indices: the numbers of the chosen images.
+
+        Returns:
+            notes like ``notes``, for example how many of these images come from lossy files.
+        """
+        return ()
 
     @final
     def fingerprint(self, indices: Sequence[int]) -> str:

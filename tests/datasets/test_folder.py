@@ -113,7 +113,7 @@ def test_colour_modes_become_rgb_and_gray_stays_gray(tmp_path: Path) -> None:
     for name, mode in modes.items():
         (rgb.quantize(64) if mode == "P" else rgb.convert(mode)).save(tmp_path / name)
     images = opened(tmp_path)
-    assert [path.name for path, _ in images.files] == list(modes)
+    assert [file.path.name for file in images.files] == list(modes)
     assert [images.shape(i)[2] for i in range(5)] == [3, 1, 3, 1, 3]
     assert all(images.read([i]).shape[1:] == images.shape(i) for i in range(5))
     assert np.array_equal(images.read([0])[0], np.asarray(rgb))
@@ -149,6 +149,41 @@ def test_fingerprint_follows_the_pixels(tmp_path: Path) -> None:
     save(tmp_path / "a.png", noise(20, 21))
     with pytest.raises(DatasetError, match=r"a\.png changed since the folder was opened"):
         images.read([0])
+
+
+def test_what_is_to_know_about_the_chosen_files(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "c.bmp"):
+        save(tmp_path / name, noise(20, 20))
+    for name, options in {
+        "d.jfif": {"format": "JPEG", "icc_profile": b"Adobe RGB"},
+        "e.webp": {},
+        "f.avif": {},
+    }.items():
+        save(tmp_path / name, noise(20, 20), **options)
+    save(tmp_path / "g.webp", noise(9, 9), lossless=True)
+    save(tmp_path / "h.jp2", noise(64, 64), irreversible=True)
+    images = opened(tmp_path)
+    images.fingerprint(range(6))
+    assert list(images.about([0, 1, 2])) == ["2 doubles among 3 images: a.png = b.png = c.bmp"]
+    assert list(images.about([0, 3, 4, 6])) == [
+        "2 of 4 originals are lossy files (1 JPEG, 1 WebP): this flatters jpeg and webp; "
+        "downscale=2 takes the traces away",
+        "1 of 4 originals have ICC profiles other than sRGB, which were ignored",
+    ]
+    assert [file.lossy for file in images.files] == ["", "", "", "JPEG", "WebP", "AVIF", "", "JPEG 2000"]
+    assert list(opened(tmp_path, downscale=2).about([5, 6, 7])) == []
+
+
+def test_downscaled_images_are_means_and_have_a_name_of_their_own(tmp_path: Path) -> None:
+    array = noise(9, 14)
+    save(tmp_path / "a.png", array)
+    images = opened(tmp_path, downscale=3, crop=2)
+    right = np.array([[array[y : y + 3, x : x + 3].mean((0, 1)) for x in range(0, 12, 3)] for y in range(0, 9, 3)])
+    assert np.array_equal(images.read([0, 1])[1], np.floor(right + 0.5)[:2, 2:])
+    save(tmp_path / "a.png", np.array([[0, 1], [0, 1]], np.uint8))
+    assert opened(tmp_path, downscale=2).read([0]).tolist() == [[[[1]]]]  # a half goes up
+    assert Folder(path="a", downscale=2).label == "folder:a,downscale=2"
+    refused(tmp_path, "a.png is 2×2 .*smaller than 3", downscale=3)
 
 
 def test_memory_for_decoded_images_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,7 +281,7 @@ EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"
             {"depth16": "scale"},
         ),
         ("a.png", saved(noise(63, 200), "png"), "is 63×200 .*smaller than crop=64", {"crop": 64}),
-        ("a.HEIC", b"x", r"is in a format that is not read; allowed: \.avif", {}),
+        ("a.HEIC", b"x", r"is in a format that is not read; allowed: \.apng", {}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -266,7 +301,7 @@ def test_nothing_is_left_to_measure(tmp_path: Path) -> None:
     refused(tmp_path / "nowhere", "does not exist")
     refused(tmp_path / "alpha.png", "is a file, not a folder")
     (tmp_path / "empty").mkdir()
-    refused(tmp_path / "empty", "no image to measure in .*image files end in .avif")
+    refused(tmp_path / "empty", "no image to measure in .*image files end in .apng")
     with pytest.raises(DatasetError, match="folder:PATH"):
         Folder().load(NOWHERE)
     for path in ("", str(tmp_path / "empty"), str(tmp_path / "nowhere")):

@@ -278,7 +278,7 @@ def files(draw: st.DrawFn) -> tuple[bytes, np.ndarray, float]:
     return content, right, far(bits, count in (2, 4))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(file=files())
 def test_what_a_file_says_is_what_is_read(
     tmp_path_factory: pytest.TempPathFactory, file: tuple[bytes, np.ndarray, float]
