@@ -6,7 +6,7 @@ reach; nothing is extrapolated. The average of a log ratio, as a percentage: -20
     pchip   piecewise cubic Hermite interpolation without overshoot (Fritsch and Carlson 1980, with Butland's slopes):
             what JCT-VC's and JVET's common test conditions use
     cubic   one polynomial of third order through all points by least squares, as in the first proposal; it swings
-            where there are many points or a wide range
+            where there are many points or a wide range, and where it falls there is no BD-rate
     akima   Akima's interpolation of 1970
 
 Sources: Bjøntegaard, "Calculation of average PSNR differences between RD-curves", ITU-T VCEG-M33, 2001, and
@@ -54,6 +54,8 @@ LEAST_OVERLAP = 0.1
 """Share of the smaller range of quality that both codecs must reach for a BD-rate; a narrow strip says little."""
 ANCHOR = "anchor"
 """The status of the anchor's own curve, which differs by 0 % from itself."""
+STEPS = 500
+"""Places between which an interpolant must not fall."""
 REACH = 4
 """Points beyond the overlap that may move a piecewise cubic within it, with some to spare for replicates."""
 
@@ -117,10 +119,10 @@ def _over_range(base: Points, own: Points, method: str) -> BdRate:
     if method == "cubic" and fewest < 4:
         return _none(f"a cubic needs 4 points, not {fewest}")
     areas = [_integral(quality, np.log(rate), method, low, high) for rate, quality in (base, own)]
-    with np.errstate(over="ignore", invalid="ignore"):
+    if np.isnan(areas).any():
+        return _none(f"the {method} curve of these points is not monotone")
+    with np.errstate(over="ignore"):
         percent = float(100.0 * np.expm1((areas[1] - areas[0]) / (high - low)))
-    if not math.isfinite(percent):
-        return _none(f"{method} cannot follow these points")
     return BdRate(percent, float(low), float(high), overlap)
 
 
@@ -137,15 +139,20 @@ def _akima(quality: Values, log_rate: Values) -> Any:
 
 
 def _integral(quality: Values, log_rate: Values, method: str, low: float, high: float) -> float:
+    """The integral of log rate over some qualities; NaN where the interpolant does not rise throughout with quality."""
     with np.errstate(all="ignore"), warnings.catch_warnings():
         if method == "pchip":
             ends = np.array([low]), np.array([high])
             return float(pchip.integrals(quality[:, None], log_rate[:, None], *ends)[0])
-        if method == "akima":
-            return float(_akima(quality, log_rate).integrate(low, high))
         warnings.simplefilter("ignore", np.exceptions.RankWarning)
-        whole = np.polynomial.Polynomial.fit(quality, log_rate, 3).integ()
-        return float(whole(high) - whole(low))
+        if method == "akima":
+            curve = _akima(quality, log_rate)
+            area = float(curve.integrate(low, high))
+        else:
+            curve = np.polynomial.Polynomial.fit(quality, log_rate, 3)
+            area = float(np.diff(curve.integ()(np.array([low, high])))[0])
+        rise = np.diff(curve(np.linspace(low, high, STEPS)))
+        return area if (rise >= -LEAST_STEP).all() else math.nan
 
 
 def matched(curve: Points, point: Points, method: str = "pchip") -> BdRate:

@@ -97,6 +97,12 @@ def test_what_is_just_enough() -> None:
     assert (found.status, found.overlap) == ("", pytest.approx(LEAST_OVERLAP, rel=1e-2))
     found = bd_rate(RATE_A, PSNR_A, RATE_B[:3], PSNR_B[:3], "cubic")
     assert found.status == "not available: a cubic needs 4 points, not 3"
+    swings = [1.0, 2.0, 4.0, 4.1, 50.0], [20.0, 30.0, 31.0, 39.0, 40.0]
+    percents = {method: bd_rate([1, 2, 4, 8, 16], [20, 25, 30, 35, 40], *swings, method) for method in METHODS}
+    assert percents["pchip"].percent == pytest.approx(-42.13, abs=0.01)
+    assert {percents[name].status for name in ("cubic", "akima")} == {
+        f"not available: the {name} curve of these points is not monotone" for name in ("cubic", "akima")
+    }
 
 
 def test_what_is_refused() -> None:

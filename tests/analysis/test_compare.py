@@ -210,7 +210,7 @@ def test_one_image_is_told_but_not_judged(tmp_path: Path) -> None:
     found = compare(a, b, fail_above={"bits": 1.0})
     assert row(found, "bits")["difference"] == pytest.approx(100.0)
     assert found.failures == []
-    assert found.passed_over == ["bits: 1 point of 1 beyond 1 %, not counted: one image: no interval"]
+    assert found.passed_over == ["bits: 1 of 1 point not judged: one image: no interval"]
 
 
 def test_other_images_are_said_in_one_line_and_not_paired(tmp_path: Path) -> None:
@@ -223,8 +223,25 @@ def test_other_images_are_said_in_one_line_and_not_paired(tmp_path: Path) -> Non
     assert set(found.rates["verdict"]) == {points.UNTESTED}
     assert found.rates[["low", "high"]].isna().all(axis=None)
     assert found.failures == []
-    assert found.passed_over == ["bits: 1 point of 1 beyond 1 %, not counted: means only: other images"]
+    assert found.passed_over == ["bits: 1 of 1 point not judged: means only: other images"]
     assert [line for line in found.differences if line.startswith("dataset mnist: other images")]
+
+
+def test_datasets_are_the_same_where_their_images_are(tmp_path: Path) -> None:
+    """A folder that was moved is compared, and another one that took its place is not."""
+    a, b = made_up(tmp_path / "a"), MadeUpRun(tmp_path / "b", {LABEL: (28, 28, 1), "moved": (28, 28, 1)}, ["c"])
+    for label, factor in ((LABEL, 5), ("moved", 2)):
+        b.point(label, "c", {"q": 1}, num_bytes=[factor * size for size in BYTES], mse=ERRORS)
+    prints = {LABEL: "other pixels", "moved": f"pixels of {LABEL}"}
+
+    def change(manifest: dict[str, Any]) -> None:
+        for label, record in manifest["datasets"].items():
+            record["fingerprint"] = prints[label]
+
+    found = compare(a.store, altered(b.store.path, change), fail_above={"bits": 1.0})
+    assert [line.partition(" [")[0] for line in found.failures] == [f"c:q=1 on {LABEL}: bits +100.0 %"]
+    assert found.only_in_b == [f"c on {LABEL} (B): q=1"]
+    assert f"dataset {LABEL}: named moved in B, the same images" in found.differences
 
 
 @pytest.mark.parametrize("published", ["a", "b", "both"])
@@ -274,12 +291,12 @@ def test_a_damaged_part_is_named(tmp_path: Path) -> None:
 # ---- times ----------------------------------------------------------------------------------------------------------
 
 
-def timed_pair(tmp_path: Path, factor: float, **more: Any) -> Comparison:
+def timed_pair(tmp_path: Path, factor: float, strict: bool = False, **more: Any) -> Comparison:
     """Two runs whose encoding times differ by a factor; fails above 10 %."""
     a, b = (made_up(tmp_path / name) for name in "ab")
     timed(a)
     timed(b, [factor * second for second in ROUNDS], **more)
-    return compare(a.store, b.store, fail_above={"encode_s": 10.0})
+    return compare(a.store, b.store, fail_above={"encode_s": 10.0}, strict=strict)
 
 
 def test_times_on_the_same_host_are_judged(tmp_path: Path) -> None:
@@ -314,7 +331,8 @@ def test_times_on_the_same_host_are_judged(tmp_path: Path) -> None:
 def test_times_that_are_not_comparable_warn_and_never_fail(more: dict[str, Any], why: str, tmp_path: Path) -> None:
     found = timed_pair(tmp_path, 3.0, **more)
     assert found.failures == []
-    assert found.passed_over == [f"encode_s: 1 point of 1 beyond 10 %, not counted: {why}"]
+    assert found.passed_over == [f"encode_s: 1 of 1 point not judged: {why}"]
+    assert timed_pair(tmp_path / "strict", 3.0, strict=True, **more).failures == found.passed_over
     assert found.warnings == [f"all times: {why}; they say nothing about the codecs, are shown, and never fail"]
 
 
@@ -376,7 +394,7 @@ def test_runs_without_times_say_so(tmp_path: Path) -> None:
     found = compare(a, b, fail_above={"encode_s": 1.0})
     assert found.times.empty
     assert found.warnings == ["no point has times in both runs: nothing is said about speed"]
-    assert found.passed_over == ["encode_s: nothing to judge: no point has it in both runs"]
+    assert found.passed_over == ["encode_s: 1 of 1 point not judged: not measured in both runs"]
 
 
 # ---- what differs ---------------------------------------------------------------------------------------------------
@@ -483,15 +501,19 @@ def test_wrong_requests(usual_folder: Path) -> None:
         assert str(caught.value).startswith(message)
 
 
-def test_a_point_that_fails_in_the_other_run_alone_fails_every_threshold(tmp_path: Path) -> None:
+def test_a_point_that_fails_or_vanishes_in_the_other_run_alone_fails_every_threshold(tmp_path: Path) -> None:
     a, b = made_up(tmp_path / "a"), MadeUpRun(tmp_path / "b", {LABEL: (28, 28, 1)}, ["c"])
     for run in (a, b):
         run.point(LABEL, "c", {"q": 2})
-    a.point(LABEL, "c", {"q": 3})
+    for quality in (3, 4):
+        a.point(LABEL, "c", {"q": quality})
+    b.point(LABEL, "c", {"q": 4}, indices=range(5))
     b.failure(LABEL, "c", "ValueError: no luck", {"q": 1})
     found = compare(a.store, b.store, fail_above={"bits": 50.0})
-    assert found.failures == [f"c:q=1 on {LABEL}: failed in B: ValueError: no luck"]
-    assert found.passed_over == [f"c:q=3 on {LABEL}: not in B"]
+    failed = f"c:q=1 on {LABEL}: failed in B: ValueError: no luck"
+    missing = [f"c:q=3 on {LABEL}: 0 of 8 images in B", f"c:q=4 on {LABEL}: 5 of 8 images in B"]
+    assert found.failures == [failed, *missing]
+    assert compare(a.store, b.store, fail_above={"bits": 50.0}, allow_missing=True).failures == []
     assert compare(b.store, a.store, fail_above={"bits": 50.0}).failures == []
 
 
@@ -500,7 +522,8 @@ def test_thresholds_need_a_point_in_common(tmp_path: Path) -> None:
     b = MadeUpRun(tmp_path / "b", {LABEL: (28, 28, 1)}, ["c"])
     b.point(LABEL, "c", {"q": 2})
     with pytest.raises(UsageError, match=r"nothing to judge: .* have no point in common"):
-        compare(a, b.store, fail_above={"bits": 1.0})
+        compare(a, b.store, fail_above={"bits": 1.0}, allow_missing=True)
+    assert compare(a, b.store, fail_above={"bits": 1.0}).failures == ["c:q=1 on mnist: 0 of 8 images in B"]
     found = compare(a, b.store)
     assert (found.only_in_a, found.only_in_b) == (["c on mnist: q=1"], ["c on mnist: q=2"])
 
@@ -539,7 +562,7 @@ def test_an_edited_codec_is_found(
     assert "codec mine: plugin source changed" in capsys.readouterr().out
     assert main([*command, "--fail-above", "bits=0.1%"]) == 1
     out = capsys.readouterr().out
-    assert "worse: mine:level=0 on digits: bits +0.127 %" in out
+    assert "fails: mine:level=0 on digits: bits +0.127 %" in out
     assert "none" not in out.partition("Thresholds")[2]
     assert main([*command, "--fail-above", "bits=0.2%"]) == 0
     assert main([*command, "--fail-above", "bits=0.1%", "--codecs", "none"]) == 0
@@ -556,7 +579,7 @@ def test_csv_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     rows = list(csv.DictReader(io.StringIO(captured.out)))
     assert tuple(rows[0]) == tuple(points.COLUMNS)
     assert {one["measure"] for one in rows} == {"bits", "mse", "ssim"}
-    assert "worse: c:q=1 on mnist: bits" in captured.err
+    assert "fails: c:q=1 on mnist: bits" in captured.err
     assert main([*command, "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert found["failures"]

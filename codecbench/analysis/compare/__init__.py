@@ -11,7 +11,8 @@ Times are ratios of medians over rounds, tested with Mann and Whitney's U. The t
 corrected together for the number of its points, so with 5 rounds each a change at one point of many is not significant,
 and one at most of a codec's points is. No test sees that one machine is faster than another, or was busier: a time
 counts against a threshold only where both were taken on the same host, with the same threads, on the same device, of
-the same images. A point that fails in the other run alone is beyond any threshold.
+the same images. A point that fails in the other run alone is beyond any threshold, and so is one that has vanished.
+Datasets are the same where their images are, by the fingerprint of their pixels, whatever their names.
 
 The columns of the tables are described in :mod:`codecbench.analysis.compare.points`, the thresholds in
 :mod:`codecbench.analysis.compare.thresholds`.
@@ -89,11 +90,14 @@ def compare(
     codecs: str | Iterable[str] | None = None,
     confidence: float = 0.95,
     fail_above: Mapping[str, float] | None = None,
+    allow_missing: bool = False,
+    strict: bool = False,
 ) -> Comparison:
     """Compares two runs; reads the rows of one point at a time, so memory does not grow with the number of points.
 
     ``codecs`` are specs that narrow to the points that agree with them; ``fail_above`` has thresholds by key, see
-    ``codecbench.analysis.compare.thresholds``.
+    ``codecbench.analysis.compare.thresholds``. With thresholds, a point of A that failed in B, or that B does not have
+    of all images, is a failure unless ``allow_missing``; if ``strict``, so is what a threshold could not judge.
 
     An unknown dataset, codec, setting or key, a confidence out of range, and thresholds where the runs have no point in
     common are a ``UsageError``; a damaged part is a ``StoreError``.
@@ -101,26 +105,34 @@ def compare(
     if not 0.0 < confidence < 1.0:
         raise UsageError(f"confidence={confidence:g} is not allowed; allowed: above 0 and below 1, for example 0.95")
     limits = thresholds.checked(fail_above or {})
-    a, b = Side("A", store_a), Side("B", store_b)
+    labels = manifests.labels_of(store_a.manifest["datasets"], store_b.manifest["datasets"])
+    a, b = Side("A", store_a, {label: label for label in store_a.manifest["datasets"]}), Side("B", store_b, labels)
+    renamed = [f"dataset {mine}: named {own} in B, the same images" for own, mine in labels.items() if own != mine]
     chosen = _chosen(a, b, dataset, codecs)
     common = [point for point in chosen if point in a.points and point in b.points]
     failed = [point for point in chosen if point in a.points and point in b.failed and point not in a.failed]
-    if limits and not (common or failed):
+    gone = [point for point in chosen if point not in failed and _incomplete(point, a, b)]
+    if allow_missing:
+        failed, gone = [], []
+    if limits and not (common or failed or gone):
         raise UsageError(f"nothing to judge: {store_a.path} and {store_b.path} have no point in common")
     rates, notes = _rates(common, a, b, confidence)
     times = _times(common, a, b, 1.0 - confidence)
-    judgement = thresholds.judge([*rates, *times], limits)
+    judgement = thresholds.judge([*rates, *times], limits, len(common))
     if limits:
         judgement.failures.extend(f"{contrasts.name_of(point)}: failed in B: {b.failed[point]}" for point in failed)
-        gone = [point for point in chosen if point in a.points and point not in b.points and point not in failed]
-        judgement.passed_over.extend(f"{contrasts.name_of(point)}: not in B" for point in gone[:NAMED])
+        judgement.failures.extend(
+            f"{contrasts.name_of(point)}: {b.points.get(point, 0):,} of {count(a.points[point], 'image')} in B"
+            for point in gone[:NAMED]
+        )
         if len(gone) > NAMED:
-            judgement.passed_over.append(f"{len(gone) - NAMED:,} more points of A are not in B")
+            judgement.failures.append(f"{len(gone) - NAMED:,} more points of A are missing in B")
+        judgement.failures.extend(judgement.not_judged if strict else ())
     return Comparison(
         a=str(store_a.path),
         b=str(store_b.path),
         confidence=confidence,
-        differences=manifests.differences(a.manifest, b.manifest),
+        differences=renamed + manifests.differences(a.manifest, b.manifest),
         only_in_a=_only(chosen, a, b),
         only_in_b=_only(chosen, b, a),
         rates=typed(rates, COLUMNS),
@@ -128,8 +140,16 @@ def compare(
         overall=_overall(times),
         warnings=notes + _time_warnings(common, times, a, b, 1.0 - confidence),
         failures=judgement.failures,
-        passed_over=judgement.passed_over,
+        passed_over=[*judgement.not_judged, *judgement.unclear],
     )
+
+
+def _incomplete(point: Point, a: Side, b: Side) -> bool:
+    """Whether A has a point of which B lacks images; those of other images cannot be counted against each other."""
+    if point not in a.points or point not in b.points:
+        return point in a.points
+    alike = manifests.same_images(a.manifest["datasets"], b.manifest["datasets"], point[0])
+    return alike and b.points[point] < a.points[point]
 
 
 def _chosen(a: Side, b: Side, dataset: str | None, codecs: str | Iterable[str] | None) -> list[Point]:

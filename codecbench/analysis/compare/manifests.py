@@ -115,6 +115,13 @@ def _datasets(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def labels_of(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, str]:
+    """Names for B's datasets, by those that they have in B: A's names of the same images, else their own."""
+    known = {a[label].get("fingerprint") or label: label for label in reversed(list(a))}
+    found = {label: known[record["fingerprint"]] for label, record in b.items() if record.get("fingerprint") in known}
+    return found | {label: f"{label} (B)" if label in found.values() else label for label in b if label not in found}
+
+
 def same_images(a: Mapping[str, Any], b: Mapping[str, Any], label: str) -> bool:
     """Whether two runs have the same images of a dataset, by the fingerprint of their pixels."""
     mine = a[label].get("fingerprint")

@@ -96,14 +96,12 @@ def of_images(point: Point, a: Images, b: Images, confidence: float, better: Map
     a, b = a.at(in_a), b.at(in_b)
     ours, theirs = a.values, b.values
     rows = [_paired(point, name, ours[name], theirs[name], confidence, note) for name in ("bits", "mse")]
+    rows += _of_mean_mse(rows[-1])
     lossy = (ours["mse"] > 0.0) & (theirs["mse"] > 0.0)
     if lossy.any():
         which = note if lossy.all() else f"over the {count(int(lossy.sum()), 'image')} that neither restores exactly"
         decibels = psnr_db(ours["mse"][lossy]), psnr_db(theirs["mse"][lossy])
         rows.append(_paired(point, "psnr_db", *decibels, confidence, which))
-        verdict = SAME if np.array_equal(ours["mse"], theirs["mse"]) else UNTESTED
-        means = a.means["psnr_of_mean_mse_db"], b.means["psnr_of_mean_mse_db"]
-        rows.append(_row(point, "psnr_of_mean_mse_db", len(common), *means, verdict, note, counts=False))
     for name in ("ssim", *better):
         if name in ours and name in theirs:
             known = ~(np.isnan(ours[name]) | np.isnan(theirs[name]))
@@ -112,6 +110,21 @@ def of_images(point: Point, a: Images, b: Images, confidence: float, better: Map
                 which, up = note if known.all() or name == "ssim" else few, better.get(name) == "higher"
                 rows.append(_paired(point, name, ours[name][known], theirs[name][known], confidence, which, up))
     return rows
+
+
+def _of_mean_mse(row: Row) -> list[Row]:
+    """The row of the PSNR of the mean MSE, from that of the MSE; none where a run restores every pixel."""
+    if not (row["a"] > 0.0 and row["b"] > 0.0):
+        return []
+    low, value, high = (-10.0 * math.log10(1.0 + row[end] / 100.0) for end in ("high", "difference", "low"))
+    means = {
+        "a": float(psnr_db(row["a"])),
+        "b": float(psnr_db(row["b"])),
+        "difference": value,
+        "low": low,
+        "high": high,
+    }
+    return [row | means | {"measure": "psnr_of_mean_mse_db", "unit": "dB"}]
 
 
 def untested(
@@ -238,13 +251,16 @@ def _unsteady(seconds: Sequence[float]) -> bool:
 class Side:
     """What a comparison reads of run ``A`` or ``B``; of the parts never more than those of one point at a time.
 
-    ``points`` are those with results, in the order of the run, and ``failed`` has the reasons by point where images
-    failed. Of a published run without parts ``summary.csv`` is read; a ``StoreError`` where that cannot be.
+    ``points`` are those with results, with the number of their images, in the order of the run, and ``failed`` has the
+    reasons by point where images failed. ``labels`` are the names for its datasets. Of a published run without parts
+    ``summary.csv`` is read; a ``StoreError`` where that cannot be.
     """
 
-    def __init__(self, name: str, store: RunFolder):
-        self.name, self.store, self.manifest = name, store, store.manifest
+    def __init__(self, name: str, store: RunFolder, labels: Mapping[str, str]):
+        datasets = {labels[label]: record for label, record in store.manifest["datasets"].items()}
+        self.name, self.store, self.manifest = name, store, store.manifest | {"datasets": datasets}
         self.failed: dict[Point, str] = {}
+        images: dict[Point, int] = {}
         self._parts: dict[Point, list[TaskRecord]] = {}
         self._summary: dict[Point, Mapping[Hashable, Any]] = {}
         if store.without_parts:
@@ -252,20 +268,23 @@ class Side:
 
             table = read_summary(store.path / "summary.csv")
             for row in table[table["images"] > 0].to_dict("records"):
-                self._summary[row["dataset"], row["codec"], row["settings"]] = row
+                point = labels[row["dataset"]], row["codec"], row["settings"]
+                self._summary[point], images[point] = row, row["images"]
         else:
             for task in store.tasks():
+                point = labels[task.dataset], task.codec, task.settings
                 if task.failed:
-                    self.failed[task.point] = task.failed
+                    self.failed[point] = task.failed
                 else:
-                    self._parts.setdefault(task.point, []).append(task)
-        order = {label: number for number, label in enumerate(self.manifest["datasets"])}
-        found = self._summary or self._parts
-        self.points = dict.fromkeys(sorted(found, key=lambda point: _in_order(point, order)))
+                    self._parts.setdefault(point, []).append(task)
+                    images[point] = images.get(point, 0) + task.images
+        order = {label: number for number, label in enumerate(datasets)}
+        self.points = {point: images[point] for point in sorted(images, key=lambda point: _in_order(point, order))}
         self._timings: dict[Point, list[TimingRecord]] = {}
         for record in store.timings():
             if not record.failed:
-                self._timings.setdefault(record.point, []).append(record)
+                point = labels[record.dataset], record.codec, record.settings
+                self._timings.setdefault(point, []).append(record)
 
     def images(self, point: Point) -> Images:
         """The results of one point, by image; a ``StoreError`` where a part is damaged, which is left where it is."""

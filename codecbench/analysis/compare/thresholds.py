@@ -2,7 +2,7 @@
 
     bits=0.5%           mean bits per image; more is worse
     mse=1%              mean MSE of the 8-bit output; more is worse, and from 0 to anything is beyond every threshold
-    psnr_db=0.05        mean of the images' PSNR, in dB; less is worse
+    psnr_db=0.05        mean of the images' PSNR, in dB; less is worse; the same for psnr_of_mean_mse_db
     ssim=0.001          mean SSIM; less is worse
     encode_s=10%        median time an image for encoding; more is worse; the same for decode_s
     encode_latency_s=10%   median time of a call with one image, for codecs that gain from batches; the same
@@ -17,17 +17,18 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from codecbench.analysis.compare.points import RATES, RELATIVE, TIMES, UNCLEAR, WORSE, name_of
+from codecbench.analysis.compare.points import RATES, RELATIVE, SAME, TIMES, UNCLEAR, WORSE, name_of
 from codecbench.analysis.rd_curves import check_choice
 from codecbench.columns import HIGHER_IS_BETTER
 from codecbench.errors import UsageError
 from codecbench.text import count
 
-KEYS = tuple(name for name in (*RATES, *TIMES) if name != "psnr_of_mean_mse_db")
+KEYS = (*RATES, *TIMES)
 _NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)(%?)")
 
 
@@ -36,8 +37,8 @@ class Judgement:
     """What thresholds say about a comparison, a line each."""
 
     failures: list[str] = field(default_factory=list)  # points that are worse beyond a threshold, significantly
-    passed_over: list[str] = field(default_factory=list)
-    """What is beyond a threshold and does not fail, with the reason, and keys with nothing to judge."""
+    unclear: list[str] = field(default_factory=list)  # what is beyond a threshold, and may be chance
+    not_judged: list[str] = field(default_factory=list)  # how many points a threshold could not judge, and why
 
 
 def read(texts: Iterable[str]) -> dict[str, float]:
@@ -67,27 +68,24 @@ def checked(limits: Mapping[str, float]) -> dict[str, float]:
     return dict(limits)
 
 
-def judge(rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float]) -> Judgement:
-    """Judges rows of ``codecbench.analysis.compare.points`` by thresholds."""
+def judge(rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float], points: int) -> Judgement:
+    """Judges rows of ``codecbench.analysis.compare.points``, of so many points in both runs, by thresholds."""
     judgement = Judgement()
     for key, limit in limits.items():
         members = [row for row in rows if row["measure"] == key]
-        if not members:
-            judgement.passed_over.append(f"{key}: nothing to judge: no point has it in both runs")
-        reasons: dict[str, int] = {}
-        for row in members:
-            if not _beyond(row, limit):
-                continue
-            if row["verdict"] == WORSE and row["counts"]:
-                judgement.failures.append(f"{describe(row)}, beyond {written(key, limit)}")
-            else:
-                settled = row["verdict"] == UNCLEAR and row["counts"]
-                why = row["verdict"] if settled else row["note"].partition(";")[0] or row["verdict"]
-                reasons[why] = reasons.get(why, 0) + 1
-        judgement.passed_over.extend(
-            f"{key}: {count(number, 'point')} of {len(members):,} beyond {written(key, limit)}, not counted: {why}"
-            for why, number in reasons.items()
+        unjudged = [row for row in members if not row["counts"] and row["verdict"] != SAME]
+        reasons = Counter(row["note"].partition(";")[0] or row["verdict"] for row in unjudged)
+        if not members or (key in TIMES and len(members) < points):
+            reasons["not measured in both runs"] = points - len(members)
+        judgement.not_judged.extend(
+            f"{key}: {number:,} of {count(points, 'point')} not judged: {why}" for why, number in reasons.items()
         )
+        beyond = [row for row in members if row["counts"] and _beyond(row, limit)]
+        worse = [row for row in beyond if row["verdict"] == WORSE]
+        judgement.failures.extend(f"{describe(row)}, beyond {written(key, limit)}" for row in worse)
+        if unclear := len(beyond) - len(worse):
+            what = f"{count(unclear, 'point')} of {len(members):,} beyond {written(key, limit)}"
+            judgement.unclear.append(f"{key}: {what}, not counted: {UNCLEAR}")
     return judgement
 
 
