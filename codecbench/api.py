@@ -274,27 +274,5 @@ def run(
             another command measures into.
         StoreError: the folder cannot be written.
     """
-    request = RunRequest(
-        codecs=codecs,
-        datasets=datasets,
-        images=images,
-        out=out,
-        skip=skip,
-        metrics=metrics,
-        workers=workers,
-        timing=timing,
-        timing_threads=timing_threads,
-        sets=sets,
-        device=device,
-        data_dir=data_dir,
-        seed=seed,
-        keep_images=keep_images,
-        fresh=fresh,
-        task_timeout_s=task_timeout_s,
-        memory_limit=memory_limit,
-        scheduler=scheduler,
-        worker_data_dir=worker_data_dir,
-        shared_out=shared_out,
-        command=command,
-    )
-    return Run(*carry_out(request, watch))
+    asked = {name: value for name, value in locals().items() if name != "watch"}  # the fields of a request
+    return Run(*carry_out(RunRequest(**asked), watch))

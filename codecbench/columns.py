@@ -52,22 +52,19 @@ _RESULTS = described(
     ("bits_per_image", "number", "mean of 8 × the length of the bitstream", "lower"),
     ("bits_per_pixel", "number", "bits of all images over pixels (height × width) of all images", "lower"),
     ("compression_ratio", "number", "size as 8-bit samples over size of the bitstreams", "higher"),
+    ("compression_ratio_float32", "number", "the same against 32-bit samples, as many papers count", "higher"),
+    ("mse", "number", "mean squared error of the 8-bit output, on the [0, 1] scale", "lower"),
+    ("mse_float", "number", "mean squared error before clipping and rounding, of codecs with float output", "lower"),
+    ("psnr_db", "number", "mean of the images' PSNR, -10·log10(mse); images restored exactly have none", "higher"),
+    ("psnr_of_mean_mse_db", "number", "PSNR of the mean MSE of all images, a different number", "higher"),
     (
-        "compression_ratio_float32",
+        "ssim",
         "number",
-        "the same against 32-bit samples, the accounting of many autoencoder papers",
+        "structural similarity, mean over the images, the valid region and the channels: Gaussian window 11x11, sigma "
+        "1.5, K1=0.01, K2=0.03, data range 255, population covariance; none for images smaller than the window (Wang "
+        "et al. 2004)",
         "higher",
     ),
-    ("mse", "number", "mean squared error of the 8-bit output, on the [0, 1] scale", "lower"),
-    (
-        "mse_float",
-        "number",
-        "mean squared error before clipping and rounding, where the codec reconstructs in floating point",
-        "lower",
-    ),
-    ("psnr_db", "number", "mean of the images' PSNR; images restored exactly have none and do not enter", "higher"),
-    ("psnr_of_mean_mse_db", "number", "PSNR of the mean MSE, a different number", "higher"),
-    ("ssim", "number", "mean over the images", "higher"),
     ("max_abs_error", "whole", "largest difference over all images, in 8-bit levels", "lower"),
     ("lossless", "flag", "the codec claims to restore every pixel, and every image was checked"),
     ("encode_s decode_s", "number", "median wall seconds per image, ``batch`` images per call", "lower"),
@@ -77,12 +74,7 @@ _RESULTS = described(
     ("out_of_domain", "flag", "a learned codec on data of another kind than it was trained on"),
     ("on_training_images", "flag", "a learned codec on images of the split that it was trained on"),
     ("container_bytes", "number", "mean bytes of headers and tables, where the codec can tell", "lower"),
-    (
-        "payload_bits_per_image",
-        "number",
-        "``bits_per_image`` without ``container_bytes``; empty where the codec cannot tell these for some image",
-        "lower",
-    ),
+    ("payload_bits_per_image", "number", "bits without the container's; empty if unknown for some image", "lower"),
     ("payload_bits_per_pixel", "number", "the same per pixel", "lower"),
     ("estimated_bits", "number", "mean bits per image by the entropy model, for codecs with one", "lower"),
 )
@@ -92,18 +84,8 @@ _TIMES = described(
     ("encode_cpu_s decode_cpu_s", "number", "median CPU seconds per image, all threads and child processes", "lower"),
     ("encode_latency_s decode_latency_s", "number", "median wall seconds of a call with one image", "lower"),
     ("batch", "whole", "images in one call; 1 for codecs that work image by image"),
-    (
-        "encode_images_per_s decode_images_per_s",
-        "number",
-        "throughput, one over ``encode_s`` or ``decode_s``",
-        "higher",
-    ),
-    (
-        "encode_megapixels_per_s decode_megapixels_per_s",
-        "number",
-        "the same in millions of pixels (height × width) a second",
-        "higher",
-    ),
+    ("encode_images_per_s decode_images_per_s", "number", "throughput: one over the seconds per image", "higher"),
+    ("encode_megapixels_per_s decode_megapixels_per_s", "number", "the same in millions of pixels", "higher"),
     (
         "cold_encode_s cold_decode_s",
         "number",
@@ -118,22 +100,12 @@ _TIMES = described(
         "lower",
     ),
     ("device_peak_bytes", "whole", "peak memory allocated on the accelerator, by encoding or decoding", "lower"),
-    (
-        "transfer_s",
-        "number",
-        "seconds per image for moving pixels to the accelerator and back, which ``encode_s`` and ``decode_s`` include",
-        "lower",
-    ),
+    ("transfer_s", "number", "seconds per image to the accelerator and back, which both times include", "lower"),
     ("timed_images", "whole", "images that were timed"),
     ("threads", "whole", "threads that the codec could use"),
     ("device", "text", "where the codec ran: ``cpu`` or the accelerator's name"),
     ("timed_on", "text", "short name of the machine; times of two machines do not compare"),
-    (
-        "unsteady",
-        "flag",
-        "rounds of encoding or decoding spread by more than a quarter of their median (interquartile range): the "
-        "machine was not quiet",
-    ),
+    ("unsteady", "flag", "the machine was not quiet: rounds with an interquartile range above a quarter of the median"),
 )
 SUMMARY = _RESULTS | _TIMES | described(("reason", "text", "why images have no result"))
 """Of a summary, one row per dataset × codec × settings. Plugin metrics stand behind ``ssim``, each the mean over the

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from codecbench.columns import SUMMARY
 from codecbench.errors import ContractError, PluginError
 from codecbench.plugins.codec import Images, Shape
 from codecbench.text import format_shape, one_line
@@ -115,47 +116,15 @@ class Metric:
 
 
 ALWAYS: dict[str, Metric] = {
-    name: Metric(None, title, unit, better, description, name=name)
-    for name, title, unit, better, description in (
-        ("mse", "MSE", "", "lower", "mean squared error of the 8-bit output, levels scaled to [0, 1]"),
-        (
-            "mse_float",
-            "MSE before rounding",
-            "",
-            "lower",
-            "mean squared error before clipping and rounding, on [0, 1]; only codecs with decode_float",
-        ),
-        (
-            "psnr_db",
-            "PSNR",
-            "dB",
-            "higher",
-            "peak signal-to-noise ratio: mean of -10·log10(mse) over the images that are not restored exactly",
-        ),
-        (
-            "psnr_of_mean_mse_db",
-            "PSNR of the mean MSE",
-            "dB",
-            "higher",
-            "-10·log10 of the mean mse of all images; not the mean of psnr_db",
-        ),
-        ("max_abs_error", "Largest error", "8-bit levels", "lower", "largest difference of any sample, 0 to 255"),
-        (
-            "exact_pixels",
-            "Exact pixels",
-            "",
-            "higher",
-            "share of all pixels that are restored exactly in every channel, 0 to 1",
-        ),
-        (
-            "ssim",
-            "SSIM",
-            "",
-            "higher",
-            "structural similarity, at most 1: Gaussian window 11x11, sigma 1.5, K1=0.01, K2=0.03, data range 255, "
-            "population covariance, mean over the valid region and the channels; none for images smaller than the "
-            "window (Wang et al. 2004)",
-        ),
+    name: Metric(None, title, unit, SUMMARY[name].better, SUMMARY[name].meaning, name=name)
+    for name, title, unit in (
+        ("mse", "MSE", ""),
+        ("mse_float", "MSE before rounding", ""),
+        ("psnr_db", "PSNR", "dB"),
+        ("psnr_of_mean_mse_db", "PSNR of the mean MSE", "dB"),
+        ("max_abs_error", "Largest error", "8-bit levels"),
+        ("exact_pixels", "Exact pixels", ""),
+        ("ssim", "SSIM", ""),
     )
 }
 """The metrics that every run measures, in the order of tables."""
