@@ -31,9 +31,15 @@ def row_table(task: Task, measurement: Measurement) -> pa.Table:
         "lossless": np.full(count, measurement.lossless),
     }
     values |= {name: getattr(measurement, name) for name in ROWS if name not in values}
-    text = pa.dictionary(pa.int32(), pa.string())
-    types = {name: text if column.kind == "text" else pa.type_for_alias(column.kind) for name, column in ROWS.items()}
-    types |= dict.fromkeys(measurement.metrics, pa.float64())
+    types = row_types() | dict.fromkeys(measurement.metrics, pa.float64())
     values |= measurement.metrics
     arrays = [pa.array(values[name], type=kind, from_pandas=True) for name, kind in types.items()]
     return pa.Table.from_arrays(arrays, names=list(types))
+
+
+def row_types() -> dict[str, pa.DataType]:
+    """The type of each column of rows but the plugin metrics, which are real numbers."""
+    import pyarrow as pa
+
+    text = pa.dictionary(pa.int32(), pa.string())
+    return {name: text if column.kind == "text" else pa.type_for_alias(column.kind) for name, column in ROWS.items()}

@@ -18,6 +18,8 @@ from codecbench.analysis import sets
 from codecbench.figures import style
 from codecbench.report import answer, learned, look, markup, method, rankings, rates, speed
 from codecbench.report.context import STATIC, Context, Section
+from codecbench.store.io import dump_json
+from codecbench.store.lock import WRITTEN, check_own, written_figures
 from codecbench.text import count, join_words
 
 SECTIONS = (answer, rates, rankings, look, speed, learned, method)
@@ -26,12 +28,11 @@ DIGITS = 6
 """Significant digits of a number in the page's data; the tables beside the page have all of them."""
 ENDS_BLOCK = re.compile(r"</script|</style|<!--", re.IGNORECASE)
 """What no script and no style may hold, because it would end the block that it is in."""
-FIGURE_KINDS = (*(kind for kind, *_ in (*rates.KINDS, *speed.KINDS)), "images", "triples", "latents", "training")
-"""How names of figures of a report begin."""
 
 
 def write(context: Context) -> Path:
     """Writes the tables, the figures and the page; returns the path of ``report.html``."""
+    check_own(context.out)
     _ = context.anchor  # an unknown one is refused before anything is written
     context.write("summary.csv", context.summary.to_csv(index=False, lineterminator="\n").encode())
     sections = [section for module in SECTIONS if (section := module.section(context)) is not None]
@@ -153,8 +154,7 @@ def headline(context: Context) -> list[str]:
 
 
 def _remove_stale(context: Context) -> None:
-    """Removes figures of an earlier report that this one does not have."""
-    for file in (context.out / "figures").glob("*.*"):
-        ours = file.stem.startswith(FIGURE_KINDS) and file.suffix in (".svg", ".png")
-        if ours and file.name not in context.written:
-            file.unlink()
+    """Removes figures that an earlier report drew and this one did not, and says which are there now."""
+    for name in written_figures(context.out) - context.written:
+        (context.out / "figures" / name).unlink(missing_ok=True)
+    context.write(f"figures/{WRITTEN}", dump_json({"files": sorted(context.written)}))

@@ -68,6 +68,13 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
         write_whole(folder / name, content)
 
 
+def read_file(file: Path) -> bytes:
+    """The bytes of a regular file; an ``OSError`` for anything else: a pipe would be waited for."""
+    if not file.is_file():
+        raise FileNotFoundError(errno.ENOENT, "no regular file", str(file))
+    return file.read_bytes()
+
+
 # ---- JSON and arrays ------------------------------------------------------------------------------------------------
 
 
@@ -80,7 +87,7 @@ def dump_json(content: Mapping[str, Any]) -> bytes:
 def read_json(file: Path) -> dict[str, Any] | None:
     """A JSON file's record; None where there is none, or something else."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(read_file(file))
     except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
@@ -105,7 +112,7 @@ def dump_arrays(content: Mapping[str, Any]) -> bytes:
 
 def read_arrays(file: Path) -> Any:
     """What :func:`dump_arrays` wrote; raises one of ``DAMAGED`` for anything else."""
-    with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as archive:
+    with np.load(io.BytesIO(read_file(file)), allow_pickle=False) as archive:
         return json.loads(
             str(archive["about"]),
             object_hook=lambda found: archive[found["array"]] if found.keys() == {"array"} else found,
@@ -162,9 +169,9 @@ class Record:
         try:
             content = read_json(file) if cls.SUFFIX == ".json" else read_arrays(file)
             record: Self = fitting(content or {}, cls)
+            return record if record.is_whole(file) else None
         except DAMAGED:
             return None
-        return record if record.is_whole(file) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,6 +230,14 @@ def pack_images(images: Mapping[int, Images]) -> bytes:
         arrays[str(index)] = cut_out(image, *middle(height, width))
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
+
+
+def check_picture(picture: Any) -> Images:
+    """An array, if it is a picture that is kept, uint8 (H, W, C) of at most 256×256 pixels; else ``ValueError``."""
+    fits = picture.dtype == np.uint8 and picture.ndim == 3 and picture.size > 0 and picture.shape[2] in (1, 3)
+    if not fits or max(picture.shape) > WINDOW:
+        raise ValueError(f"a picture is no array of {picture.dtype} {picture.shape}")
+    return picture
 
 
 def middle(height: int, width: int, side: int = WINDOW) -> tuple[int, int]:

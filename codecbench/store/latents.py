@@ -11,12 +11,14 @@ other weights or other images stays on disk and never shows. ``codecbench.execut
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from codecbench.store.io import DatasetRecord
+from codecbench.store.schema import Signed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +40,12 @@ class Latents(LatentsRecord):
     labels: npt.NDArray[np.int64] | None  # the images' class numbers, (N,), where they are known
     explained: tuple[float, float]  # shares of the latents' variance along the plane's two axes
     shown: dict[int, npt.NDArray[np.float32]]  # latents of the shown images, by image index
-    shown_labels: dict[int, int]  # their class numbers, by image index; empty where they are not known
+    shown_labels: dict[int, Signed]  # their class numbers, by image index; empty where they are not known
+
+    def is_whole(self, file: Path) -> bool:
+        """Whether the points are in a plane, one a label, and the latents can be drawn."""
+        fits = self.points.ndim == 2 and self.points.shape[1] == 2 and all(x.ndim <= 3 for x in self.shown.values())
+        return fits and (self.labels is None or self.labels.shape == (len(self.points),))
 
     @property
     def subject(self) -> object:

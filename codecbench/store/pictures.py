@@ -16,12 +16,14 @@ makes them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from codecbench.plugins.codec import Images
-from codecbench.store.io import WINDOW, DatasetRecord
+from codecbench.store.io import WINDOW, DatasetRecord, check_picture
+from codecbench.store.schema import Signed
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,15 @@ class WorstCase(WorstCaseRecord):
     SUFFIX: ClassVar[str] = ".npz"
 
     images: tuple[StoredImage, ...]  # in the order of their errors, the worst first
-    classes: dict[int, int]  # class numbers by image index, where they are known
+    classes: dict[int, Signed]  # class numbers by image index, where they are known
+
+    def is_whole(self, file: Path) -> bool:
+        """Whether each image's window is there twice, and inside the image."""
+        for one in self.images:
+            high, wide, _ = check_picture(one.original).shape
+            if one.picture.shape != one.original.shape or one.top + high > one.height or one.left + wide > one.width:
+                return False
+        return True
 
 
 def choose_window(original: Images, picture: Images, side: int = WINDOW) -> tuple[int, int]:

@@ -8,17 +8,21 @@ RUN/samples/ID.npz      reconstructions of the few images shown to people
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from codecbench.measure.rows import row_table
+from codecbench.columns import ROWS
+from codecbench.measure.rows import row_table, row_types
 from codecbench.measure.task import Measurement
 from codecbench.plan.tasks import Task
 from codecbench.plugins.codec import Shape
 from codecbench.store import manifest as manifests
 from codecbench.store.io import Record, pack_images
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +86,32 @@ def task_files(task: Task, measurement: Measurement, seconds: float, first_attem
         f"{TaskRecord.FOLDER}/{task.id}.parquet": content,
         f"{TaskRecord.FOLDER}/{task.id}.json": record.content(),
     }
+
+
+def read_rows(content: bytes, task: TaskRecord, columns: Sequence[str] | None = None) -> pa.Table:
+    """The rows in a task's file, of all columns by default; ``ValueError`` where they are not that task's."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    # Not pq.read_table: it takes twice as long for a file of usual size, most of it on threads and discovery.
+    file = pq.ParquetFile(pa.BufferReader(content))
+    kinds = {field.name: field.type for field in file.schema_arrow}
+    known = row_types()
+    if {**kinds, **known} != kinds or any(kinds[name] != pa.float64() for name in kinds.keys() - known.keys()):
+        raise ValueError("other columns or types than those of rows")
+    if file.metadata.num_rows != task.images:
+        raise ValueError(f"{file.metadata.num_rows} rows of {task.images} images")
+    table = file.read(columns=columns, use_threads=False)
+    for name in known.keys() & set(table.column_names):
+        if ROWS[name].kind == "text":
+            fits = table[name].unique().to_pylist() == [getattr(task, name)]
+        else:
+            least = pc.min(table[name]).as_py()  # NaN and null are passed over
+            fits = least is None or least >= 0
+        if not fits:
+            raise ValueError(f"{name} of other tasks, or out of range")
+    return table
 
 
 def failure_files(task: Task, reason: str, details: str, seconds: float, attempts: int = 1) -> dict[str, bytes]:
