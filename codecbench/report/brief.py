@@ -23,7 +23,7 @@ from codecbench.analysis.points import TARGET_DB, annotate, overview
 from codecbench.analysis.same_images import SameImages
 from codecbench.errors import UnknownNameError
 from codecbench.report import markup
-from codecbench.report.notes import Note, all_notes
+from codecbench.report.notes import CHOICE, Note, all_notes
 from codecbench.report.tables import Column, Table, table_of, words
 from codecbench.store.folder import StoredRun
 from codecbench.text import count, format_significant, format_span
@@ -48,7 +48,7 @@ class Brief:
     codecs: list[Record]  # one per dataset and codec, see codecs()
     sets: list[Record]  # whole sets as one stream; not comparable to the others
     grave: list[Note]  # why results are missing
-    notes: list[str]  # what does not compare, and how several runs differ, one line each
+    notes: list[str]  # on the choice of images, what does not compare, how several runs differ, one line each
     summary: pd.DataFrame
 
     def to_json(self) -> dict[str, Any]:
@@ -170,6 +170,7 @@ def brief(store: StoredRun, summary: pd.DataFrame, dataset: str | None = None) -
     points = annotate(summary[(summary["images"] > 0) | (summary["failed"] > 0)].reset_index(drop=True), manifest)
     same = SameImages(store, points, ["psnr_db"], replicates=200)
     found = all_notes(store, manifest, points, _failures(summary))
+    chosen = [line for note in found if note.title == CHOICE for line in note.lines if not dataset or dataset in line]
     whole = sets.table(store)
     page = store.sources[0] / "report.html"
     return Brief(
@@ -180,7 +181,7 @@ def brief(store: StoredRun, summary: pd.DataFrame, dataset: str | None = None) -
         codecs=[record for label in labels for record in codecs(same, label)],
         sets=whole[whole["dataset"].isin(labels)].to_dict("records"),
         grave=[note for note in found if note.grave],
-        notes=[*store.notes, *(line for label in labels for line in _left_out(same, label))],
+        notes=[*store.notes, *chosen, *(line for label in labels for line in _left_out(same, label))],
         summary=summary,
     )
 

@@ -16,6 +16,8 @@ from codecbench.store.manifest import outdated_metrics
 from codecbench.store.timings import TimingRecord
 from codecbench.text import count
 
+CHOICE = "Choice of data and codecs"
+
 
 @dataclass(frozen=True)
 class Note:
@@ -51,7 +53,7 @@ def all_notes(
         Note("Metrics that failed", _metrics(store), grave=True),
         Note("Damaged", _damaged(store.damaged()), grave=True),
         Note("Not measured (yet)", _missing(manifest, points), grave=True),
-        Note("Choice of data and codecs", list(chosen)),
+        Note(CHOICE, list(chosen)),
         Note("Skipped, because the codec does not take the images", skipped),
         Note("Trained on other data", _foreign(manifest, points)),
         Note("Their own training images", _own(points)),
