@@ -19,6 +19,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from codecbench import __version__
 from codecbench.errors import UsageError
 
@@ -27,15 +29,8 @@ OPTIONAL_LIBRARIES = ("imagecodecs", "distributed")
 """Listed where they are installed; codecbench works without them."""
 PILLOW_LIBRARIES = ("libjpeg_turbo", "mozjpeg", "jpg", "jpg_2000", "webp", "avif", "zlib", "zlib_ng")
 """Libraries inside Pillow that write or read streams, by its own names; libavif's AV1 codecs are listed with them."""
-THREAD_COUNTS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "RAYON_NUM_THREADS",
-)
+_LIBRARIES = ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR", "RAYON")
+THREAD_COUNTS = (*(f"{library}_NUM_THREADS" for library in _LIBRARIES), "VECLIB_MAXIMUM_THREADS")
 """Environment variables that decide how many threads libraries use; set in every process that a run starts."""
 THREAD_VARIABLES = (*THREAD_COUNTS, "OMP_PROC_BIND", "OMP_WAIT_POLICY", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")
 """The same, and those that decide where threads run and how they wait."""
@@ -85,7 +80,7 @@ def machine(device: str = "cpu") -> dict[str, Any]:
         "cpu": _cpu_model(),
         "cores": available_cores(),
         "logical_cores": os.cpu_count(),
-        "memory_gib": _memory_gib(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "governor": _read(CPUS / "cpu0" / "cpufreq" / "scaling_governor"),
         "boost": _boost(),
         "virtual": _virtual(),
@@ -144,12 +139,9 @@ def device_name(device: str) -> str:
 
 def peak_bytes() -> int:
     """The most memory that this process ever had resident, in bytes."""
-    try:  # on Linux getrusage also counts what the process had before it began to run this program
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
+    # On Linux getrusage also counts what the process had before it began to run this program.
+    if peak := re.search(r"^VmHWM:\s*(\d+)", _read(Path("/proc/self/status")) or "", re.MULTILINE):
+        return int(peak[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
@@ -184,13 +176,6 @@ def _cpu_model() -> str:
         model = re.search(r"^model name\s*:(.*)$", _read(Path("/proc/cpuinfo")) or "", re.MULTILINE)
         return model[1].strip() if model else platform.machine()
     return platform.processor() or platform.machine()
-
-
-def _memory_gib() -> float | None:
-    try:
-        return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
-    except (ValueError, OSError):
-        return None
 
 
 def _blas() -> dict[str, str]:

@@ -28,20 +28,15 @@ Record = dict[Any, Any]
 @click.argument("folder", metavar="RUN")
 @click.option("--anchor", metavar="CODEC", help="The codec to compare with [jpeg, else the longest curve].")
 @click.option("--curve", metavar="SETTINGS", help="Which of the anchor's curves [its best].")
-@click.option("--by", default="psnr_db", show_default=True, metavar="MEASURE", help="The quality held equal.")
+@click.option("--by", default="psnr_db", metavar="MEASURE", help="The quality held equal.")
 @click.option(
     "--rate",
     type=click.Choice(["whole", "payload"]),
     default="whole",
-    show_default=True,
     help="Count whole files, or only their payload, without headers.",
 )
 @click.option(
-    "--method",
-    type=click.Choice(["pchip", "cubic", "akima"]),
-    default="pchip",
-    show_default=True,
-    help="How curves are interpolated.",
+    "--method", type=click.Choice(["pchip", "cubic", "akima"]), default="pchip", help="How curves are interpolated."
 )
 @options.one_dataset
 @click.option("--at", metavar="LEVEL[,LEVEL...]", help="Show file sizes at these levels of quality, such as 30,35,40.")
@@ -49,7 +44,6 @@ Record = dict[Any, Any]
     "--replicates",
     type=click.IntRange(0, 10_000),
     default=200,
-    show_default=True,
     help="Bootstrap replicates over the images, for the confidence intervals; 0 for no intervals.",
 )
 @options.csv

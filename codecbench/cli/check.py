@@ -15,21 +15,14 @@ COLOURS = {"failed": "red", "warning": "yellow", "passed": "green"}
 
 @click.command()
 @click.argument("spec", metavar="NAME[:SETTINGS]")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the images and of the damage.")
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the images and of the damage."
-)
-@click.option(
-    "--damages",
-    type=click.IntRange(1),
-    default=100,
-    show_default=True,
-    help="Number of damaged streams to decode at each point.",
+    "--damages", type=click.IntRange(1), default=100, help="Number of damaged streams to decode at each point."
 )
 @click.option(
     "--time-limit",
     type=click.FloatRange(1, 86_400),
     default=60,
-    show_default=True,
     metavar="SECONDS",
     help="Time limit of one step; a codec that takes longer counts as hanging.",
 )

@@ -53,13 +53,7 @@ TIME_HEADS = {
 @click.option(
     "--codecs", metavar="SPECS", help="Only these codecs, or only some of their points if settings are given [all]."
 )
-@click.option(
-    "--confidence",
-    type=float,
-    default=0.95,
-    show_default=True,
-    help="Confidence level of the intervals, between 0 and 1.",
-)
+@click.option("--confidence", type=float, default=0.95, help="Confidence level of the intervals, between 0 and 1.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the table of all points as CSV, with every digit.")
 @options.json
 def compare(a: str, b: str, limits: tuple[str, ...], as_csv: bool, as_json: bool, **asked: Any) -> int:

@@ -25,21 +25,18 @@ if TYPE_CHECKING:
     "--alpha",
     type=click.Choice(["refuse", "drop", "white", "black"]),
     default="refuse",
-    show_default=True,
     help="For an image with an alpha channel: drop it, or put the image on white or black.",
 )
 @click.option(
     "--depth16",
     type=click.Choice(["refuse", "scale"]),
     default="refuse",
-    show_default=True,
     help="For an image with more than 8 bits per sample: scale it to 8.",
 )
 @click.option(
     "--frames",
     type=click.Choice(["refuse", "first"]),
     default="refuse",
-    show_default=True,
     help="For an image with several frames or pages: take the first.",
 )
 @options.device("Where to compute.")

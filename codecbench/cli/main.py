@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True})
 @click.version_option(__version__, prog_name="codecbench")
 def cli() -> None:
     """Which image codec? Rate, distortion and speed, measured on real bitstreams.

@@ -18,26 +18,15 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("folder", metavar="RUN")
 @click.option(
-    "--codec",
-    metavar="SPEC",
-    required=True,
-    help="The codec whose points are matched, or only some of them if settings are given.",
+    "--codec", metavar="SPEC", required=True, help="The codec whose points are matched; settings narrow them."
 )
-@click.option(
-    "--against",
-    metavar="SPEC",
-    required=True,
-    help="The codec whose curves are read, or only some of its points if settings are given.",
-)
+@click.option("--against", metavar="SPEC", required=True, help="The codec whose curves are read; settings narrow them.")
 @options.one_dataset
-@click.option(
-    "--at", type=click.Choice(["error", "bytes"]), default="error", show_default=True, help="What is held equal."
-)
+@click.option("--at", type=click.Choice(["error", "bytes"]), default="error", help="What is held equal.")
 @click.option(
     "--by",
     metavar="MEASURE",
     default="mse",
-    show_default=True,
     help="mse, mse_float (before clipping and rounding), psnr_db, psnr_of_mean_mse_db, ssim, or a plugin metric in "
     "this run.",
 )

@@ -14,10 +14,9 @@ import click
     "--kind",
     type=click.Choice(["per-image", "torch"]),
     default="per-image",
-    show_default=True,
     help="One image at a time with NumPy, or batches with PyTorch on a CPU or a GPU.",
 )
-@click.option("--codec-dir", metavar="DIR", default="codecs", show_default=True, help="The folder for the file.")
+@click.option("--codec-dir", metavar="DIR", default="codecs", help="The folder for the file.")
 def new(name: str, kind: str, codec_dir: str) -> None:
     """Write the file of a new codec, DIR/NAME.py, as a starting point.
 

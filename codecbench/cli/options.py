@@ -65,7 +65,7 @@ json = click.option("--json", "as_json", is_flag=True, help="Print everything as
 def device(help: str | None = None) -> Callable[[F], F]:
     """The option for where to compute."""
     names = ["auto", "cpu", "cuda"]
-    return click.option("--device", type=click.Choice(names), default="auto", show_default=True, help=help)
+    return click.option("--device", type=click.Choice(names), default="auto", help=help)
 
 
 class Number(click.ParamType):  # type: ignore[type-arg,unused-ignore]

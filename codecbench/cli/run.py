@@ -14,39 +14,23 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--codecs", multiple=True, metavar="SPEC[,SPEC...]", default=("all",), help="Codecs to measure [all].")
+@click.option("--codecs", multiple=True, metavar="SPEC[,SPEC...]", default=("all",), help="Codecs to measure.")
 @click.option(
     "--datasets", multiple=True, metavar="SPEC[,SPEC...]", help="Datasets to measure on [mnist,stl10, or stand-ins]."
 )
-@click.option(
-    "--images", type=options.IMAGE_COUNT, default="1000", show_default=True, help="Number of images of each dataset."
-)
+@click.option("--images", type=options.IMAGE_COUNT, default="1000", help="Number of images of each dataset.")
 @click.option("--out", metavar="DIR", help="The run folder [results/<datasets>-<images>].")
 @click.option("--skip", multiple=True, metavar="NAME[,NAME...]", help="Codecs to leave out.")
-@click.option(
-    "--metrics",
-    multiple=True,
-    metavar="NAME[,NAME...]",
-    help="Plugin metrics, in addition to those of every run; 'none' for no others [default: the usual ones].",
-)
+@click.option("--metrics", multiple=True, metavar="NAME[,NAME...]", help="Plugin metrics to add, or none [the usual].")
 @click.option("--workers", type=click.IntRange(1), help="Number of worker processes [one per core].")
 @options.device()
 @click.option("--no-timing", is_flag=True, help="Measure no times.")
 @click.option(
-    "--timing-threads",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Number of threads of a codec while it is timed.",
+    "--timing-threads", type=click.IntRange(1), default=1, help="Number of threads of a codec while it is timed."
 )
 @click.option("--no-sets", is_flag=True, help="Do not code whole datasets as one stream.")
 @click.option(
-    "--task-timeout",
-    "task_timeout_s",
-    type=options.SECONDS,
-    default="3600",
-    show_default=True,
-    help="Time limit for a codec to encode or decode one task.",
+    "--task-timeout", "task_timeout_s", type=options.SECONDS, default="3600", help="Time limit for coding one task."
 )
 @click.option(
     "--memory-limit", type=options.MEMORY, help="Memory that a codec's process may use, such as 4G [no limit]."
@@ -56,17 +40,11 @@ if TYPE_CHECKING:
 )
 @click.option("--worker-data-dir", metavar="DIR", help="The data root on the workers [their own, else the one here].")
 @click.option(
-    "--shared-out",
-    is_flag=True,
-    help="Workers write into the run folder themselves, which they see under the same path.",
+    "--shared-out", is_flag=True, help="Workers write into the run folder, which they see under the same path."
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the choice of images.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the choice of images.")
 @click.option(
-    "--keep-images",
-    type=click.IntRange(0),
-    default=24,
-    show_default=True,
-    help="Number of images of each dataset whose reconstructions are kept for viewing.",
+    "--keep-images", type=click.IntRange(0), default=24, help="Images of each dataset whose reconstructions are kept."
 )
 @click.option("--fresh", is_flag=True, help="First delete what codecbench wrote into the run folder.")
 @options.data_folder

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     "form",
     type=click.Choice(["table", "csv", "json", "md"]),
     default="table",
-    show_default=True,
     help="csv: the columns of summary.csv; json: everything as records; md: Markdown tables.",
 )
 @options.one_dataset

@@ -16,20 +16,12 @@ from codecbench.errors import UsageError
 @click.option("--recipe", help="One of the codec's recipes [its first].")
 @click.option("--epochs", type=click.IntRange(1), help="Number of epochs [that of the recipe].")
 @click.option("--seed", type=click.IntRange(0), help="Seed [that of the recipe].")
-@click.option(
-    "--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe (repeatable)."
-)
+@click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change the recipe (repeatable).")
 @options.device()
 @click.option("--out", metavar="DIR", help="Folder for checkpoint, log and weights [training/NAME-RECIPE].")
-@click.option(
-    "--resume",
-    is_flag=True,
-    help="Continue from the checkpoint in --out; for a finished run, write weights and card again.",
-)
+@click.option("--resume", is_flag=True, help="Continue from the checkpoint in --out; if finished, write weights again.")
 @click.option("--keep", metavar="N,N", help="Epochs whose weights are kept in --out, as epoch-0001.safetensors.")
-@click.option(
-    "--install", is_flag=True, help="At the end, copy the best weights and their log to the folder of the codec's file."
-)
+@click.option("--install", is_flag=True, help="At the end, copy the best weights and log beside the codec's file.")
 @options.data_folder
 @options.codec_folders
 def train(name: str, resume: bool, keep: str | None, install: bool, **asked: Any) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ParamSpec
 
 import matplotlib as mpl
@@ -53,33 +54,7 @@ Colour-blind readers distinguish the codecs by the markers as well."""
 PALETTE = ("#1b2a4e", "#e31a5f", "#00868b", "#4d7c0f", *(color for color, _ in CODEC_STYLES.values()))
 MARKERS = ("h", "d", "8", *(marker for _, marker in CODEC_STYLES.values()))
 """For other codecs; those of :data:`CODEC_STYLES` are used only once the others are taken."""
-STYLE: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9.5,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": "#9a9da1",
-    "axes.linewidth": 0.8,
-    "axes.titlesize": 10.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e9eaec",
-    "grid.linewidth": 0.8,
-    "xtick.color": "#55585c",
-    "ytick.color": "#55585c",
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-    "svg.hashsalt": "codecbench",
-    "svg.fonttype": "path",
-    "image.composite_image": False,  # an SVG has each image by itself, at its own size
-    "text.parse_math": False,  # a $ in a label is a $
-}
+SHEET = Path(__file__).with_name("house.mplstyle")
 SYMBOLS = {
     "o": "circle",
     "*": "star",
@@ -116,13 +91,8 @@ class CodecStyle:
     marker: str  # in Matplotlib's letters
 
 
-@contextmanager
-def house_style() -> Iterator[None]:
-    """Matplotlib's defaults and ours on top, whatever a person's matplotlibrc says; undone on leaving."""
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(STYLE)
-        yield
+house_style = functools.partial(mpl.rc_context, fname=SHEET)
+"""Matplotlib's defaults and ours on top, whatever a person's matplotlibrc says; undone on leaving."""
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:

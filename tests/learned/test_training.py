@@ -529,7 +529,7 @@ def test_a_job_of_a_registered_codec(tiny_ae: type, small_root: Path) -> None:
         ("tiny_ae", {"recipe": "fasr"}, UnknownNameError, "unknown recipe of tiny_ae 'fasr'; did you mean 'fast'"),
         ("tiny_ae", {"epochs": 0}, UsageError, "epochs=0 is not allowed"),
         ("tiny_ae", {"seed": -1}, UsageError, "seed=-1 is not allowed"),
-        ("tiny_ae", {"seed": 2**64}, UsageError, "is not allowed; allowed: 0 to 4294967295"),
+        ("tiny_ae", {"seed": 2**64}, UsageError, "is not allowed; allowed: a whole number from 0 to 4294967295"),
         ("tiny_ae", {"device": "tpu"}, UsageError, "device=tpu is not allowed"),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +15,6 @@ from codecbench.environment import resolve_device
 from codecbench.errors import UnknownNameError, UsageError
 from codecbench.learned.training.recipe import Recipe, change
 from codecbench.plugins.registry import CODECS
-
-MOST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -50,10 +47,6 @@ def make_job(
     ``epochs`` and ``seed`` replace the recipe's; ``changes`` are other fields, see ``recipe.change``; ``device`` may be
     ``auto``.
     """
-    if epochs is not None and epochs < 1:
-        raise UsageError(f"epochs={epochs} is not allowed; allowed: 1 and more")
-    if seed is not None and not 0 <= seed <= MOST_SEED:
-        raise UsageError(f"seed={seed} is not allowed; allowed: 0 to {MOST_SEED}")
     codec: Any = CODECS.get(name)
     recipes: dict[str, Recipe] = getattr(codec, "recipes", {})
     if not recipes:
@@ -61,13 +54,13 @@ def make_job(
     chosen = recipe or next(iter(recipes))
     if chosen not in recipes:
         raise UnknownNameError(f"recipe of {name}", chosen, recipes)
-    given: dict[str, Any] = {key: value for key, value in (("epochs", epochs), ("seed", seed)) if value is not None}
+    given = [f"{key}={value}" for key, value in (("epochs", epochs), ("seed", seed)) if value is not None]
     target = resolve_device(device, True)
     folder = Path(out) if out is not None else Path("training") / f"{name}-{chosen}"
     return Job(
         codec,
         chosen,
-        dataclasses.replace(change(recipes[chosen], changes), **given),
+        change(recipes[chosen], [*changes, *given]),
         data_root(data_dir),
         folder,
         target,

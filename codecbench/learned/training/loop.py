@@ -162,7 +162,6 @@ class _Loop:
         )
         began, losses = time.perf_counter(), torch.zeros(steps, device=job.device)
         columns = log_columns(recipe.judged_by)
-        held_out, test = (state.log[-1][key] if state.log else math.nan for key in columns[3:5])
         rate = 0.0
         state.network.train()
         for step in range(steps):
@@ -179,8 +178,7 @@ class _Loop:
                 speed = (step + 1) * recipe.batch_size / spent
                 left = ((recipe.epochs - epoch) * steps - step - 1) * recipe.batch_size / speed
                 done = (epoch * steps + step + 1) / (recipe.epochs * steps)
-                known = loss, held_out, test, speed, left
-                self.watch(Progress(epoch + 1, recipe.epochs, done, *known, recipe.words))
+                self._tell(epoch + 1, done, loss, speed, left)
         spent = time.perf_counter() - began
         score = evaluate(state.network, self.held_out, recipe.crop, recipe.score)
         if not np.isfinite(score):
@@ -196,9 +194,15 @@ class _Loop:
     def report(self, seconds: float) -> None:
         """Reports the end of an epoch that took some seconds with its evaluations."""
         row, epoch, epochs = self.state.log[-1], self.state.epoch, self.job.recipe.epochs
-        loss, held_out, test = (row[key] for key in log_columns(self.job.recipe.judged_by)[2:5])
-        known = loss, held_out, test, row["images_per_s"], (epochs - epoch) * seconds
-        self.watch(Progress(epoch, epochs, epoch / epochs, *known, self.job.recipe.words, finished=True))
+        left = (epochs - epoch) * seconds
+        self._tell(epoch, epoch / epochs, row["train_loss"], row["images_per_s"], left, finished=True)
+
+    def _tell(self, epoch: int, done: float, loss: float, speed: float, left: float, finished: bool = False) -> None:
+        """Reports progress, with the errors after the last finished epoch."""
+        recipe, log = self.job.recipe, self.state.log
+        held_out, test = (log[-1][key] if log else math.nan for key in log_columns(recipe.judged_by)[3:5])
+        known = loss, held_out, test, speed, left
+        self.watch(Progress(epoch, recipe.epochs, done, *known, recipe.words, finished))
 
     def _not_finite(self, what: str) -> TrainingError:
         epoch = self.state.epoch

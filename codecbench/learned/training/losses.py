@@ -58,18 +58,17 @@ def adversarial_losses(
     return F.softplus(-doubted.float()).mean(), 0.5 * (F.softplus(-real).mean() + F.softplus(made).mean())
 
 
+def _normed(inputs: int, outputs: int, stride: int = 1) -> tuple[nn.Module, nn.Module]:
+    """A 3×3 convolution and batch normalisation."""
+    return nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(outputs)
+
+
 class _Block(nn.Module):
     """Two 3×3 convolutions with batch normalisation beside the identity (K. He et al., CVPR 2016)."""
 
     def __init__(self, channels: int):
         super().__init__()
-        self.inner = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(channels),
-            nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(channels),
-        )
+        self.inner = nn.Sequential(*_normed(channels, channels), nn.ReLU(), *_normed(channels, channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return F.relu(x + self.inner(x))
@@ -84,12 +83,7 @@ class FeatureNetwork(nn.Module):
     def __init__(self, classes: int, widths: tuple[int, ...] = (32, 64, 128, 192)):
         super().__init__()
         self.stages = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv2d(before, width, 3, stride=2, padding=1, bias=False),
-                nn.BatchNorm2d(width),
-                nn.ReLU(),
-                _Block(width),
-            )
+            nn.Sequential(*_normed(before, width, 2), nn.ReLU(), _Block(width))
             for before, width in zip((3, *widths), widths, strict=False)
         )
         self.head = nn.Linear(widths[-1], classes)

@@ -31,6 +31,8 @@ Start = Callable[[torch.nn.Module, torch.Tensor], None]
 """Fills a new network before the first step, given the training images, uint8 (N, C, H, W)."""
 
 
+MOST_SEED = 2**32 - 1
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -112,9 +114,7 @@ class Recipe:
 
 
 CHANGEABLE: dict[str, type] = {
-    name: kind
-    for name, kind in get_type_hints(Recipe).items()
-    if kind in (bool, float, int) and name not in ("labels", "seed")
+    name: kind for name, kind in get_type_hints(Recipe).items() if kind in (bool, float, int) and name != "labels"
 }
 """Fields that :func:`change` takes from a text, with their types."""
 
@@ -130,7 +130,8 @@ def change(recipe: Recipe, texts: Sequence[str]) -> Recipe:
             raise UnknownNameError("field of a recipe that can be changed", name, CHANGEABLE)
         kind = CHANGEABLE[name]
         low = 0 if name in ("full_precision_epochs", "weight_decay") else 1 if kind is int else 1e-12
-        setting = Setting(name, kind, getattr(recipe, name), None if kind is bool else low)
+        low, high = (0, MOST_SEED) if name == "seed" else (low, None)
+        setting = Setting(name, kind, getattr(recipe, name), None if kind is bool else low, high)
         changes[name] = setting.parse(value, "the recipe")
     return dataclasses.replace(recipe, **changes)  # type: ignore[arg-type]
 
