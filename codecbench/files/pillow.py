@@ -47,7 +47,7 @@ def pillow_header(data: bytes) -> Header:
         elif image.format == "JPEG2000":
             bits, reversible, mapped = structure.jpeg2000_header(data)
             lossy = not reversible
-            if bits > 8 and mapped:
+            if bits != 8 and mapped:
                 raise Refused(f"has {bits} bits per sample and a palette or YCbCr; convert it first")
         alpha = image.mode in _ALPHA or "transparency" in image.info
         return Header(
@@ -84,7 +84,7 @@ def _decode(image: Image.Image, data: bytes, bits: int) -> Samples:
         structure.check_png(data)
     elif image.format == "JPEG":
         structure.check_jpeg(data)
-    elif image.format == "JPEG2000" and bits > 8:
+    elif image.format == "JPEG2000" and bits != 8:  # whose other samples Pillow shifts
         from imagecodecs import jpeg2k_decode
 
         deep = np.asarray(jpeg2k_decode(data))

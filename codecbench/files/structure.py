@@ -18,6 +18,9 @@ MAX_SCANS = 100
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """First column and row of each interlaced pass of a PNG, and the steps to the next."""
 
+_LUMA = (b"\x11", b"\x12", b"\x21", b"\x22")
+"""Sampling factors of a JPEG's first component that libjxl takes, beside those of 1×1 of the others."""
+
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples per pixel by colour type."""
 
@@ -88,8 +91,11 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def check_jpeg_header(data: bytes) -> None:
-    """Refuses a JPEG of so many scans that it would be decoded for minutes."""
-    scans = sum(marker == 0xDA for marker, *_ in jpeg_segments(data))
+    """Refuses a JPEG of so many scans that it would be decoded for minutes, and kinds that cannot be checked."""
+    markers = [marker for marker, *_ in jpeg_segments(data)]
+    scans = markers.count(0xDA)
+    if any(marker in range(0xC3, 0xD0) and marker not in (0xC4, 0xCC) for marker in markers):
+        raise Refused("is a lossless, hierarchical or arithmetic-coded JPEG; those of Huffman codes are read")
     if scans > MAX_SCANS:
         raise Refused(f"has {scans} scans; at most {MAX_SCANS} are read")
 
@@ -100,10 +106,11 @@ def check_jpeg(data: bytes) -> None:
     libjxl reads every code to repack it. It does not take all kinds of JPEG, so that rare ones are not checked.
     """
     segments = list(jpeg_segments(data))
-    frame = next(data[start + 4 : end] for marker, start, end in segments if marker in (0xC0, 0xC1, 0xC2))
+    frames = [data[start + 4 : end] for marker, start, end in segments if marker in (0xC0, 0xC1, 0xC2)]
+    frame = frames[0] if frames else bytes(6)
     sampling = frame[7 : 6 + 3 * frame[5] : 3]
     progressive_restarts = {0xC2, 0xDD} <= {marker for marker, *_ in segments}
-    if progressive_restarts or sampling[1:] not in (b"", b"\x11\x11") or sampling[0] not in (0x11, 0x12, 0x21, 0x22):
+    if progressive_restarts or sampling[1:] not in (b"", b"\x11\x11") or sampling[:1] not in _LUMA:
         return
     try:
         from imagecodecs import JpegxlError, jpegxl_encode_jpeg
@@ -183,4 +190,12 @@ def jpeg2000_header(data: bytes) -> tuple[int, bool, bool]:
         if codestream[position + 1] == 0x52:  # COD: the last of its fixed fields is the transform
             reversible = codestream[position + 13] == 1
         position += 2 + int.from_bytes(codestream[position + 2 : position + 4])
+    right, below, across, down, left, top = struct.unpack_from(">2I8x4I", codestream, 8)
+    tiles = set()
+    while codestream[position : position + 2] == b"\xff\x90":  # SOT: the number of a tile, and the length of its part
+        tile, length = struct.unpack_from(">HI", codestream, position + 4)
+        tiles.add(tile)
+        position += length or len(codestream)
+    if len(tiles) != -(-(right - left) // across) * -(-(below - top) // down):
+        raise Refused("is cut short: tiles of its picture are missing")
     return depths.pop() + 1, reversible, mapped

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from codecbench.files import structure
 from codecbench.files.header import Alpha, Header, Refused, Samples, check_size, is_foreign, widened
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
@@ -37,6 +38,7 @@ def tiff_header(data: bytes) -> Header:
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         page: Any = tiff.pages[0]
         check_size(page.imagelength, page.imagewidth)
+        check_size(page.tilelength, page.tilewidth)
         _check(page, len(data))
         photometric, extra = int(page.photometric), tuple(map(int, page.extrasamples))
         alphas: dict[tuple[int, ...], Alpha] = {(PREMULTIPLIED,): "premultiplied", (STRAIGHT,): "straight"}
@@ -60,7 +62,7 @@ def _check(page: Any, file_bytes: int) -> None:
     photometric, bits, compression = int(page.photometric), page.bitspersample, int(page.compression)
     if compression not in COMPRESSIONS:
         raise Refused(f"has TIFF compression {compression}; read are {', '.join(dict.fromkeys(COMPRESSIONS.values()))}")
-    if photometric not in DEPTHS or (photometric == YCBCR and compression != JPEG):
+    if 262 not in page.tags or photometric not in DEPTHS or (photometric == YCBCR and compression != JPEG):
         raise Refused(f"has TIFF colours of kind {photometric}; read are gray, palette, RGB, CMYK and YCbCr in JPEG")
     if int(page.sampleformat or UNSIGNED) != UNSIGNED or bits not in DEPTHS[photometric]:
         kind = {1: "unsigned", 2: "signed", 3: "floating"}.get(int(page.sampleformat or UNSIGNED), "other")
@@ -85,6 +87,10 @@ def _decode(data: bytes) -> Samples:
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         page: Any = tiff.pages[0]
         photometric, bits = int(page.photometric), int(page.bitspersample)
+        if int(page.compression) == JPEG:
+            tables = (page.jpegtables or b"")[2:-2]
+            for start, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+                structure.check_jpeg(b"\xff\xd8" + tables + data[start + 2 : start + count])
         stored = np.asarray(page.asarray())
         if page.samplesperpixel == 1:
             stored = stored.reshape(page.imagelength, page.imagewidth, 1)

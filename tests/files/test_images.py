@@ -66,6 +66,21 @@ def many_scans(count: int) -> bytes:
     return content[:-2] + content[start:-2] * count + content[-2:]
 
 
+def missing_tile() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", (16, 16)).save(buffer, "JPEG2000", tile_size=(8, 8), no_jp2=True)
+    content = buffer.getvalue()
+    start = content.rindex(b"\xff\x90\0\x0a")
+    return content[:start] + content[-2:]
+
+
+def tiled(side: int) -> bytes:
+    """A TIFF of one pixel, in a tile of many."""
+    entries = [(256, 1), (257, 1), (258, 8), (259, 8), (262, 1), (277, 1), (322, side), (323, side), (324, 8), (325, 9)]
+    table = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    return struct.pack("<2sHIH", b"II", 42, 8, len(entries)) + table + bytes(20)
+
+
 def many_pages(count: int) -> bytes:
     buffer = io.BytesIO()
     first, *others = [Image.new("L", (2, 2))] * count
@@ -90,6 +105,8 @@ HUGE_WEBP = b"RIFF\x1a\0\0\0WEBPVP8X\x0a\0\0\0\x02\0\0\0" + b"\xfe\x3f\0" * 2
         (many_scans(MAX_SCANS), f"has {MAX_SCANS + 1} scans"),
         (many_pages(300), "holds several frames"),
         (HUGE_WEBP, "has 16383×16383 pixels"),
+        (tiled(65520), "has 65520×65520 pixels"),
+        (missing_tile(), "is cut short: tiles"),
     ],
 )
 def test_damage_and_bombs(tmp_path: Path, content: bytes, words: str) -> None:
@@ -244,7 +261,7 @@ def files(draw: st.DrawFn) -> tuple[bytes, np.ndarray, float]:
         return png(samples, bits, kind), right, far(bits, kind in (4, 6))
     if family in ("pnm", "jp2"):
         bits, count = (
-            draw(st.sampled_from([8, 16]) if family == "pnm" else st.integers(8, 16)),
+            draw(st.sampled_from([8, 16]) if family == "pnm" else st.integers(1, 16)),
             draw(st.sampled_from([1, 3])),
         )
         samples = drawn(count, bits, (height, width) if family == "pnm" else (32, 40))
@@ -252,7 +269,7 @@ def files(draw: st.DrawFn) -> tuple[bytes, np.ndarray, float]:
             head = f"P{5 if count == 1 else 6} {width} {height} {(1 << bits) - 1}\n".encode()
             content = head + samples.astype(">u2" if bits == 16 else "u1").tobytes()
         else:
-            content = jp2(samples.astype("u1" if bits == 8 else "u2"), bits, draw(st.sampled_from([0, 70_000])))
+            content = jp2(samples.astype("u1" if bits <= 8 else "u2"), bits, draw(st.sampled_from([0, 70_000])))
         return content, shown(samples, bits, 1 if count == 1 else 2), far(bits, False)
     photometric, count, bits = draw(
         st.sampled_from(
