@@ -24,8 +24,7 @@ _LOSSY = {"AVIF": "AVIF", "JPEG": "JPEG", "MPO": "JPEG", "WEBP": "WebP", "JPEG20
 def pillow_header(data: bytes) -> Header:
     """The header of an image file; :class:`Refused` for what is not read, and whatever Pillow raises."""
     if data[8:12] == b"WEBP":
-        width, height, lossy_webp = structure.webp_header(data)
-        check_size(height, width)  # Pillow takes the memory of the whole canvas to say its size
+        check_size(*structure.webp_size(data))  # Pillow takes the memory of the whole canvas to say its size
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the size is checked below; Pillow warns of damaged metadata
         Image.init()  # so that OPEN holds what this Pillow was built with
@@ -40,7 +39,7 @@ def pillow_header(data: bytes) -> Header:
         if image.format in ("JPEG", "MPO"):
             structure.check_jpeg_header(data)
         elif image.format == "WEBP":
-            lossy = lossy_webp
+            lossy = b"VP8 " in data
         elif image.format == "AVIF":
             deep, lossy = structure.avif_header(data)
             bits = 10 if deep else 8
@@ -50,6 +49,8 @@ def pillow_header(data: bytes) -> Header:
             if bits != 8 and mapped:
                 raise Refused(f"has {bits} bits per sample and a palette or YCbCr; convert it first")
         alpha = image.mode in _ALPHA or "transparency" in image.info
+        chunks = dict(structure.png_chunks(data)) if image.format == "PNG" else {}  # Pillow would decode it for this
+        exif = chunks.get(b"eXIf") or image.info.get("exif", b"")
         return Header(
             str(image.format),
             image.height,
@@ -59,7 +60,7 @@ def pillow_header(data: bytes) -> Header:
             bits=bits,
             alpha="straight" if alpha else "",
             several=bool(getattr(image, "is_animated", False)),
-            orientation=_orientation(image, data),
+            orientation=_orientation(exif),
             lossy=_LOSSY[str(image.format)] if lossy else "",
             icc=is_foreign(image.info.get("icc_profile") or b""),
         )
@@ -71,8 +72,8 @@ def _bits(image: Image.Image) -> int:
         return 16
     for tile in getattr(image, "tile", ()):  # (decoder, extents, offset, arguments)
         args = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
-        if any(isinstance(arg, str) and ";16" in arg for arg in args if arg not in ("BGR;16",)):
-            return 8 if image.format == "BMP" else 16
+        if image.format != "BMP" and any(isinstance(arg, str) and ";16" in arg for arg in args):
+            return 16
         if image.format == "PPM" and any(isinstance(arg, int) and arg > 255 for arg in args):
             return 16
     return 8
@@ -94,10 +95,7 @@ def _decode(image: Image.Image, data: bytes, bits: int) -> Samples:
     low = _low_bytes(data) if image.mode == "RGB" and bits == 16 and clear is not None else None
     image.load()
     if image.mode.startswith("I"):
-        deep = np.asarray(image)
-        if deep.min() < 0 or deep.max() > 65535:
-            raise Refused(f"has samples outside 16 bits ({deep.min()} to {deep.max()})")
-        samples = deep.astype(np.uint16)[..., np.newaxis]
+        samples = np.asarray(image).astype(np.uint16)[..., np.newaxis]
         return samples if clear is None else _with_alpha(samples, samples == clear)
     if image.mode in ("L", "1") and clear is not None:
         samples = np.asarray(image.convert("L"))[..., np.newaxis]
@@ -131,8 +129,11 @@ def _low_bytes(data: bytes) -> Samples:
     return np.asarray(image)
 
 
-def _orientation(image: Image.Image, data: bytes) -> int:
-    """The EXIF orientation, 1 to 8; PNG's own ``getexif`` decodes pixels, which only metadata after them need."""
-    if image.format == "PNG" and "exif" not in image.info and not structure.metadata_after_pixels(data):
-        return int(Image.Image.getexif(image).get(0x0112, 1))
-    return int(image.getexif().get(0x0112, 1))
+def _orientation(exif: bytes) -> int:
+    """The orientation in a block of EXIF data; 1 where it has none or is damaged."""
+    tags = Image.Exif()
+    try:
+        tags.load(exif)
+        return int(tags.get(0x0112, 1))
+    except Exception:  # Pillow raises whatever it likes on damaged blocks
+        return 1

@@ -44,18 +44,6 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         position += 12 + length
 
 
-def metadata_after_pixels(data: bytes) -> bool:
-    """Whether a PNG has EXIF data or text after its first pixel chunk."""
-    position, pixels = 8, False
-    while position + 8 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, position)
-        if pixels and kind in (b"eXIf", b"iTXt", b"tEXt", b"zTXt"):
-            return True
-        pixels = pixels or kind == b"IDAT"
-        position += 12 + length
-    return False
-
-
 def check_png(data: bytes) -> None:
     """Refuses a PNG with wrong checksums, or whose compressed rows are not all there."""
     chunks = list(png_chunks(data))
@@ -124,26 +112,14 @@ def check_jpeg(data: bytes) -> None:
         raise Refused("is damaged or cut short: its coded data do not fill the picture") from error
 
 
-def webp_header(data: bytes) -> tuple[int, int, bool]:
-    """Width and height of a WebP's canvas, and whether it holds a picture of the lossy kind."""
-    width = height = 0
-    lossy = False
-    position = 12
-    while position + 8 <= len(data):
-        kind, length = struct.unpack_from("<4sI", data, position)
-        content = data[position + 8 : position + 8 + min(length, 10)]
-        size = 0, 0
-        if kind == b"VP8X" and len(content) == 10:
-            size = 1 + int.from_bytes(content[4:7], "little"), 1 + int.from_bytes(content[7:10], "little")
-        elif kind == b"VP8L" and len(content) >= 5:
-            packed = int.from_bytes(content[1:5], "little")
-            size = 1 + (packed & 0x3FFF), 1 + (packed >> 14 & 0x3FFF)
-        elif kind == b"VP8 " and len(content) == 10:
-            size = int.from_bytes(content[6:8], "little") & 0x3FFF, int.from_bytes(content[8:10], "little") & 0x3FFF
-        lossy = lossy or kind in (b"VP8 ", b"ANMF")
-        width, height = max(width, size[0]), max(height, size[1])
-        position += 8 + length + length % 2
-    return width, height, lossy
+def webp_size(data: bytes) -> tuple[int, int]:
+    """Height and width of a WebP's canvas, by its first chunk."""
+    packed = int.from_bytes(data[20:30], "little")
+    if data[12:16] == b"VP8X":
+        return 1 + (packed >> 56), 1 + (packed >> 32 & 0xFFFFFF)
+    if data[12:16] == b"VP8L":
+        return 1 + (packed >> 22 & 0x3FFF), 1 + (packed >> 8 & 0x3FFF)
+    return packed >> 64 & 0x3FFF, packed >> 48 & 0x3FFF
 
 
 def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
