@@ -258,8 +258,9 @@ def _timed_once(point: Point, images: Images, limits: WorkerLimits, processes: C
     encoder, decoder = processes.encoder, processes.decoder
     found = point.found if point.bitstreams else _begun(point, images, limits, processes)
     spec, bitstreams, pixels = point.task.codec, point.bitstreams, images[: len(point.bitstreams)]
-    encoding = encoder.call(timing.time_encoding, spec, pixels, found.batch, limits.device)
-    decoding = decoder.call(timing.time_decoding, spec, bitstreams, found.batch, limits.device)
+    new = 1 + len(found.encode_s)  # as many levels apart, which no process has seen
+    encoding = encoder.call(timing.time_encoding, spec, pixels, found.batch, limits.device, new)
+    decoding = decoder.call(timing.time_decoding, spec, bitstreams, found.batch, limits.device, encoding.output)
     if point.batched:
         few = LATENCY_IMAGES
         alone = encoder.call(timing.time_encoding, spec, pixels[:few], 1, limits.device)
@@ -270,16 +271,19 @@ def _timed_once(point: Point, images: Images, limits: WorkerLimits, processes: C
             decode_latency_s=(*found.decode_latency_s, back_alone.wall_s),
         )
     (encode_peak, encode_device), (decode_peak, decode_device) = encoder.call(timing.usage), decoder.call(timing.usage)
-    return replace(
+    found = replace(
         found,
         encode_s=(*found.encode_s, encoding.wall_s),
         decode_s=(*found.decode_s, decoding.wall_s),
+        encode_new=(*found.encode_new, encoding.new),
+        decode_new=(*found.decode_new, decoding.new),
         encode_cpu_s=(*found.encode_cpu_s, encoding.cpu_s),
         decode_cpu_s=(*found.decode_cpu_s, decoding.cpu_s),
         encode_peak_bytes=_largest(found.encode_peak_bytes, encode_peak),
         decode_peak_bytes=_largest(found.decode_peak_bytes, decode_peak),
         device_peak_bytes=_largest(found.device_peak_bytes, encode_device, decode_device),
     )
+    return replace(found, failed=found.remembered()) if found.complete else found
 
 
 def _begun(point: Point, images: Images, limits: WorkerLimits, processes: CodecProcesses) -> Timing:

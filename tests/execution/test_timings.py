@@ -17,7 +17,7 @@ from codecbench.plugins.codec import CodecSpec
 
 LIMITS = WorkerLimits(Path(), None, "cpu", threads=3)
 IMAGES = np.zeros((12, 8, 8, 1), np.uint8)
-SLOW, FAILING = 40, 77
+SLOW, FAILING, REMEMBERING = 40, 77, 88
 
 
 class Sandboxes:
@@ -46,7 +46,8 @@ class Sandboxes:
                     image_s = 0.3 if spec.settings.get("level") == SLOW and role == "decoding" else 1e-4
                     return timing.First(cold, image_s, [b"x"] * len(arguments[2]))
                 sandboxes.batches.add((str(spec), arguments[2]))
-                return timing.Block(float(len(sandboxes.asked)), 0.5, 7)
+                new = 3.0 if spec.settings.get("level") == REMEMBERING else 1.0
+                return timing.Block(float(len(sandboxes.asked)), 0.5, 7, new)
 
             def close(self):
                 sandboxes.open -= 1
@@ -150,6 +151,17 @@ def test_a_point_that_fails_is_tried_once_more_and_costs_no_other(sandboxes):
     assert len(good.found.encode_s) == ROUNDS
     assert sum(step.rounds for step in steps) == 2 * ROUNDS
     assert sandboxes.open == 0
+
+
+def test_a_point_that_remembers_has_no_times(sandboxes):
+    bad, good = point(level=REMEMBERING), point(level=1)
+    run([bad, good])
+    assert (bad.found.failed, bad.found.complete) == (
+        "remembers what it saw: encoding new images takes 3 times as long",
+        False,
+    )
+    assert len(bad.found.encode_s) == len(bad.found.encode_new) == ROUNDS, "kept beside the reason"
+    assert good.found.complete
 
 
 def test_sandboxes_end_with_a_pass_that_is_left(sandboxes):

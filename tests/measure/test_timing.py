@@ -51,7 +51,7 @@ def slow(clock, monkeypatch):
 def test_a_block_is_warmed_up_calibrated_and_read_from_both_clocks(images, slow):
     sizes = slow(0.0003)
     block = timing.time_encoding(NONE, images, 10, "cpu")
-    assert block == timing.Block(pytest.approx(0.0003), pytest.approx(0.00015), 7)
+    assert block == timing.Block(pytest.approx(0.0003), pytest.approx(0.00015), 7, pytest.approx(1.0), [b"x"] * 10)
     assert sizes == [10] * (1 + 1 + 7), "a block of 20 ms holds seven calls of 3 ms"
 
 
@@ -61,6 +61,45 @@ def test_a_block_that_something_held_up_in_its_calibration_is_taken_again(images
     assert (block.wall_s, block.cpu_s) == (pytest.approx(0.001), pytest.approx(0.0005))
     assert len(sizes) == 1 + 1 + 1 + block.calls
     assert block.calls >= 20
+
+
+def test_a_codec_that_remembers_takes_longer_over_the_images_that_calibrate_a_block(images, clock, monkeypatch):
+    seen = set()
+
+    def work(self, batch):
+        clock.now += sum(0.00001 if image.tobytes() in seen else 0.01 for image in batch)
+        seen.update(image.tobytes() for image in batch)
+        return [image.tobytes()[:1] for image in batch]
+
+    monkeypatch.setattr(CODECS.get("none"), "encode", work)
+    images[:] = np.arange(10)[:, None, None, None] * 20
+    for levels in range(1, 4):
+        block = timing.time_encoding(NONE, images, 10, "cpu", levels)
+        assert (block.new, block.wall_s) == (pytest.approx(1000), pytest.approx(0.00001))
+        assert block.output == [bytes([20 * i + (levels if i < 7 else -levels)]) for i in range(10)]
+
+
+def test_images_that_cost_more_by_themselves_are_no_sign_of_memory(images, clock, monkeypatch):
+    def work(self, batch):
+        clock.now += 0.003 + batch.mean() / 100
+        return [b"x"] * len(batch)
+
+    monkeypatch.setattr(CODECS.get("none"), "encode", work)
+    assert timing.time_encoding(NONE, images, 10, "cpu", 5).new == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("ratios", "words"),
+    [
+        ((10.0, 9.0, 12.0, 11.0, 10.0), "remembers what it saw: decoding new images takes 9 times as long"),
+        ((1.4,) * 5, ""),
+        ((10.0, 1.2, 9.0, 9.0, 9.0), ""),  # one quiet round tells that it does not
+        ((), ""),  # as an earlier version wrote it
+    ],
+)
+def test_what_remembers_is_told_from_a_busy_machine(ratios, words):
+    found = timing.Timing(1, (1.0,) * 5, (1.0,) * 5, 1, "cpu", encode_new=(1.1,) * 5, decode_new=ratios)
+    assert found.remembered() == words
 
 
 def test_slow_calls_are_made_once_a_block_and_warmed_up_on_a_few_images(images, slow):
