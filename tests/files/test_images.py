@@ -135,68 +135,80 @@ def packed(samples: np.ndarray, bits: int, order: str = ">") -> bytes:
     return np.packbits(spread.reshape(len(samples), -1), axis=1).tobytes()
 
 
-def png(samples: np.ndarray, bits: int, kind: int, extra: bytes = b"") -> bytes:
-    rows = packed(samples.reshape(len(samples), -1), bits)
-    step = len(rows) // len(samples)
-    filtered = b"".join(b"\0" + rows[start : start + step] for start in range(0, len(rows), step))
-    header = struct.pack(">IIBBBBB", samples.shape[1], samples.shape[0], bits, kind, 0, 0, 0)
-    chunks = [(b"IHDR", header), *([(extra[:4], extra[4:])] if extra else ()), (b"IDAT", zlib.compress(filtered))]
-    parts = [
-        struct.pack(">I", len(c)) + k + c + struct.pack(">I", zlib.crc32(k + c)) for k, c in [*chunks, (b"IEND", b"")]
-    ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+PASSES = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 
 
-def tiff(
-    samples: np.ndarray,
-    bits: int,
-    photometric: int,
-    order: str,
-    orientation: int,
-    rows: int,
-    deflate: bool,
-    planar: bool,
-) -> bytes:
-    """Strips of ``rows`` rows; for photometric 3 a palette of falling grays; a fourth or second sample is alpha."""
+def png(samples: np.ndarray, bits: int, kind: int, orientation: int, interlaced: bool, clear: bytes) -> bytes:
+    """Rows without filters; EXIF data behind the pixels."""
+    rows = b""
+    for top, left, down, across in PASSES if interlaced else ((0, 0, 1, 1),):
+        part = samples[top::down, left::across]
+        rows += b"".join(b"\0" + packed(row.reshape(1, -1), bits) for row in part) if part.size else b""
+    header = struct.pack(">IIBBBBB", samples.shape[1], samples.shape[0], bits, kind, 0, 0, interlaced)
+    exif = b"MM\0*\0\0\0\x08\0\1" + struct.pack(">HHIHH", 274, 3, 1, orientation, 0) + bytes(4)
+    chunks = {b"IHDR": header, b"tRNS": clear, b"IDAT": zlib.compress(rows), b"eXIf": exif, b"IEND": b""}
+    if not clear:
+        del chunks[b"tRNS"]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in chunks.items()
+    )
+
+
+def lzw(content: bytes) -> bytes:
+    """Codes of 9 bits: each byte as it is, and the table emptied before codes would get longer."""
+    parts = [content[start : start + 200] for start in range(0, len(content), 200)]
+    text = "".join(f"{code:09b}" for part in parts for code in (256, *part)) + f"{257:09b}"
+    size = -(-len(text) // 8)
+    return int(text.ljust(8 * size, "0"), 2).to_bytes(size)
+
+
+def packbits(content: bytes) -> bytes:
+    return b"".join(
+        bytes([len(content[at : at + 128]) - 1]) + content[at : at + 128] for at in range(0, len(content), 128)
+    )
+
+
+COMPRESSIONS = {1: bytes, 5: lzw, 8: zlib.compress, 32773: packbits}
+COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4}
+"""Samples of a colour by photometric interpretation."""
+
+
+def tiff(samples, bits, photometric, order, orientation, compression, piece, predicted, planar) -> bytes:
+    """Strips, or tiles if a piece is not as wide; a palette of falling grays; a sample more than colours is alpha."""
     height, width, count = samples.shape
-    planes = [samples[..., [plane]] for plane in range(count)] if planar else [samples]
-    strips = [
-        packed(p[top : top + rows].reshape(min(rows, height - top), -1), bits, order)
-        for p in planes
-        for top in range(0, height, rows)
-    ]
-    strips = [zlib.compress(strip) for strip in strips] if deflate else strips
-    colours = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4}[photometric]
-    entries: dict[int, tuple[int, list[int]]] = {
-        256: (4, [width]), 257: (4, [height]), 258: (3, [bits] * count), 259: (3, [8 if deflate else 1]),
-        262: (3, [photometric]), 273: (4, []), 274: (3, [orientation]), 277: (3, [count]), 278: (4, [rows]),
-        279: (4, [len(strip) for strip in strips]), 284: (3, [2 if planar else 1]),
-    }  # fmt: skip
+    high, wide = piece
+    pieces = []
+    for plane in np.split(samples, count, axis=2) if planar else [samples]:
+        for top, left in itertools.product(range(0, height, high), range(0, width, wide)):
+            part = plane[top : top + high, left : left + wide]
+            if wide != width:
+                part = np.pad(part, ((0, high - part.shape[0]), (0, wide - part.shape[1]), (0, 0)))
+            if predicted:
+                part = np.diff(part, axis=1, prepend=np.uint16(0)) & ((1 << bits) - 1)
+            pieces.append(COMPRESSIONS[compression](packed(part.reshape(len(part), -1), bits, order)))
+    sizes = [len(part) for part in pieces]
+    starts = [8, *(8 + end for end in itertools.accumulate(sizes))]
+    layout = {278: [high], 273: starts[:-1], 279: sizes}
+    if wide != width:
+        layout = {322: [wide], 323: [high], 324: starts[:-1], 325: sizes}
+    entries = {256: [width], 257: [height], 258: [bits] * count, 259: [compression], 262: [photometric]}
+    entries |= {274: [orientation], 277: [count], 284: [1 + planar], 317: [1 + predicted]} | layout
     if photometric == 3:
-        entries[320] = (3, [65535 - 257 * (255 * index // ((1 << bits) - 1)) for index in range(1 << bits)] * 3)
-    if count > colours:
-        entries[338] = (3, [2])
-    position, starts = 8, []
-    for strip in strips:
-        starts.append(position)
-        position += len(strip) + len(strip) % 2
-    entries[273] = (4, starts)
+        entries[320] = [65535 - 257 * (255 * index // ((1 << bits) - 1)) for index in range(1 << bits)] * 3
+    if count > COLOURS[photometric]:
+        entries[338] = [2]
+    body = b"".join(pieces) + b"\0" * (starts[-1] % 2)
     table, outside = struct.pack(order + "H", len(entries)), b""
-    after = position + 2 + 12 * len(entries) + 4
-    for tag in sorted(entries):
-        kind, values = entries[tag]
-        content = struct.pack(f"{order}{len(values)}{'H' if kind == 3 else 'I'}", *values)
+    for tag, values in sorted(entries.items()):
+        long = tag in (256, 257, 273, 278, 279, 322, 323, 324, 325)
+        content = struct.pack(f"{order}{len(values)}{'I' if long else 'H'}", *values)
         if len(content) > 4:
-            field, outside = (
-                struct.pack(order + "I", after + len(outside)),
-                outside + content + b"\0" * (len(content) % 2),
-            )
-        else:
-            field = content.ljust(4, b"\0")
-        table += struct.pack(order + "HHI", tag, kind, len(values)) + field
-    body = b"".join(strip + b"\0" * (len(strip) % 2) for strip in strips)
-    magic = struct.pack(order + "2sHI", b"II" if order == "<" else b"MM", 42, position)
-    return magic + body + table + b"\0\0\0\0" + outside
+            place = 8 + len(body) + 2 + 12 * len(entries) + 4 + len(outside)
+            content, outside = struct.pack(order + "I", place), outside + content
+        table += struct.pack(order + "HHI", tag, 4 if long else 3, len(values)) + content.ljust(4, b"\0")
+    magic = struct.pack(order + "2sHI", b"II" if order == "<" else b"MM", 42, 8 + len(body))
+    return magic + body + table + bytes(4) + outside
 
 
 def jp2(samples: np.ndarray, bits: int, before: int) -> bytes:
@@ -221,78 +233,64 @@ def jp2(samples: np.ndarray, bits: int, before: int) -> bytes:
     )
 
 
-def shown(samples: np.ndarray, bits: int, photometric: int = 2) -> np.ndarray:
-    """What a viewer shows of samples as stored, (H, W, 1 or 3) uint8; alpha over white."""
-    colours = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4}[photometric]
-    alpha = samples[..., colours:].astype(float) / ((1 << bits) - 1)
-    values = samples[..., :colours].astype(int)
-    if photometric in (0, 3):
-        values = (1 << bits) - 1 - values
-    exact = values * 255 / ((1 << bits) - 1)
+def shown(samples: np.ndarray, bits: int, photometric: int, orientation: int = 1, clear: bool = False) -> np.ndarray:
+    """What a viewer shows of samples as stored, (H, W, 1 or 3); over white. ``clear``: the first pixel's colour is."""
+    most, colours = (1 << bits) - 1, COLOURS[photometric]
+    alpha, values = samples[..., colours:] / most, samples[..., :colours].astype(int)
+    exact = (most - values if photometric in (0, 3) else values) * 255 / most
     if photometric == 5:
-        return np.rint((255 - exact[..., :3]) * (255 - exact[..., 3:]) / 255)
-    over = exact * alpha + 255 * (1 - alpha) if alpha.size else exact
-    return np.repeat(over, 3, 2) if photometric == 3 else over
+        exact = np.rint((255 - exact[..., :3]) * (255 - exact[..., 3:]) / 255)
+    exact = exact * alpha + 255 * (1 - alpha) if alpha.size else exact
+    exact = np.repeat(exact, 3, 2) if photometric == 3 else exact
+    if clear:
+        exact[(samples == samples[0, 0]).all(2)] = 255
+    exact = exact.swapaxes(0, 1) if orientation >= 5 else exact
+    exact = exact[::-1] if orientation in (3, 4, 7, 8) else exact
+    return exact[:, ::-1] if orientation in (2, 3, 6, 7) else exact
 
 
-def far(bits: int, alpha: bool) -> float:
-    return 0.51 if bits <= 8 else 1.0 + alpha
+KINDS = [  # photometric interpretation, samples, bits
+    *((p, 1, b) for p in (0, 1) for b in (1, 2, 4, 8, 16)),
+    *((3, 1, b) for b in (1, 4, 8)),
+    *((p, c, b) for p, c in ((1, 2), (2, 3), (2, 4)) for b in (8, 16)),
+    (5, 4, 8),
+]
 
 
 @st.composite
 def files(draw: st.DrawFn) -> tuple[bytes, np.ndarray, float]:
     """A file, what it shows, and the error that is allowed: of deep colours the upper 8 bits are read."""
-    height, width = draw(st.integers(1, 9)), draw(st.integers(1, 9))
-    random = np.random.default_rng(draw(st.integers(0, 1 << 30)))
     family = draw(st.sampled_from(["tiff", "tiff", "png", "pnm", "jp2"]))
-
-    def drawn(count: int, bits: int, size: tuple[int, int] = (height, width)) -> np.ndarray:
-        return random.choice([0, (1 << bits) - 1, *random.integers(0, 1 << bits, 9)], (*size, count)).astype(np.uint16)
-
+    photometric, count, bits = draw(st.sampled_from(KINDS))
     if family == "png":
-        kind, bits = draw(
-            st.sampled_from([*((0, b) for b in (1, 2, 4, 8, 16)), *((k, b) for k in (2, 4, 6) for b in (8, 16))])
-        )
-        samples = drawn({0: 1, 2: 3, 4: 2, 6: 4}[kind], bits)
-        right = shown(samples, bits, 1 if kind in (0, 4) else 2)
-        if kind in (0, 2) and draw(st.booleans()):  # the first pixel's colour is transparent
-            right[(samples == samples[0, 0]).all(2)] = 255
-            return png(samples, bits, kind, b"tRNS" + samples[0, 0].astype(">u2").tobytes()), right, far(bits, False)
-        return png(samples, bits, kind), right, far(bits, kind in (4, 6))
-    if family in ("pnm", "jp2"):
-        bits, count = (
-            draw(st.sampled_from([8, 16]) if family == "pnm" else st.integers(1, 16)),
-            draw(st.sampled_from([1, 3])),
-        )
-        samples = drawn(count, bits, (height, width) if family == "pnm" else (32, 40))
-        if family == "pnm":
-            head = f"P{5 if count == 1 else 6} {width} {height} {(1 << bits) - 1}\n".encode()
-            content = head + samples.astype(">u2" if bits == 16 else "u1").tobytes()
-        else:
-            content = jp2(samples.astype("u1" if bits <= 8 else "u2"), bits, draw(st.sampled_from([0, 70_000])))
-        return content, shown(samples, bits, 1 if count == 1 else 2), far(bits, False)
-    photometric, count, bits = draw(
-        st.sampled_from(
-            [
-                *((p, 1, b) for p in (0, 1) for b in (1, 4, 8, 16)),
-                (3, 1, 4),
-                (3, 1, 8),
-                (5, 4, 8),
-                *((2, c, b) for c in (3, 4) for b in (8, 16)),
-                (1, 2, 8),
-                (1, 2, 16),
-            ]
-        )
-    )
-    samples, orientation = drawn(count, bits), draw(st.integers(1, 8))
-    order, rows = draw(st.sampled_from("<>")), draw(st.integers(1, height))
-    planar = bits >= 8 and count > 1 and draw(st.booleans())
-    content = tiff(samples, bits, photometric, order, orientation, rows, draw(st.booleans()), planar)
-    right = shown(samples, bits, photometric)
-    right = right.swapaxes(0, 1) if orientation >= 5 else right
-    right = right[::-1] if orientation in (3, 4, 7, 8) else right
-    right = right[:, ::-1] if orientation in (2, 3, 6, 7) else right
-    return content, right, far(bits, count in (2, 4))
+        photometric, count, bits = draw(st.sampled_from([kind for kind in KINDS if kind[0] in (1, 2)]))
+    elif family != "tiff":
+        photometric, count = draw(st.sampled_from([(1, 1), (2, 3)]))
+        bits = draw(st.sampled_from([8, 16]) if family == "pnm" else st.integers(1, 16))
+    height, width = (32, 40) if family == "jp2" else (draw(st.integers(1, 20)), draw(st.integers(1, 20)))
+    random = np.random.default_rng(draw(st.integers(0, 1 << 30)))
+    levels = [0, (1 << bits) - 1, *random.integers(0, 1 << bits, 9)]
+    samples = random.choice(levels, (height, width, count)).astype(np.uint16)
+    orientation = draw(st.integers(1, 8)) if family in ("png", "tiff") else 1
+    clear = family == "png" and count != 2 and count != 4 and draw(st.booleans())
+    right = shown(samples, bits, photometric, orientation, clear)
+    if family == "png":
+        kind = {1: 0, 2: 4, 3: 2, 4: 6}[count]
+        key = samples[0, 0].astype(">u2").tobytes() if clear else b""
+        content = png(samples, bits, kind, orientation, draw(st.booleans()), key)
+    elif family == "pnm":
+        head = f"P{5 if count == 1 else 6} {width} {height} {(1 << bits) - 1}\n".encode()
+        content = head + packed(samples.reshape(height, -1), bits)
+    elif family == "jp2":
+        content = jp2(samples.astype("u1" if bits <= 8 else "u2"), bits, draw(st.sampled_from([0, 70_000])))
+    else:
+        piece = draw(st.sampled_from([(1, width), (height, width), (7, width), (16, 32)]))
+        deep, compression = bits >= 8, draw(st.sampled_from(list(COMPRESSIONS)))
+        predicted = deep and compression in (5, 8) and draw(st.booleans())
+        planar = deep and count > 1 and draw(st.booleans())
+        order = draw(st.sampled_from("<>"))
+        content = tiff(samples, bits, photometric, order, orientation, compression, piece, predicted, planar)
+    return content, right, 0.51 if bits <= 8 else 1.0 + (count in (2, 4))
 
 
 @settings(max_examples=200, deadline=None)
