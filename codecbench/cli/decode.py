@@ -9,6 +9,7 @@ import click
 
 from codecbench.cli import options
 from codecbench.cli.encode import write_out
+from codecbench.cli.limits import limits, within
 
 
 @click.command()
@@ -16,28 +17,35 @@ from codecbench.cli.encode import write_out
 @click.option("-o", "--out", metavar="IMAGE", required=True, help="The image to write; - for PNG on stdout.")
 @options.device("Where to compute.")
 @options.codec_folders
-def decode(file: str, out: str, device: str) -> None:
+@limits
+def decode(file: str, out: str, device: str, timeout: float | None, memory_limit: int) -> None:
     """Restore the image in FILE, which `codecbench encode` wrote, from that file alone.
 
     IMAGE is written without loss, as .png, .ppm, .pgm, .pnm, .bmp or .tiff. An existing file is overwritten. FILE may
     be - for standard input.
     """
-    from codecbench.files import container, images
-    from codecbench.text import format_shape
+    from codecbench.files import images
 
     images.written_format(out)
     target = None if out == images.STANDARD else images.check_target(out, file)
-    content = _read(file)
     name = "standard input" if file == images.STANDARD else file
-    done = container.unpack(content, device, name)
-    image = images.image_bytes(done.image, out)
-    for note in done.notes:
+    content = _read(file)
+    image, notes, done = within(timeout, memory_limit, name, restore, content, device, name, out)
+    for note in notes:
         click.echo(f"note: {note}", err=True)
     write_out(image, target)
     shown = "standard output" if target is None else out
-    click.echo(
-        f"{shown}: {format_shape(done.image.shape)} from {len(content):,} bytes; {done.spec}", err=target is None
-    )
+    click.echo(f"{shown}: {done}", err=target is None)
+
+
+def restore(content: bytes, device: str, name: str, out: str) -> tuple[bytes, tuple[str, ...], str]:
+    """Decodes a file: the image's bytes in the format of ``out``, notes, and a line about it."""
+    from codecbench.files import container, images
+    from codecbench.text import format_shape
+
+    done = container.unpack(content, device, name)
+    line = f"{format_shape(done.image.shape)} from {len(content):,} bytes; {done.spec}"
+    return images.image_bytes(done.image, out), done.notes, line
 
 
 def _read(file: str) -> bytes:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from codecbench.cli import options
+from codecbench.cli.limits import limits, within
 
 if TYPE_CHECKING:
     from codecbench.files.container import Packed
@@ -41,45 +42,65 @@ if TYPE_CHECKING:
 )
 @options.device("Where to compute.")
 @options.codec_folders
-def encode(image: str, spec: str, out: str, alpha: str, depth16: str, frames: str, device: str) -> None:
+@limits
+def encode(
+    image: str,
+    spec: str,
+    out: str,
+    alpha: str,
+    depth16: str,
+    frames: str,
+    device: str,
+    timeout: float | None,
+    memory_limit: int,
+) -> None:
     """Compress IMAGE with any codec, into a file that `codecbench decode` reads.
 
     IMAGE is a PNG, JPEG, PPM, TIFF, BMP, GIF, WebP, AVIF or JPEG 2000 file, or - for standard input. The file has
     the name and settings of the codec, its stream and a checksum. An existing file is overwritten.
     """
-    from codecbench.environment import resolve_device
-    from codecbench.errors import UnsupportedImageError, UsageError
-    from codecbench.files import container, images
-    from codecbench.plan.planner import open_codec
+    from codecbench.errors import UsageError
+    from codecbench.files import images
 
     if Path(out).suffix.lower() in images.SUFFIXES | images.OTHER_IMAGE_SUFFIXES:
         raise UsageError(f"{out}: what is written is no {Path(out).suffix} image; name it {Path(out).stem}.cb")
     target = None if out == images.STANDARD else images.check_target(out, image)
+    given = sys.stdin.buffer.read() if image == images.STANDARD else None
+    rules = images.Rules(alpha, depth16, frames)
+    content, done = within(timeout, memory_limit, image, compress, image, given, rules, spec, device)
+    write_out(content, target)
+    click.echo(f"{'standard output' if target is None else out}: {done}", err=target is None)
+
+
+def compress(image: str, given: bytes | None, rules: Rules, spec: str, device: str) -> tuple[bytes, str]:
+    """Compresses an image, of which standard input has ``given`` the bytes: those of the file, and a line about it."""
+    from codecbench.environment import resolve_device
+    from codecbench.errors import UnsupportedImageError, UsageError
+    from codecbench.files import container
+    from codecbench.plan.planner import open_codec
+
     codec = open_codec(spec)
     codec = codec.on(resolve_device(device, codec.uses_device))
-    pixels = _read(image, images.Rules(alpha, depth16, frames))
+    pixels = _read(image, given, rules)
     try:
         packed = container.pack(pixels, codec)
     except UnsupportedImageError as error:
         raise UsageError(f"{image}: {error}") from None
-    write_out(packed.content, target)
-    click.echo(_cost(out, pixels, packed), err=target is None)
+    return packed.content, _cost(pixels, packed)
 
 
-def _read(image: str, rules: Rules) -> Images:
+def _read(image: str, given: bytes | None, rules: Rules) -> Images:
     """Reads an image; what would help is named as an option of this command."""
     from codecbench.errors import DatasetError
     from codecbench.files.images import read_image
 
     try:
-        if image == "-":
-            return read_image(Path("standard input"), rules, sys.stdin.buffer.read())
-        return read_image(Path(image), rules)
+        return read_image(Path(image if given is None else "standard input"), rules, given)
     except DatasetError as error:  # its remedies are written as settings of the data set folder:PATH
         raise DatasetError(re.sub(r"\b(alpha|depth16|frames)=(\w+)", r"--\1 \2", str(error))) from None
 
 
-def _cost(out: str, pixels: Images, packed: Packed) -> str:
+def _cost(pixels: Images, packed: Packed) -> str:
     """One line: what it costs, and what became of the image."""
     import numpy as np
 
@@ -90,9 +111,8 @@ def _cost(out: str, pixels: Images, packed: Packed) -> str:
     error = float(mse(pixels[np.newaxis], packed.image[np.newaxis])[0])
     quality = "every pixel restored" if error == 0 else f"PSNR {float(psnr_db(error)):.2f} dB"
     extra = len(packed.content) - packed.stream_bytes
-    name = "standard output" if out == "-" else out
     return (
-        f"{name}: {len(packed.content):,} bytes, {packed.stream_bytes:,} of the codec and {extra} of the container; "
+        f"{len(packed.content):,} bytes, {packed.stream_bytes:,} of the codec and {extra} of the container; "
         f"{format_shape(pixels.shape)}, {bits:.3f} bits per pixel without the container, {quality}; {packed.spec}"
     )
 

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import fuzz
 import pytest
+from PIL import Image
+from plugins import write_codec
 
 import codecbench as cb
+from codecbench.cli.main import main
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "streams"
 
@@ -18,6 +21,32 @@ def test_streams_that_ended_the_process_are_refused(file):
     with pytest.raises(cb.BitstreamError, match=f"^{name}: ") as refusal:
         cb.open_codec(name).decode([file.read_bytes()])
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "limit", "words"),
+    [
+        ("htj2k_crash.cb", "--timeout=9", "htj2k: the main header is none that this codec writes at these settings"),
+        ("deflate_paeth_thin.cb", "--timeout=60", "deflate:level=6,filter=paeth is lossless, but gives other pixels"),
+        ("deflate_paeth_thin.cb", "--timeout=0.1", "the codec's process gave no answer for 0.1 s (--timeout) and was"),
+        ("deflate_paeth_thin.cb", "--memory-limit=64M", "more than the limit of 64 MiB (--memory-limit), and was"),
+    ],
+)
+def test_a_forged_file_gets_one_line_within_the_limits(file, limit, words, tmp_path, capsys):
+    assert main(["decode", str(FOLDER / file), "-o", str(tmp_path / "x.png"), limit]) == 1
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert words in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_codec_that_ends_its_process_leaves_no_file(codec_folder, tmp_path, capsys):
+    write_codec(codec_folder, "deadly", decode="__import__('os').abort()")
+    image = tmp_path / "in.png"
+    Image.new("L", (5, 5)).save(image)
+    assert main(["encode", str(image), "-c", "deadly", "-o", str(tmp_path / "x.cb")]) == 1
+    assert capsys.readouterr().err == f"error: {image}: the codec's process died of SIGABRT\n"
+    assert not (tmp_path / "x.cb").exists()
 
 
 @pytest.mark.slow
