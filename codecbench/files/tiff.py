@@ -111,7 +111,7 @@ def _decode(data: bytes) -> Samples:
 def _coloured(indices: Samples, colours: Samples) -> Samples:
     """The colours (3, 2**bits) of a palette's indices; some writers fill 8 of an entry's 16 bits, as libtiff knows."""
     palette = colours if colours.max() < 256 else colours >> 8
-    return np.moveaxis(palette.astype(np.uint8)[:, indices], 0, -1)
+    return np.moveaxis(palette.astype(np.uint8)[:, indices.astype(np.uint8)], 0, -1)  # of one bit they are booleans
 
 
 def _from_cmyk(inks: Samples) -> Samples:
