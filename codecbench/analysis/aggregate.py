@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from codecbench.analysis.tables import Values
@@ -30,6 +31,8 @@ MEANS = ("mse", "mse_float", "psnr_db", "ssim", "container_bytes", "estimated_bi
 """Columns whose mean is taken over the images that have a value; so is that of every plugin metric."""
 READ = [name for name in ROWS if name not in (*POINT, "height", "width", "channels", "lossless")]
 """Columns of a part that are read, beside plugin metrics; the others are in the record of the task."""
+Bits = int
+"""A set of images: a bit for each, by its index in the dataset."""
 SHOWN = [*POINT, "image", "height", "width", "num_bytes", "mse"]
 """What is kept of single images."""
 
@@ -42,6 +45,7 @@ class Aggregate:
     shapes: dict[str, list[Shape]]  # the distinct shapes of the images, sorted, by dataset
     shown: pd.DataFrame  # rows of the images that are shown to people, one per point and image, with ``SHOWN``
     tasks: dict[Point, list[str]]  # identities of the tasks by point, see ``RunFolder.reconstructions``
+    having: dict[tuple[Point, str], Bits]  # images with a result, and with each measure of quality, by point
 
 
 @dataclass
@@ -113,12 +117,15 @@ def aggregate(store: StoredRun) -> Aggregate:
     shapes: dict[str, set[Shape]] = {}
     shown: list[tuple[Any, ...]] = []
     tasks: dict[Point, list[str]] = {}
+    having: dict[tuple[Point, str], Bits] = {}
     for task, table in store.tables([*READ, *metrics]):
         key = task.point
         height, width, channels = task.shape
         sums.setdefault(key, Sums(metrics=metrics)).add(table, task.shape, task.lossless)
         shapes.setdefault(key[0], set()).add((height, width, channels))
         tasks.setdefault(key, []).append(task.task_id)
+        for quality, which in _having(table, metrics).items():
+            having[key, quality] = having.get((key, quality), 0) | which
         wanted = store.manifest["datasets"][key[0]].get("shown", ())
         images, sizes, errors = (table.column(name).to_numpy() for name in ("image", "num_bytes", "mse"))
         if wanted and len(images) and images.min() <= max(wanted):  # most parts hold none of them
@@ -130,7 +137,24 @@ def aggregate(store: StoredRun) -> Aggregate:
         {label: sorted(found) for label, found in shapes.items()},
         pd.DataFrame(shown, columns=SHOWN),
         tasks,
+        having,
     )
+
+
+def _having(table: pa.Table, metrics: Sequence[str]) -> dict[str, Bits]:
+    """Which images of a part have a result (``""``), and a PSNR, an SSIM and the plugin metrics."""
+    images = table.column("image").to_numpy()
+    found = {"": _bits(images)}
+    for quality in ("psnr_db", "ssim", *metrics):
+        known = ~np.isnan(_values(table, quality)) if quality != "psnr_db" else _values(table, "mse") > 0.0
+        found[quality] = found[""] if known.all() else _bits(images[known])
+    return found
+
+
+def _bits(images: npt.NDArray[np.int64]) -> Bits:
+    mask = np.zeros(int(images.max(initial=-1)) + 1, dtype=bool)
+    mask[images] = True
+    return int.from_bytes(np.packbits(mask, bitorder="little").tobytes(), "little")
 
 
 def derive(sums: pd.DataFrame, metrics: Sequence[str] = ()) -> pd.DataFrame:
@@ -170,6 +194,13 @@ def _total(values: Values) -> tuple[float, int]:
             values = values[~np.isnan(values)]
             total = float(values.sum())
     return total, len(values)
+
+
+def _values(table: pa.Table, name: str) -> Values:
+    """A column, (n,), NaN where a value is missing."""
+    if name not in table.column_names:
+        return np.full(table.num_rows, np.nan)
+    return np.asarray(table.column(name).to_numpy(), dtype=np.float64)
 
 
 def _known(table: pa.Table, name: str) -> Values:

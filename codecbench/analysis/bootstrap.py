@@ -178,7 +178,7 @@ def resample(
         if key not in wanted or not table.num_rows:
             continue
         height, width, _ = task.shape
-        columns = columns_of(table, height * width, metrics)
+        columns = _columns(table, height * width, metrics)
         images = table.column("image").to_numpy().astype(np.int64, copy=False)
         drawn = weights.of(key[0], images)
         sums.setdefault(key, _Sums()).add(columns, *drawn)
@@ -196,7 +196,7 @@ def resample(
     )
 
 
-def columns_of(table: pa.Table, pixels: int, metrics: Sequence[str]) -> dict[str, Values]:
+def _columns(table: pa.Table, pixels: int, metrics: Sequence[str]) -> dict[str, Values]:
     """What is averaged of every image, (n,) each, NaN where an image has no value."""
     size = _numbers(table, "num_bytes")
     mse = _numbers(table, "mse")

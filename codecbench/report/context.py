@@ -70,7 +70,8 @@ class Context:
         self.failures = store.failures(TaskRecord)
         self.written: set[str] = set()  # names of the files in figures/
         # Without two images at some point there is no bootstrap.
-        self.same = SameImages(store, self.points, replicates=200 * bool((self.points["images"] > 1).any()))
+        replicates = 200 * bool((self.points["images"] > 1).any())
+        self.same = SameImages(store, self.points, replicates=replicates, read=self.read)
         self._asked_anchor = anchor
 
     @property
@@ -109,13 +110,16 @@ class Context:
     def qualities(self) -> list[dict[str, Any]]:
         """The measures of quality that some lossy point has: PSNR, SSIM, and the run's plugin metrics.
 
+        Where PSNR lacks images, that of the mean MSE is one more.
+
         Each has ``name`` (a column of the points), ``title``, ``unit``, ``better`` (``higher`` or ``lower``) and
         ``stretch``: whether its values are close to a maximum of 1, so that plots stretch its axis towards 1.
         """
         lossy = self.points[(self.points["images"] > 0) & ~is_exact(self.points)]
         found: list[dict[str, Any]] = []
         core: dict[str, dict[str, Any]] = {"psnr_db": {"title": "PSNR", "unit": "dB"}, "ssim": {"title": "SSIM"}}
-        core[EVERY_IMAGE] = {"title": "PSNR of the mean MSE", "unit": "dB"}
+        if any(self.same.note(label, "psnr_db") for label in self.datasets):
+            core[EVERY_IMAGE] = {"title": "PSNR of the mean MSE", "unit": "dB"}
         for name, record in (core | self.manifest["metrics"] | core).items():
             if name not in lossy or not lossy[name].notna().any():
                 continue
