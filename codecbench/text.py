@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+_CONTROLS = {*range(0x20), *range(0x7F, 0xA0), 0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
+_SHOWN = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _CONTROLS - {0x09, 0x0A}}
+"""Characters that steer a terminal or turn the direction of a line (Unicode's bidirectional controls), written out."""
+
 
 def printable(text: str) -> str:
-    """A text that may hold a file name which is not Unicode, as text that every table and file takes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    """A text from anywhere as one that a terminal, a table and a page only show: no control characters, Unicode."""
+    return text.translate(_SHOWN).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def one_line(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from codecbench.cli import options
-from codecbench.cli.console import print_csv, print_table
+from codecbench.cli.console import print_csv, print_table, say
 from codecbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -85,9 +85,7 @@ def _print_bd_rates(table: pd.DataFrame) -> None:
     from codecbench.report.tables import Column, words
 
     first = table.iloc[0]
-    click.echo(
-        f"Bits against {first['anchor']} at equal {first['quality']}, {RATES[first['rate']]}; {first['method']}\n"
-    )
+    say(f"Bits against {first['anchor']} at equal {first['quality']}, {RATES[first['rate']]}; {first['method']}\n")
     several = bool((table["curve"] != "").any())
     curves = table.groupby(["dataset", "codec"])["curve"].transform("size")
     table = table.assign(star=(table["best"] & (curves > 1)).map({True: "*", False: ""}))
@@ -108,9 +106,9 @@ def _print_bd_rates(table: pd.DataFrame) -> None:
         without = [(row["status"], _name(row)) for row in rows[~known].to_dict("records")]
         _print_dataset(columns, rows[known].to_dict("records"), without)
     if several:
-        click.echo("* the curve of this codec with the fewest bits.")
+        say("* the curve of this codec with the fewest bits.")
     _print_marks(table, "bd_rate_percent")
-    click.echo(
+    say(
         "BD-rate: the mean difference of log rate over the qualities from … to …, which both codecs reach; it hides "
         "where curves cross."
     )
@@ -121,7 +119,7 @@ def _print_sizes(table: pd.DataFrame) -> None:
     from codecbench.report.tables import Column, of, words
 
     first = table.iloc[0]
-    click.echo(f"Bytes per image at equal {first['quality']}, {RATES[first['rate']]}, against {first['anchor']}\n")
+    say(f"Bytes per image at equal {first['quality']}, {RATES[first['rate']]}, against {first['anchor']}\n")
     columns = [words("codec", lambda own: f"{_name(own[0])} {own[0]['mark']}".strip())]
     for place, level in enumerate(dict.fromkeys(table["quality_at"])):
         columns.append(Column(f"{level:g}", of(place, _size)))
@@ -136,7 +134,7 @@ def _print_sizes(table: pd.DataFrame) -> None:
                 without += [(_why(row), _name(row)) for row in own]
         _print_dataset(columns, known, without)
     _print_marks(table, "bits_per_image")
-    click.echo("* the fewest bytes at this quality. – the codec does not reach it: nothing is extrapolated.")
+    say("* the fewest bytes at this quality. – the codec does not reach it: nothing is extrapolated.")
 
 
 def _interval(row: Record) -> str:
@@ -161,7 +159,7 @@ def _datasets(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """The rows of each dataset, after a line with its name."""
     for dataset, rows in table.groupby("dataset", sort=False):
         first = rows.iloc[0]
-        click.echo(f"{dataset}" + f": {first['anchor']} with {first['anchor_curve']}" * bool(first["anchor_curve"]))
+        say(f"{dataset}" + f": {first['anchor']} with {first['anchor_curve']}" * bool(first["anchor_curve"]))
         yield rows
 
 
@@ -173,8 +171,8 @@ def _print_dataset(columns: Sequence[Column], records: Sequence[Any], without: S
     if records:
         print_table(table_of("", columns, records))
     for reason in dict.fromkeys(reason for reason, _ in without):
-        click.echo(f"{join_words(list(dict.fromkeys(name for why, name in without if why == reason)))}: {reason}")
-    click.echo()
+        say(f"{join_words(list(dict.fromkeys(name for why, name in without if why == reason)))}: {reason}")
+    say()
 
 
 def _name(row: Record) -> str:
@@ -186,4 +184,4 @@ def _print_marks(table: pd.DataFrame, column: str) -> None:
     """Explains the marks of the rows that have a number."""
     for mark, words in MARKS:
         if (table.loc[table[column].notna(), "mark"] == mark).any():
-            click.echo(f"{mark} {words}.")
+            say(f"{mark} {words}.")

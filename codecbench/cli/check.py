@@ -7,6 +7,7 @@ import math
 
 import click
 
+from codecbench.cli.console import say
 from codecbench.cli.options import codec_folders
 from codecbench.errors import UsageError
 
@@ -40,12 +41,12 @@ def check(spec: str, seed: int, damages: int, time_limit: float, as_json: bool) 
         raise UsageError("time limit nan is not allowed; allowed: seconds from 1 to 86400")
     report = check_plugin(spec, seed, damages, time_limit)
     if as_json:
-        click.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+        say(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
     else:
         rows = report.rows()
         width = max(len(row.check) for row in rows) + 2
         for row in rows:
             result = click.style(f"{row.result:<16}", fg=COLOURS.get(row.result))
-            click.echo(f"{row.check:<{width}}{result}{row.reason}")
-        click.echo("\n".join(["", f"{report.summary()}; checked at", *(f"    {point}" for point in report.points)]))
+            say(f"{row.check:<{width}}{result}{row.reason}")
+        say("\n".join(["", f"{report.summary()}; checked at", *(f"    {point}" for point in report.points)]))
     return int(report.failed)

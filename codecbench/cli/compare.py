@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from codecbench.cli import options
-from codecbench.cli.console import print_csv, print_table
+from codecbench.cli.console import print_csv, print_table, say
 from codecbench.text import count
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def compare(a: str, b: str, limits: tuple[str, ...], as_csv: bool, as_json: bool
     stores = [RunFolder.existing(Path(folder)) for folder in (a, b)]
     found = comparing.compare(*stores, fail_above=fail_above, **asked)
     if as_json:
-        click.echo(json.dumps(found.as_record(), indent=1, ensure_ascii=False, allow_nan=False))
+        say(json.dumps(found.as_record(), indent=1, ensure_ascii=False, allow_nan=False))
     elif as_csv:
         print_csv(found.table)
     else:
@@ -88,7 +88,7 @@ def compare(a: str, b: str, limits: tuple[str, ...], as_csv: bool, as_json: bool
 
 def show(found: Comparison) -> None:
     """Prints a comparison: what differs, then rates and distortions, then times."""
-    click.echo(f"A  {found.a}\nB  {found.b}")
+    say(f"A  {found.a}\nB  {found.b}")
     block("What differs", found.differences or ["nothing that the runs record"])
     block("Points only in A", found.only_in_a)
     block("Points only in B", found.only_in_b)
@@ -100,9 +100,9 @@ def show(found: Comparison) -> None:
 def block(title: str, lines: list[str]) -> None:
     """Prints a heading with its lines; nothing where there are none."""
     if lines:
-        click.echo(f"\n{title}")
+        say(f"\n{title}")
         for line in lines:
-            click.echo(f"  {line}")
+            say(f"  {line}")
 
 
 def verdict(found: Comparison, limits: dict[str, float], err: bool) -> None:
@@ -110,10 +110,10 @@ def verdict(found: Comparison, limits: dict[str, float], err: bool) -> None:
     from codecbench.analysis.compare.thresholds import written
 
     asked = ", ".join(f"{key}={written(key, limit)}" for key, limit in limits.items())
-    click.echo(f"\nThresholds ({asked}): {count(len(found.failures), 'failure')}", err=err)
+    say(f"\nThresholds ({asked}): {count(len(found.failures), 'failure')}", err=err)
     passed_over = [f"passed over: {line}" for line in found.passed_over if line not in found.failures]
     for line in [*passed_over, *(f"fails: {line}" for line in found.failures)]:
-        click.echo(f"  {line}", err=err)
+        say(f"  {line}", err=err)
 
 
 def show_rates(found: Comparison) -> None:
@@ -133,7 +133,7 @@ def show_rates(found: Comparison) -> None:
         if any(row["verdict"] != SAME and row["a"] != row["b"] for row in rows.values())
     ]
     how_many = _how_many(len(changed), len(groups))
-    click.echo(f"\nRates and distortions, B less A, intervals of {100 * found.confidence:g} %: {how_many}")
+    say(f"\nRates and distortions, B less A, intervals of {100 * found.confidence:g} %: {how_many}")
     if not changed:
         return
     measured = [[point[name] for name in SHOWN if point[name]] for point in changed]
@@ -146,7 +146,7 @@ def show_rates(found: Comparison) -> None:
     tested = any(row["verdict"] != UNTESTED for rows in measured for row in rows)
     legend = ["± half the interval of the mean over the images; * significant"] if tested else []
     for line in [*legend, *lines[:NOTES], *more]:
-        click.echo(f"  {line}")
+        say(f"  {line}")
 
 
 def rate_cell(row: Row | None) -> str:
@@ -176,7 +176,7 @@ def show_times(found: Comparison) -> None:
 
     if found.overall.empty:
         return
-    click.echo("\nTimes, B over A, geometric mean over the points")
+    say("\nTimes, B over A, geometric mean over the points")
     time_of = words("time of", lambda row: TIME_HEADS[row["measure"]])
     columns = [
         *(words("dataset", "dataset"), words("codec", "codec"), time_of),
@@ -188,7 +188,7 @@ def show_times(found: Comparison) -> None:
     _print_rows(columns, found.overall.to_dict("records"))
     moved = found.times[found.times["verdict"].isin({BETTER, WORSE})]
     if len(moved):
-        click.echo("")
+        say("")
         places = list(moved[["dataset", "codec", "settings"]].itertuples(index=False, name=None))
         columns = [
             *(*_place(places), time_of),
@@ -201,9 +201,7 @@ def show_times(found: Comparison) -> None:
         _print_rows(columns, moved.assign(place=pd.Series(places, moved.index)).to_dict("records"))
     if found.times["p_value"].notna().any():
         level = 1.0 - found.confidence
-        click.echo(
-            f"  * by Mann and Whitney's U over the rounds at {level:.2g}, corrected for a codec's number of points"
-        )
+        say(f"  * by Mann and Whitney's U over the rounds at {level:.2g}, corrected for a codec's number of points")
 
 
 def _how_many(changed: int, all_points: int) -> str:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from codecbench.text import printable
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
     from codecbench.report.tables import Table
 
 PASSES = {"measured": "measuring", "packed": "coding whole sets", "timed": "timing"}
+
+
+def say(text: object = "", err: bool = False, nl: bool = True) -> None:
+    """Prints a text of whatever origin: the one way of the commands to the terminal."""
+    click.echo(printable(str(text)), err=err, nl=nl)
 
 
 class RunProgress:
@@ -50,9 +57,9 @@ class RunProgress:
 
     def _line(self, text: str) -> None:
         if self.bar is not None:
-            self.bar.console.print(text, markup=False, highlight=False)
+            self.bar.console.print(printable(text), markup=False, highlight=False)
         else:
-            click.echo(text)
+            say(text)
 
     def _print(self, event: Event) -> None:
         now = time.monotonic()
@@ -64,7 +71,7 @@ class RunProgress:
             words += [event.dataset, event.codec]
         if event.seconds_left is not None and event.done < event.total:
             words.append(f"{clock(event.seconds_left)} left")
-        click.echo(" ".join(words))
+        say(" ".join(words))
 
     def _draw(self, event: Event) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -79,7 +86,8 @@ class RunProgress:
             self.bar_task = self.bar.add_task(PASSES[event.kind], total=event.total, left="")
         left = f"{clock(event.seconds_left)} left" if event.seconds_left is not None else ""
         description = f"{PASSES[event.kind]} {event.dataset} {event.codec.partition(':')[0]}".strip()
-        self.bar.update(self.bar_task, completed=event.done, description=f"{description:<32}", left=left)
+        shown = printable(f"{description:<32}")
+        self.bar.update(self.bar_task, completed=event.done, description=shown, left=left)
 
 
 def clock(seconds: float) -> str:
@@ -103,9 +111,9 @@ class TrainProgress:
             f"{progress.images_per_s:,.0f} images/s  {clock(progress.seconds_left)} left"
         )
         if self.terminal:
-            click.echo(f"\r{line}\033[K", nl=progress.finished)
+            click.echo(f"\r{printable(line)}\033[K", nl=progress.finished)
         elif progress.finished:
-            click.echo(line)
+            say(line)
 
     def close(self) -> None:
         """Ends the line that is written over."""
@@ -124,15 +132,15 @@ def print_table(table: Table, indent: int = 0) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    title = Text(table.title) if table.title else None
+    title = Text(printable(table.title)) if table.title else None
     drawn = rich_table.Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="bold")
     for column in table.columns:
-        drawn.add_column(Text(column.title), justify="right" if column.numeric else "left", overflow="fold")
+        drawn.add_column(Text(printable(column.title)), justify="right" if column.numeric else "left", overflow="fold")
     for row in table.rows:
-        drawn.add_row(*map(Text, [row.head, *(cell.text for cell in row.cells)]))
+        drawn.add_row(*(Text(printable(text)) for text in [row.head, *(cell.text for cell in row.cells)]))
     Console(width=None if sys.stdout.isatty() else 160).print(Padding(drawn, (0, 0, 0, indent), expand=False))
 
 
 def print_csv(table: pd.DataFrame) -> None:
     """Prints all columns and digits of a table."""
-    click.echo(table.to_csv(index=False, lineterminator="\n"), nl=False)
+    say(table.to_csv(index=False, lineterminator="\n"), nl=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from codecbench.cli.console import say
 from codecbench.cli.options import data_folder
 
 
@@ -24,9 +25,9 @@ def get(name: str, yes: bool, data_dir: str | None) -> None:
     dataset = DATASETS.get(name)()
     root = data_root(data_dir)
     if not dataset.downloads:
-        click.echo(f"{name} needs no download")
+        say(f"{name} needs no download")
         return
-    click.echo(f"{name}: {dataset.downloads}, into {root}")
+    say(f"{name}: {dataset.downloads}, into {root}")
     if dataset.ask_first and not yes and not _confirmed():
         raise click.ClickException(f"{name} was not downloaded; --yes begins without asking")
     dataset.download(root, click.echo)
@@ -36,5 +37,5 @@ def _confirmed() -> bool:
     try:
         return click.confirm("Begin?")
     except click.Abort:  # no terminal to ask, or Ctrl-C
-        click.echo()
+        say()
         return False

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from codecbench.cli import options
+from codecbench.cli.console import say
 from codecbench.cli.encode import write_out
 from codecbench.cli.limits import limits, within
 
@@ -32,10 +33,10 @@ def decode(file: str, out: str, device: str, timeout: float | None, memory_limit
     content = _read(file)
     image, notes, done = within(timeout, memory_limit, name, restore, content, device, name, out)
     for note in notes:
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
     write_out(image, target)
     shown = "standard output" if target is None else out
-    click.echo(f"{shown}: {done}", err=target is None)
+    say(f"{shown}: {done}", err=target is None)
 
 
 def restore(content: bytes, device: str, name: str, out: str) -> tuple[bytes, tuple[str, ...], str]:

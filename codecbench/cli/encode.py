@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from codecbench.cli import options
+from codecbench.cli.console import say
 from codecbench.cli.limits import limits, within
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def encode(
     rules = images.Rules(alpha, depth16, frames)
     content, done = within(timeout, memory_limit, image, compress, image, given, rules, spec, device)
     write_out(content, target)
-    click.echo(f"{'standard output' if target is None else out}: {done}", err=target is None)
+    say(f"{'standard output' if target is None else out}: {done}", err=target is None)
 
 
 def compress(image: str, given: bytes | None, rules: Rules, spec: str, device: str) -> tuple[bytes, str]:

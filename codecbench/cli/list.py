@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from codecbench.cli import options
-from codecbench.cli.console import print_table
+from codecbench.cli.console import print_table, say
 from codecbench.data import data_root
 from codecbench.errors import PluginError
 from codecbench.plugins.codec import Codec
@@ -29,11 +29,11 @@ from codecbench.text import format_shape
 def list_(names: bool, as_json: bool, data_dir: str | None) -> None:
     """Show codecs, datasets and metrics."""
     if names:
-        click.echo("\n".join(CODECS.names()))
+        say("\n".join(CODECS.names()))
         return
     content = everything(data_dir)
     if as_json:
-        click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        say(json.dumps(content, indent=2, ensure_ascii=False))
     else:
         _print(content)
 
@@ -63,8 +63,8 @@ def _print(content: dict[str, Any]) -> None:
     for title, columns in (("Codecs", codecs), ("Datasets", datasets), ("Metrics", metrics)):
         where = f" (data root: {content['data_dir']})" if title == "Datasets" else ""
         print_table(table_of(title + where, columns, content[title.lower()]))
-        click.echo()
-    click.echo("`codecbench list --json` shows every setting and every point of the default sweeps.")
+        say()
+    say("`codecbench list --json` shows every setting and every point of the default sweeps.")
 
 
 def _allowed(setting: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from codecbench import __version__
 from codecbench.cli.bd import bd
 from codecbench.cli.check import check
 from codecbench.cli.compare import compare
+from codecbench.cli.console import say
 from codecbench.cli.data import data
 from codecbench.cli.decode import decode
 from codecbench.cli.encode import encode
@@ -40,22 +41,22 @@ def main(arguments: list[str] | None = None) -> int:
         code = cli.main(given, prog_name="codecbench", standalone_mode=False, obj=given)
         return code if isinstance(code, int) else 0
     except Interrupted as error:
-        click.echo(f"interrupted; {error.format_message()}", err=True)
+        say(f"interrupted; {error.format_message()}", err=True)
         return 130
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
+        say(error.format_message())
         return error.exit_code
     except click.ClickException as error:
-        click.echo(f"error: {error.format_message()}", err=True)
+        say(f"error: {error.format_message()}", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
+        say("interrupted", err=True)
         return 130
     except (UsageError, PluginError) as error:
-        click.echo(f"error: {error}", err=True)
+        say(f"error: {error}", err=True)
         return 2
     except CodecbenchError as error:
-        click.echo(f"error: {error}", err=True)
+        say(f"error: {error}", err=True)
         return 1
     except BrokenPipeError:
         sys.stderr.close()
@@ -65,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         with contextlib.suppress(OSError, ValueError):  # what is left over would fail once more at the end
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        click.echo(f"error: cannot write: {error.strerror}", err=True)
+        say(f"error: cannot write: {error.strerror}", err=True)
         return 1
 
 

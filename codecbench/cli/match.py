@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from codecbench.cli import options
-from codecbench.cli.console import print_csv, print_table
+from codecbench.cli.console import print_csv, print_table, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,17 +96,15 @@ def _print_matches(matches: pd.DataFrame, at: str, by: str) -> None:
     records = matches.to_dict("records")
     measured = [row for row in records if row["status"] != matching.NO_RESULTS]
     apart = [row for row in records if row["status"] not in inline]
-    click.echo(f"{ours} against {theirs}, at equal {matching.word(by if at == 'error' else matching.RATE)}\n")
+    say(f"{ours} against {theirs}, at equal {matching.word(by if at == 'error' else matching.RATE)}\n")
     if measured:
         print_table(table_of("", columns, measured))
-        click.echo()
+        say()
     for note in dict.fromkeys(f"{row['dataset']} {row['curve']}".rstrip() + f": {explained(row)}" for row in apart):
-        click.echo(note)
-    click.echo(matching.method(at, by))
+        say(note)
+    say(matching.method(at, by))
     if several:
-        click.echo(
-            f"* of {theirs}'s curves the one with the {'fewest bits' if at == 'error' else 'smallest error'} there."
-        )
+        say(f"* of {theirs}'s curves the one with the {'fewest bits' if at == 'error' else 'smallest error'} there.")
     flat = matches["status"].isin({matching.ONE_POINT, matching.NOT_NUMERIC})
     if flat.any() and not matches["status"].isin(inline).any():
-        click.echo(f"{theirs} has no curve to read here. The other way round: --codec {theirs} --against {ours}")
+        say(f"{theirs} has no curve to read here. The other way round: --codec {theirs} --against {ours}")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from codecbench.cli.console import say
+
 
 @click.command()
 @click.argument("name")
@@ -28,6 +30,6 @@ def new(name: str, kind: str, codec_dir: str) -> None:
     file = write_new_codec(name, kind, codec_dir)
     known = name in CODECS.origins()
     option = "" if known else f" --codec-dir {shlex.quote(str(Path(codec_dir)))}"
-    click.echo(f"{file}\n\nnext:")
-    click.echo(f"    codecbench check {name}{option}")
-    click.echo(f"    codecbench run --codecs {name},png{option}")
+    say(f"{file}\n\nnext:")
+    say(f"    codecbench check {name}{option}")
+    say(f"    codecbench run --codecs {name},png{option}")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from codecbench.cli.console import say
+
 
 @click.command()
 @click.argument("folders", metavar="RUN...", nargs=-1, required=True)
@@ -21,7 +23,7 @@ def report(folders: tuple[str, ...], out: str | None, anchor: str | None, open_i
     from codecbench.report import report_of
 
     page = report_of([Path(folder) for folder in folders], Path(out) if out else None, anchor)
-    click.echo(f"report  {page}")
+    say(f"report  {page}")
     if open_it:
         open_page(page)
 
@@ -35,4 +37,4 @@ def open_page(page: Path) -> None:
     except (webbrowser.Error, OSError):
         opened = False
     if not opened:
-        click.echo(f"no browser could be started; open {page.resolve()}", err=True)
+        say(f"no browser could be started; open {page.resolve()}", err=True)

@@ -65,7 +65,7 @@ def run(
     the folder.
     """
     from codecbench import api
-    from codecbench.cli.console import RunProgress
+    from codecbench.cli.console import RunProgress, say
 
     show = RunProgress()
     try:
@@ -85,16 +85,16 @@ def run(
     finally:
         show.close()
     if done.changed or not done.report_is_current:
-        click.echo("drawing the report ...")
+        say("drawing the report ...")
         done.report()
     _show(done)
     if done.failed_tasks:
-        click.echo(
+        say(
             f"{count(done.failed_tasks, 'task')} failed; the report says which and why, the details are in parts/, "
             f"timings/ and sets/ of {done.path}",
             err=True,
         )
-    click.echo(f"table   {done.path / 'summary.csv'}\nreport  {done.path / 'report.html'}")
+    say(f"table   {done.path / 'summary.csv'}\nreport  {done.path / 'report.html'}")
     return 1 if done.failed_tasks else 0
 
 

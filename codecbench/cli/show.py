@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from codecbench.cli import options
-from codecbench.cli.console import print_csv, print_table
+from codecbench.cli.console import print_csv, print_table, say
 
 if TYPE_CHECKING:
     from codecbench.report.brief import Brief
@@ -43,9 +43,9 @@ def show(folders: tuple[str, ...], form: str, dataset: str | None) -> None:
     if form == "csv":
         print_csv(found.summary)
     elif form == "json":
-        click.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False, allow_nan=False))
+        say(json.dumps(found.to_json(), indent=1, ensure_ascii=False, allow_nan=False))
     elif form == "md":
-        click.echo(found.markdown(), nl=False)
+        say(found.markdown(), nl=False)
     else:
         print_brief(found)
 
@@ -62,26 +62,26 @@ def print_brief(found: Brief, short: bool = False) -> None:
             for before, row in zip(labels, table.rows, strict=False)
         )
         _print(replace(table, rows=tuple(once)))
-        click.echo(READ)
+        say(READ)
     else:
-        click.echo(NOTHING)
+        say(NOTHING)
     if not short:
-        click.echo()
+        say()
         for table in (*found.codec_tables(), *found.set_tables()):
             if table.rows:
                 _print(table)
     if any(record["unsteady"] for record in (found.best if short else [*found.best, *found.codecs])):
-        click.echo("~ the machine was not quiet while this was timed")
+        say("~ the machine was not quiet while this was timed")
     for line in [] if short else found.notes:
-        click.echo(line)
+        say(line)
     for note in found.grave:
         for line in note.lines:
-            click.echo(f"{note.title.lower()}: {line}")
+            say(f"{note.title.lower()}: {line}")
     if not short:
         runs = " ".join(found.runs)
-        click.echo(f"report  {found.report}" if found.report else f"no report yet; draw it: codecbench report {runs}")
+        say(f"report  {found.report}" if found.report else f"no report yet; draw it: codecbench report {runs}")
 
 
 def _print(table: Table) -> None:
     print_table(table)
-    click.echo()
+    say()

@@ -26,7 +26,7 @@ from codecbench.errors import UsageError
 @options.codec_folders
 def train(name: str, resume: bool, keep: str | None, install: bool, **asked: Any) -> None:
     """Train the learned codec NAME."""
-    from codecbench.cli.console import TrainProgress
+    from codecbench.cli.console import TrainProgress, say
     from codecbench.learned.training import loop, outcome
     from codecbench.learned.training.job import make_job
 
@@ -40,11 +40,11 @@ def train(name: str, resume: bool, keep: str | None, install: bool, **asked: Any
     finally:
         show.close()
     judged, words = job.recipe.judged_by, job.recipe.words
-    click.echo(
+    say(
         f"best epoch {card['best_epoch']}: held-out {words} {card[f'held_out_{judged}']:.6g}, "
         f"test {words} {card[f'test_{judged}']:.6g} over {card['test_images']} images of {card['test']}"
     )
-    click.echo(f"weights {Path(outcome.install(job) if install else job.out / 'best.safetensors')}")
+    say(f"weights {Path(outcome.install(job) if install else job.out / 'best.safetensors')}")
 
 
 def _epochs(text: str, most: int) -> list[int]:

@@ -17,6 +17,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from codecbench.analysis.points import is_exact
+from codecbench.text import printable
 
 INK, GREY = "#26282b", "#6a6d72"
 DPI = 120
@@ -130,7 +131,7 @@ def _free(options: Sequence[str], seed: int, taken: Counter[str]) -> str:
 
 def save_svg(figure: Figure) -> bytes:
     """A figure as SVG: the same bytes every time."""
-    return _save(figure, format="svg", metadata={"Date": None})
+    return printable(_save(figure, format="svg", metadata={"Date": None}).decode()).encode()
 
 
 def save_png(figure: Figure, dpi: int = DPI) -> bytes:

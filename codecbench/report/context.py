@@ -191,6 +191,7 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        finalize=markup.shown,
     )
     made.filters |= markup.FILTERS
     made.filters |= {"data_uri": grid.data_uri, "zoom": grid.zoom, "caption": grid.caption}

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup, escape
 
-from codecbench.text import format_memory, format_rate, format_seconds, format_significant, format_ssim
+from codecbench.text import format_memory, format_rate, format_seconds, format_significant, format_ssim, printable
 
 CODE = re.compile(r"``([^`]+)``|`([^`]+)`")
 STRONG = re.compile(r"(?:\*\*|\0\0)(.+?)(?:\*\*|\0\0)")
@@ -38,9 +38,14 @@ def _or_dash(write: Callable[[Any], str]) -> Callable[[Any], str]:
     return lambda value: "–" if absent(value) else write(value)
 
 
+def shown(value: object) -> object:
+    """What a template writes of a value: of a text what can be shown."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def marked(text: object) -> Markup:
     """A text for a page: escaped, with what is between backticks as code."""
-    return Markup(CODE.sub(lambda found: f"<code>{found[1] or found[2]}</code>", str(escape(str(text)))))
+    return Markup(CODE.sub(lambda found: f"<code>{found[1] or found[2]}</code>", str(escape(printable(str(text))))))
 
 
 def plain(text: object) -> str:
@@ -60,12 +65,12 @@ def prose_markdown(text: object) -> str:
 
 def markdown(text: object) -> str:
     """A text as it is, in Markdown: nothing in it is markup, ends a table's cell or begins a line of its own."""
-    return _literal(" ".join(str(text).split()))
+    return _literal(" ".join(printable(str(text)).split()))
 
 
 def markdown_marked(text: object) -> str:
     """A text in Markdown, with what is between backticks as code and the rest as it is."""
-    words, parts, end = " ".join(str(text).split()), [], 0
+    words, parts, end = " ".join(printable(str(text)).split()), [], 0
     for found in CODE.finditer(words):
         parts += [_literal(words[end : found.start()]), "`" + (found[1] or found[2]).replace("|", "\\|") + "`"]
         end = found.end()
@@ -80,7 +85,7 @@ def _literal(text: str) -> str:
 
 def breakable(settings: object) -> Markup:
     """Settings that may break behind their commas, and copy as they are."""
-    return Markup(str(escape(str(settings))).replace(",", ",<wbr>"))
+    return Markup(str(escape(printable(str(settings)))).replace(",", ",<wbr>"))
 
 
 def measured_with(calls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from codecbench.report import answer, learned, look, markup, method, rankings, r
 from codecbench.report.context import STATIC, Context, Section
 from codecbench.store.io import dump_json
 from codecbench.store.lock import WRITTEN, check_own, written_figures
-from codecbench.text import count, join_words
+from codecbench.text import count, join_words, printable
 
 SECTIONS = (answer, rates, rankings, look, speed, learned, method)
 """The modules that make the sections, in the page's order."""
@@ -113,10 +113,12 @@ def embedded(data: Any) -> Markup:
 
 def compact(data: Any) -> Any:
     """Plain JSON of what a section gives: numbers of six digits, whole ones without a point, null for no number."""
-    if data is None or isinstance(data, bool | str | int):
+    if isinstance(data, str):
+        return printable(data)
+    if data is None or isinstance(data, bool | int):
         return data
     if isinstance(data, dict):
-        return {str(key): compact(value) for key, value in data.items()}
+        return {printable(str(key)): compact(value) for key, value in data.items()}
     if isinstance(data, list | tuple):
         return [compact(value) for value in data]
     if hasattr(data, "tolist"):  # arrays and scalars of NumPy
