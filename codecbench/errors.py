@@ -46,6 +46,10 @@ class UnknownNameError(UsageError):
         self.kind, self.name, self.known = kind, name, sorted(known)
         near = difflib.get_close_matches(name.lower(), self.known, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else ";"
+        if len(words := name.split()) > 1:
+            hint = f"; a list is written with commas: {','.join(words)};"
+        elif kind == "dataset" and not near:
+            hint = r"; a folder of images is written folder:PATH, and \, stands for a comma in its name;"
         super().__init__(f"unknown {kind} {name!r}{hint} known: {', '.join(self.known) or 'none'}")
 
     def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, str, list[str]]]:

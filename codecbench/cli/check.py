@@ -46,7 +46,8 @@ def check(spec: str, seed: int, damages: int, time_limit: float, as_json: bool) 
         rows = report.rows()
         width = max(len(row.check) for row in rows) + 2
         for row in rows:
-            result = click.style(f"{row.result:<16}", fg=COLOURS.get(row.result))
-            say(f"{row.check:<{width}}{result}{row.reason}")
+            say(f"{row.check:<{width}}", nl=False)
+            say(f"{row.result:<16}", nl=False, colour=COLOURS.get(row.result))
+            say(row.reason)
         say("\n".join(["", f"{report.summary()}; checked at", *(f"    {point}" for point in report.points)]))
     return int(report.failed)

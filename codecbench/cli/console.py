@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 PASSES = {"measured": "measuring", "packed": "coding whole sets", "timed": "timing"}
 
 
-def say(text: object = "", err: bool = False, nl: bool = True) -> None:
+def say(text: object = "", err: bool = False, nl: bool = True, colour: str | None = None) -> None:
     """Prints a text of whatever origin: the one way of the commands to the terminal."""
-    click.echo(printable(str(text)), err=err, nl=nl)
+    click.secho(printable(str(text)), err=err, nl=nl, fg=colour)
 
 
 class RunProgress:

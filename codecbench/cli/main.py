@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         say(error.format_message())
         return error.exit_code
     except click.ClickException as error:
-        say(f"error: {error.format_message()}", err=True)
+        say(f"error: {_in_our_words(error, given)}", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         say("interrupted", err=True)
@@ -68,6 +68,28 @@ def main(arguments: list[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         say(f"error: cannot write: {error.strerror}", err=True)
         return 1
+
+
+def _in_our_words(error: click.ClickException, given: list[str]) -> str:
+    """Click's message of a wrong command line as all errors are: what was wrong, and what is allowed."""
+    context = getattr(error, "ctx", None)
+    where = f"; `{context.command_path} --help` lists what is allowed" if context else ""
+    if isinstance(error, click.NoSuchOption):
+        near = f"; did you mean {' or '.join(sorted(error.possibilities))}?" if error.possibilities else where
+        return f"unknown option {error.option_name}{near}"
+    if isinstance(error, click.BadParameter) and not isinstance(error, click.MissingParameter):
+        name = error.param.opts[0] if error.param and error.param.param_type_name == "option" else error.param_hint
+        return f"{name}: {error.message.rstrip('.')}" if name else error.message.rstrip(".")
+    text = error.format_message().rstrip(".")
+    if text.startswith("Got unexpected extra"):
+        extra = text.partition("(")[2].rstrip(")")
+        before = given[given.index(extra.split()[0]) - 1]
+        commas = (
+            f"; a list is written with commas: {','.join([before, *extra.split()])}" if before[:1] != "-" else where
+        )
+        return f"unexpected {extra}{commas}"
+    text = text.replace(". Did", "; did").removesuffix("?")
+    return text[0].lower() + text[1:] + ("?" if "; did" in text else where)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True})
