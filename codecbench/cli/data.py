@@ -30,7 +30,7 @@ def get(name: str, yes: bool, data_dir: str | None) -> None:
     say(f"{name}: {dataset.downloads}, into {root}")
     if dataset.ask_first and not yes and not _confirmed():
         raise click.ClickException(f"{name} was not downloaded; --yes begins without asking")
-    dataset.download(root, click.echo)
+    dataset.download(root, say)
 
 
 def _confirmed() -> bool:
