@@ -187,7 +187,7 @@ class FolderImages(cb.ImageSet):
         if lossy and self.downscale == 1:
             kinds = ", ".join(lossy) if len(lossy) == 1 else ", ".join(f"{n} {kind}" for kind, n in lossy.items())
             yield (
-                f"{sum(lossy.values())} of {count(len(files), 'original')} are lossy files ({kinds}): this flatters "
+                f"{sum(lossy.values())} of {len(files)} originals are lossy files ({kinds}): this flatters "
                 f"{' and '.join(kind.lower().replace(' ', '') for kind in lossy)}; downscale=2 takes the traces away"
             )
         named: dict[str, list[str]] = {}
@@ -199,7 +199,7 @@ class FolderImages(cb.ImageSet):
             many = count(len(files) - len(named), "double")
             yield f"{many} among {len(files)} images: {', '.join(doubles[:3])}{more}"
         if profiles := sum(file.profile for file in files):
-            yield f"{profiles} of {count(len(files), 'original')} have ICC profiles other than sRGB, which were ignored"
+            yield f"{profiles} of {len(files)} originals have ICC profiles other than sRGB, which were ignored"
 
     def read(self, indices: Sequence[int]) -> cb.Images:
         """Reads images or tiles of one shape, (len(indices), H, W, C); ``ValueError`` if they differ in shape."""
