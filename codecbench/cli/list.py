@@ -13,6 +13,7 @@ from codecbench.cli import options
 from codecbench.cli.console import print_table, say
 from codecbench.data import data_root
 from codecbench.errors import PluginError
+from codecbench.plugins.answers import versions_of
 from codecbench.plugins.codec import Codec
 from codecbench.plugins.metric import ALWAYS
 from codecbench.plugins.registry import CODECS, DATASETS, METRICS
@@ -120,7 +121,7 @@ def _described(name: str, cls: type[Codec]) -> dict[str, Any]:
         "settings": [_setting(info) for info in settings_of(cls).values()],
         "sweep": [format_settings(codec.settings) for codec in points],
         "swept": _swept(points),
-        "versions": cls.versions(),
+        "versions": versions_of(cls),
     }
 
 

@@ -51,6 +51,7 @@ from codecbench.errors import (
 )
 from codecbench.fingerprint import digest, file_sha256
 from codecbench.plan.specs import expand, split_specs
+from codecbench.plugins.answers import versions_of
 from codecbench.plugins.codec import MAX_PIXELS, Codec, Images, Shape
 from codecbench.plugins.registry import CODECS
 from codecbench.plugins.settings import Value, settings_of
@@ -266,7 +267,7 @@ def _weights(cls: type[Codec]) -> bytes:
 
 
 def _maker(cls: type[Codec]) -> bytes:
-    return bytes.fromhex(digest([source_fingerprint(cls), cls.versions()])[: 2 * MAKER_BYTES])
+    return bytes.fromhex(digest([source_fingerprint(cls), versions_of(cls)])[: 2 * MAKER_BYTES])
 
 
 def _other_weights(contents: Contents, cls: type[Codec], here: bytes, name: str) -> str:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from codecbench.errors import ContractError
 from codecbench.measure import distortion
 from codecbench.plan.tasks import Task
+from codecbench.plugins.answers import container_bytes, estimated_bits
 from codecbench.plugins.codec import Codec, CodecSpec, FloatCodec, Images, to_uint8
 from codecbench.plugins.registry import CODECS
 from codecbench.text import format_shape
@@ -71,8 +72,8 @@ def encode(specs: Sequence[CodecSpec], images: Images, device: str) -> Iterator[
         _check_bitstreams(bitstreams, len(images), codec)
         yield Encoded(
             bitstreams,
-            _container_bytes(codec, bitstreams),
-            _estimated_bits(codec, images),
+            container_bytes(codec, bitstreams),
+            estimated_bits(codec, images),
             codec.lossless,
             isinstance(codec, FloatCodec),
         )
@@ -153,17 +154,3 @@ def _describe(value: Any) -> str:
     if isinstance(value, list):
         return f"a list of {', '.join(sorted({type(item).__name__ for item in value}))}"
     return type(value).__name__
-
-
-def _container_bytes(codec: Codec, bitstreams: Sequence[bytes]) -> Floats:
-    values = [codec.container_bytes(stream) for stream in bitstreams]
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-
-
-def _estimated_bits(codec: Codec, images: Images) -> Floats:
-    bits = codec.estimate_bits(images)
-    if bits is None:
-        return np.full(len(images), np.nan)
-    if bits.shape != (len(images),) or not np.isfinite(bits).all():
-        raise ContractError(f"{codec.spec}: estimate_bits must give one finite number per image")
-    return bits.astype(np.float64)

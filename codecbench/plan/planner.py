@@ -6,7 +6,9 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,11 +24,12 @@ from codecbench.errors import (
 from codecbench.fingerprint import digest
 from codecbench.plan.specs import expand, split_specs
 from codecbench.plan.tasks import CHUNK_BYTES, CHUNK_IMAGES, Selection, Task, codec_fingerprint, metrics_fingerprint
+from codecbench.plugins.answers import ask, blaming, shape_of
 from codecbench.plugins.codec import Codec, CodecSpec, Shape
 from codecbench.plugins.dataset import Dataset, ImageSet
 from codecbench.plugins.registry import CODECS, DATASETS
 from codecbench.plugins.settings import Value, settings_of
-from codecbench.text import one_line, printable
+from codecbench.text import printable
 
 KEPT_IMAGES = 24
 """Images of each dataset whose reconstructions are kept by default."""
@@ -54,7 +57,11 @@ class CodecChoice:
         """One codec a point, for images of a shape, without repetition."""
         found: dict[CodecSpec, Codec] = {}
         for sweep in self.sweeps:
-            for point in default_points(shape) if sweep is None else sweep:
+            if sweep is None:
+                sweep = ask(
+                    f"codec {self.name!r}", "its list of points", partial(default_points, shape), list[dict[str, Any]]
+                )
+            for point in sweep:
                 codec = self.cls(**point)
                 found.setdefault(codec.spec, codec)
         return list(found.values())
@@ -237,7 +244,7 @@ def chunks(images: ImageSet, indices: Sequence[int]) -> Iterator[tuple[Shape, tu
     """Groups images by shape and cuts each group into chunks that bound a task's time and memory."""
     groups: dict[Shape, list[int]] = {}
     for index in indices:
-        groups.setdefault(images.shape(index), []).append(index)
+        groups.setdefault(shape_of(images, index), []).append(index)
     for shape, members in groups.items():
         size = max(1, min(CHUNK_IMAGES, CHUNK_BYTES // (shape[0] * shape[1] * shape[2])))
         for start in range(0, len(members), size):
@@ -269,17 +276,18 @@ def make_plan(
         with _skipping(plan, choice):
             plan.codec_fingerprints[choice.name] = codec_fingerprint(choice.cls, device_name)
     for dataset in datasets:
-        images = dataset.load(data_dir)
-        plan.notes += [f"{dataset.label}: {printable(note)}" for note in images.notes]
-        selection = select(dataset, images, count, seed, keep_images)
-        if count is not None and count > len(selection.indices) and count != DEFAULT_IMAGES:
-            plan.notes.append(f"{dataset.label} has only {len(images)} images; all of them are measured")
-        plan.sources.append(Source(dataset, images, selection))
-        pieces = list(chunks(images, selection.indices))
-        for choice in choices:
-            if choice.name in plan.codec_fingerprints:
-                with _skipping(plan, choice):
-                    _plan_codec(plan, choice, selection, pieces)
+        with blaming(f"dataset {dataset.label}"):
+            images = dataset.load(data_dir)
+            plan.notes += [f"{dataset.label}: {printable(note)}" for note in images.notes]
+            selection = select(dataset, images, count, seed, keep_images)
+            if count is not None and count > len(selection.indices) and count != DEFAULT_IMAGES:
+                plan.notes.append(f"{dataset.label} has only {len(images)} images; all of them are measured")
+            plan.sources.append(Source(dataset, images, selection))
+            pieces = list(chunks(images, selection.indices))
+            for choice in choices:
+                if choice.name in plan.codec_fingerprints:
+                    with _skipping(plan, choice):
+                        _plan_codec(plan, choice, selection, pieces)
     for choice in choices:
         if choice.named and not any(task.codec.name == choice.name for task in plan.tasks):
             reasons = dict.fromkeys(skip.reason for skip in plan.skips if skip.codec.partition(":")[0] == choice.name)
@@ -294,7 +302,8 @@ def _fingerprint_images(plan: Plan, say: Callable[[str], None]) -> None:
     for number, source in enumerate(plan.sources):
         label = source.selection.label
         say(f"reading {len(source.selection.indices)} images of {label}")
-        prints = _fingerprints(source.images, source.selection)
+        with blaming(f"dataset {label}"):
+            prints = _fingerprints(source.images, source.selection)
         found |= {(label, piece): fingerprint for piece, fingerprint in prints.items()}
         plan.notes += [f"{label}: {printable(note)}" for note in source.images.about(source.selection.indices)]
         selection = replace(source.selection, fingerprint=digest(list(prints.values())))
@@ -322,14 +331,12 @@ def _fingerprints(images: ImageSet, selection: Selection) -> dict[tuple[int, ...
 def _skipping(plan: Plan, choice: CodecChoice) -> Iterator[None]:
     """Skips a codec that raises while it is planned, with a note; raises PluginError if the codec was named."""
     try:
-        yield
-    except (KeyboardInterrupt, CodecbenchError):
-        raise
-    except BaseException as error:
-        reason = f"codec {choice.name!r} cannot be planned: {one_line(error)}"
+        with blaming(f"codec {choice.name!r} cannot be planned"):
+            yield
+    except CodecbenchError as error:
         if choice.named:
-            raise PluginError(reason) from error
-        plan.notes.append(f"left out: {reason}")
+            raise
+        plan.notes.append(f"left out: {error}")
         plan.codec_fingerprints.pop(choice.name, None)
         plan.tasks[:] = [task for task in plan.tasks if task.codec.name != choice.name]
         plan.skips[:] = [skip for skip in plan.skips if skip.codec.partition(":")[0] != choice.name]

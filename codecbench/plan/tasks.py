@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codecbench.fingerprint import digest, file_sha256
+from codecbench.plugins.answers import versions_of, weight_files_of
 from codecbench.plugins.codec import CodecSpec, Shape
 from codecbench.plugins.source import source_fingerprint
 
@@ -90,10 +91,10 @@ def codec_fingerprint(cls: type[Codec], device_name: str) -> str:
     It covers the source code of the codec and of what measures, the weights, the versions of libraries, the size of a
     task, and for a codec that computes on a device its name.
     """
-    weights = [file_sha256(Path(path)) for path in cls.weight_files()]
+    weights = [file_sha256(Path(path)) for path in weight_files_of(cls)]
     device = device_name if cls.uses_device else "cpu"
     sources = [source_fingerprint(cls), measuring_fingerprint(), CHUNK_IMAGES, CHUNK_BYTES]
-    return digest([sources, weights, cls.versions(), device])
+    return digest([sources, weights, versions_of(cls), device])
 
 
 def metrics_fingerprint(metrics: Mapping[str, str]) -> str:

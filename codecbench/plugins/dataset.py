@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codecbench.fingerprint import fingerprint_pixels
+from codecbench.plugins.answers import require_pixels
 from codecbench.plugins.codec import Images, Shape
 from codecbench.plugins.settings import HasSettings, format_value, settings_of
 
@@ -81,9 +82,13 @@ class ImageSet(abc.ABC):
 
     @final
     def fingerprint(self, indices: Sequence[int]) -> str:
-        """Identifies the pixels of images of one shape; see :func:`fingerprint_pixels`."""
-        blocks = (self.read(indices[start : start + 256]) for start in range(0, len(indices), 256))
-        return fingerprint_pixels(blocks)
+        """Identifies the pixels of images of one shape; see :func:`fingerprint_pixels`.
+
+        Raises:
+            DatasetError: what is read is not uint8 of that shape.
+        """
+        parts = (indices[start : start + 256] for start in range(0, len(indices), 256))
+        return fingerprint_pixels(require_pixels(self.read(part), len(part), self.shape(part[0])) for part in parts)
 
 
 class ArrayImages(ImageSet):

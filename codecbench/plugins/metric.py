@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from codecbench.columns import SUMMARY
 from codecbench.errors import ContractError, PluginError
+from codecbench.plugins.answers import check_attributes
 from codecbench.plugins.codec import Images, Shape
 from codecbench.text import format_shape, one_line
 
@@ -113,6 +114,7 @@ class Metric:
             raise PluginError(f"better={self.better!r} is not allowed for a metric; allowed: {', '.join(BETTER)}")
         if not (isinstance(self.title, str) and self.title.strip()):
             raise PluginError("a metric needs a title, which axes and tables show")
+        check_attributes(self, Metric)
 
 
 ALWAYS: dict[str, Metric] = {

@@ -121,6 +121,15 @@ def _check(cls: Any, base: type) -> None:
         raise PluginError(f"{cls.__name__} is no frozen dataclass; write @dataclass(frozen=True) below the decorator")
     if missing := sorted(getattr(cls, "__abstractmethods__", ())):
         raise PluginError(f"{cls.__name__} lacks {', '.join(missing)}")
+    from codecbench.plugins.answers import check_attributes
+    from codecbench.plugins.settings import settings_of
+
+    check_attributes(cls, base)
+    for info in settings_of(cls).values():
+        if not isinstance(info.sweep, tuple):
+            raise PluginError(f"the sweep of {info.name} is {info.sweep!r}; allowed: a tuple of values")
+        for value in info.sweep:
+            info.check(value, "its sweep")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import numpy as np
 
 from codecbench.errors import UnsupportedImageError
 from codecbench.plan.specs import expand, split_specs
+from codecbench.plugins.answers import container_bytes, estimated_bits, versions_of, weight_files_of
 from codecbench.plugins.codec import Codec, FloatCodec, Images, Shape, to_uint8
 from codecbench.plugins.settings import settings_of
 from codecbench.testing.images import SHAPES, WRONG_SHAPES, sample_images, takes
@@ -41,10 +42,7 @@ def check_settings(codec: Codec) -> None:
     for shape in SHAPES:
         for point in codec.default_points(shape):
             type(codec)(**point)
-    versions, weights = codec.versions(), codec.weight_files()
-    named = all(isinstance(key, str) and isinstance(value, str) and value for key, value in versions.items())
-    require(named, f"versions() gives {versions!r}, not a text for each library")
-    require(all(isinstance(path, str) for path in weights), f"weight_files() gives {weights!r}, not paths as text")
+    versions_of(type(codec)), weight_files_of(type(codec))
 
 
 def check_shapes(codec: Codec, shapes: Sequence[Shape] = SHAPES) -> None:
@@ -150,16 +148,7 @@ def check_containers(codec: Codec, shape: Shape, seed: int = 0) -> Finding | Non
     images, where = sample_images(shape, seed), format_shape(shape)
     trying(f"{where}: encode")
     streams = codec.encode(images)
-    counts = [codec.container_bytes(stream) for stream in streams]
-    for count, stream in zip(counts, streams, strict=True):
-        whole = count is None or (isinstance(count, int) and 0 <= count <= len(stream))
-        require(whole, f"{where}: a container of {count} bytes in a stream of {len(stream)}")
-    estimate = codec.estimate_bits(images)
-    if estimate is not None:
-        require(estimate.shape == (len(images),), f"{where}: estimate_bits gives the shape {estimate.shape}")
-        positive = bool((np.isfinite(estimate) & (estimate >= 0)).all())
-        require(positive, f"{where}: estimate_bits gives {estimate}")
-    if set(counts) == {None} and estimate is None:
+    if np.isnan([*container_bytes(codec, streams), *estimated_bits(codec, images)]).all():
         return Finding(NOT_APPLICABLE, "tells neither container_bytes nor estimate_bits")
     return None
 

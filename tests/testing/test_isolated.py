@@ -104,7 +104,7 @@ def decode(self, streams):
         ({"members": SWEEP}, "encode_sweep", "encode_sweep at level=2 gives other bytes than encode"),
         ({"members": FORGETFUL}, "encode_sweep", "encode_sweep yields 1 times for 4 points"),
         ({"members": "def container_bytes(self, stream):\n    return len(stream) + 1"}, "containers",
-         "28×28×1: a container of 789 bytes in a stream of 788"),
+         "container_bytes must give a whole number from 0 to the 788 of the stream, or None, not 789"),
         ({"members": "def check_shape(self, shape):\n    pass"}, "refusals", "check_shape takes images of 8×8×2"),
         ({"members": TURNS}, "rate", "bytes at level=1 to"),
     ],
