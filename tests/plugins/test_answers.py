@@ -24,7 +24,7 @@ SAID = {
     "exact_bytes = None": "exact_bytes is None; allowed: bool",
     "more: int = cb.setting(1, sweep=5)": "the sweep of more is 5; allowed: a tuple of values",
     "more: int = cb.setting(1, sweep=(1, 'two'))": "more=two is not allowed; allowed: a whole number",
-    "versions = classmethod(lambda cls: {'lib': 3})": "codec 'bad': versions() gives {'lib': 3}; allowed: dict[str, str]",
+    "versions = classmethod(lambda cls: {'lib': 3})": "codec 'bad': versions() gives {'lib': 3}; allowed: dict[str,",
     "versions = classmethod(lambda cls: None)": "codec 'bad': versions() gives None",
     "versions = classmethod(lambda cls: 1 / 0)": "codec 'bad': versions(): ZeroDivisionError",
     "weight_files = classmethod(lambda cls: ('a', 5))": "codec 'bad': weight_files() gives ('a', 5); allowed: tuple",
