@@ -603,7 +603,7 @@ def test_wrong_commands_get_one_line(usual_folder: Path, capsys: pytest.CaptureF
     run = str(usual_folder)
     for arguments, message in (
         (["absent", run], "no run at"),
-        ([run], "Missing argument 'B'"),
+        ([run], "missing argument 'B'"),
         ([run, run, "--csv", "--json"], "cannot be used together"),
         ([run, run, "--confidence", "2"], "confidence=2 is not allowed"),
     ):

@@ -379,7 +379,7 @@ def test_bad_input_gets_one_line_and_exit_code_2(usual_folder: Path, capsys: pyt
     for arguments, words in (
         (["--codec", "nett", "--against", "lossy"], "did you mean 'net'? known: exact, lossy, net"),
         (["--codec", "net", "--against", "lossy", "--at", "time"], "'time' is not one of 'error', 'bytes'"),
-        (["--codec", "net"], "Missing option '--against'"),
+        (["--codec", "net"], "missing option '--against'"),
     ):
         assert main(["match", str(usual_folder), *arguments]) == 2
         captured = capsys.readouterr()

@@ -23,6 +23,7 @@ from codecbench import figures
 from codecbench.analysis import summary
 from codecbench.cli.main import main
 from codecbench.errors import StoreError
+from codecbench.figures import style
 from codecbench.report import markup, method, speed, write_report
 from codecbench.report.context import STATIC, safe_name
 from codecbench.report.page import plotly_bundle
@@ -503,3 +504,16 @@ def test_latents_of_an_edited_codec_do_not_show(tmp_path: Path) -> None:
     run.store.manifest["codecs"]["net"]["fingerprint"] = "of an edited source"
     assert "How the autoencoders represent" not in page_of(run).text
     assert not figures_in(tmp_path, "latents-*")
+
+
+def test_control_characters_are_shown_and_not_obeyed(tmp_path: Path) -> None:
+    run = MadeUpRun(tmp_path, {"a": (8, 8, 1)}, ["c\u202ed"], notes=["\x1b]0;title\x07"])
+    run.curve("a", "c\u202ed", {30.0: 10, 35.0: 20})
+    page = quick_report(run)
+    figure = Figure()
+    figure.suptitle("e\u2066\x9bf")
+    written = [page.read_text("utf-8"), page.with_suffix(".md").read_text("utf-8"), style.save_svg(figure).decode()]
+    for text, shown in zip(written, (r"c\u202ed", r"c\\u202ed", r"e\u2066\x9bf"), strict=True):
+        assert shown in text
+        assert not re.search("[\x1b\x07\x9b\u202e\u2066]", text)
+    assert r"\x1b]0;title\x07" in written[0]
