@@ -170,7 +170,8 @@ def choose_datasets(specs: str | Iterable[str] | None, data_dir: Path) -> tuple[
         for point in expand(raw, settings_of(cls)):
             dataset = cls(**point)
             if printable(dataset.label) != dataset.label:
-                raise UsageError(f"{printable(dataset.label)} has control characters or is no Unicode text, which tables are made of")
+                what = "has control characters or is no Unicode text, which tables are made of"
+                raise UsageError(f"{printable(dataset.label)} {what}")
             found.setdefault(dataset.label, dataset)
     return list(found.values()), notes
 

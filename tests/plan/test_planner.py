@@ -117,7 +117,7 @@ def test_file_names_that_are_no_text_are_said_and_do_no_harm(tmp_path):
     notes = plan("none", f"folder:{folder},refused=skip", tmp_path).notes
     assert any("\\udcff.png is damaged" in note for note in notes)
     "".join(notes).encode()
-    with pytest.raises(UsageError, match=r"\\udcfe is no valid Unicode"):
+    with pytest.raises(UsageError, match=r"\\udcfe has control characters or is no Unicode"):
         choose_datasets("folder:" + os.fsdecode(b"\xfe"), tmp_path)
 
 
