@@ -2,9 +2,15 @@
 
 import configparser
 import contextlib
+import importlib
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
+from codecbench.plugins import registry
 from codecbench.plugins.registry import CODECS
 
 HEAD = """
@@ -39,11 +45,46 @@ class Mine(cb.PerImageCodec):
 """
 
 
+def forget(name: str, plugins: registry.Registry[Any] = CODECS) -> None:
+    """Lets an edited plugin be imported again, as a new process would import it."""
+    module = f"{plugins.package}.{name}"
+    sys.modules.pop(module, None)
+    registry._registered.pop(module, None)
+    vars(importlib.import_module(plugins.package)).pop(name, None)
+    importlib.invalidate_caches()
+
+
+@contextlib.contextmanager
+def temporary(plugins: registry.Registry[Any], *folders: str | Path) -> Iterator[None]:
+    """Within, there are the built-in plugins and those of the folders; afterwards everything is as it was before."""
+    package, prefix = importlib.import_module(plugins.package), f"{plugins.package}."
+    before = {name: module for name, module in sys.modules.items() if name.startswith(prefix)}
+    registered = {name: found for name, found in registry._registered.items() if name in before}
+    with (
+        mock.patch.dict(os.environ),
+        mock.patch.object(package, "__path__", list(package.__path__)),
+        # Bytecode of a file that is rewritten within a second would be taken for the new file's.
+        mock.patch.object(sys, "dont_write_bytecode", True),
+    ):
+        os.environ.pop(plugins.variable, None)
+        for folder in folders:
+            plugins.add_folder(folder)
+        try:
+            yield
+        finally:
+            for name in [name for name in sys.modules if name.startswith(prefix)]:
+                forget(name.removeprefix(prefix), plugins)
+            for name, module in before.items():
+                sys.modules[name] = module
+                setattr(package, name.removeprefix(prefix), module)
+            registry._registered.update(registered)
+
+
 @contextlib.contextmanager
 def use_folder(folder: Path) -> Iterator[Path]:
     """Puts a folder of plugins among the codecs for a while; makes it if it is not there."""
     folder.mkdir(exist_ok=True)
-    with CODECS.temporary(folder):
+    with temporary(CODECS, folder):
         yield folder
 
 

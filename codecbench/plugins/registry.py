@@ -8,13 +8,11 @@ helpers and are skipped. Nothing is loaded from the current directory unless its
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.metadata
 import keyword
 import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -172,42 +170,6 @@ class Registry(Generic[P]):
         package = importlib.import_module(self.package)
         if path not in package.__path__:
             package.__path__.append(path)
-        importlib.invalidate_caches()
-
-    @contextlib.contextmanager
-    def temporary(self, *folders: str | os.PathLike[str]) -> Iterator[None]:
-        """For tests: within the context there are the built-in plugins and those of the given folders.
-
-        Files may be edited and forgotten, and further folders added; afterwards everything is as it was before.
-        """
-        package, prefix = importlib.import_module(self.package), f"{self.package}."
-        path, variable, written = list(package.__path__), os.environ.pop(self.variable, None), sys.dont_write_bytecode
-        modules = {name: module for name, module in sys.modules.items() if name.startswith(prefix)}
-        registered = {name: list(_registered[name]) for name in _registered if name.startswith(prefix)}
-        sys.dont_write_bytecode = True  # bytecode of a file rewritten within a second would be taken for the new file's
-        try:
-            for folder in folders:
-                self.add_folder(folder)
-            yield
-        finally:
-            sys.dont_write_bytecode = written
-            os.environ.pop(self.variable, None)
-            if variable is not None:
-                os.environ[self.variable] = variable
-            package.__path__[:] = path
-            for name in [name for name in sys.modules if name.startswith(prefix)]:
-                self.forget(name.removeprefix(prefix))
-            for name, module in modules.items():
-                sys.modules[name] = module
-                setattr(package, name.removeprefix(prefix), module)
-            _registered.update(registered)
-
-    def forget(self, name: str) -> None:
-        """Lets an edited plugin be imported again, as a new process would import it; for tests."""
-        module = f"{self.package}.{name}"
-        sys.modules.pop(module, None)
-        _registered.pop(module, None)
-        vars(importlib.import_module(self.package)).pop(name, None)
         importlib.invalidate_caches()
 
     def origins(self) -> dict[str, Origin]:

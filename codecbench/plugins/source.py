@@ -99,9 +99,8 @@ class _Walk:
             if not chain:
                 return self._number((module, _ALL))
             name, rest = chain[0], chain[1:]
-            if module == "codecbench" and name in _front_door():
-                module, chain = _front_door()[name][0], _front_door()[name][1] + rest
-            elif name in (parsed := self.parsed(module)).imports:
+            parsed = self.parsed(module)
+            if name in parsed.imports and parsed.imports[name] != (module, (name,)):  # that imports a module of its own
                 module, chain = parsed.imports[name][0], parsed.imports[name][1] + rest
             elif name in parsed.definitions:
                 return self._number((module, name)), rest
@@ -116,7 +115,7 @@ class _Parsed:
 
     def __init__(self, name: str, file: Path):
         self.name = name
-        self.package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+        self.package = name if file.stem == "__init__" else name.rpartition(".")[0]
         try:
             with _parsing:
                 tree = ast.parse(file.read_bytes())
@@ -319,20 +318,6 @@ def _without_type_checking(statements: Iterable[ast.stmt]) -> Iterator[ast.stmt]
             yield statement
 
 
-@functools.cache
-def _front_door() -> dict[str, Reference]:
-    """Where the names of codecbench are defined, by its stub."""
-    tree = ast.parse(Path(__file__).parents[1].joinpath("__init__.pyi").read_bytes())
-    found: dict[str, Reference] = {}
-    for statement in tree.body:
-        if isinstance(statement, ast.ImportFrom):
-            found |= _imported(statement, "codecbench")
-    return {
-        name: (f"{module}.{chain[0]}", ()) if module == "codecbench" else (module, chain)
-        for name, (module, chain) in found.items()
-    }
-
-
 def _file_of(module: str) -> Path | None:
     """The source file of a module, which need not be imported; None where there is none."""
     loaded = getattr(sys.modules.get(module), "__file__", None)
@@ -355,6 +340,8 @@ def _parsed(module: str) -> _Parsed:
     file = _file_of(module)
     if file is None or not file.is_file():
         raise PluginError(f"the source of the module {module} cannot be found")
+    stub = file.with_suffix(".pyi")  # where our packages load their names lazily, it says from where
+    file = stub if stub.is_file() and module.partition(".")[0] == "codecbench" else file
     status = file.stat()
     return _parse(module, file, status.st_mtime_ns, status.st_size)
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from measuring import measure
-from plugins import write_codec
+from plugins import forget, write_codec
 from runs import MadeUpRun, usual_run
 from scipy import stats
 
@@ -25,7 +25,6 @@ from codecbench.analysis.summary import summarise
 from codecbench.cli.main import main
 from codecbench.errors import StoreError, UsageError
 from codecbench.measure.timing import Timing
-from codecbench.plugins.registry import CODECS
 from codecbench.store.folder import RunFolder
 
 BYTES = (100, 120, 80, 200, 150, 90, 110, 130)
@@ -545,7 +544,7 @@ def test_an_edited_codec_is_found(
 ) -> None:
     write_codec(codec_folder, "mine", encode="image = image // 2 * 2")
     a = measure("mine:level=0/1,none", tmp_path / "a").path
-    CODECS.forget("mine")
+    forget("mine")
     file = write_codec(codec_folder, "mine", encode="image = image // 8 * 8", decode="stream = stream[:-1]")
     source = file.read_text(encoding="utf-8").replace("return pack(image)", "return pack(image) + b'!'")
     file.write_text(source, encoding="utf-8")

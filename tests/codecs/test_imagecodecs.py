@@ -9,6 +9,7 @@ import types
 import numpy as np
 import pytest
 from PIL import Image
+from plugins import forget, temporary
 from size_and_error import error, size
 
 from codecbench.codecs.avif import Avif
@@ -28,8 +29,8 @@ def make(name: str, **settings) -> Codec:
 
 def test_without_the_library_or_its_part_the_plugin_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "imagecodecs", None)
-    with CODECS.temporary():
-        CODECS.forget("qoi")
+    with temporary(CODECS):
+        forget("qoi")
         with pytest.raises(PluginError, match=r"'qoi' cannot be imported .* pip install codecbench\[imagecodecs\]"):
             CODECS.get("qoi")
     assert not Avif.versions().keys() & {"imagecodecs", "libavif"}
@@ -39,8 +40,8 @@ def test_without_the_library_or_its_part_the_plugin_says_what_to_install(monkeyp
     assert np.array_equal(Avif(mode="lossless").decode(Avif(mode="lossless").encode(images)), images)
     monkeypatch.setitem(sys.modules, "imagecodecs", imagecodecs)
     monkeypatch.setattr(imagecodecs, "QOI", types.SimpleNamespace(available=False))
-    with CODECS.temporary():
-        CODECS.forget("qoi")
+    with temporary(CODECS):
+        forget("qoi")
         with pytest.raises(PluginError, match=r"comes without QOI; pip install -U"):
             CODECS.get("qoi")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from datafiles import write_mnist
 from measuring import measure, measured
-from plugins import write_codec
+from plugins import forget, write_codec
 
 import codecbench as cb
 from codecbench.errors import PluginError, StoreError, UsageError
@@ -73,7 +73,7 @@ def test_a_run_again_measures_and_times_nothing_and_a_new_codec_only_itself(tmp_
 def test_an_edited_codec_never_shows_stale_rows(tmp_path, codec_folder):
     write_codec(codec_folder, "mine")
     measure("mine:level=0/1", tmp_path / "run")
-    CODECS.forget("mine")
+    forget("mine")
     write_codec(codec_folder, "mine", encode="image = image // 2")
     events = []
     run = measure("mine:level=0", tmp_path / "run", events=events)

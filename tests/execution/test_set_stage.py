@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from measuring import measure
 from PIL import Image
+from plugins import forget
 
 import codecbench as cb
 from codecbench.execution import runner, sets
@@ -117,7 +118,7 @@ def test_failures_cost_only_their_own_set(tmp_path, codec_folder):
     assert done.failed_tasks == 3
     assert not (done.path / "stamp.json").exists()
     (codec_folder / "faulty.py").write_text(FAULTY.replace("os._exit(3)", "pass"))
-    CODECS.forget("faulty")
+    forget("faulty")
     mended = run("faulty:fault=exit", tmp_path / "run")
     assert list(mended.sets()["status"]) == [""], "no record of the codec as it was before"
 

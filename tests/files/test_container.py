@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
-from plugins import write_codec
+from plugins import forget, temporary, write_codec
 
 import codecbench as cb
 from codecbench.cli.main import main
@@ -180,13 +180,13 @@ def test_an_edited_decoder_is_told(codec_folder):
     write_codec(codec_folder, "mine")
     content = pack(GRAY, CODECS.get("mine")()).content
     assert unpack(content).notes == ()
-    CODECS.forget("mine")
+    forget("mine")
     write_codec(codec_folder, "mine", decode="return 255 - unpack(stream)")
     done = unpack(content, name="x.cb")
     assert done.notes == (
         "x.cb decodes to other pixels here than where it was written; the source or the libraries of mine are others",
     )
-    CODECS.forget("mine")
+    forget("mine")
     write_codec(codec_folder, "mine", decode="return 255 - unpack(stream)", lossless=True)
     with pytest.raises(cb.ContractError, match="is lossless, but gives other pixels than were packed"):
         unpack(content)
@@ -337,7 +337,7 @@ def test_through_pipes_and_with_a_plugin_of_ones_own(tmp_path, capsysbinary, mon
 
     write_codec(tmp_path / "plugins", "piped")
     source = save(tmp_path / "in.png", RGB).read_bytes()
-    with CODECS.temporary():
+    with temporary(CODECS):
         code, packed, said = through(source, "encode", "-", "-c", "piped", "--codec-dir", str(tmp_path / "plugins"))
         assert (code, read(packed).spec, said[:17]) == (0, "piped:level=0", b"standard output: ")
         code, image, _ = through(packed, "decode", "-")

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from datafiles import marked_digits, write_mnist, write_stl10
+from plugins import temporary
 from small_training import SCORED, interrupt, job_of
 
 from codecbench.learned.training.job import Job
@@ -123,7 +124,7 @@ def user_folder(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "my codecs"
     folder.mkdir()
     (folder / "tiny_ae.py").write_text(textwrap.dedent(TINY_AE), encoding="utf-8")
-    with CODECS.temporary():
+    with temporary(CODECS):
         yield folder
 
 

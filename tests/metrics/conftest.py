@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from plugins import temporary
 
 from codecbench.plugins.registry import METRICS
 
@@ -24,5 +25,5 @@ def put(tmp_path: Path) -> Iterator[Callable[[str, str], Path]]:
         file.write_text(f"{head}def mine(original, decoded):\n{body}", encoding="utf-8")
         return file
 
-    with METRICS.temporary(folder):
+    with temporary(METRICS, folder):
         yield write

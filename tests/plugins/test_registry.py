@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from plugins import HEAD, install
+from plugins import HEAD, install, temporary
 
 from codecbench.errors import PluginError, UsageError
 from codecbench.plan.tasks import codec_fingerprint
@@ -28,7 +28,7 @@ def write(folder, name, source):
 def registries_as_before():
     """The registries belong to the process: puts back all that a test changes about them."""
     before = set(sys.modules)
-    with CODECS.temporary(), DATASETS.temporary():
+    with temporary(CODECS), temporary(DATASETS):
         yield
     for name in set(sys.modules) - before:
         if name.startswith("fake_"):

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from plugins import temporary
 
 import codecbench as cb
 from codecbench.cli.main import main
@@ -25,7 +26,7 @@ def said(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments, expect=0):
-        with CODECS.temporary():
+        with temporary(CODECS):
             assert main([*map(str, arguments)]) == expect
         captured = capsys.readouterr()
         assert captured.err == ""
@@ -51,7 +52,7 @@ def test_a_new_codec_passes_every_check_and_runs(tmp_path, said, in_process, kin
         done = subprocess.run(ruff, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    with CODECS.temporary("my codecs"):
+    with temporary(CODECS, "my codecs"):
         results = check_codec(cb.open_codec("tiny_try"), damages=30)
         assert not [result for result in results if result.result == "warning"]
         run = cb.run("tiny_try", "digits", images=5, timing=False, workers=1, out="out")

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from in_process import in_this_process
 from measuring import measure
-from plugins import write_codec
+from plugins import forget, write_codec
 from runs import usual_run
 
 import codecbench as cb
@@ -20,7 +20,6 @@ from codecbench.analysis.pca import principal_plane
 from codecbench.execution import latents as stage
 from codecbench.execution import workers
 from codecbench.plan.planner import open_dataset
-from codecbench.plugins.registry import CODECS
 from codecbench.report import learned as section
 from codecbench.report.context import Context
 from codecbench.store import weights as weightfiles
@@ -40,14 +39,9 @@ WEIGHTS = """
 """
 
 
-def forget(name: str) -> None:
-    """Lets an edited plugin be imported again, as a new process would."""
-    workers.close()
-    CODECS.forget(name)
-
-
 def learned(codec_folder: Path, name: str = "seen", begin: str = "pass", extra: str = "") -> None:
     """A plugin with latents (N, 4, 4, 1)."""
+    workers.close()
     forget(name)
     write_codec(codec_folder, name, extra=LATENTS.format(begin=begin) + extra)
 
@@ -214,7 +208,7 @@ def test_a_worker_that_dies_costs_its_own_latents_only(codec_folder: Path, tmp_p
     done, notes = run(tmp_path / "run", "deadly,seen", 4, here=False)
     assert [seen.codec for seen in found(done.path)] == ["seen"]
     assert [note for note in notes if "no latents of deadly" in note and "the encoding process died" in note]
-    forget("deadly")
+    workers.close()
 
 
 # ---- training logs ---------------------------------------------------------------------------------------------------
