@@ -165,7 +165,7 @@ def _against_anchor(row: Mapping[Any, Any]) -> Cell | str:
 def bd_tables(same: SameImages, dataset: str, anchor: str) -> list[Table]:
     """BD-rates against the anchor, over whole files and payload, on the points of one dataset.
 
-    One table is of PSNR and SSIM, one of the run's other measures of quality, one of codecs with a single point.
+    One table is of PSNR and SSIM, one of the run's other measures of quality.
     """
     points = same.points[same.points["dataset"] == dataset]
     known = [name for name in rd_curves.known_qualities(points) if points[name].notna().any()]
@@ -190,11 +190,9 @@ def bd_tables(same: SameImages, dataset: str, anchor: str) -> list[Table]:
     found = [_bd_ranking(f"BD-rate against {anchor}", anchor, main)]
     if others:
         found.append(replace(_bd_ranking(f"BD-rate on other measures against {anchor}", anchor, others), open=False))
-    found.append(_matched_table(anchor, main))
-    notes = {quality: same.note(dataset, quality) for quality in measures}
-    for place, shown in enumerate((main, others)[: len(found) - 1]):
-        said = [notes[quality] for quality in dict.fromkeys(quality for quality, _ in shown) if notes[quality]]
-        found[place] = replace(found[place], lacking=(*found[place].lacking, *said))
+    for place, shown in enumerate((main, others)[: len(found)]):
+        said = {same.note(dataset, quality): None for quality, _ in shown}
+        found[place] = replace(found[place], lacking=(*found[place].lacking, *filter(None, said)))
     return [table for table in found if table.rows or table.lacking]
 
 
@@ -212,30 +210,26 @@ def _by_curve(tables: Compared) -> Iterable[list[pd.Series]]:
         yield [table.loc[key] for table in indexed]
 
 
-def _bd_columns(tables: Compared, hint: str, single: bool) -> list[Column]:
-    """A column for each table, from what :func:`_by_curve` gives; the hint has places for measure and curve."""
-    columns = []
-    for place, ((quality, rate), table) in enumerate(tables.items()):
-        title = f"{_measure(quality)}, {SIDES[rate]}"
-        about = hint.format(measure=_measure(quality), curve=_curve(table, " ({})"))
-        columns.append(Column(title, of(place, lambda row: _bd_cell(row, single)), about))
-    return columns
-
-
 def _bd_ranking(title: str, anchor: str, tables: Compared) -> Table:
     first = next(iter(tables.values()))
     measure = _measure(next(iter(tables))[0])
     columns = [
         words("Codec", of(0, lambda row: str(row["codec"]))),
-        *_bd_columns(tables, f"bits over those of {anchor}{{curve}} at equal {{measure}}, less 100 %", single=False),
-        words(f"Over ({measure})", of(0, _reach), "the qualities that both codecs reach"),
+        *(
+            Column(
+                f"{_measure(quality)}, {SIDES[rate]}",
+                of(place, _bd_cell),
+                f"bits over those of {anchor}{_curve(table, ' ({})')} at equal {_measure(quality)}, less 100 %",
+            )
+            for place, ((quality, rate), table) in enumerate(tables.items())
+        ),
+        words(f"Over ({measure})", of(0, _reach), "the qualities that both codecs reach; of a single point its own"),
     ]
     rows, absent, widths = [], {}, {}
     for members in _by_curve(tables):
         whole = members[0]
-        if all(math.isnan(member["bd_rate_percent"]) or member["single"] for member in members):
-            if not whole["single"]:
-                absent[str(whole["codec"])] = str(whole["status"])
+        if all(math.isnan(member["bd_rate_percent"]) or member["single"] > whole["single"] for member in members):
+            absent[str(whole["codec"])] = str(whole["status"])
             continue
         rows.append(row_of(members, columns, whole["curve"], whole["mark"]))
         width = abs(whole["to_quality"] - whole["from_quality"])
@@ -249,28 +243,9 @@ def _bd_ranking(title: str, anchor: str, tables: Compared) -> Table:
         "average over the qualities that both reach (Bjøntegaard delta rate: piecewise cubic Hermite interpolation, "
         "PCHIP, of log rate; of SSIM in decibels). In brackets, the 95 % interval of a bootstrap over images. Payload "
         "is without headers. Means over different qualities are no ranking: the best is marked among those over at "
-        "least half of the widest range."
+        "least half of the widest range. A codec with a single point is compared at the quality of that point."
     )
     return Table(title, tuple(columns), tuple(rows), about, keys(rows), absent_lines(absent))
-
-
-def _matched_table(anchor: str, tables: Compared) -> Table:
-    """Codecs of a single point, at that point's quality."""
-    columns = [
-        words("Codec", of(0, lambda row: str(row["codec"]))),
-        Column("Its PSNR dB", of(0, _own_psnr), "the mean PSNR of its only point"),
-        *_bd_columns(tables, f"bytes over those of {anchor} at the point's own {{measure}}, less 100 %", single=True),
-    ]
-    singles = [members for members in _by_curve(tables) if members[0]["single"]]
-    rows = [row_of(members, columns, members[0]["curve"], members[0]["mark"]) for members in singles]
-    rows = [row for row in rows if any(cell.has_value for cell in row.cells[1:])]
-    about = f"Codecs with a single point have no range: each is compared with `{anchor}` at the quality of that point."
-    title = "Single points at matched distortion"
-    return Table(title, tuple(columns), tuple(rows), about, keys(rows), open=len(rows) <= 6)
-
-
-def _own_psnr(row: pd.Series) -> Cell:
-    return number(row["from_quality"], "{:.1f}".format)
 
 
 def _measure(quality: str) -> str:
@@ -288,15 +263,16 @@ def _reach(record: pd.Series) -> str:
     return "–" if math.isnan(ends[0]) else " to ".join(rd_curves.format_quality(end, record["quality"]) for end in ends)
 
 
-def _bd_cell(record: pd.Series, single: bool) -> Cell:
+def _bd_cell(record: pd.Series) -> Cell:
     value = float(record["bd_rate_percent"])
-    if math.isnan(value) or bool(record["single"]) != single:
+    if math.isnan(value):
         return Cell(hint=str(record["status"]))
     text = signed(value)
     if math.isfinite(record["low_percent"]):
         ends = [signed(float(record[f"{end}_percent"])).removesuffix("\N{NO-BREAK SPACE}%") for end in ("low", "high")]
         text += f" [{', '.join(ends)}]"
-    hint = f"left out, since other points of the same curve beat them: {record['dropped']}" if record["dropped"] else ""
+    beaten = f"left out, since other points of the same curve beat them: {record['dropped']}"
+    hint = beaten if record["dropped"] else str(record["status"])
     return Cell(text, value, hint=hint)
 
 

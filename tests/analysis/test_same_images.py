@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from in_process import in_this_process
 from measuring import measure
+from runs import MadeUpRun
 
 import codecbench as cb
+from codecbench.analysis.bd_rate import default_anchor
+from codecbench.analysis.points import annotate
+from codecbench.analysis.rd_curves import NOT_AVAILABLE, read_curves
+from codecbench.analysis.same_images import EVERY_IMAGE, SameImages
+from codecbench.analysis.summary import summarise
 from codecbench.cli.main import main
 
 FOLDERS = Path(__file__).parents[1] / "fixtures" / "folders"
@@ -58,3 +67,40 @@ def test_what_too_few_images_have_is_not_given(swept: dict[str, Path], capsys: p
     assert set(run.bd_rates(by="ssim")["status"]) == set(run.savings(by="ssim")["status"]) == {why}
     assert main(["bd", str(run.path), "--by", "ssim"]) == 0
     assert f"jpeg and webp: {why}" in capsys.readouterr().out
+
+
+SIZES = np.arange(100, 180, 10)
+"""Bytes of eight images."""
+
+
+@pytest.mark.parametrize(
+    ("near", "half", "kept", "notes"),
+    [
+        (0, 0, range(8), ("", "")),
+        (6, 0, range(8), ("", "1 point of fewer images left out")),  # a nearly lossless point costs the others nothing
+        (6, 2, range(2, 8), ("over 6 of 8 images", "over 6 of 8 images; 1 point of fewer images left out")),
+        (0, 5, None, ("only 3 of 8 images have PSNR at every point",) * 2),
+    ],
+)
+def test_the_points_that_keep_most_values_are_compared(
+    near: int, half: int, kept: range | None, notes: tuple[str, str], tmp_path: Path
+) -> None:
+    """Of two codecs with three points each some images are restored exactly: at one point, or at all of both."""
+    run = MadeUpRun(tmp_path, {"data": (16, 16, 1)}, ["jpeg", "other", "exact"])
+    for codec, quality in itertools.product(("jpeg", "other"), (30, 35, 40)):
+        exact = near if (codec, quality) == ("other", 40) and near else half
+        errors = np.where(np.arange(8) < exact, 0.0, 10 ** (-quality / 10))
+        run.point("data", codec, {"quality": quality}, num_bytes=SIZES * quality, mse=errors)
+    run.point("data", "exact", num_bytes=9 * SIZES, mse=0.0, lossless=True)
+    same = SameImages(run.store, annotate(summarise(run.store), run.store.manifest))
+    table = same.over("psnr_db")
+    curves = [curve for curve in read_curves(table) if curve.codec != "exact"]
+    for curve, note in zip(curves, notes, strict=True):
+        assert note == (curve.note or curve.status.removeprefix(NOT_AVAILABLE))
+    for _, point in table.iterrows() if kept else ():
+        if point["images"]:
+            factor = 9 if point["codec"] == "exact" else int(point["settings"].partition("=")[2])
+            assert point["bits_per_image"] == pytest.approx(8 * factor * SIZES[list(kept or ())].mean())
+    assert default_anchor(table) == ("jpeg" if kept else "")
+    everything = same.over(EVERY_IMAGE)
+    pd.testing.assert_frame_equal(everything, same.points)
