@@ -67,9 +67,6 @@ def widened(samples: Samples, bits: int) -> Samples:
 def check_size(height: int, width: int) -> None:
     """Refuses a picture of more pixels than an honest one has."""
     if height * width > MAX_FILE_PIXELS:
-        raise too_large(f"{width}×{height} pixels")
-
-
-def too_large(got: str) -> Refused:
-    """Why a picture of so many pixels is not taken."""
-    return Refused(f"has {got}; at most {MAX_FILE_PIXELS} pixels are allowed (decompression bomb?)")
+        raise Refused(
+            f"has {width}×{height} pixels; at most {MAX_FILE_PIXELS} pixels are allowed (decompression bomb?)"
+        )

@@ -126,8 +126,8 @@ def _one_line(path: Path) -> Iterator[None]:
         raise DatasetError(f"{path} {error}") from error
     except UnidentifiedImageError as error:
         raise DatasetError(f"{path} is damaged or no image; formats read: {', '.join(READ_FORMATS)}") from error
-    except MemoryError as error:
-        raise DatasetError(f"{path} does not fit into memory") from error
+    except (MemoryError, Image.DecompressionBombError) as error:
+        raise DatasetError(f"{path} has more pixels than fit into memory") from error
     except PermissionError as error:
         raise DatasetError(f"{path} may not be read (permission denied)") from error
     except Exception as error:  # decoders raise whatever they like on damaged files

@@ -12,21 +12,17 @@ from codecbench.files import structure
 from codecbench.files.header import Alpha, Header, Refused, Samples, check_size, is_foreign, widened
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
-DEPTHS: dict[int, tuple[int, ...]] = {
-    **{WHITE_IS_ZERO: (1, 2, 4, 8, 16), BLACK_IS_ZERO: (1, 2, 4, 8, 16)},
-    **{RGB: (8, 16), PALETTE: (1, 2, 4, 8), CMYK: (8,), YCBCR: (8,)},
+LAYOUTS = {
+    **{WHITE_IS_ZERO: ("gray", 1, (1, 2, 4, 8, 16)), BLACK_IS_ZERO: ("gray", 1, (1, 2, 4, 8, 16))},
+    **{RGB: ("RGB", 3, (8, 16)), PALETTE: ("palette", 1, (1, 2, 4, 8)), CMYK: ("CMYK", 4, (8,))},
+    YCBCR: ("YCbCr in JPEG", 3, (8,)),
 }
-"""Bits per sample that are read, by photometric interpretation."""
-
-COLOURS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, CMYK: 4, YCBCR: 3}
-"""Samples that the colour takes; one more may be alpha."""
+"""What is read, by photometric interpretation: its name, samples of a colour, bits of a sample."""
 
 JPEG = 7
-COMPRESSIONS = {
-    **{1: "none", 2: "CCITT RLE", 3: "CCITT group 3", 4: "CCITT group 4", 5: "LZW", 8: "Deflate", 32946: "Deflate"},
-    **{32773: "PackBits", JPEG: "JPEG", 34925: "LZMA", 50000: "Zstandard"},
-}
-UNSIGNED = 1
+COMPRESSIONS = (1, 2, 3, 4, 5, JPEG, 8, 32773, 32946, 34925, 50000)
+"""None, three of CCITT, LZW, JPEG, Deflate, PackBits, Deflate again, LZMA, Zstandard."""
+
 UNSPECIFIED, PREMULTIPLIED, STRAIGHT = 0, 1, 2
 
 
@@ -60,21 +56,24 @@ def tiff_header(data: bytes) -> Header:
 def _check(page: Any, file_bytes: int) -> None:
     """Refuses a page whose layout is not read, or whose strips or tiles are not all in the file."""
     photometric, bits, compression = int(page.photometric), page.bitspersample, int(page.compression)
-    if compression not in COMPRESSIONS:
-        raise Refused(f"has TIFF compression {compression}; read are {', '.join(dict.fromkeys(COMPRESSIONS.values()))}")
-    if 262 not in page.tags or photometric not in DEPTHS or (photometric == YCBCR and compression != JPEG):
-        raise Refused(f"has TIFF colours of kind {photometric}; read are gray, palette, RGB, CMYK and YCbCr in JPEG")
-    if int(page.sampleformat or UNSIGNED) != UNSIGNED or bits not in DEPTHS[photometric]:
-        kind = {1: "unsigned", 2: "signed", 3: "floating"}.get(int(page.sampleformat or UNSIGNED), "other")
-        allowed = ", ".join(map(str, DEPTHS[photometric]))
-        raise Refused(f"has {kind} samples of {bits} bits; unsigned ones of {allowed} bits are read here")
-    extra = tuple(map(int, page.extrasamples))
-    if page.samplesperpixel != COLOURS[photometric] + len(extra) or len(extra) > 1:
-        raise Refused(f"has {page.samplesperpixel} samples per pixel; one more than its colours is read at most")
-    if photometric in (PALETTE, CMYK) and extra:
-        raise Refused("has a palette or CMYK with a further channel; convert it first")
-    if photometric == CMYK and 332 in page.tags and int(page.tags[332].value) != 1:
-        raise Refused("has inks other than CMYK; convert it first")
+    format_of_samples, further = int(page.sampleformat or 1), len(page.extrasamples)
+    name, colours, depths = LAYOUTS.get(photometric, (f"colours of kind {photometric}", 0, ()))
+    if (
+        262 not in page.tags  # which has no default
+        or bits not in depths
+        or format_of_samples != 1
+        or compression not in COMPRESSIONS
+        or (photometric == YCBCR and compression != JPEG)
+        or page.samplesperpixel != colours + further
+        or further > (photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB))
+        or (photometric == CMYK and page.tags.valueof(332, 1) != 1)  # other inks
+    ):
+        kind = {1: "unsigned", 2: "signed", 3: "floating"}.get(format_of_samples, "other")
+        raise Refused(
+            f"has {page.samplesperpixel} {kind} samples of {bits} bits ({name}), TIFF compression {compression}; read "
+            "are unsigned gray, palette, RGB and CMYK, YCbCr in JPEG, an alpha channel, at most 16 bits, compressed by "
+            "CCITT, LZW, JPEG, Deflate, PackBits, LZMA, Zstandard or not at all"
+        )
     segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
     whole = int(np.prod(page.chunked)) == len(segments)
     if not whole or any(count <= 0 or start + count > file_bytes for start, count in segments):

@@ -210,16 +210,16 @@ EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"
         ),
         *(("a.png", content, NO_IMAGE, {}) for content in (b"", b"not an image", EPS)),
         *(
-            ("a.png", png(np.zeros(4, np.uint8), (side, side, 3)), "has .*at most 89478485 pixels are allowed", {})
+            (
+                "a.png",
+                png(np.zeros(4, np.uint8), (side, side, 3)),
+                "has .*pixels",
+                {},
+            )
             for side in (9_500, 14_000, 2**31 - 1)
         ),
-        ("a.tif", saved(np.ones((3, 3), np.float32), "tif"), "has floating samples of 32 bits", {}),
-        (
-            "a.tif",
-            saved(np.full((3, 3), 70_000, np.int32), "tif"),
-            "has signed samples of 32 bits",
-            {"depth16": "scale"},
-        ),
+        ("a.tif", saved(np.ones((3, 3), np.float32), "tif"), "has 1 floating samples of 32 bits", {}),
+        ("a.tif", saved(np.ones((3, 3), np.int32), "tif"), "has 1 signed samples of 32 bits", {"depth16": "scale"}),
         ("a.png", saved(noise(63, 200), "png"), "is 63×200 .*smaller than crop=64", {"crop": 64}),
         ("a.HEIC", b"x", r"is in a format that is not read; allowed: \.apng", {}),
     ],
