@@ -52,11 +52,20 @@ def pillow_header(data: bytes) -> Header:
             lambda: _decode(image, data, bits),
             bits=bits,
             alpha="straight" if image.has_transparency_data else "",
-            several=bool(getattr(image, "is_animated", False)),
+            several=getattr(image, "is_animated", False) or _another_pnm(image, data, bits),
             orientation=_orientation(exif),
             lossy=_LOSSY[str(image.format)] if lossy else "",
             icc=is_foreign(image.info.get("icc_profile") or b""),
         )
+
+
+def _another_pnm(image: Image.Image, data: bytes, bits: int) -> bool:
+    """Whether another image follows in a binary PNM, which Pillow does not look for."""
+    if image.format != "PPM" or data[1:2] not in b"456":
+        return False
+    row = -(-image.width // 8) if image.mode == "1" else image.width * len(image.getbands()) * (bits // 8)
+    tiles: list[Any] = getattr(image, "tile", [])
+    return data[tiles[0][2] + row * image.height :].lstrip()[:1] == b"P"
 
 
 def _bits(image: Image.Image) -> int:

@@ -104,6 +104,7 @@ HUGE_WEBP = b"RIFF\x1a\0\0\0WEBPVP8X\x0a\0\0\0\x02\0\0\0" + b"\xfe\x3f\0" * 2
         *((cut(jpeg(**how)), "is (damaged|cut short)") for how in HOW for cut in CUTS),
         (many_scans(MAX_SCANS), f"has {MAX_SCANS + 1} scans"),
         (many_pages(300), "holds several frames"),
+        (b"P5 2 1 255\n\1\2P5 2 1 255\n\1\2", "holds several frames"),
         (HUGE_WEBP, "has 16383×16383 pixels"),
         (tiled(65520), "has 65520×65520 pixels"),
         (missing_tile(), "is cut short: tiles"),
