@@ -108,7 +108,7 @@ def read_rows(content: bytes, task: TaskRecord, columns: Sequence[str] | None = 
             fits = table[name].unique().to_pylist() == [getattr(task, name)]
         else:
             least = pc.min(table[name]).as_py()  # NaN and null are passed over
-            fits = least is None or least >= 0
+            fits = least is None or least >= (-1 if name == "ssim" else 0)
         if not fits:
             raise ValueError(f"{name} of other tasks, or out of range")
     return table
