@@ -24,14 +24,17 @@ from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
 from codecbench.environment import THREAD_COUNTS
+from codecbench.execution.orphans import adopt, is_stopped
 from codecbench.execution.sandbox import kill_all
 from codecbench.execution.sandbox_child import describe
 
 GRACE_S = 1.0
 """How long workers may take to end in order when a run is broken off, in seconds."""
+STOPPED_S = 1.0
+"""How often a worker that does a job is looked at, whether a signal stopped it, in seconds."""
 QUEUED = 2
 """Jobs that a slot has at most: one that it does, and one that it can begin at once."""
-WORKER_DIED = "the worker process died (killed, or out of memory), twice"
+WORKER_DIED = "the worker process died (killed, stopped, or out of memory), twice"
 """Why a job failed that was tried again after its worker had died."""
 
 
@@ -118,6 +121,10 @@ class _Worker:
     def _call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         try:
             self._pipe.send((function, arguments))
+            while not self._pipe.poll(STOPPED_S):
+                pid = self.process.pid
+                if pid is not None and is_stopped(pid, alone=True):
+                    raise EOFError
             result, error = self._pipe.recv()
         except (EOFError, OSError):
             self.died = True
@@ -142,6 +149,7 @@ class _Worker:
 
 def _work(jobs: Connection, threads: int) -> None:
     """Does jobs in a worker process until the pipe that they come through is closed."""
+    adopt()
     os.environ |= dict.fromkeys(THREAD_COUNTS, str(threads))  # before the first job imports a library that has threads
     # Ctrl-C at a terminal goes to all processes; the parent ends its workers in order. Held back until here.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

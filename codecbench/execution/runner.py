@@ -21,6 +21,7 @@ from codecbench.execution import cluster, finished, latents, pictures, rates, se
 from codecbench.execution.context import Event, RunContext, Watch
 from codecbench.execution.engines import LocalEngine, interruptible
 from codecbench.execution.limits import WorkerLimits
+from codecbench.execution.orphans import adopted
 from codecbench.fingerprint import file_sha256
 from codecbench.plan.planner import CodecChoice, Plan, Source, choose_codecs, choose_datasets, make_plan
 from codecbench.plugins.dataset import Dataset
@@ -136,6 +137,7 @@ def carry_out(asked: RunRequest, watch: Watch) -> tuple[Path, int, bool]:
             finished.write(store, decides, plan, threads)
             return _nothing_to_measure(path, len(plan.tasks), watch)
         with contextlib.ExitStack() as stack:
+            stack.enter_context(adopted())
             stack.callback(store.remove_leftovers)  # of workers that were ended while they wrote
             elsewhere = None
             if asked.scheduler is not None:

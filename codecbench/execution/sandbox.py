@@ -21,13 +21,11 @@ from array import array
 from collections.abc import Callable, Iterator
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from codecbench.environment import THREAD_COUNTS
+from codecbench.execution.orphans import MARK, end_orphans, family, is_stopped
 from codecbench.text import one_line, printable
-
-if TYPE_CHECKING:
-    import psutil
 
 TAIL_BYTES = 4_000
 """How much of a sandbox's standard error is kept."""
@@ -37,6 +35,8 @@ WATCH_S = 0.1
 """How often a sandbox's time and memory are looked at, in seconds."""
 _ALIVE_S = 0.25
 """How often a silent sandbox is looked at, whether it is still there, in seconds."""
+_STOPPED_LOOKS = 4
+"""Every so many of these looks whether it was stopped by a signal."""
 _PIECE = 1 << 20
 """Bytes of an array that are sent at once: what a pipe holds."""
 _START = (
@@ -75,6 +75,7 @@ class Sandbox:
         options: tuple[str, str] = ("--task-timeout", "--memory-limit"),
     ):
         self.role, self.timeout_s, self.memory_limit, self.options = role, timeout_s, memory_limit, options
+        self._mark = f"{os.getpid()}.{time.monotonic_ns()}"
         self._killed_because = ""
         self._deadline: float | None = None
         self._asked, self._streams = False, False
@@ -90,7 +91,7 @@ class Sandbox:
                 stdin=requests.fileno(),
                 stdout=answers.fileno(),
                 stderr=subprocess.PIPE,
-                env=os.environ | counts | (environment or {}),
+                env=os.environ | counts | (environment or {}) | {MARK: self._mark},
                 bufsize=0,
                 start_new_session=True,  # keeps Ctrl-C at a terminal away; what it starts can be ended with it
                 pass_fds=(lifeline,),
@@ -157,6 +158,7 @@ class Sandbox:
         self.kill()
         self._close_pipes()
         self._process.wait()
+        end_orphans(self._mark)
         self._listener.join(timeout=5)
         if self._process.stderr is not None and not self._listener.is_alive():
             self._process.stderr.close()
@@ -182,9 +184,14 @@ class Sandbox:
 
     def _await(self) -> None:
         """Waits for the next message; the process's death ends that, also where a fork of it holds the pipe open."""
+        looks = 0
         while not self._answers.poll(_ALIVE_S):
+            looks += 1
             if self._process.poll() is not None and not self._answers.poll(_ALIVE_S):
                 raise EOFError
+            if looks % _STOPPED_LOOKS == 0 and is_stopped(self._process.pid):
+                self._killed_because = "was stopped by a signal and was killed"
+                self.kill()
 
     def _death(self) -> SandboxError:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -225,7 +232,7 @@ class Sandbox:
 
         From any thread: whoever waits for an answer gets a :class:`SandboxError`.
         """
-        members = _family(self._process.pid)
+        members = family(self._process.pid)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         for member in members:  # those that left the group
@@ -303,18 +310,7 @@ def _describe_exit(code: int | None) -> str:
 def _resident_bytes(pid: int) -> int:
     """Resident memory of a process and its children, in bytes; 0 once it is gone."""
     total = 0
-    for member in _family(pid):
+    for member in family(pid):
         with contextlib.suppress(Exception):  # it has ended
             total += member.memory_info().rss
     return total
-
-
-def _family(pid: int) -> list[psutil.Process]:
-    """A process with its children and theirs; empty once it is gone."""
-    try:
-        import psutil
-
-        process = psutil.Process(pid)
-        return [process, *process.children(recursive=True)]
-    except Exception:  # it has ended; or this is a signal's handler, in the middle of that import
-        return []

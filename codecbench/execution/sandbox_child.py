@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
+from codecbench.execution.orphans import adopt
 from codecbench.execution.sandbox import receive, send
 from codecbench.text import one_line, printable
 
@@ -23,6 +24,7 @@ from codecbench.text import one_line, printable
 def serve(lifeline: int) -> None:
     """Runs what is asked for until the asking process closes the connection, or ends with the pipe ``lifeline``."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    adopt()
     faulthandler.enable()  # a crash in a codec's library says where
     with contextlib.suppress(OSError, AttributeError, ImportError):
         _die_with(lifeline)

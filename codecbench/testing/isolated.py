@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from codecbench.errors import PluginError, SpecError, UnknownNameError, UsageError
+from codecbench.execution.orphans import adopted
 from codecbench.execution.sandbox import Sandbox, SandboxError
 from codecbench.execution.sandbox_child import emit
 from codecbench.plan.specs import expand, split_specs
@@ -56,7 +57,8 @@ def check_plugin(
     for deaths in range(1, MAX_DEATHS + 1):
         options = ("--time-limit", "the kit's own")
         try:
-            with Sandbox("codec's", 1, time_limit_s, memory_limit or MEMORY_LIMIT_BYTES, options=options) as sandbox:
+            limits = (1, time_limit_s, memory_limit or MEMORY_LIMIT_BYTES)
+            with adopted(), Sandbox("codec's", *limits, options=options) as sandbox:
                 for event in sandbox.stream(run_checks, spec, seed, damages, len(session.results)):
                     session.hear(*event)
             break

@@ -195,7 +195,7 @@ def test_a_job_that_always_kills_its_worker_is_a_failure_and_no_hang(tmp_path, n
     (failure,) = [event for event in events if event.kind == "failed"]
     assert (failure.codec, failure.text) == (
         "deadly:level=1",
-        "the worker process died (killed, or out of memory), twice",
+        "the worker process died (killed, stopped, or out of memory), twice",
     )
     assert len(parts(run.path)) == 3
     nodes.wait_for(3)

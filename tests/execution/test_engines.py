@@ -65,8 +65,11 @@ def test_jobs_that_are_found_done_at_the_same_time_are_finished_in_their_order()
 def test_a_job_whose_worker_dies_is_tried_once_more_and_alone(tmp_path):
     twice, thrice = tmp_path / "twice", tmp_path / "thrice"
     thrice.write_text("..")
-    done, died = go([("dies", "a", die, (twice,)), ("works", "a", os.getppid, ()), ("late", "b", die, (thrice,))])
-    assert died == ["dies"]
+    stops = ("stops", "c", signal.raise_signal, (signal.SIGSTOP,))
+    done, died = go(
+        [("dies", "a", die, (twice,)), ("works", "a", os.getppid, ()), ("late", "b", die, (thrice,)), stops]
+    )
+    assert sorted(died) == ["dies", "stops"]
     assert done == {"works": os.getpid(), "late": "alive"}
     assert twice.read_text() == ".."
 

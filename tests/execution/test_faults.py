@@ -50,6 +50,15 @@ def hoard():
         kept.append(np.ones(50_000_000, np.uint8))
         time.sleep(0.02)
 
+def detach():
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            note(os.getpid())
+            time.sleep(1000)
+        os._exit(0)
+    os.wait()
+
 def fork_and_die(code):
     if os.fork() == 0:
         time.sleep(1000)
@@ -76,6 +85,8 @@ FAILING = {
     "kills_back": Fault("decoding process died of SIGKILL", decode="os.kill(os.getpid(), 9)"),
     "crashes": Fault("encoding process died of SIGSEGV", "crash()", details="Segmentation fault.*in crash"),
     "forks": Fault("encoding process died with exit code 5", "fork_and_die(5)"),
+    "detaches": Fault("decoding process died with exit code 6", decode="detach(); os._exit(6)"),
+    "stops": Fault("decoding process was stopped by a signal", decode="os.kill(os.getpid(), signal.SIGSTOP)"),
     "closes_all": Fault("decoding process", decode="os.closerange(3, 64)"),
     "asks": Fault("EOFError", "input('which? ')", details="which?"),
     "unprintable": Fault("Unprintable", "raise Unprintable(1, 2)", details="Unprintable"),
@@ -111,7 +122,6 @@ class Wild(cb.FloatCodec):
 STUCK = {
     "sleeps": Fault("encoding process gave no answer for 1 s (--task-timeout)", "time.sleep(1000)"),
     "holds": Fault("encoding process gave no answer for 1 s (--task-timeout)", "hold_everything()"),
-    "stops": Fault("decoding process gave no answer", decode="os.kill(os.getpid(), signal.SIGSTOP)"),
 }
 LITTERING = {
     "plain": {},
@@ -122,6 +132,7 @@ LITTERING = {
     "reads": {"encode": "assert sys.stdin.read() == '' == sys.stdin.readline()", "decode": "assert not os.read(0, 9)"},
     "threads": {"encode": "threading.Thread(target=time.sleep, args=(1000,)).start()"},
     "spawns_apart": {"decode": "note(subprocess.Popen(['sleep', '1000'], start_new_session=True).pid)"},
+    "detaches_well": {"encode": "detach()"},
     "deaf": {
         "encode": "[signal.signal(s, signal.SIG_IGN) for s in (signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)]",
         "decode": "signal.signal(signal.SIGINT, signal.default_int_handler); signal.signal(signal.SIGCHLD, print)",
@@ -155,7 +166,7 @@ def faulty(folder):
     pids = f"\ndef note(pid):\n    open({str(folder / 'pids')!r}, 'a').write(f'{{pid}} ')\n"
     with use_folder(folder / "plugins") as codec_folder:
         for name, fault in (FAILING | STUCK).items():
-            write_codec(codec_folder, name, fault.encode, fault.decode, fault.lossless, EXTRA)
+            write_codec(codec_folder, name, fault.encode, fault.decode, fault.lossless, EXTRA + pids)
         for name, lines in LITTERING.items():
             write_codec(codec_folder, name, **lines, extra=EXTRA + pids)
         flag = f"if not os.path.exists({str(folder / 'flag')!r}): print('first'); open({str(folder / 'flag')!r}, 'w'); "
@@ -261,7 +272,7 @@ def test_a_codec_that_fails_once_is_measured_and_the_first_failure_told(run):
 
 def test_what_a_codec_started_ends_with_its_process(run, folder):
     pids = [int(text) for text in (folder / "pids").read_text().split()]
-    assert len(pids) == 3, "one an image"
+    assert len(pids) == 3 + 3 + 2, "one an image, and one an attempt of the codec that fails"
     wait_until(lambda: not any(is_running(pid) for pid in pids))
     assert "sandbox" not in map(role, psutil.Process().children(recursive=True))
 
