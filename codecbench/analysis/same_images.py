@@ -90,6 +90,11 @@ class SameImages:
             self._over[quality] = table
         return self._over[quality]
 
+    def of(self, dataset: str, over: str = "") -> pd.DataFrame:
+        """The points of a dataset, by a measure of quality over the same images, else over all that they have."""
+        points = self.over(over) if over else self.points
+        return points[points["dataset"] == dataset]
+
     @property
     def resampled(self) -> BootstrapMeans | None:
         """The bootstrap over images; None without replicates, or where the rows are not there."""

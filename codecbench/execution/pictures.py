@@ -158,13 +158,6 @@ class WorstImages:
         ]
         return points[np.array(member, dtype=bool) & (points["images"] > 0).to_numpy()]
 
-    @functools.cached_property
-    def _same(self) -> pd.DataFrame:
-        """The same, over the images that are compared by PSNR."""
-        from codecbench.analysis.same_images import SameImages
-
-        return SameImages(self.store, self._points, ["psnr_db"]).over("psnr_db")
-
     def own(self) -> list[PictureRequest]:
         """Of each codec its worst images, where they are not there yet; reads the rows of a point a codec."""
         from codecbench.analysis import per_image
@@ -203,10 +196,11 @@ class WorstImages:
         from codecbench.analysis.bd_rate import default_anchor
         from codecbench.analysis.points import overview
 
-        anchor = default_anchor(self._same) or default_anchor(self._points)
+        anchor = default_anchor(self._points)
         if name != anchor:
             return anchor
-        best = overview(*(points[points["dataset"] == label] for points in (self._points, self._same)))
+        here = self._points[self._points["dataset"] == label]
+        best = overview(here, here)
         others = [str(codec) for codec in best.loc[~best["only_lossless"], "codec"] if codec != name]
         return others[0] if others else ""
 

@@ -154,6 +154,7 @@ def _take(group: Sequence[Claim]) -> str:
 def _left_out(measured: pd.DataFrame, same: pd.DataFrame) -> list[str]:
     """Codecs that may not win here, by name, and why."""
     left_out = best.incomplete(measured) & (same["images"][measured.index] == 0)
+    left_out = left_out.groupby(measured["codec"]).transform("all")
     reasons = (
         (measured["mark"] == "†", "†", "trained on other data"),
         (measured["mark"] == "‡", "‡", "measured on its own training images"),

@@ -194,7 +194,7 @@ def best(same: SameImages, dataset: str) -> list[Record]:
     ``next_percent`` is how many per cent more bits the next codec takes, and ``sure`` how sure that is: ``certain``,
     ``level`` or why it is not known; settings and times are those of the measured point that is nearest to there.
     """
-    points, over = (table[table["dataset"] == dataset] for table in (same.points, same.over("psnr_db")))
+    points, over = same.of(dataset), same.of(dataset, "psnr_db")
     anchor = default_anchor(same.over("psnr_db"))
     lossless = claims.lossless(dataset, points, anchor, same.resampled)
     found = claims.by_quality(dataset, over, anchor, same.resampled) + ([lossless] if lossless else [])
@@ -228,7 +228,7 @@ def _best(claim: Claim, points: pd.DataFrame) -> Record:
 
 def codecs(same: SameImages, dataset: str) -> list[Record]:
     """The codecs of a dataset by their rate at ``TARGET_DB``; times are those of the point nearest to it."""
-    points, over = (table[table["dataset"] == dataset] for table in (same.points, same.over("psnr_db")))
+    points, over = same.of(dataset), same.of(dataset, "psnr_db")
     if not (points["images"] > 0).any():
         return []
     keep = ["dataset", "codec", "mark", "points", "images", "lowest_psnr_db", "highest_psnr_db"]
@@ -240,7 +240,7 @@ def codecs(same: SameImages, dataset: str) -> list[Record]:
 
 def _left_out(same: SameImages, dataset: str) -> list[str]:
     lines = [same.note(dataset, "psnr_db")]
-    points, over = (table[table["dataset"] == dataset] for table in (same.points, same.over("psnr_db")))
+    points, over = same.of(dataset), same.of(dataset, "psnr_db")
     for codec, own in points[points["images"] > 0].groupby("codec", sort=True):
         short = own[incomplete(own) & (over["images"][own.index] == 0)]
         if len(short):

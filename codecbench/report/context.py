@@ -81,8 +81,7 @@ class Context:
 
     def of(self, dataset: str, over: str = "") -> pd.DataFrame:
         """The points of a dataset; with a measure of quality those over the same images."""
-        points = self.same.over(over) if over else self.points
-        return points[points["dataset"] == dataset]
+        return self.same.of(dataset, over)
 
     @functools.cached_property
     def notes(self) -> list[Note]:

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from codecbench.text import format_memory, format_rate, format_seconds, format_significant, format_ssim, printable
 
 CODE = re.compile(r"``([^`]+)``|`([^`]+)`")
-STRONG = re.compile(r"(?:\*\*|\0\0)(.+?)(?:\*\*|\0\0)")
+STRONG = re.compile(r"(?:\*\*|\ue000)(.+?)(?:\*\*|\ue000)")
 MARKUP = re.compile(r"[\\`*\[\]|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 """What would be markup in the middle of a line of Markdown; an underscore inside a word is none."""
 CALL_FACTS = {
@@ -60,7 +60,7 @@ def prose(text: object) -> Markup:
 
 def prose_markdown(text: object) -> str:
     """The same in Markdown."""
-    return STRONG.sub(r"**\g<1>**", markdown_marked(str(text).replace("**", "\0\0"))).replace("\0\0", "\\*\\*")
+    return STRONG.sub(r"**\g<1>**", markdown_marked(str(text).replace("**", "\ue000"))).replace("\ue000", "\\*\\*")
 
 
 def markdown(text: object) -> str:

@@ -167,15 +167,14 @@ def bd_tables(same: SameImages, dataset: str, anchor: str) -> list[Table]:
 
     One table is of PSNR and SSIM, one of the run's other measures of quality.
     """
-    points = same.points[same.points["dataset"] == dataset]
+    points = same.of(dataset)
     known = [name for name in rd_curves.known_qualities(points) if points[name].notna().any()]
     # The second PSNR is worth a column where the first one lacks images.
     measures = [name for name in known if name != EVERY_IMAGE or same.note(dataset, "psnr_db")]
     payload = "payload_bits_per_pixel" in points and points["payload_bits_per_pixel"].notna().any()
     tables: dict[tuple[str, str], pd.DataFrame] = {}
     for quality in measures:
-        over = same.over(quality)
-        over = _slim(over[over["dataset"] == dataset], measures)
+        over = _slim(same.of(dataset, quality), measures)
         for rate in ("whole", "payload") if payload else ("whole",):
             asked: dict[str, Any] = {"quality": quality, "rate": rate, "resampled": same.resampled}
             first = next(iter(tables.values()), None)

@@ -34,7 +34,7 @@ def section(context: Context) -> Section | None:
         drawings, absent = _drawings(context, label, points), lacking(context, label)
         datasets.append({"label": label, "drawings": drawings, "lacking": absent})
     same = context.same.over("psnr_db")
-    drawn = [label for label in context.datasets if figures.can_draw(same[same["dataset"] == label])]
+    drawn = [label for label in context.datasets if figures.can_draw(context.of(label, over="psnr_db"))]
     if drawn:
         context.save("rate-distortion", figures.rate_distortion(same, drawn[:4], styles=context.styles))
     data = plot_data(context)

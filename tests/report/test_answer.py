@@ -123,6 +123,7 @@ def test_the_smallest_codec_is_named_with_what_it_saves_and_how_fast_it_is(tmp_p
     )
     assert "and 40 % fewer than `jpeg`." in text
     assert "`small` encodes an image in 1 ms and decodes it in 2 ms; `jpeg` takes 4 ms and 20 µs" in text
+    assert "- **Speed:** `small` encodes" in answer.section(context(run)).markdown
 
 
 def test_what_chance_may_have_made_is_level(tmp_path: Path) -> None:

@@ -267,7 +267,7 @@ def _time_warnings(points: Sequence[Point], rows: Sequence[Row], a: Side, b: Sid
             reasons[why] = reasons.get(why, 0) + 1
     for why, number in reasons.items():
         which = "all times" if number == len(rows) else f"{number:,} of {count(len(rows), 'time')}"
-        warnings.append(f"{which}: {why}; they say nothing about the codecs, are shown, and never fail")
+        warnings.append(f"{which}: {why}; they say nothing about the codecs, are shown, and fail with --strict alone")
     if noisy := sum("unsteady" in row["note"] for row in rows):
         warnings.append(
             f"{noisy:,} of {count(len(rows), 'time')} spread by more than {UNSTEADY_SPREAD:.0%} between rounds in a "
