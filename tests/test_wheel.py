@@ -58,7 +58,8 @@ def test_a_wheel_has_the_package_and_the_plugins_and_nothing_else():
     assert {f"codecbench/{name}" for name in weights} <= names
     folders = ("codecbench/plugins/templates", "codecbench/report/templates", "codecbench/report/static")
     assert files("codecbench", "*.py").union(*(files(folder, "*.*") for folder in folders)) <= names
-    assert {"codecbench/py.typed", "codecbench/__init__.pyi"} <= names
+    stubs = {f"codecbench/{folder}__init__.pyi" for folder in ("", "figures/", "learned/")}
+    assert stubs | {"codecbench/py.typed", "codecbench/figures/house.mplstyle"} <= names
     assert {name.partition("/")[0] for name in names} == {"codecbench"}
     assert not [name for name in names if "__pycache__" in name or name.endswith((".pyc", ".tmp"))]
 

@@ -87,10 +87,7 @@ def _rectangle(count: int) -> tuple[int, int]:
 
 @styled
 def triples(
-    originals: Images,
-    latents: Latents,
-    reconstructions: Images,
-    labels: Sequence[object] | None = None,
+    originals: Images, latents: Latents, reconstructions: Images, labels: Sequence[object] | None = None
 ) -> Figure:
     """Original, latent drawn as an image, and reconstruction below each other, one column an image.
 

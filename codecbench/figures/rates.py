@@ -39,10 +39,7 @@ Legend = dict[tuple[str, str], Line2D]
 
 @styled
 def rate_distortion(
-    points: pd.DataFrame,
-    datasets: Sequence[str] | None = None,
-    quality: str = "psnr_db",
-    styles: Styles | None = None,
+    points: pd.DataFrame, datasets: Sequence[str] | None = None, quality: str = "psnr_db", styles: Styles | None = None
 ) -> Figure:
     """Bits per pixel (log) against PSNR or SSIM, one panel a dataset.
 

@@ -7,10 +7,7 @@ import torch
 
 from codecbench.learned.coding.scales import logistic_tables
 from codecbench.learned.coding.symbols import SymbolDecoder, SymbolEncoder
-from codecbench.learned.layers.contexts import (
-    ContextModel,
-    Layout,
-)
+from codecbench.learned.layers.contexts import ContextModel, Layout
 
 LAYOUTS = {
     "checkerboard": Layout(slices=(3, 5), hyper=4, hidden=12, spread=(1.0, 0.2)),

@@ -49,9 +49,6 @@ def by_integers(layer: nn.Module, inputs: torch.Tensor) -> np.ndarray:
     return np.clip(rounded, -LIMIT, LIMIT)
 
 
-# ---- the grid --------------------------------------------------------------------------------------------------------
-
-
 # ---- the same numbers everywhere -------------------------------------------------------------------------------------
 
 

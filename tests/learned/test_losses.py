@@ -9,12 +9,7 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
-from codecbench.learned.training.losses import (
-    FeatureNetwork,
-    PatchDiscriminator,
-    adversarial_losses,
-    feature_distance,
-)
+from codecbench.learned.training.losses import FeatureNetwork, PatchDiscriminator, adversarial_losses, feature_distance
 
 
 @pytest.fixture

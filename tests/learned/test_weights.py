@@ -13,14 +13,7 @@ from torch import nn
 
 from codecbench.errors import WeightsError
 from codecbench.fingerprint import file_sha256
-from codecbench.learned.weights import (
-    card_path,
-    has_tables,
-    read_card,
-    save_weights,
-    shipped_network,
-    shipped_tables,
-)
+from codecbench.learned.weights import card_path, has_tables, read_card, save_weights, shipped_network, shipped_tables
 
 
 class Network(nn.Linear):

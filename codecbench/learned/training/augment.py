@@ -23,11 +23,7 @@ def _in_share(share: float, changed: torch.Tensor, images: torch.Tensor, generat
 
 
 def affine(
-    images: torch.Tensor,
-    angle: torch.Tensor,
-    shift: torch.Tensor,
-    scale: torch.Tensor,
-    shear: torch.Tensor,
+    images: torch.Tensor, angle: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor, shear: torch.Tensor
 ) -> torch.Tensor:
     """Shears, magnifies, rotates and then shifts images (N, C, H, W) about their centre, bilinear, zeros outside.
 

@@ -57,15 +57,7 @@ def make_job(
     given = [f"{key}={value}" for key, value in (("epochs", epochs), ("seed", seed)) if value is not None]
     target = resolve_device(device, True)
     folder = Path(out) if out is not None else Path("training") / f"{name}-{chosen}"
-    return Job(
-        codec,
-        chosen,
-        change(recipes[chosen], [*changes, *given]),
-        data_root(data_dir),
-        folder,
-        target,
-        command,
-    )
+    return Job(codec, chosen, change(recipes[chosen], [*changes, *given]), data_root(data_dir), folder, target, command)
 
 
 def build_network(codec: Any, variant: str = "") -> torch.nn.Module:

@@ -50,11 +50,7 @@ Watch = Callable[[Progress], None]
 
 
 def train(
-    job: Job,
-    *,
-    resume: bool = False,
-    keep: Collection[int] = (),
-    watch: Watch = lambda _: None,
+    job: Job, *, resume: bool = False, keep: Collection[int] = (), watch: Watch = lambda _: None
 ) -> dict[str, Any]:
     """Trains a network, or goes on with a run that was interrupted; returns the model card, also in ``best.json``.
 
