@@ -23,7 +23,7 @@ tile. Without ``crop`` images may differ in shape; they are measured in groups o
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -179,14 +179,14 @@ class FolderImages(cb.ImageSet):
         file = int(np.searchsorted(self._ends, index, side="right"))
         return file, index - (int(self._ends[file - 1]) if file else 0)
 
-    def about(self, indices: Sequence[int]) -> Iterator[str]:
+    def about(self, indices: Sequence[int]) -> list[str]:
         """How many files were lossy, are twice there, or have a profile, of those that the images come from."""
         numbers = sorted({self.place(int(index))[0] for index in indices})
         files = [self.files[number] for number in numbers]
-        lossy = Counter(file.lossy for file in files if file.lossy)
+        lossy, notes = Counter(file.lossy for file in files if file.lossy), []
         if lossy and self.downscale == 1:
             kinds = ", ".join(lossy) if len(lossy) == 1 else ", ".join(f"{n} {kind}" for kind, n in lossy.items())
-            yield (
+            notes.append(
                 f"{sum(lossy.values())} of {len(files)} originals are lossy files ({kinds}): this flatters "
                 f"{' and '.join(kind.lower().replace(' ', '') for kind in lossy)}; downscale=2 takes the traces away"
             )
@@ -197,9 +197,10 @@ class FolderImages(cb.ImageSet):
         if doubles:
             more = f" and {len(doubles) - 3} more" if len(doubles) > 3 else ""
             many = count(len(files) - len(named), "double")
-            yield f"{many} among {len(files)} images: {', '.join(doubles[:3])}{more}"
+            notes.append(f"{many} among {len(files)} images: {', '.join(doubles[:3])}{more}")
         if profiles := sum(file.profile for file in files):
-            yield f"{profiles} of {len(files)} originals have ICC profiles other than sRGB, which were ignored"
+            notes.append(f"{profiles} of {len(files)} originals have ICC profiles other than sRGB, which were ignored")
+        return notes
 
     def read(self, indices: Sequence[int]) -> cb.Images:
         """Reads images or tiles of one shape, (len(indices), H, W, C); ``ValueError`` if they differ in shape."""

@@ -306,7 +306,8 @@ def _fingerprint_images(plan: Plan, say: Callable[[str], None]) -> None:
         with blaming(f"dataset {label}"):
             prints = _fingerprints(source.images, source.selection)
         found |= {(label, piece): fingerprint for piece, fingerprint in prints.items()}
-        plan.notes += [f"{label}: {printable(note)}" for note in source.images.about(source.selection.indices)]
+        about = partial(source.images.about, source.selection.indices)
+        plan.notes += [f"{label}: {printable(note)}" for note in ask(f"dataset {label!r}", "about()", about, list[str])]
         selection = replace(source.selection, fingerprint=digest(list(prints.values())))
         plan.sources[number] = replace(source, selection=selection)
     plan.tasks[:] = [

@@ -7,7 +7,7 @@ A dataset is a frozen dataclass whose fields are its settings (the split, the cr
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, final
@@ -69,7 +69,7 @@ class ImageSet(abc.ABC):
             DatasetError: an image cannot be read.
         """
 
-    def about(self, indices: Sequence[int]) -> Iterable[str]:
+    def about(self, indices: Sequence[int]) -> list[str]:
         """What a person should know about the images that were chosen; asked once they have been read.
 
         Args:
@@ -78,7 +78,7 @@ class ImageSet(abc.ABC):
         Returns:
             notes like ``notes``, for example how many of these images come from lossy files.
         """
-        return ()
+        return []
 
     @final
     def fingerprint(self, indices: Sequence[int]) -> str:

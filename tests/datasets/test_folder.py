@@ -135,14 +135,14 @@ def test_what_is_to_know_about_the_chosen_files(tmp_path: Path) -> None:
     save(tmp_path / "h.jp2", noise(64, 64), irreversible=True)
     images = opened(tmp_path)
     images.fingerprint(range(6))
-    assert list(images.about([0, 1, 2])) == ["2 doubles among 3 images: a.png = b.png = c.bmp"]
-    assert list(images.about([0, 3, 4, 6])) == [
+    assert images.about([0, 1, 2]) == ["2 doubles among 3 images: a.png = b.png = c.bmp"]
+    assert images.about([0, 3, 4, 6]) == [
         "2 of 4 originals are lossy files (1 JPEG, 1 WebP): this flatters jpeg and webp; "
         "downscale=2 takes the traces away",
         "1 of 4 originals have ICC profiles other than sRGB, which were ignored",
     ]
     assert [file.lossy for file in images.files] == ["", "", "", "JPEG", "WebP", "AVIF", "", "JPEG 2000"]
-    assert list(opened(tmp_path, downscale=2).about([5, 6, 7])) == []
+    assert opened(tmp_path, downscale=2).about([5, 6, 7]) == []
 
 
 def test_downscaled_images_are_means_and_have_a_name_of_their_own(tmp_path: Path) -> None:

@@ -108,6 +108,16 @@ def test_a_dataset_is_opened_under_the_data_root_given_or_that_of_the_environmen
     assert find_data_root().name == "codecbench"  # in the user's cache
 
 
+def test_the_plan_says_what_is_to_know_about_the_chosen_images(tmp_path):
+    Image.new("L", (8, 8), 5).save(tmp_path / "a.jpg")
+    Image.new("L", (8, 8), 5).save(tmp_path / "b.png")
+    label = f"folder:{tmp_path}"
+    assert plan("none", label, tmp_path).notes[1:] == [  # the first: that there are only two
+        f"{label}: 1 of 2 originals are lossy files (JPEG): this flatters jpeg; downscale=2 takes the traces away",
+        f"{label}: 1 double among 2 images: a.jpg = b.png",
+    ]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have Unicode file names only")
 def test_file_names_that_are_no_text_are_said_and_do_no_harm(tmp_path):
     folder = tmp_path / "photos"
