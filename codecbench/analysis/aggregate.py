@@ -145,7 +145,7 @@ def _having(table: pa.Table, metrics: Sequence[str]) -> dict[str, Bits]:
     """Which images of a part have a result (``""``), and a PSNR, an SSIM and the plugin metrics."""
     images = table.column("image").to_numpy()
     found = {"": _bits(images)}
-    for quality in ("psnr_db", "ssim", *metrics):
+    for quality in ("psnr_db", "ssim", "mse_float", *metrics):
         known = ~np.isnan(_values(table, quality)) if quality != "psnr_db" else _values(table, "mse") > 0.0
         found[quality] = found[""] if known.all() else _bits(images[known])
     return found

@@ -75,8 +75,6 @@ def _read(store: StoredRun, tasks: Iterable[TaskRecord], columns: list[str]) -> 
 
 # ---- contrasts ------------------------------------------------------------------------------------------------------
 
-BIN_EDGES = tuple(float(edge) for edge in np.linspace(-3.0, 3.0, 49))
-"""Edges of a histogram's bins: log2 of the ratio of bits, eighths of a doubling from an eighth to eight times."""
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
@@ -107,7 +105,6 @@ class Contrast:
     quantiles: tuple[float, ...] = (math.nan,) * len(QUANTILES)  # percent, by the shares of ``QUANTILES``
     wins: float = math.nan  # share of the compared images in which the codec needs fewer bits, 0 to 1
     losses: float = math.nan  # share in which it needs more
-    histogram: tuple[int, ...] = (0,) * (len(BIN_EDGES) - 1)  # images by bin; the outermost bins have all beyond
     worst: tuple[ImageContrast, ...] = ()  # the images where the codec loses most, the worst first
     best: tuple[ImageContrast, ...] = ()
     status: str = ""  # why there is nothing, or empty
@@ -179,7 +176,6 @@ def _contrast(empty: Contrast, own: dict[str, Values], base: dict[str, Values], 
             ImageContrast(int(images[i]), float(percent[i]), float(bits[i]), float(anchor_bits[i])) for i in places
         )
 
-    inside = np.clip(ratio, BIN_EDGES[0], BIN_EDGES[-1])
     return replace(
         empty,
         images=len(images),
@@ -188,7 +184,6 @@ def _contrast(empty: Contrast, own: dict[str, Values], base: dict[str, Values], 
         quantiles=tuple(float(value) for value in np.quantile(percent, QUANTILES)),
         wins=float((ratio < 0).mean()),
         losses=float((ratio > 0).mean()),
-        histogram=tuple(int(n) for n in np.histogram(inside, BIN_EDGES)[0]),
         worst=named(order[ratio[order] > 0][::-1][:count]),
         best=named(order[ratio[order] < 0][:count]),
     )

@@ -140,25 +140,18 @@ class SameImages:
         return resample(self._store, self.points, self._replicates, same=same)
 
     @functools.cached_property
-    def _asked(self) -> dict[tuple[str, str], pd.DataFrame]:
-        """By dataset and measure the points on curves, where some point may lack it on some image."""
+    def _choices(self) -> dict[tuple[str, str], _Choice]:
+        """By dataset and measure, where some point lacks it on some image."""
         on_curves = self.points[(self.points["images"] > 0) & ~is_exact(self.points)]
         found = {}
         for (dataset, lossy), quality in itertools.product(on_curves.groupby("dataset", sort=False), self._qualities):
+            known, short = lossy[lossy[quality].notna()], dataset in self._short
             all_told = quality == EVERY_IMAGE or (quality == "psnr_db" and not lossy["exact_images"].any())
-            if lossy[quality].notna().any() and (dataset in self._short or not all_told):
-                found[str(dataset), quality] = lossy[lossy[quality].notna()]
+            if len(known) and (short or not all_told):
+                choice = self._choose(known, quality)
+                if short or choice.left_out or choice.images.bit_count() < choice.total:
+                    found[str(dataset), quality] = choice
         return found
-
-    @functools.cached_property
-    def _choices(self) -> dict[tuple[str, str], _Choice]:
-        """By dataset and measure, where some point lacks it on some image."""
-        found = {key: self._choose(lossy, key[1]) for key, lossy in self._asked.items()}
-
-        def differs(dataset: str, choice: _Choice) -> bool:
-            return choice.images.bit_count() < choice.total or choice.left_out > 0 or dataset in self._short
-
-        return {key: choice for key, choice in found.items() if differs(key[0], choice)}
 
     def _choose(self, lossy: pd.DataFrame, quality: str) -> _Choice:
         """The choice of points that keeps the most values."""

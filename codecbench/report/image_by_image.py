@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Sequence
 
 from codecbench.analysis.per_image import QUANTILES, Contrast
 from codecbench.analysis.points import TARGET_DB
 from codecbench.report.ranked import absent_lines, signed
 from codecbench.report.tables import Cell, Column, Table, keys, number, row_of, words
-
-BLOCKS = "\u2800▁▂▃▄▅▆▇█"
-"""Heights of a bar in eighths, from none on; the first is as wide as the others, and no white space."""
 
 
 def contrast_table(found: Sequence[Contrast], dataset: str, anchor: str, shown: Collection[int] = ()) -> Table | None:
@@ -25,10 +21,6 @@ def contrast_table(found: Sequence[Contrast], dataset: str, anchor: str, shown: 
 
     def percent(share: float) -> Callable[[Contrast], Cell]:
         return lambda one: number(one.quantiles[QUANTILES.index(share)], signed)
-
-    def spread(one: Contrast) -> Cell:
-        hint = f"images by their bits against {anchor}: fewer to the left, more to the right"
-        return Cell(bars(one.histogram), hint=hint)
 
     def wins(one: Contrast) -> Cell:
         return Cell(share(one.wins), one.wins)
@@ -45,7 +37,6 @@ def contrast_table(found: Sequence[Contrast], dataset: str, anchor: str, shown: 
         return Cell(f"image {image.image}", hint=f"{signed(image.percent)} against {anchor}", jump=jump)
 
     mean = f"geometric mean over the images of their bits against {anchor}"
-    scale = "images by their bits against the anchor, on a log scale from an eighth to eight times"
     columns = (
         words("Codec", lambda one: str(one.codec)),
         Column("Images", images, f"images whose curves reach {TARGET_DB:g} dB in both codecs"),
@@ -53,7 +44,6 @@ def contrast_table(found: Sequence[Contrast], dataset: str, anchor: str, shown: 
         Column("5 %", percent(0.05), "5 % of the images are below"),
         Column("Median", percent(0.5), "half of the images are below"),
         Column("95 %", percent(0.95), "95 % of the images are below"),
-        words("Spread", spread, scale),
         Column("Smaller on", wins, "share of the images on which it needs fewer bits"),
         words("Loses most on", losses, "index of the image in its dataset"),
         Column("Look", look, "of the images on this page, the one where it compares worst", False, page_only=True),
@@ -67,18 +57,6 @@ def contrast_table(found: Sequence[Contrast], dataset: str, anchor: str, shown: 
         "smaller on average may be larger on many images."
     )
     return Table("Image by image", columns, tuple(rows), about, keys(rows), absent_lines(absent), open=False)
-
-
-def bars(histogram: Sequence[int], bins: int = 24) -> str:
-    """A histogram as text, one block per bin, with a line in the middle; neighbouring bins are added up to ``bins``."""
-    width = max(1, len(histogram) // bins)
-    counts = [sum(histogram[at : at + width]) for at in range(0, len(histogram), width)]
-    most = max(counts, default=0)
-    if not most:
-        return ""
-    blocks = [BLOCKS[math.ceil(8 * number / most)] for number in counts]
-    middle = len(blocks) // 2
-    return "".join([*blocks[:middle], "│", *blocks[middle:]])
 
 
 def share(value: float) -> str:

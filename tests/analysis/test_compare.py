@@ -369,15 +369,13 @@ def test_times_of_a_codec_do_not_hide_those_of_another() -> None:
     assert rows[0]["verdict"] == "worse"
 
 
-def test_unsteady_times_and_few_rounds_are_said(tmp_path: Path) -> None:
+def test_unsteady_times_are_said(tmp_path: Path) -> None:
     a, b = (made_up(tmp_path / name) for name in "ab")
     timed(a)
     timed(b, (1e-4, 1e-4, 2e-4, 3e-4, 9e-4))
     found = compare(a.store, b.store)
     assert row(found, "encode_s")["note"] == "unsteady in B"
     assert found.warnings[0].startswith("1 of 2 times spread by more than 25% between rounds")
-    few = compare(a.store, b.store, confidence=0.999)
-    assert "2 of 2 times have few rounds (the fewest: 5)" in few.warnings[-1]
 
 
 def test_latency_is_compared_where_both_have_it(tmp_path: Path) -> None:
@@ -444,7 +442,6 @@ def test_the_lines_name_what_changed(tmp_path: Path) -> None:
         "cpu Test CPU -> Other CPU",
         "seed 3 -> 4",
         "thread variables OMP_NUM_THREADS=1 -> none set",
-        "load average when it began 0.10 -> 1.60",
         "only B tells: governor, threads while timing, lib, numpy",
     ]
 

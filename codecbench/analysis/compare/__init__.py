@@ -138,7 +138,7 @@ def compare(
         rates=typed(rates, COLUMNS),
         times=typed(times, COLUMNS),
         overall=_overall(times),
-        warnings=notes + _time_warnings(common, times, a, b, 1.0 - confidence),
+        warnings=notes + _time_warnings(common, times),
         failures=judgement.failures,
         passed_over=[*judgement.not_judged, *judgement.unclear],
     )
@@ -254,7 +254,7 @@ def _overall(rows: Sequence[Row]) -> pd.DataFrame:
     return typed(table, OVERALL)
 
 
-def _time_warnings(points: Sequence[Point], rows: Sequence[Row], a: Side, b: Side, level: float) -> list[str]:
+def _time_warnings(points: Sequence[Point], rows: Sequence[Row]) -> list[str]:
     if not points:
         return []
     if not rows:
@@ -272,13 +272,6 @@ def _time_warnings(points: Sequence[Point], rows: Sequence[Row], a: Side, b: Sid
         warnings.append(
             f"{noisy:,} of {count(len(rows), 'time')} spread by more than {UNSTEADY_SPREAD:.0%} between rounds in a "
             "run (interquartile range over median): the machine was not quiet"
-        )
-    few = [row for row in rows if row["n"] and statistics.smallest_p(row["n"], row["n"]) > level]
-    if few:
-        fewest = min(row["n"] for row in few)
-        warnings.append(
-            f"{len(few):,} of {count(len(rows), 'time')} have few rounds (the fewest: {fewest}), too few for "
-            f"a difference to be significant at {level:.2g}"
         )
     return warnings
 

@@ -32,8 +32,6 @@ MACHINE_FACTS = {
     "driver": "GPU driver",
 }
 """Facts of a machine whose keys do not speak for themselves."""
-NOTABLE_LOAD_CHANGE = 0.5
-"""Difference of the load averages, in processes, from which it is worth a line."""
 
 
 def differences(a: Manifest, b: Manifest) -> list[str]:
@@ -55,7 +53,6 @@ def differences(a: Manifest, b: Manifest) -> list[str]:
             continue
         line = f"{what} {' and '.join(mine)} -> {' and '.join(others)}"
         lines += [] if line in changed else [line]  # a codec's own line has said it
-    lines += _load(a, b)
     return lines + [f"only {told} tells: {', '.join(names)}" for told, names in zip("BA", untold, strict=True) if names]
 
 
@@ -158,11 +155,3 @@ def _values(run: Manifest, path: tuple[str, ...]) -> list[str]:
         if value not in (None, ""):
             found.add(str(value))
     return sorted(found)
-
-
-def _load(a: Manifest, b: Manifest) -> list[str]:
-    loads = [[call.get("conditions", {}).get("load_1min") for call in run["invocations"]] for run in (a, b)]
-    mine, others = (max((load for load in found if load is not None), default=None) for found in loads)
-    if mine is None or others is None or abs(mine - others) < NOTABLE_LOAD_CHANGE:
-        return []
-    return [f"load average when it began {mine:.2f} -> {others:.2f}"]

@@ -70,11 +70,6 @@ def rounds_p(a: Sequence[float], b: Sequence[float]) -> float:
     return float(stats.mannwhitneyu(a, b, alternative="two-sided").pvalue)
 
 
-def smallest_p(rounds_a: int, rounds_b: int) -> float:
-    """The smallest p that :func:`rounds_p` can give for so many rounds."""
-    return min(1.0, 2.0 / math.comb(rounds_a + rounds_b, rounds_a))
-
-
 def corrected(p_values: Sequence[float]) -> list[float]:
     """P values corrected for their number (Benjamini and Hochberg 1995; ``scipy.stats.false_discovery_control``).
 
