@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import warnings
 from typing import Any
@@ -16,6 +17,10 @@ FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "WEBP")
 """Formats that are read through Pillow, by its names: none that runs another program, as EPS does."""
 
 _LOSSY = {"AVIF": "AVIF", "JPEG": "JPEG", "MPO": "JPEG", "WEBP": "WebP", "JPEG2000": "JPEG 2000"}
+
+_CHECKS = {"PNG": structure.check_png, "JPEG": structure.check_jpeg, "MPO": structure.check_jpeg}
+_WHOLE: set[bytes] = set()
+"""Digests of files that were checked: a run reads every image for many points, and checks take as long as decoding."""
 
 
 def pillow_header(data: bytes) -> Header:
@@ -83,11 +88,11 @@ def _bits(image: Image.Image) -> int:
 
 def _decode(image: Image.Image, data: bytes, bits: int) -> Samples:
     """The samples of an image that :func:`pillow_header` opened; refuses those that are not all there."""
-    if image.format == "PNG":
-        structure.check_png(data)
-    elif image.format in ("JPEG", "MPO"):
-        structure.check_jpeg(data)
-    elif image.format == "JPEG2000" and bits != 8:  # whose other samples Pillow shifts
+    check = _CHECKS.get(str(image.format))
+    if check and (digest := hashlib.sha256(data).digest()) not in _WHOLE:
+        check(data)
+        _WHOLE.add(digest)
+    if image.format == "JPEG2000" and bits != 8:  # whose other samples Pillow shifts
         from imagecodecs import jpeg2k_decode
 
         deep = np.asarray(jpeg2k_decode(data))
