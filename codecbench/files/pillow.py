@@ -36,7 +36,7 @@ def pillow_header(data: bytes) -> Header:
             raise Refused("has floating samples; unsigned ones are read")
         bits, lossy = _bits(image), str(image.format) in _LOSSY
         if image.format in ("JPEG", "MPO"):
-            structure.check_jpeg_header(data)
+            structure.check_jpeg_header(data, image.height * image.width)
         elif image.format == "WEBP":
             lossy = b"VP8 " in data
         elif image.format == "AVIF":

@@ -10,7 +10,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from codecbench.files.header import Refused
+from codecbench.files.header import MAX_FILE_PIXELS, Refused
 
 MAX_SCANS = 100
 """Of a JPEG file: each is decoded over the whole picture, and a progressive file has about ten."""
@@ -78,14 +78,15 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         raise Refused("is cut short: its end marker is missing")
 
 
-def check_jpeg_header(data: bytes) -> None:
+def check_jpeg_header(data: bytes, pixels: int) -> None:
     """Refuses a JPEG of so many scans that it would be decoded for minutes, and kinds that cannot be checked."""
     markers = [marker for marker, *_ in jpeg_segments(data)]
     scans = markers.count(0xDA)
     if any(marker in range(0xC3, 0xD0) and marker not in (0xC4, 0xCC) for marker in markers):
         raise Refused("is a lossless, hierarchical or arithmetic-coded JPEG; those of Huffman codes are read")
-    if scans > MAX_SCANS:
-        raise Refused(f"has {scans} scans; at most {MAX_SCANS} are read")
+    most = min(MAX_SCANS, 20 * MAX_FILE_PIXELS // max(pixels, 1))
+    if scans > most:
+        raise Refused(f"has {scans} scans; at most {most} of so many pixels are read")
 
 
 def check_jpeg(data: bytes) -> None:
