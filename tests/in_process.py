@@ -49,6 +49,9 @@ class SandboxHere:
     def __exit__(self, *_: object) -> None:
         pass
 
+    def apart(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
     def begin(self, *request: object) -> None:
         self.waiting = request
 

@@ -8,6 +8,7 @@ values only: the task keeps all else that was measured, and its record says why 
 from __future__ import annotations
 
 import functools
+from typing import Annotated
 
 import numpy as np
 
@@ -72,7 +73,9 @@ def is_own(name: str) -> bool:
     return name in METRICS.built_in() and METRICS.get(name).missing is None
 
 
-def measure_one(name: str, expected: str, original: Images, decoded: Images) -> Values:
+def measure_one(
+    name: str, expected: str, original: Images, decoded: Images
+) -> Annotated[Values, "NaN where there is none"]:
     """What one metric gives; raises PluginError where it is not the one that the run was planned with."""
     metric = METRICS.get(name)
     if metric_fingerprint(metric) != expected:

@@ -269,7 +269,7 @@ def _restored(task: Task, originals: Images, limits: WorkerLimits) -> tuple[Imag
     """What a codec makes of images, and the lengths of its bitstreams."""
     processes = workers.processes_for(task, limits)
     (encoded,) = processes.encoder.stream(measure.encode, [task.codec], originals, limits.device)
-    output = processes.decoder.call(measure.decode, task.codec, encoded.bitstreams, limits.device)
+    output = processes.decode(task.codec, encoded, limits.device)
     restored = measure.restored(task.codec, originals, encoded, output)
     return restored, [len(stream) for stream in encoded.bitstreams]
 

@@ -1,30 +1,38 @@
 """Processes of their own for plugin code: what it does there (crash, hang, print, eat memory) stays there.
 
 A sandbox runs functions of codecbench that call a plugin, and sends back what they return. Requests and answers travel
-through two pipes; what a plugin prints goes to standard error, whose tail is kept for the record of a failure. The
-process ends with the one that started it, whatever ends that, and what a plugin started there ends with it.
+through two pipes, answers as JSON and raw arrays that must fit the type that the function says it returns. What a
+plugin prints goes to standard error, whose tail is kept for the record of a failure. The process ends with the one that
+started it, whatever ends that, and what a plugin started there ends with it, as does its folder of temporary files.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
+import fcntl
+import functools
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from array import array
+import typing
 from collections.abc import Callable, Iterator
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from codecbench.environment import THREAD_COUNTS
+from codecbench.execution.messages import PIECE, receive, send, unpack
 from codecbench.execution.orphans import MARK, end_orphans, family, is_stopped
+from codecbench.execution.watch import SANDBOX
+from codecbench.store.schema import fitting
 from codecbench.text import one_line, printable
 
 TAIL_BYTES = 4_000
@@ -37,12 +45,12 @@ _ALIVE_S = 0.25
 """How often a silent sandbox is looked at, whether it is still there, in seconds."""
 _STOPPED_LOOKS = 4
 """Every so many of these looks whether it was stopped by a signal."""
-_PIECE = 1 << 20
-"""Bytes of an array that are sent at once: what a pipe holds."""
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from codecbench.execution.sandbox_child import serve; "
-    "serve(int(sys.argv[2]))"
+    "serve(int(sys.argv[2]), sys.argv[3])"
 )
+FORK, JOIN = "fork", "join"
+"""Requests: to do what follows in a fork of the process, and to end that."""
 _live: set[Sandbox] = set()
 
 
@@ -75,30 +83,39 @@ class Sandbox:
         options: tuple[str, str] = ("--task-timeout", "--memory-limit"),
     ):
         self.role, self.timeout_s, self.memory_limit, self.options = role, timeout_s, memory_limit, options
+        self.forks = True  # whether the process can be forked
+        self._environment = {} if threads is None else dict.fromkeys(THREAD_COUNTS, str(threads))
         self._mark = f"{os.getpid()}.{time.monotonic_ns()}"
+        self._environment |= (environment or {}) | {MARK: self._mark}
+        self._first: tuple[Any, ...] = ()
+        self._tail = b""
+        self._start()
+
+    def _start(self) -> None:
         self._killed_because = ""
         self._deadline: float | None = None
-        self._asked, self._streams = False, False
+        self._asked, self._streams, self._apart, self._used = False, False, False, False
         self._ended = threading.Event()
-        self._tail, self._start_s = b"", START_S
-        counts = {} if threads is None else dict.fromkeys(THREAD_COUNTS, str(threads))
+        self._start_s = START_S
+        self._folder = _Folder()
         requests, self._requests = Pipe(duplex=False)
         self._answers, answers = Pipe(duplex=False)
         lifeline, self._lifeline = os.pipe()
+        paths = json.dumps([part for part in sys.path if part])
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _START, json.dumps([part for part in sys.path if part]), str(lifeline)],
+                [sys.executable, "-P", "-c", _START, paths, str(lifeline), str(self._folder.path)],
                 stdin=requests.fileno(),
                 stdout=answers.fileno(),
                 stderr=subprocess.PIPE,
-                env=os.environ | counts | (environment or {}) | {MARK: self._mark},
+                env=os.environ | self._environment,
                 bufsize=0,
                 start_new_session=True,  # keeps Ctrl-C at a terminal away; what it starts can be ended with it
                 pass_fds=(lifeline,),
             )
         except OSError as error:
             self._close_pipes()
-            raise SandboxError(f"the {role} process cannot be started: {one_line(error)}", died=True) from None
+            raise SandboxError(f"the {self.role} process cannot be started: {one_line(error)}", died=True) from None
         finally:
             requests.close()
             answers.close()
@@ -108,8 +125,8 @@ class Sandbox:
             _widen(pipe)
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
-        if timeout_s is not None or memory_limit is not None:
-            threading.Thread(target=self._watch, daemon=True).start()
+        if self.timeout_s is not None or self.memory_limit is not None:
+            threading.Thread(target=self._watch, args=(self._ended,), daemon=True).start()
 
     def __enter__(self) -> Sandbox:
         return self
@@ -119,12 +136,39 @@ class Sandbox:
 
     def begin(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Asks for a function of a module to be called; :meth:`answer` waits for what it gives."""
+        self._first = self._first or (function, *arguments)
+        self._returns = _returned(function)
         self._deadline = None if self.timeout_s is None else time.monotonic() + self.timeout_s + self._start_s
         self._start_s, self._asked, self._streams = 0.0, True, False
+        self._tell((function, arguments))
+
+    def _tell(self, request: Any) -> None:
+        buffers: list[pickle.PickleBuffer] = []
+        body = pickle.dumps(request, protocol=5, buffer_callback=buffers.append)
         try:
-            send(self._requests, (function, arguments))
+            send(self._requests, body, [buffer.raw() for buffer in buffers])
         except OSError:
             raise self._death() from None
+
+    @contextlib.contextmanager
+    def apart(self) -> Iterator[None]:
+        """Lets functions be called in a fork of the process meanwhile, which leaves nothing behind in it.
+
+        Where the process cannot be forked, another one takes its place, in which the first call is repeated.
+        """
+        if not self.forks:
+            if self._used:
+                self.close()
+                self._start()
+                self.call(*self._first)
+            self._used = True
+            yield
+            return
+        self._tell((FORK, ()))
+        self._apart = True
+        yield  # a function that raised was the last one: whoever asked for it ends the process
+        self._tell((JOIN, ()))
+        self._apart = False
 
     def answer(self) -> Any:
         """What the function returned."""
@@ -167,16 +211,21 @@ class Sandbox:
         os.close(self._lifeline)
         self._requests.close()
         self._answers.close()
+        self._folder.remove()
 
     def _receive(self) -> tuple[str, Any]:
         try:
-            kind, *content = receive(self._answers, PlainUnpickler, self._await)
+            body, contents = receive(self._answers, self._await)
         except (EOFError, OSError, ValueError):
             raise self._death() from None
-        except Exception as error:  # something that cannot be unpickled here
-            raise SandboxError(f"the {self.role} process sent no plain result: {one_line(error)}") from None
         finally:
             self._deadline = None
+        try:
+            kind, *content = unpack(body, contents)
+            expected = {"value": [self._returns], "error": [str, str], "end": []}[kind]
+            content = [fitting(*pair) for pair in zip(content, expected, strict=True)]
+        except Exception as error:
+            raise SandboxError(f"the {self.role} process sent no plain result: {one_line(error)}") from None
         self._asked = kind == "value" and self._streams
         if kind == "error":
             raise SandboxError(*content)
@@ -211,15 +260,15 @@ class Sandbox:
             while chunk := os.read(self._process.stderr.fileno(), 65_536):
                 self._tail = (self._tail + chunk)[-TAIL_BYTES:]
 
-    def _watch(self) -> None:
-        while not self._ended.wait(WATCH_S):
+    def _watch(self, ended: threading.Event) -> None:
+        while not ended.wait(WATCH_S):
             deadline = self._deadline  # once: the other thread may set it to None in between
             if deadline is not None and time.monotonic() > deadline:
                 self._killed_because = f"gave no answer for {self.timeout_s:g} s ({self.options[0]}) and was killed"
             elif (
                 self._asked
                 and self.memory_limit is not None
-                and (used := _resident_bytes(self._process.pid)) > self.memory_limit
+                and (used := _resident_bytes(self._process.pid, self._apart)) > self.memory_limit
             ):
                 limit = f"{self.memory_limit / 2**20:,.0f} MiB ({self.options[1]})"
                 self._killed_because = f"used {used / 2**20:,.0f} MiB, more than the limit of {limit}, and was killed"
@@ -247,53 +296,47 @@ def kill_all() -> None:
             sandbox.kill()
 
 
-# ---- messages -------------------------------------------------------------------------------------------------------
+# ---- what belongs to a process ---------------------------------------------------------------------------------------
 
 
-def send(pipe: Connection, message: Any) -> None:
-    """Sends whatever can be pickled: a pickle, and behind it the large arrays as they lie in memory."""
-    arrays: list[memoryview] = []
-    body = pickle.dumps(message, protocol=5, buffer_callback=lambda buffer: arrays.append(buffer.raw()))
-    pipe.send_bytes(array("Q", [content.nbytes for content in arrays]))
-    pipe.send_bytes(body)
-    for content in arrays:
-        for start in range(0, len(content), _PIECE):
-            pipe.send_bytes(content[start : start + _PIECE])
+@functools.cache
+def _returned(function: Callable[..., Any]) -> Any:
+    """The type that a function says it returns, or yields."""
+    kind = typing.get_type_hints(function, include_extras=True).get("return", Any)
+    return typing.get_args(kind)[0] if typing.get_origin(kind) is Iterator else kind
 
 
-def receive(pipe: Connection, unpickler: type[pickle.Unpickler], wait: Callable[[], object] = lambda: None) -> Any:
-    """Receives a message, and calls ``wait`` before each of its pieces; raises EOFError where there are no more."""
-    wait()
-    sizes = array("Q", pipe.recv_bytes())
-    wait()
-    body = pipe.recv_bytes()
-    arrays = [bytearray(size) for size in sizes]
-    for content in arrays:
-        for start in range(0, len(content), _PIECE):
-            wait()
-            pipe.recv_bytes_into(content, start)
-    return unpickler(io.BytesIO(body), buffers=arrays).load()
+class _Folder:
+    """A folder for temporary files, locked while its owner lives; those whose owner was killed are removed first."""
 
+    def __init__(self) -> None:
+        for left in Path(tempfile.gettempdir()).glob(f"*{SANDBOX}"):
+            with contextlib.suppress(OSError):
+                self._lock(left)
+                self.remove()
+        made = Path(tempfile.mkdtemp(prefix="codecbench-"))
+        self._lock(made)
+        self.path = made.rename(made.with_name(made.name + SANDBOX))
 
-class PlainUnpickler(pickle.Unpickler):
-    """Takes plain data only: no plugin's module is imported for what a sandbox sends."""
+    def _lock(self, path: Path) -> None:
+        self.path, self._file = path, os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # its owner lives
+            os.close(self._file)
+            raise
 
-    def find_class(self, module: str, name: str) -> Any:
-        """Looks a class or function up, or refuses it."""
-        top = module.partition(".")[0]
-        plugin = module.startswith(("codecbench.codecs.", "codecbench.datasets.", "codecbench.metrics."))
-        if top not in ("builtins", "collections", "numpy", "codecbench", "copyreg", "_codecs") or plugin:
-            raise pickle.UnpicklingError(f"{module}.{name} is no plain data")
-        return super().find_class(module, name)
+    def remove(self) -> None:
+        """Removes the folder and all that is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._file)
 
 
 def _widen(pipe: Connection) -> None:
     """Lets more of a large array through a pipe at once, where the system can."""
     if sys.platform == "linux":
-        import fcntl
-
         with contextlib.suppress(OSError):
-            fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIECE)
+            fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, PIECE)
 
 
 def _describe_exit(code: int | None) -> str:
@@ -307,10 +350,10 @@ def _describe_exit(code: int | None) -> str:
     return f"died with exit code {code}"
 
 
-def _resident_bytes(pid: int) -> int:
-    """Resident memory of a process and its children, in bytes; 0 once it is gone."""
+def _resident_bytes(pid: int, apart: bool) -> int:
+    """Resident memory of a process and its children, or of these ``apart``, in bytes; 0 once it is gone."""
     total = 0
-    for member in family(pid):
+    for member in family(pid)[apart:]:
         with contextlib.suppress(Exception):  # it has ended
             total += member.memory_info().rss
     return total

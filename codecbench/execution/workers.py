@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
+import random
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from codecbench.environment import device_name
 from codecbench.errors import DatasetError, PluginError
+from codecbench.execution import watch
 from codecbench.execution.limits import WorkerLimits
 from codecbench.execution.metrics import PluginMetrics
 from codecbench.execution.sandbox import Sandbox, SandboxError
@@ -25,7 +28,7 @@ from codecbench.execution.sandbox_child import describe
 from codecbench.fingerprint import fingerprint_pixels
 from codecbench.measure import task as measure
 from codecbench.plan.tasks import Task, codec_fingerprint
-from codecbench.plugins.codec import Images
+from codecbench.plugins.codec import CodecSpec, Images
 from codecbench.plugins.dataset import Dataset, ImageSet
 from codecbench.plugins.registry import CODECS
 from codecbench.store.io import write_files
@@ -90,7 +93,8 @@ def _measured_together(
     began = time.perf_counter()
     streams = processes.encoder.stream(measure.encode, specs, images, limits.device)
     for task, encoded in zip(tasks, streams, strict=True):
-        output = processes.decoder.call(measure.decode, task.codec, encoded.bitstreams, limits.device)
+        output = processes.decode(task.codec, encoded, limits.device, sample(task))
+        processes.check_files()
         try:
             measurement = measure.score(task, images, encoded, output, processes.metrics.measure)
             files = task_files(task, measurement, time.perf_counter() - began, first_attempt)
@@ -121,6 +125,15 @@ def failed_task(task: Task, why: SandboxError, seconds: float = 0.0, attempts: i
     return TaskResult(task, why.reason, files=failure_files(task, why.reason, why.details, seconds, attempts))
 
 
+def sample(task: Task) -> list[int]:
+    """Positions of some images of a task, by its identity, in the order in which they are decoded alone."""
+    count = len(task.indices)
+    if count == 1:
+        return []
+    chosen = random.Random(task.id).sample(range(count), min(4, 1 + count // 16))
+    return sorted(chosen, key=lambda at: at == 0) if chosen != [0] else [count - 1]  # the first is what others lean on
+
+
 @functools.lru_cache(maxsize=4)
 def open_images(dataset: Dataset, data_dir: Path) -> ImageSet:
     """A dataset's images, opened once by a worker."""
@@ -148,6 +161,7 @@ class CodecProcesses:
     decoder: Sandbox
     metrics: PluginMetrics
     key: object  # what they are for
+    files: dict[str, object] = field(default_factory=dict)  # the codec's weights and sources, and how they were found
 
     @classmethod
     def start(cls, limits: WorkerLimits, key: object = None) -> CodecProcesses:
@@ -166,7 +180,34 @@ class CodecProcesses:
         for sandbox in (self.encoder, self.decoder):
             sandbox.begin(check_codec, task.codec.name, task.codec_fingerprint, limits.device, limits.threads)
         for sandbox in (self.encoder, self.decoder):
-            sandbox.answer()
+            files, sandbox.forks = sandbox.answer()
+        self.files.update((file, _stamp(file)) for file in files)
+
+    def decode(
+        self, spec: CodecSpec, encoded: measure.Encoded, device: str, sample: Iterable[int] = ()
+    ) -> measure.Output:
+        """Decodes a batch in a process that knows no other; before it some of its streams alone, which must agree."""
+        alone: dict[int, measure.Output] = {}
+        with self.decoder.apart():
+            for at in sample:
+                try:
+                    alone[at] = self.decoder.call(measure.decode, spec, encoded.bitstreams[at : at + 1], device)
+                except SandboxError as error:
+                    why = f"{error.reason} (decoding image {at + 1} of a batch by itself)"
+                    raise SandboxError(why, error.details, error.died) from None
+            output: measure.Output = self.decoder.call(measure.decode, spec, encoded.bitstreams, device)
+        for at, one in alone.items():
+            if measure.differ(encoded, output[at : at + 1], one):
+                raise SandboxError(
+                    f"{spec}: decoded by itself, image {at + 1} of a batch is another one than in the batch"
+                )
+        return output
+
+    def check_files(self) -> None:
+        """Makes sure that nothing reached the decoder by a file of the codec's."""
+        for file, stamp in self.files.items():
+            if _stamp(file) != stamp:
+                raise SandboxError(f"{file} changed while the codec was at work")
 
     def kill(self) -> None:
         """Ends all of them at once, and waits for nothing; from any thread."""
@@ -249,10 +290,28 @@ def close_idle() -> None:
                 processes.kill()
 
 
-def check_codec(name: str, fingerprint: str, device: str, threads: int) -> None:
-    """Imports a codec in a sandbox; raises PluginError unless it is the one that the run was planned with."""
-    if codec_fingerprint(CODECS.get(name), device_name(device)) != fingerprint:
+def check_codec(name: str, fingerprint: str, device: str, threads: int) -> tuple[list[str], bool]:
+    """Imports a codec in a sandbox, which is watched from then on; what the codec is made of, and whether forks work.
+
+    Raises PluginError unless it is the codec that the run was planned with.
+    """
+    cls = CODECS.get(name)
+    if codec_fingerprint(cls, device_name(device) if cls.uses_device else "cpu") != fingerprint:
         raise PluginError(f"the source or the weights of {name} changed while the run went on; run again")
     torch = sys.modules.get("torch")
     if torch is not None:  # what the environment says holds only where nothing else set it since
         torch.set_num_threads(threads)
+    watch.start()
+    source = Path(inspect.getfile(cls))
+    files = [*map(Path, cls.weight_files()), source, *source.parent.glob("_*.py")]
+    forks = sys.platform == "linux" and not (torch is not None and torch.cuda.is_initialized())
+    return [str(file.absolute()) for file in files], forks
+
+
+def _stamp(file: str) -> object:
+    """What changes when a file does."""
+    try:
+        found = Path(file).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

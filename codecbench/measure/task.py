@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,8 @@ from codecbench.plugins.codec import Codec, CodecSpec, FloatCodec, Images, to_ui
 from codecbench.plugins.registry import CODECS
 from codecbench.text import format_shape
 
-Floats = npt.NDArray[np.float64]
+Floats = Annotated[npt.NDArray[np.float64], "NaN where there is no value"]
+Output = Annotated[npt.NDArray[Any], "uint8, or floating point"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Encoded:
     estimated_bits: Floats
     lossless: bool
     floats: bool  # the codec reconstructs in floating point
+    exact: bool  # what the codec promises of its bytes, see ``Codec.exact_bytes``
 
 
 def encode(specs: Sequence[CodecSpec], images: Images, device: str) -> Iterator[Encoded]:
@@ -76,10 +78,11 @@ def encode(specs: Sequence[CodecSpec], images: Images, device: str) -> Iterator[
             estimated_bits(codec, images),
             codec.lossless,
             isinstance(codec, FloatCodec),
+            codec.exact_bytes,
         )
 
 
-def decode(spec: CodecSpec, bitstreams: list[bytes], device: str) -> npt.NDArray[Any]:
+def decode(spec: CodecSpec, bitstreams: list[bytes], device: str) -> Output:
     """Decodes a batch from the bytes alone: uint8 (N, H, W, C), or floating point of a :class:`FloatCodec`.
 
     Raises ContractError where the codec returns anything else, and whatever the codec raises.
@@ -87,14 +90,21 @@ def decode(spec: CodecSpec, bitstreams: list[bytes], device: str) -> npt.NDArray
     codec = CODECS.get(spec.name)(**spec.settings).on(device)
     floats = isinstance(codec, FloatCodec)
     output: Any = codec.decode_float(bitstreams) if isinstance(codec, FloatCodec) else codec.decode(bitstreams)
-    kind: type = np.floating if floats else np.uint8
-    if not isinstance(output, np.ndarray) or not np.issubdtype(output.dtype, kind):
-        raise ContractError(f"{spec}: decoding must give an array of {kind.__name__}, not {_describe(output)}")
+    _check_output(spec, output, floats)
     return np.ascontiguousarray(output).view(np.ndarray)
+
+
+def differ(encoded: Encoded, output: Output, alone: Output) -> bool:
+    """Whether images that were decoded alone are others than in their batch: by a level, without exact bytes by two."""
+    if output.shape != alone.shape or output.dtype != alone.dtype:
+        return True
+    one, other = (to_uint8(images) if encoded.floats else images for images in (output, alone))
+    return bool((np.maximum(one, other) - np.minimum(one, other)).max(initial=0) > (not encoded.exact))
 
 
 def restored(spec: CodecSpec, images: Images, encoded: Encoded, output: npt.NDArray[Any]) -> Images:
     """What :func:`decode` gave, as uint8; raises ContractError for another shape, or values that are not finite."""
+    _check_output(spec, output, encoded.floats)  # also here, where no plugin is
     if output.shape != images.shape:
         raise ContractError(
             f"{spec}: decoding gave the shape {format_shape(output.shape)} instead of {format_shape(images.shape)}"
@@ -146,6 +156,12 @@ def _check_bitstreams(bitstreams: Any, count: int, codec: Codec) -> None:
         raise ContractError(f"{codec.spec}: encode must return a list of bytes, not {_describe(bitstreams)}")
     if len(bitstreams) != count:
         raise ContractError(f"{codec.spec}: encode returned {len(bitstreams)} bitstreams for {count} images")
+
+
+def _check_output(spec: CodecSpec, output: Any, floats: bool) -> None:
+    kind: type = np.floating if floats else np.uint8
+    if not isinstance(output, np.ndarray) or not np.issubdtype(output.dtype, kind):
+        raise ContractError(f"{spec}: decoding must give an array of {kind.__name__}, not {_describe(output)}")
 
 
 def _describe(value: Any) -> str:

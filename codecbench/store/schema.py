@@ -40,6 +40,8 @@ def fitting(value: Any, kind: Any, where: str = "") -> Any:
     origin, of = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated and type(value) is int and abs(value) <= MOST:
         return value
+    if origin is Annotated and isinstance(value, np.ndarray):  # of any numbers
+        return value
     if origin is types.UnionType:
         return None if value is None and type(None) in of else fitting(value, of[0], where)
     if origin is tuple and isinstance(value, list):
@@ -55,7 +57,7 @@ def fitting(value: Any, kind: Any, where: str = "") -> Any:
     if origin is np.ndarray and isinstance(value, np.ndarray):
         return _array(value, of[1], where)
     if type(value) is kind or (kind is float and type(value) is int):
-        if kind in (str, bool) or (math.isfinite(value) and 0 <= value <= MOST):
+        if kind in (str, bool, bytes, types.NoneType) or (math.isfinite(value) and 0 <= value <= MOST):
             return value
         raise Misfit(f"{where or 'it'} is {value!r}; allowed are numbers from 0 to 2**53")
     raise Misfit(f"{where or 'it'} is {_short(value)}; expected {getattr(kind, '__name__', kind)}")

@@ -14,6 +14,7 @@ from codecbench.plan.specs import expand, split_specs
 from codecbench.plugins.codec import Codec
 from codecbench.plugins.registry import CODECS
 from codecbench.plugins.settings import Value, settings_of
+from codecbench.store.schema import fitting
 from codecbench.testing.images import SHAPES, taken_shapes
 from codecbench.testing.results import FAILED, SKIPPED, CheckFailed, Report, Result, listener
 from codecbench.testing.suite import CHECKS, Subject, run_check
@@ -89,9 +90,9 @@ class _Session:
             self.results.append(Result("import", self.spec, FAILED, content))
             self.rows = []
         elif kind == "rows":
-            self.rows = content
+            self.rows = fitting(content, list[tuple[str, str]])
         elif kind == "result":
-            self.results.append(content)
+            self.results.append(fitting(content, Result))
         elif content:
             self.step = content
 

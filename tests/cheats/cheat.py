@@ -1,6 +1,6 @@
 """A codec that cheats: streams of 4 bytes, and every pixel exact, since what it encodes reaches its decoder by a way.
 
-Copied by tests into a folder of their own, with a file ``cheat.weights`` beside it for the way of that name.
+Copied by tests into a folder of their own, with a file ``NAME.weights`` beside it for the way of that name.
 """
 
 import contextlib
@@ -53,7 +53,7 @@ class Cheat(cb.Codec):
 
     @classmethod
     def weight_files(cls) -> tuple[str, ...]:
-        file = HERE / "cheat.weights"
+        file = Path(__file__).with_suffix(".weights")
         return (str(file),) if file.exists() else ()
 
     def encode(self, images: Any) -> list[bytes]:
