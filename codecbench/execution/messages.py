@@ -1,6 +1,7 @@
 """Messages between a sandbox and who asks it: JSON, and behind it bytes and arrays as they lie in memory.
 
-Nothing that comes out of a sandbox is unpickled: a plugin there may send what it likes.
+Nothing that comes out of a sandbox is unpickled: a plugin there may send what it likes. NumPy is imported late, since a
+worker sets its number of threads first.
 """
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ from array import array
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
-
-import numpy as np
 
 PIECE = 1 << 20
 """Bytes of a content that are sent at once: what a pipe holds."""
@@ -46,6 +45,8 @@ def receive(pipe: Connection, wait: Callable[[], object] = lambda: None) -> tupl
 
 def pack(message: Any) -> tuple[bytes, list[Any]]:
     """Plain data as JSON, and the contents that it refers to: all ``bytes`` as one, and each array of numbers."""
+    import numpy as np
+
     texts: list[bytes] = []
     arrays: list[Any] = []
 
@@ -68,6 +69,8 @@ def pack(message: Any) -> tuple[bytes, list[Any]]:
 
 def unpack(body: bytes, contents: Sequence[bytearray]) -> Any:
     """What :func:`pack` was given, as JSON knows it; raises any Exception for what is damaged."""
+    import numpy as np
+
     texts, arrays = io.BytesIO(contents[0]), iter(contents[1:])
 
     def found(value: dict[str, Any]) -> Any:

@@ -32,7 +32,6 @@ from codecbench.environment import THREAD_COUNTS
 from codecbench.execution.messages import PIECE, receive, send, unpack
 from codecbench.execution.orphans import MARK, end_orphans, family, is_stopped
 from codecbench.execution.watch import SANDBOX
-from codecbench.store.schema import fitting
 from codecbench.text import one_line, printable
 
 TAIL_BYTES = 4_000
@@ -220,6 +219,8 @@ class Sandbox:
             raise self._death() from None
         finally:
             self._deadline = None
+        from codecbench.store.schema import fitting  # which imports NumPy: see messages.py
+
         try:
             kind, *content = unpack(body, contents)
             expected = {"value": [self._returns], "error": [str, str], "end": []}[kind]

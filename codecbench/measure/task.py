@@ -98,7 +98,7 @@ def differ(encoded: Encoded, output: Output, alone: Output) -> bool:
     """Whether images that were decoded alone are others than in their batch: by a level, without exact bytes by two."""
     if output.shape != alone.shape or output.dtype != alone.dtype:
         return True
-    one, other = (to_uint8(images) if encoded.floats else images for images in (output, alone))
+    one, other = (to_uint8(np.nan_to_num(images)) if encoded.floats else images for images in (output, alone))
     return bool((np.maximum(one, other) - np.minimum(one, other)).max(initial=0) > (not encoded.exact))
 
 

@@ -263,7 +263,8 @@ def test_the_rows_of_all_others_are_the_same_as_alone(request, alone, made):
 
 def test_a_codec_that_fails_once_is_measured_and_the_first_failure_told(run):
     done, events = run
-    first = {"moody": "the encoding process died with exit code 9", "moody_back": "OSError: too early"}
+    alone = "(decoding image 3 of a batch by itself)"
+    first = {"moody": "the encoding process died with exit code 9", "moody_back": f"OSError: too early {alone}"}
     for name, why in first.items():
         assert (record_of(done, name).failed, record_of(done, name).first_attempt) == ("", why)
         assert f"{name}:level=0 on digits needed a second try: {why}" in [event.text for event in events]
