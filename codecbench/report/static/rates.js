@@ -55,7 +55,7 @@ codecbench.section("curves", (root, data) => {
       `${format.bytes(own("bpi") / 8)} per image · ${format.significant(own("bpp"), 4)} bits/pixel${span("bpp", (value) => format.significant(value, 4))}`,
       own("pbpi") !== null ? `payload ${format.bytes(own("pbpi") / 8)}, container ${format.bytes((own("bpi") - own("pbpi")) / 8)}` : null,
       line.exact ? "every pixel restored" : null,
-      ...(line.exact ? [] : data.metrics.filter((metric) => own(metric.name) !== null)
+      ...(line.exact ? [] : data.metrics.filter((metric) => own(metric.name) !== null && (metric.name === settings.y || !line.over || !line.over[metric.name]))
         .map((metric) => `${escape(metric.title)} ${qualityText(metric, own(metric.name))}${span(metric.name, (value) => qualityText(metric, value))}`)),
       `${format.whole(points.images[at])} image${points.images[at] === 1 ? "" : "s"}${points.failed[at] ? `, ${points.failed[at]} failed` : ""}`,
     ];
@@ -74,7 +74,8 @@ codecbench.section("curves", (root, data) => {
   /* Rates and quality over the images that are compared by the chosen measure, where these are not all. */
   const same = (line) => {
     const own = line.over && line.over[settings.y];
-    return own ? { ...line, points: { ...line.points, ...own.points }, spread: { ...line.spread, ...own.spread } } : line;
+    const { settings: names, failed, far } = line.points;
+    return own ? { ...line, points: { settings: names, failed, far, ...own.points }, spread: own.spread } : line;
   };
   const lines = () => data.datasets[settings.dataset].lines.map(same);
   const shown = () => lines().filter((line) => !hidden.has(line.name));
