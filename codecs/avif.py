@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ _SEQUENCE_HEADER = 1  # OBU types of the AV1 specification, section 6.2.2
 _TEMPORAL_DELIMITER = 2
 _EXACT = 100  # the quality at which libavif quantises nothing
 _QUALITIES = (10, 20, 30, 40, 50, 60, 70, 80, 90, 97)
+_EXTENT = struct.Struct(">II")  # where the image's data are, and how many; the end of the box "iloc"
 _FULL_BOX = 4  # version and flags before the boxes inside "meta"
 
 
@@ -92,10 +94,13 @@ class Avif(LossyOrLossless, PillowCodec):
         Everything outside the payload of ``mdat`` is container. Only a single still picture without alpha passes.
         """
         boxes = read_boxes(data, 0, len(data))
-        if not boxes or boxes[0].kind != b"ftyp":
-            raise ValueError("the stream does not begin with the header of AVIF")
-        meta, media = only_box(boxes, b"meta"), only_box(boxes, b"mdat")
+        if [box.kind for box in boxes] != [b"ftyp", b"meta", b"mdat"]:
+            raise ValueError("the stream does not have the boxes of an AVIF image alone")
+        _, meta, media = boxes
         inner = read_boxes(data, meta.start + _FULL_BOX, meta.end)
+        offset, length = _EXTENT.unpack_from(data, only_box(inner, b"iloc").end - _EXTENT.size)
+        if (offset, offset + length) != (media.start, media.end):
+            raise ValueError("the image is not all that the box mdat holds")
         for kind in (b"iprp", b"ipco"):
             box = only_box(inner, kind)
             inner = read_boxes(data, box.start, box.end)

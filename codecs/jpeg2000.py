@@ -9,12 +9,13 @@ from PIL import Jpeg2KImagePlugin
 
 import codecbench as cb
 
-from ._boxes import only_box, read_boxes
+from ._boxes import read_boxes
 from ._codestream import COD, CODE_BLOCK, QCD, SIZ, walk
 from ._format import Layout, LossyOrLossless, sweep
 from ._pillow import PillowCodec
 
 _SIGNATURE = b"\x00\x00\x00\x0cjP  \x0d\x0a\x87\x0a"
+_BOXES = [b"jP  ", b"ftyp", b"jp2h", b"jp2c"]
 # OpenJPEG signs its files with 37 letters; a comment of one is the shortest that Pillow writes.
 _COMMENT = " "
 
@@ -57,8 +58,10 @@ class Jpeg2000(LossyOrLossless, PillowCodec):
         """
         start, end = 0, len(data)
         if data.startswith(_SIGNATURE):
-            box = only_box(read_boxes(data, 0, end), b"jp2c")
-            start, end = box.start, box.end
+            boxes = read_boxes(data, 0, end)
+            if [box.kind for box in boxes] != _BOXES:
+                raise ValueError("the boxes are none that this codec writes")
+            start, end = boxes[-1].start, boxes[-1].end
         stream = data[start:end]
         found = walk(stream, {SIZ, COD, QCD})
         coding = found.segments[COD]

@@ -9,6 +9,7 @@ import codecbench as cb
 
 from ._format import Layout, LossyOrLossless, sweep
 from ._imagecodecs import ImagecodecsCodec
+from ._jxl_frames import Bits, require_end
 
 _SIGNATURE = b"\xff\x0a"
 _HEADER_BYTES = 64  # no header that this codec writes takes half as many
@@ -52,21 +53,22 @@ class Jxl(LossyOrLossless, ImagecodecsCodec):
     def inspect(self, data: bytes) -> Layout:
         """Reads the image's header, bit by bit, up to the first frame; it is what counts as container.
 
-        The frames' own headers, tables of contents and entropy codes count as data: they are packed by the bit, and
-        for the most part entropy-coded themselves. Only plain still images of 8-bit gray or RGB pass.
+        The frames must end with the stream. Their own headers, tables of contents and entropy codes count as data:
+        they are packed by the bit, and for the most part entropy-coded themselves. Only plain still images of 8-bit
+        gray or RGB pass.
         """
         if not data.startswith(_SIGNATURE):
             raise ValueError("the stream does not begin with the signature of JPEG XL")
-        header = _Bits(data[2:_HEADER_BYTES])
+        header = Bits(data[2:_HEADER_BYTES])
         width, height = _size(header)
-        gray = header.take(1) == 0 and _gray(header)
-        default_transform = header.take(1)
-        padding = header.take(-header.position % 8)
-        if not default_transform or padding:
+        gray, xyb = (False, True) if header.take(1) else _colours(header)
+        if not header.take(1):  # the usual transform
             raise ValueError("the image's header is none that this codec writes")
-        start = len(_SIGNATURE) + header.position // 8
+        start = len(_SIGNATURE) + header.align()
         if start >= len(data):
             raise ValueError("the stream ends within its header")
+        if width * height <= cb.MAX_PIXELS:  # others are refused for that
+            require_end(data, start, width, height, xyb)
         return Layout(width, height, start, gray)
 
     def read(self, data: bytes, layout: Layout) -> cb.Images:
@@ -74,26 +76,7 @@ class Jxl(LossyOrLossless, ImagecodecsCodec):
         return self.samples(self.call("decode", data, numthreads=1), layout)
 
 
-class _Bits:
-    """Reads numbers of some bits, the lowest bit of each byte first; zeros after the end."""
-
-    def __init__(self, data: bytes):
-        self._value = int.from_bytes(data, "little")
-        self.position = 0
-
-    def take(self, count: int) -> int:
-        """The next ``count`` bits."""
-        value = self._value >> self.position & (1 << count) - 1
-        self.position += count
-        return value
-
-    def number(self, kinds: tuple[tuple[int, int], ...]) -> int:
-        """A number of one of four kinds, as two bits say: bits of its own, and what is added."""
-        count, base = kinds[self.take(2)]
-        return base + self.take(count)
-
-
-def _size(header: _Bits) -> tuple[int, int]:
+def _size(header: Bits) -> tuple[int, int]:
     """Width and height, in pixels (ISO/IEC 18181-1, annex D.2)."""
     small = header.take(1)
 
@@ -108,13 +91,13 @@ def _size(header: _Bits) -> tuple[int, int]:
     return height * across // down, height
 
 
-def _gray(header: _Bits) -> bool:
-    """Reads image metadata that are not the default ones (ISO/IEC 18181-1, annex D); True for gray images."""
+def _colours(header: Bits) -> tuple[bool, bool]:
+    """Reads image metadata that are not the default ones (ISO/IEC 18181-1, annex D): whether it is gray, and in XYB."""
     # Orientation, preview, animation; floating point; bits per sample; buffers of any width; extra channels.
     extra, floating, depth, _, channels = (header.take(count) for count in (1, 1, 2, 1, 2))
     if extra or floating or depth or channels:
         raise ValueError("the image is not a plain one of 8 bits")
-    header.take(1)  # XYB or not
+    xyb = bool(header.take(1))
     gray = False
     if not header.take(1):
         profile, space = header.take(1), header.number(_ENUM)
@@ -130,4 +113,4 @@ def _gray(header: _Bits) -> bool:
         header.number(_ENUM)  # rendering intent
     if header.take(2):
         raise ValueError("the image's header has extensions")
-    return gray
+    return gray, xyb

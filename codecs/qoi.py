@@ -29,11 +29,13 @@ class Qoi(ImagecodecsCodec):
     lossless = True
 
     def inspect(self, data: bytes) -> Layout:
-        """Reads the header of 14 bytes and looks for the end marker of 8; both are container."""
+        """Reads the header of 14 bytes and looks for the end marker of 8, as which no pixels are coded: container."""
         if len(data) < _HEADER.size or not data.startswith(b"qoif"):
             raise ValueError("the stream does not begin with the header of QOI")
-        if len(data) < _HEADER.size + len(_END) or not data.endswith(_END):
+        if (end := data.find(_END, _HEADER.size)) < 0:
             raise ValueError("the end marker is missing; is the stream cut short?")
+        if end + len(_END) != len(data):
+            raise ValueError("bytes follow the end marker")
         _, width, height, channels, colour_space = _HEADER.unpack_from(data)
         if channels != 3 or colour_space > 1:
             raise ValueError("the image does not have 3 channels")

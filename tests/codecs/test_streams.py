@@ -11,6 +11,8 @@ from plugins import write_codec
 
 import codecbench as cb
 from codecbench.cli.main import main
+from codecbench.plugins.registry import CODECS
+from codecbench.testing import sample_images, taken_shapes
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "streams"
 
@@ -21,6 +23,38 @@ def test_streams_that_ended_the_process_are_refused(file):
     with pytest.raises(cb.BitstreamError, match=f"^{name}: ") as refusal:
         cb.open_codec(name).decode([file.read_bytes()])
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", CODECS.names())
+def test_what_stands_behind_the_end_is_refused(name):
+    cls = CODECS.get(name)
+    shape = taken_shapes(cls())[0]
+    points = cls.default_points(shape)
+    for codec in (cls(**points[0]), cls(**points[-1])):
+        (stream,) = codec.encode(sample_images(shape)[:1])
+        for tail in (b"\0", b"garbage", b"\0\0\0\x08free", stream):
+            with pytest.raises(cb.BitstreamError, match=f"^{name}: "):
+                codec.decode([stream + tail])
+        if isinstance(codec, cb.SetCodec):
+            with pytest.raises(cb.BitstreamError):
+                codec.decode_set(codec.encode_set(sample_images(shape)) + b"\0")
+
+
+@pytest.mark.parametrize(
+    ("spec", "shape"),
+    [
+        *((f"jxl:effort=1,distance={distance}", (300, 520, 3), 1) for distance in (0.2, 25)),
+        ("jxl:mode=lossless,effort=1", (300, 520), 1),
+        ("jxl:effort=3", (9, 2500), 1),  # large, so that its sections are in another order
+        ("jxl:effort=7,distance=16", (64, 64, 3)),  # the drawing among them has patches
+    ],
+)
+def test_jxl_finds_the_end_of_every_kind_of_frame(spec, shape):
+    codec = cb.open_codec(spec)
+    for stream in codec.encode(sample_images(shape)):
+        assert codec.container_bytes(stream) < 20
+        with pytest.raises(cb.BitstreamError, match="do not end with the stream"):
+            codec.container_bytes(stream + b"\0")
 
 
 @pytest.mark.parametrize(
