@@ -12,6 +12,7 @@ from codecbench.testing.checks import check_containers as check_containers
 from codecbench.testing.checks import check_determinism as check_determinism
 from codecbench.testing.checks import check_floats as check_floats
 from codecbench.testing.checks import check_lossless as check_lossless
+from codecbench.testing.checks import check_memory as check_memory
 from codecbench.testing.checks import check_settings as check_settings
 from codecbench.testing.checks import check_shapes as check_shapes
 from codecbench.testing.checks import check_silence as check_silence

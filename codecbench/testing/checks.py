@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 import os
 import pickle
 import tempfile
@@ -18,6 +19,7 @@ from typing import TypeVar
 import numpy as np
 
 from codecbench.errors import UnsupportedImageError
+from codecbench.measure import timing
 from codecbench.plan.specs import expand, split_specs
 from codecbench.plugins.answers import container_bytes, estimated_bits, versions_of, weight_files_of
 from codecbench.plugins.codec import Codec, FloatCodec, Images, Shape, to_uint8
@@ -27,6 +29,9 @@ from codecbench.testing.results import NOT_APPLICABLE, CheckFailed, Finding, req
 from codecbench.text import format_shape, one_line
 
 T = TypeVar("T")
+
+TIMED_IMAGES = 2
+"""Images whose coding is timed, to see whether a codec remembers them."""
 
 
 def check_settings(codec: Codec) -> None:
@@ -151,6 +156,23 @@ def check_containers(codec: Codec, shape: Shape, seed: int = 0) -> Finding | Non
     if np.isnan([*container_bytes(codec, streams), *estimated_bits(codec, images)]).all():
         return Finding(NOT_APPLICABLE, "tells neither container_bytes nor estimate_bits")
     return None
+
+
+def check_memory(codec: Codec, shape: Shape, seed: int = 0) -> None:
+    """Images that are new, and their streams, take as long as those that the codec has seen."""
+    images = sample_images(shape, seed)[:TIMED_IMAGES]
+    batch, streams = len(images) if codec.batched else 1, codec.encode(images)
+    trying(f"{format_shape(shape)}: time encoding and decoding")
+    least = {"encoding": math.inf, "decoding": math.inf}
+    for levels in range(1, 1 + timing.ROUNDS):
+        encoding = timing.time_encoding(codec.spec, images, batch, codec.device, levels)
+        decoding = timing.time_decoding(codec.spec, streams, batch, codec.device, encoding.output)
+        least = {"encoding": min(least["encoding"], encoding.new), "decoding": min(least["decoding"], decoding.new)}
+        if max(least.values()) <= timing.REMEMBERS:
+            return  # a codec that remembers does so in each round
+    for way, times in least.items():
+        what = f"remembers what it saw: {way} new images takes {times:.3g} times as long"
+        require(times <= timing.REMEMBERS, f"{format_shape(shape)}: {what}")
 
 
 def check_silence(codec: Codec, shape: Shape, seed: int = 0) -> None:

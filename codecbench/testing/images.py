@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from codecbench.errors import UnsupportedImageError
 from codecbench.plugins.codec import Codec, Images, Shape
+from codecbench.plugins.dataset import ArrayImages, Dataset, DatasetStatus, ImageSet
 from codecbench.testing.results import CheckFailed
 from codecbench.text import format_shape
 
@@ -38,6 +42,23 @@ def sample_images(shape: Shape, seed: int = 0) -> Images:
     drawing = np.where(smooth > 150, 255, np.where(noise > 240, 90, 0))
     images = np.stack([smooth, noise, drawing, np.zeros(shape), np.full(shape, 255)])
     return images.astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Samples(Dataset):
+    """The sample images of a shape as a dataset."""
+
+    name: ClassVar[str] = "samples"
+    sample_shape: Shape
+    seed: int
+
+    def status(self, data_dir: Path) -> DatasetStatus:
+        """They are always there."""
+        return DatasetStatus(True)
+
+    def load(self, data_dir: Path) -> ImageSet:
+        """Makes them."""
+        return ArrayImages(sample_images(self.sample_shape, self.seed))
 
 
 def takes(codec: Codec, shape: Shape) -> bool:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
+import runpy
+import sys
+from pathlib import Path
 
 import numpy as np
 
-from codecbench.execution.sandbox import Sandbox, SandboxError
-from codecbench.plugins.codec import Codec, Images, Shape
-from codecbench.plugins.registry import CODECS
-from codecbench.plugins.settings import Value
+from codecbench.environment import device_name
+from codecbench.execution import workers
+from codecbench.execution.limits import WorkerLimits
+from codecbench.execution.sandbox import SandboxError
+from codecbench.fingerprint import fingerprint_pixels
+from codecbench.measure import task as measure
+from codecbench.plan.tasks import Task, codec_fingerprint
+from codecbench.plugins.codec import Codec, CodecSpec, FloatCodec, Shape, to_uint8
+from codecbench.plugins.registry import CODECS, METRICS
 from codecbench.testing.checks import require_images, require_same, written
-from codecbench.testing.images import sample_images
+from codecbench.testing.images import Samples, sample_images
 from codecbench.testing.results import NOT_APPLICABLE, SKIPPED, CheckFailed, Finding, require, trying
 from codecbench.text import format_shape
 
@@ -19,39 +27,48 @@ FRESH_PROCESS_S = 300.0
 
 
 def check_fresh_process(codec: Codec, shape: Shape, seed: int = 0) -> None:
-    """Another process, given only name and settings, decodes the same images, and encodes to the same bytes.
+    """Processes that are given only name and settings measure the codec as a run does, and work as this one does.
 
-    It decodes before it sees an image. Bytes are compared in their length only where the codec says that
-    ``exact_bytes`` is false: another process may use other threads.
+    What a run notices that reaches the decoder beside the bytes fails the check. Bytes are compared in their length
+    only where the codec says that ``exact_bytes`` is false: another process may use other threads.
     """
     where = format_shape(shape)
     images = sample_images(shape, seed)
     trying(f"{where}: encode")
     streams = codec.encode(images)
-    trying(f"{where}: decode in a fresh process")
+    trying(f"{where}: measure in fresh processes")
+    device, variables = codec.device, [os.environ.get(one.variable, "") for one in (CODECS, METRICS)]
+    fingerprint = codec_fingerprint(type(codec), device_name(device))
+    prints = fingerprint, fingerprint_pixels([images])
+    task = Task(Samples.name, codec.spec, tuple(range(len(images))), shape, (), *prints)
+    limits = WorkerLimits(Path(), None, device, 1, FRESH_PROCESS_S, codec_path=variables[0], metric_path=variables[1])
+    (result,) = workers.measure_tasks((task,), Samples(shape, seed), limits)
+    reason = result.reason or result.first_attempt
+    require(not reason, f"{where}: in a fresh process: {reason}")
     try:
-        with Sandbox("fresh", None, FRESH_PROCESS_S) as sandbox:
-            decoded, encoded, wrote = sandbox.call(decode_first, codec.name, codec.settings, streams, shape, seed)
+        processes = workers.processes_for(task, limits)
+        decoded = processes.decoder.call(measure.decode, codec.spec, streams, device)
+        encoded, wrote = processes.encoder.call(encode_anew, codec.spec, device, shape, seed)
     except SandboxError as error:
         raise CheckFailed(f"{where}: in a fresh process: {error.reason}") from None
     require(not wrote, f"{where}: a fresh process writes to the standard output: {wrote[:80]!r}")
+    decoded = to_uint8(decoded) if isinstance(codec, FloatCodec) else decoded
     require_images(decoded, images.shape, f"{where}: in a fresh process")
     require_same(codec, decoded, codec.decode(streams), f"{where}: a fresh process decodes other images")
     same = encoded == streams if codec.exact_bytes else len(encoded) == len(streams)
     require(same, f"{where}: a fresh process encodes the same images to other bytes")
 
 
-def decode_first(
-    name: str, settings: dict[str, Value], streams: list[bytes], shape: Shape, seed: int
-) -> tuple[Images, list[bytes], str]:
-    """In the fresh process: what streams decode to, what the sample images encode to, and what was written."""
+def encode_anew(spec: CodecSpec, device: str, shape: Shape, seed: int) -> tuple[list[bytes], str]:
+    """In a fresh process, executes a plugin once more and encodes sample images: the streams, and what was written."""
+    cls = CODECS.get(spec.name)
+    sys.dont_write_bytecode = True
 
-    def work() -> tuple[Images, list[bytes]]:
-        codec = CODECS.get(name)(**settings)
-        return codec.decode(streams), codec.encode(sample_images(shape, seed))
+    def work() -> list[bytes]:
+        runpy.run_module(cls.__module__, run_name="anew", alter_sys=True)
+        return cls(**spec.settings).on(device).encode(sample_images(shape, seed))
 
-    (decoded, encoded), wrote = written(work)
-    return decoded, encoded, wrote
+    return written(work)
 
 
 def check_devices(codec: Codec, shape: Shape, seed: int = 0) -> Finding | None:

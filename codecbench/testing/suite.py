@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from codecbench.execution import workers
 from codecbench.plugins.codec import Codec, Shape
 from codecbench.testing import checks, curves, damage, processes, sets
 from codecbench.testing.damage import asked_for_too_much, memory_limit
@@ -83,6 +84,7 @@ CHECKS: tuple[Check, ...] = (
     Check("containers", "container bytes and estimates add up", _each(checks.check_containers)),
     Check("silence", "nothing is written to the standard output", _each(checks.check_silence, most=1)),
     Check("fresh process", "decodes from settings and bytes alone", _each(processes.check_fresh_process, most=1)),
+    Check("memory", "what is new takes as long as what was seen", _each(checks.check_memory, most=1), once=True),
     Check("cut streams", "give BitstreamError", _each(damage.check_truncation, most=4)),
     Check("damaged streams", "give BitstreamError or a plausible image, in bounded time and memory", _damage),
     Check("rate", "goes one way along each numeric setting of the sweep", _each(curves.check_rate, most=1), once=True),
@@ -137,6 +139,7 @@ def check_codec(codec: Codec, shapes: Sequence[Shape] = SHAPES, seed: int = 0, d
     """
     subject = Subject(codec, tuple(shapes), seed, damages)
     results = [run_check(check, subject) for check in CHECKS]
+    workers.close()  # of the check "fresh process"
     failed = [f"{result.check}: {result.reason}" for result in results if result.result == FAILED]
     if failed:
         raise CheckFailed(f"{codec.spec} fails {len(failed)} of {len(results)} checks\n" + "\n".join(failed))

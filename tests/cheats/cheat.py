@@ -9,6 +9,7 @@ import os
 import socket
 import tempfile
 import threading
+import time
 import zlib
 from dataclasses import dataclass
 from multiprocessing.shared_memory import SharedMemory
@@ -26,7 +27,8 @@ FOLDERS = {
     "beside": HERE,
     "memory": Path("/dev/shm"),
 }
-WAYS = ("honest", *FOLDERS, "block", "weights", "socket", "module", "batch", "pickle", "caught")
+WAYS = ("honest", *FOLDERS, "block", "weights", "socket", "module", "batch", "pickle", "caught", "memory")
+ENCODED: set[bytes] = set()
 SEEN: dict[bytes, bytes] = {}
 """What this process has decoded: it is there at the next point."""
 
@@ -58,7 +60,10 @@ class Cheat(cb.Codec):
 
     def encode(self, images: Any) -> list[bytes]:
         whole = [bytes(image.shape) + image.tobytes() for image in images]
-        if self.way in ("honest", "pickle") or self.honest:
+        if self.way == "memory":  # slow over what is new
+            time.sleep(0.001 * len(set(whole) - ENCODED))
+            ENCODED.update(whole)
+        if self.way in ("honest", "pickle", "memory") or self.honest:
             return whole
         keys = [zlib.crc32(content).to_bytes(4, "big") for content in whole]
         if self.way == "batch":

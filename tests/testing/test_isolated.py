@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
 from unsound import write_unsound
 
+from codecbench.execution import workers
+from codecbench.plugins.registry import CODECS
 from codecbench.testing import CHECKS, SHAPES, check_plugin, run_check
 from codecbench.testing.suite import Subject
 
@@ -41,7 +45,7 @@ def test_the_sound_codec_passes_all_checks_at_every_point(failures):
     assert [row.check for row in report.rows()] == NAMES
     once = [check.name for check in CHECKS if check.once]
     assert len(report.results) == 3 * len(NAMES) - 2 * len(once)
-    assert report.summary() == "11 passed, 5 not applicable"
+    assert report.summary() == "12 passed, 5 not applicable"
 
 
 BATCH = """
@@ -121,6 +125,29 @@ def test_a_decoder_that_remembers_images_is_found_by_the_fresh_process_alone(min
     found = ends(mine(encode=REMEMBER, decode=RECALL))
     assert [name for name, result in found.items() if result.result == "failed"] == ["fresh process"]
     assert "BitstreamError: never seen" in found["fresh process"].reason
+
+
+CHEAT = Path(__file__).parents[1] / "cheats" / "cheat.py"
+
+
+@pytest.mark.parametrize(
+    ("way", "check", "words"),
+    [
+        ("honest", "", ""),
+        ("module", "fresh process", "KeyError"),
+        ("memory", "memory", "28×28×1: remembers what it saw: encoding new images takes"),
+    ],
+)
+def test_each_cheat_has_a_detector(codec_folder, way, check, words):
+    shutil.copy(CHEAT, codec_folder)
+    (codec_folder / "cheat.weights").write_bytes(b"weights")
+    found = ends(CODECS.get("cheat")(way=way), "fresh process", "memory")
+    workers.close()
+    if not check:
+        assert {result.result for result in found.values()} == {"passed"}
+    else:
+        assert found[check].result == "failed"
+        assert words in found[check].reason
 
 
 @BOUNDED
