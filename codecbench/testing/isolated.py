@@ -99,7 +99,8 @@ class _Session:
     def fail(self, error: SandboxError) -> None:
         """The row that the sandbox was at failed."""
         point, check = self.rows[len(self.results)] if self.rows else (self.spec, "import")
-        wrote = error.details.partition("Fatal Python error")[0].split("\n") if error.died else [""]
+        crashed = "Extension modules: " in error.details and "Fatal Python error" not in error.details
+        wrote = [""] if crashed or not error.died else error.details.partition("Fatal Python error")[0].split("\n")
         words = next((line.strip() for line in reversed(wrote) if line.strip()), "")
         reason = f"{error.reason}; last step: {self.step}" + f"; last words: {words[:200]}" * bool(words)
         self.results.append(Result(check, point, FAILED, reason))

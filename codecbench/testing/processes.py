@@ -34,8 +34,6 @@ def check_fresh_process(codec: Codec, shape: Shape, seed: int = 0) -> None:
     """
     where = format_shape(shape)
     images = sample_images(shape, seed)
-    trying(f"{where}: encode")
-    streams = codec.encode(images)
     trying(f"{where}: measure in fresh processes")
     device, variables = codec.device, [os.environ.get(one.variable, "") for one in (CODECS, METRICS)]
     fingerprint = codec_fingerprint(type(codec), device_name(device))
@@ -45,6 +43,8 @@ def check_fresh_process(codec: Codec, shape: Shape, seed: int = 0) -> None:
     (result,) = workers.measure_tasks((task,), Samples(shape, seed), limits)
     reason = result.reason or result.first_attempt
     require(not reason, f"{where}: in a fresh process: {reason}")
+    trying(f"{where}: encode, and compare with a fresh process")
+    streams = codec.encode(images)
     try:
         processes = workers.processes_for(task, limits)
         decoded = processes.decoder.call(measure.decode, codec.spec, streams, device)

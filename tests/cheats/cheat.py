@@ -27,7 +27,7 @@ FOLDERS = {
     "beside": HERE,
     "memory": Path("/dev/shm"),
 }
-WAYS = ("honest", *FOLDERS, "block", "weights", "socket", "module", "batch", "pickle", "caught", "memory")
+WAYS = ("honest", *FOLDERS, "block", "weights", "socket", "module", "batch", "pickle", "caught", "remembers")
 ENCODED: set[bytes] = set()
 SEEN: dict[bytes, bytes] = {}
 """What this process has decoded: it is there at the next point."""
@@ -60,10 +60,10 @@ class Cheat(cb.Codec):
 
     def encode(self, images: Any) -> list[bytes]:
         whole = [bytes(image.shape) + image.tobytes() for image in images]
-        if self.way == "memory":  # slow over what is new
+        if self.way == "remembers":  # slow over what is new
             time.sleep(0.001 * len(set(whole) - ENCODED))
             ENCODED.update(whole)
-        if self.way in ("honest", "pickle", "memory") or self.honest:
+        if self.way in ("honest", "pickle", "remembers") or self.honest:
             return whole
         keys = [zlib.crc32(content).to_bytes(4, "big") for content in whole]
         if self.way == "batch":

@@ -127,27 +127,34 @@ def test_a_decoder_that_remembers_images_is_found_by_the_fresh_process_alone(min
     assert "BitstreamError: never seen" in found["fresh process"].reason
 
 
-CHEAT = Path(__file__).parents[1] / "cheats" / "cheat.py"
+CHEATS = {
+    "honest": "",
+    "temporary": "the codec reads /",
+    "absolute": "the codec writes to /",
+    "beside": "the codec writes to /",
+    "memory": "the codec writes to /dev/shm/cheat-",
+    "block": "cheat-",
+    "weights": "the weights of cheat changed",
+    "socket": "the codec uses the socket",
+    "module": "by itself",
+    "batch": "by itself",
+    "pickle": "Evil is no plain data",
+    "caught": "the codec writes to /",
+    "remembers": "remembers what it saw: encoding new images takes",
+}
+"""The ways of ``cheats/cheat.py``, and what is said of them."""
+FEW = ("honest", "absolute", "block", "weights", "batch", "remembers")
 
 
-@pytest.mark.parametrize(
-    ("way", "check", "words"),
-    [
-        ("honest", "", ""),
-        ("module", "fresh process", "KeyError"),
-        ("memory", "memory", "28×28×1: remembers what it saw: encoding new images takes"),
-    ],
-)
-def test_each_cheat_has_a_detector(codec_folder, way, check, words):
-    shutil.copy(CHEAT, codec_folder)
+@pytest.mark.parametrize("way", [way if way in FEW else pytest.param(way, marks=pytest.mark.slow) for way in CHEATS])
+def test_each_cheat_has_a_detector(codec_folder, way):
+    shutil.copy(Path(__file__).parents[1] / "cheats" / "cheat.py", codec_folder)
     (codec_folder / "cheat.weights").write_bytes(b"weights")
-    found = ends(CODECS.get("cheat")(way=way), "fresh process", "memory")
+    check = "memory" if way == "remembers" else "fresh process"
+    result = ends(CODECS.get("cheat")(way=way), check)[check]
     workers.close()
-    if not check:
-        assert {result.result for result in found.values()} == {"passed"}
-    else:
-        assert found[check].result == "failed"
-        assert words in found[check].reason
+    assert result.result == ("failed" if CHEATS[way] else "passed")
+    assert CHEATS[way] in result.reason
 
 
 @BOUNDED
