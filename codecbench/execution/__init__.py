@@ -10,7 +10,8 @@ context         what every stage is given, and what it reports; ``limits`` is wh
 engines         where jobs run: worker processes, or a cluster's workers; a stage drains its jobs into their slots
 workers         a job in a worker process: images out, bytes back, compared and stored
 metrics         plugin metrics, in a worker process
-sandbox         processes that run plugin code; ``sandbox_child`` is what happens in them
+sandbox         processes that run plugin code; ``sandbox_child`` is what happens in them, ``messages`` what they say
+watch           what a codec does there beside coding
 cluster         Dask's workers as an engine; ``cluster_worker`` is what runs on a worker
 finished        a finished command is known again without importing its codecs
 """

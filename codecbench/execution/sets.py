@@ -137,12 +137,14 @@ def code_sets(sets: Sequence[SetTask], run: RunContext) -> int:
 def pack(one: SetTask, dataset: Dataset, limits: WorkerLimits) -> SetRecord:
     """In a worker, codes one set; a failure is recorded, never raised."""
     task = one.task
-    workers.close()  # the decoding process has decoded images of this codec before
+    workers.close()  # the time is that of fresh processes
     try:
         images = _read(task, dataset, limits)
         processes = workers.processes_for(task, limits)
         bitstream, encode_s = processes.encoder.call(encode, task.codec, images, limits.device)
-        decoded, decode_s = processes.decoder.call(decode, task.codec, bitstream, limits.device)
+        with processes.decoder.apart():
+            decoded, decode_s = processes.decoder.call(decode, task.codec, bitstream, limits.device)
+        processes.check_files()
         _compare(task, images, decoded)
     except SandboxError as error:
         return one.record(error.reason, details=error.details)
