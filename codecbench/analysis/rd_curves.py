@@ -184,7 +184,8 @@ def read_curves(points: pd.DataFrame, axes: Axes = PSNR) -> Iterator[RDCurve]:
             why = ""
             if not len(order):
                 missing = axes.quality if with_rate.any() else "bits" if axes.rate == "whole" else axes.rate
-                why = NOT_AVAILABLE + (f"no {missing} known" if len(found) else _reason(every))
+                nothing_known = "a rate of 0 bits has no logarithm" if (rates == 0).all() else f"no {missing} known"
+                why = NOT_AVAILABLE + (nothing_known if len(found) else _reason(every))
             note = _note(found, len(every) - len(found))
             yield RDCurve(*names, str(curve), mark, found.iloc[order], rates[order], values[order], why, note)
 
