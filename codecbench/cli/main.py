@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import sys
 
@@ -27,6 +28,8 @@ from codecbench.cli.show import show
 from codecbench.cli.train import train
 from codecbench.errors import CodecbenchError, PluginError, UsageError
 
+LISTS = ("--codecs", "--datasets", "--metrics", "--skip")
+"""Options that take several names or specs."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of writing that are nobody's mistake here: no space left, in one way or another."""
 
@@ -82,14 +85,20 @@ def _in_our_words(error: click.ClickException, given: list[str]) -> str:
         return f"{name}: {error.message.rstrip('.')}" if name else error.message.rstrip(".")
     text = error.format_message().rstrip(".")
     if text.startswith("Got unexpected extra"):
-        extra = text.partition("(")[2].rstrip(")")
-        before = given[given.index(extra.split()[0]) - 1]
-        commas = (
-            f"; a list is written with commas: {','.join([before, *extra.split()])}" if before[:1] != "-" else where
-        )
-        return f"unexpected {extra}{commas}"
+        return f"unexpected {text.partition('(')[2].removesuffix(')')}{_with_commas(given) or where}"
     text = text.replace(". Did", "; did").removesuffix("?")
     return text[0].lower() + text[1:] + ("?" if "; did" in text else where)
+
+
+def _with_commas(given: list[str]) -> str:
+    """How a list is written that stands with spaces behind one of the options that take lists; empty for none."""
+    for at, argument in enumerate(given):
+        name, equals, value = argument.partition("=")
+        if name in LISTS:
+            words = [value] * bool(equals) + [*itertools.takewhile(lambda word: word[:1] != "-", given[at + 1 :])]
+            if len(words) > 1:
+                return f"; a list is written with commas: {','.join(word.strip(',') for word in words)}"
+    return ""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True})

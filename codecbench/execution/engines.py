@@ -27,6 +27,7 @@ from codecbench.environment import THREAD_COUNTS
 from codecbench.execution.orphans import adopt, is_stopped
 from codecbench.execution.sandbox import kill_all
 from codecbench.execution.sandbox_child import describe
+from codecbench.text import PrintableStream
 
 GRACE_S = 1.0
 """How long workers may take to end in order when a run is broken off, in seconds."""
@@ -150,6 +151,8 @@ class _Worker:
 def _work(jobs: Connection, threads: int) -> None:
     """Does jobs in a worker process until the pipe that they come through is closed."""
     adopt()
+    for name in ("stdout", "stderr"):  # a worker shares the terminal, and plugins of datasets print here
+        setattr(sys, name, PrintableStream(getattr(sys, name)))
     os.environ |= dict.fromkeys(THREAD_COUNTS, str(threads))  # before the first job imports a library that has threads
     # Ctrl-C at a terminal goes to all processes; the parent ends its workers in order. Held back until here.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -12,6 +12,7 @@ import importlib
 import importlib.metadata
 import keyword
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -229,6 +230,8 @@ class Registry(Generic[P]):
             return self._named(plugin, name)
         plugins = [plugin for plugin in _registered.get(module, []) if self._is_plugin(plugin)]
         if len(plugins) != 1:
+            _registered.pop(module, None)
+            sys.modules.pop(module, None)  # so that a file that was mended meanwhile is read again
             raise PluginError(f"{origin} registers {len(plugins)} {self.kind}s; expected exactly one")
         found: P = plugins[0]
         return found

@@ -297,8 +297,10 @@ class RunFolder(StoredRun):
         """Indices of the images kept under a name, without reading their pixels."""
         file = self.path / "samples" / name
         try:
-            with zipfile.ZipFile(file) if file.is_file() else contextlib.nullcontext() as archive:
-                return {int(Path(member).stem) for member in archive.namelist()} if archive else set()
+            if file.is_symlink() or not file.is_file():
+                return set()
+            with zipfile.ZipFile(file) as archive:
+                return {int(Path(member).stem) for member in archive.namelist()}
         except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
             return set()
 

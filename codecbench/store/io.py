@@ -69,8 +69,8 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def read_file(file: Path) -> bytes:
-    """The bytes of a regular file; an ``OSError`` for anything else: a pipe would be waited for."""
-    if not file.is_file():
+    """The bytes of a regular file; an ``OSError`` for anything else: a pipe would be waited for, a link leads away."""
+    if file.is_symlink() or not file.is_file():
         raise FileNotFoundError(errno.ENOENT, "no regular file", str(file))
     return file.read_bytes()
 
@@ -211,11 +211,10 @@ def read_records(path: Path, record_class: type[R], manifest: Mapping[str, Any] 
 
 
 def set_aside(file: Path) -> None:
-    """Renames a damaged file, and the rows or record that belong to it, to ``*.damaged``."""
+    """Renames what is damaged, links and pipes too, and the rows or record that belong to it, to ``*.damaged``."""
     for twin in (file.with_suffix(".json"), file.with_suffix(".parquet")):
-        with contextlib.suppress(OSError):  # in a folder that is only read, it is passed over
-            if twin.is_file():
-                twin.replace(twin.with_name(twin.name + ".damaged"))
+        with contextlib.suppress(OSError):  # not there, or in a folder that is only read: it is passed over
+            twin.replace(twin.with_name(twin.name + ".damaged"))
 
 
 # ---- pictures -------------------------------------------------------------------------------------------------------

@@ -71,6 +71,11 @@ def test_a_run_of_classical_codecs_from_command_to_report(tmp_path):
         ("data get mnits", "did you mean 'mnist'"),
         ("train jpeg", "jpeg has nothing to train"),
         ("run --codecs jpeg webp", "unexpected webp; a list is written with commas: jpeg,webp"),
+        ("run --codecs=jpeg, webp", "unexpected webp; a list is written with commas: jpeg,webp"),
+        ("run a~b", "unexpected a b; `codecbench run --help` lists what is allowed"),
+        ("list jpeg png", "unexpected jpeg png; `codecbench list --help` lists what is allowed"),
+        ("run --codecs jpeg~webp", "a list is written with commas: jpeg,webp; known"),
+        ("run --codecs jpeg --datasets folder:{tmp}/a,b", r"\, stands for a comma"),
         ("run --codecs jpeg --datasets {tmp}", "a folder of images is written folder:PATH"),
         ("new jpeg", "a codec called 'jpeg' is there already: "),
         ("new mine --kind rust", "'rust' is not one of"),
@@ -88,7 +93,8 @@ def test_a_run_of_classical_codecs_from_command_to_report(tmp_path):
 def test_bad_input_gets_one_line_and_exit_code_2(arguments, words, usual_folder, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = set(usual_folder.iterdir())
-    assert main([part.format(tmp=tmp_path, run=usual_folder) for part in arguments.split()]) == 2
+    parts = [part.replace("~", " ") for part in arguments.split()]
+    assert main([part.format(tmp=tmp_path, run=usual_folder) for part in parts]) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith("error: ")
     assert captured.err.count("\n") == 1

@@ -45,6 +45,11 @@ def test_a_slot_does_the_jobs_of_one_kind_in_their_order_in_one_process():
     assert len(set(done.values())) == 1
 
 
+def test_what_a_plugin_prints_in_a_worker_steers_no_terminal(capfd):
+    go([("say", "a", print, ("\x1b]0;title\x07\u202e",))])
+    assert capfd.readouterr().out == "\\x1b]0;title\\x07\\u202e\n"
+
+
 class AtOnce:
     """An engine whose jobs are done when they are queued, so that many are found done at the same time."""
 

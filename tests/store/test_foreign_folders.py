@@ -17,6 +17,7 @@ from pages import figures_as_stubs
 from runs import usual_run
 
 from codecbench.cli.main import main
+from codecbench.store.folder import RunFolder
 from codecbench.store.lock import DIRECTORIES
 
 ODD: list[Any] = [
@@ -158,6 +159,30 @@ def whole(tmp_path: Path) -> Path:
 def test_few_foreign_folders(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with figures_as_stubs():
         survives(range(8, 20), whole, tmp_path, capsys)
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+@pytest.mark.parametrize("place", ["parts/*.json", "parts/*.parquet", "samples/*.npz"])
+def test_what_is_no_file_of_the_run_is_set_aside_unread(
+    kind: str, place: str, usual_folder: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(usual_folder, run)
+    file = min(file for file in run.glob(place) if "original" not in file.name)
+    there = file.rename(tmp_path / file.name)
+    makes: dict[str, Callable[[], object]] = {
+        "link": lambda: file.symlink_to(there),
+        "pipe": lambda: os.mkfifo(file),
+        "folder": file.mkdir,
+    }
+    makes[kind]()
+    store = RunFolder(run)
+    assert file.stem not in {task.task_id for task, _ in store.tables()} or file.suffix == ".npz"
+    assert store.sample_indices(file.name) == set()
+    assert store.reconstructions_of(file.stem) == {} or file.suffix != ".npz"
+    assert not os.path.lexists(file)
+    assert os.path.lexists(f"{file}.damaged")
+    assert there.is_file(), "it is not the run's"
 
 
 @pytest.mark.slow
