@@ -188,4 +188,4 @@ def test_what_is_no_file_of_the_run_is_set_aside_unread(
 @pytest.mark.slow
 def test_many_foreign_folders(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with figures_as_stubs():
-        survives(range(1_000, 2_500), whole, tmp_path, capsys)
+        survives(range(1_000, 1_400), whole, tmp_path, capsys)
