@@ -86,7 +86,8 @@ def _of_codec(choice: CodecChoice, source: Source, shapes: set[Shape], fingerpri
     try:
         codecs = choice.codecs(shape, cast(type[SetCodec], choice.cls).set_points)
     except Exception as error:  # a plugin's class method may raise anything
-        return [task(CodecSpec(choice.name), f"its points for sets cannot be determined: {one_line(error)}")]
+        why = str(error) if isinstance(error, PluginError) else one_line(error)
+        return [task(CodecSpec(choice.name), f"its points for sets cannot be determined: {why}")]
     return [task(codec.spec, _refusal(codec, len(selection.indices), shape)) for codec in codecs]
 
 

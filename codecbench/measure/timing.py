@@ -219,12 +219,13 @@ def _block(call: Callable[[Any], Any], parts: list[Any], new: list[Any], images:
         call(part)
     _synchronise()
     output: list[bytes] = []
-    began = time.perf_counter()
+    cpu_before, began = _cpu_s(), time.perf_counter()
     for part in new:
         found = call(part)
         output += found if isinstance(found, list) else []
     _synchronise()
     took = first = time.perf_counter() - began
+    first_cpu = _cpu_s() - cpu_before
     repeats = 0
     while True:  # once, but where something else held the calibration up, or the codec remembers
         repeats = max(2 * repeats, math.ceil(BLOCK_S / max(took, 1e-9)))
@@ -232,10 +233,13 @@ def _block(call: Callable[[Any], Any], parts: list[Any], new: list[Any], images:
         took = wall / repeats
         if wall >= BLOCK_S / 2:
             break
+    took_cpu = cpu / repeats
     if first > REMEMBERS * took:  # or these images cost more by themselves
-        took = max(took, min(_passes(call, new, 1)[0] for _ in range(LOOKS)))
+        walls, cpus = zip(*(_passes(call, new, 1) for _ in range(LOOKS)), strict=True)
+        took, took_cpu = max(took, min(walls)), max(took_cpu, min(cpus))
+    longer = min(first / max(took, 1e-9), first_cpu / max(took_cpu, 1e-9))  # a busy machine is no memory
     done = repeats * images
-    return Block(wall / done, max(0.0, cpu) / done, repeats, first / max(took, 1e-9), output)
+    return Block(wall / done, max(0.0, cpu) / done, repeats, longer, output)
 
 
 def _passes(call: Callable[[Any], Any], parts: list[Any], repeats: int) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import runpy
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,9 @@ def encode_anew(spec: CodecSpec, device: str, shape: Shape, seed: int) -> tuple[
     sys.dont_write_bytecode = True
 
     def work() -> list[bytes]:
-        runpy.run_module(cls.__module__, run_name="anew", alter_sys=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # that it is imported already, which is meant
+            runpy.run_module(cls.__module__, run_name="anew", alter_sys=True)
         return cls(**spec.settings).on(device).encode(sample_images(shape, seed))
 
     return written(work)

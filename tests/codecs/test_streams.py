@@ -43,9 +43,9 @@ def test_what_stands_behind_the_end_is_refused(name):
 @pytest.mark.parametrize(
     ("spec", "shape"),
     [
-        *((f"jxl:effort=1,distance={distance}", (300, 520, 3), 1) for distance in (0.2, 25)),
-        ("jxl:mode=lossless,effort=1", (300, 520), 1),
-        ("jxl:effort=3", (9, 2500), 1),  # large, so that its sections are in another order
+        *((f"jxl:effort=1,distance={distance}", (300, 520, 3)) for distance in (0.2, 25)),
+        ("jxl:mode=lossless,effort=1", (300, 520, 1)),
+        ("jxl:effort=3", (9, 2500, 1)),  # large, so that its sections are in another order
         ("jxl:effort=7,distance=16", (64, 64, 3)),  # the drawing among them has patches
     ],
 )

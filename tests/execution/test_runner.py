@@ -171,7 +171,7 @@ def test_a_codec_that_fails_while_it_is_planned_is_left_out_unless_it_was_named(
     write_codec(
         codec_folder, "odd", extra="    @classmethod\n    def default_points(cls, shape):\n        raise KeyError(1)\n"
     )
-    with pytest.raises(PluginError, match=r"codec 'odd' cannot be planned: KeyError: 1"):
+    with pytest.raises(PluginError, match=r"codec 'odd': its list of points: KeyError: 1"):
         measure("odd", tmp_path / "run")
     events = []
     others = [name for name in CODECS.names() if name not in ("none", "odd")]

@@ -1,6 +1,7 @@
 """Whole datasets as one stream, in a run: what is stored, resuming, failures, and who gets to see what."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -167,7 +168,7 @@ def test_datasets_that_make_no_set_and_plugins_that_cannot_tell(tmp_path, monkey
         ("set_points", "its points for sets cannot be determined"),
     ):
         monkeypatch.setattr(CODECS.get("bz2"), method, broken)
-        assert reason(method) == f"skipped: {words}: ZeroDivisionError: oops"
+        assert re.fullmatch(f"skipped: {words}: (codec 'bz2': .*: )?ZeroDivisionError: oops", reason(method))
 
 
 def test_points_of_sets(tmp_path):
