@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 
 from codecbench import environment
-from codecbench.errors import ContractError, DatasetError, UnsupportedImageError
+from codecbench.errors import ContractError, DatasetError, PluginError, UnsupportedImageError
 from codecbench.execution import workers
 from codecbench.execution.context import Progress, RunContext
 from codecbench.execution.engines import WORKER_DIED
