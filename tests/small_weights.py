@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from codecbench import learned
 from codecbench.codecs import ar_lossless, gan_ae, rd_ae, res_lossless
 from codecbench.datasets.digits import Digits
 from codecbench.fingerprint import file_sha256
@@ -64,6 +65,7 @@ def find_weights_in(folder: Path, patch: pytest.MonkeyPatch) -> None:
     def place(cls: type, variant: str = "") -> Path:
         return folder / weights_path(cls, variant).name
 
+    _ = learned.weights_path  # a lazy name, which would be taken from the patched module for good
     for module in list(sys.modules.values()):
         if module.__name__.startswith("codecbench.") and "weights_path" in vars(module):
             patch.setattr(module, "weights_path", place)

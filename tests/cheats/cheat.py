@@ -61,7 +61,9 @@ class Cheat(cb.Codec):
     def encode(self, images: Any) -> list[bytes]:
         whole = [bytes(image.shape) + image.tobytes() for image in images]
         if self.way == "remembers":  # slow over what is new
-            time.sleep(0.001 * len(set(whole) - ENCODED))
+            until = time.perf_counter() + 0.001 * len(set(whole) - ENCODED)
+            while time.perf_counter() < until:
+                pass
             ENCODED.update(whole)
         if self.way in ("honest", "pickle", "remembers") or self.honest:
             return whole

@@ -46,7 +46,7 @@ class Sandboxes:
                     image_s = 0.3 if spec.settings.get("level") == SLOW and role == "decoding" else 1e-4
                     return timing.First(cold, image_s, [b"x"] * len(arguments[2]))
                 sandboxes.batches.add((str(spec), arguments[2]))
-                new = 3.0 if spec.settings.get("level") == REMEMBERING else 1.0
+                new = 9.0 if spec.settings.get("level") == REMEMBERING else 1.0
                 return timing.Block(float(len(sandboxes.asked)), 0.5, 7, new)
 
             def close(self):
@@ -157,7 +157,7 @@ def test_a_point_that_remembers_has_no_times(sandboxes):
     bad, good = point(level=REMEMBERING), point(level=1)
     run([bad, good])
     assert (bad.found.failed, bad.found.complete) == (
-        "remembers what it saw: encoding new images takes 3 times as long",
+        "remembers what it saw: encoding new images takes 9 times as long",
         False,
     )
     assert len(bad.found.encode_s) == len(bad.found.encode_new) == ROUNDS, "kept beside the reason"
