@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import io
 import os
 import pickle
@@ -106,6 +107,7 @@ def _fork(requests: Connection) -> None:
     """Lets a fork of this process do what is asked for next, and waits for its end; if it dies, so does this one."""
     folder = tempfile.mkdtemp()
     _flush()
+    gc.freeze()  # else looking for garbage in the fork copies every page that has an object
     fork = os.fork()
     if fork == 0:
         watch.use_folder(folder)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
 SANDBOX = ".sandbox"
@@ -25,8 +26,8 @@ def use_folder(folder: str) -> None:
     """Makes a folder the one for temporary files and compiled code, the only one that may be written to."""
     global _own
     _own = os.path.realpath(folder)
-    os.environ |= {"TMPDIR": folder, "NUMBA_CACHE_DIR": folder}
-    tempfile.tempdir = folder
+    os.environ |= {"TMPDIR": _own, "NUMBA_CACHE_DIR": _own}
+    tempfile.tempdir = _own
 
 
 def start() -> None:
@@ -73,7 +74,7 @@ def _write(path: Any) -> str:
 
 def _read(path: Any) -> str:
     """What is wrong with reading from a path, or listing it: nothing but where other processes have what is theirs."""
-    place = "" if path is None or isinstance(path, int) else os.path.realpath(os.fsdecode(path))
+    place = "" if path is None or isinstance(path, int) else os.path.normpath(Path.cwd() / os.fsdecode(path))
     process = place.split("/")[2] if place.startswith("/proc/") else ""
     if (SANDBOX in place and not _is_within(place, _own)) or (process.isdigit() and int(process) != os.getpid()):
         return f"reads {place}, where another process has what is its own"

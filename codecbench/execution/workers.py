@@ -130,7 +130,7 @@ def sample(task: Task) -> list[int]:
     count = len(task.indices)
     if count == 1:
         return []
-    chosen = random.Random(task.id).sample(range(count), min(4, 1 + count // 16))
+    chosen = random.Random(task.id).sample(range(count), min(4, 1 + count // 32))
     return sorted(chosen, key=lambda at: at == 0) if chosen != [0] else [count - 1]  # the first is what others lean on
 
 
