@@ -19,7 +19,7 @@ import psutil
 import pytest
 from measuring import measure, parts
 from plugins import write_codec
-from processes import INTERRUPTIBLE, role, wait_until
+from processes import INTERRUPTIBLE, is_running, role, wait_until
 
 from codecbench.errors import ClusterError, UsageError
 from codecbench.execution import cluster, cluster_worker
@@ -176,7 +176,7 @@ def test_a_worker_killed_while_all_write_into_a_shared_folder_costs_nothing_but_
 
     there = measure_on(nodes.address, points, tmp_path / "there", shared_out=True, watch=watch)
     assert len(killed) > 1
-    wait_until(lambda: not any(process.is_running() for process in killed))  # its hosts end with it
+    wait_until(lambda: not any(is_running(process.pid) for process in killed))  # its hosts end with it
     here = measure(points, tmp_path / "here", workers=2)
     assert not there.failed_tasks
     assert parts(here.path) == parts(there.path)
