@@ -8,6 +8,7 @@ helpers and are skipped. Nothing is loaded from the current directory unless its
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
 import keyword
@@ -142,6 +143,12 @@ class Origin:
         return str(self.file) if self.file else f"entry point {self.entry_point and self.entry_point.value}"
 
 
+@functools.cache
+def _entry_points(group: str, path: tuple[str, ...]) -> tuple[importlib.metadata.EntryPoint, ...]:
+    """The entry points of a group, found once for each ``sys.path``, as that reads all that is installed."""
+    return tuple(importlib.metadata.entry_points(group=group))
+
+
 class Registry(Generic[P]):
     """The plugins of one kind, ``"codec"`` or ``"dataset"``, which are classes."""
 
@@ -186,7 +193,7 @@ class Registry(Generic[P]):
             for file in sorted(Path(folder).glob("*.py")):
                 if not file.stem.startswith("_"):
                     self._add(found, file.stem, Origin(file=file))
-        for point in importlib.metadata.entry_points(group=self.package):
+        for point in _entry_points(self.package, tuple(sys.path)):
             self._add(found, point.name, Origin(entry_point=point))
         return dict(sorted(found.items()))
 
