@@ -9,6 +9,7 @@ import json
 import math
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -118,10 +119,29 @@ def test_the_metric_runs(run):
     assert told["variants"] == {"digits": "worst of 3×3 blocks", "checkerboards:cell=4": "worst of 8×8 blocks"}
 
 
-@pytest.mark.parametrize("name", ["quantised_zlib", "packed_set", "zlib28"])
-def test_the_codecs_pass_the_checks(run, name):
-    with use_folder(run.parent / ("site" if name == "quantised_zlib" else "my_codecs")):
+@pytest.mark.parametrize(("name", "folder"), [("quantised_zlib", "site"), ("packed_set", "my_codecs")])
+def test_the_codecs_pass_the_checks(run, name, folder):
+    with use_folder(run.parent / folder):
         check_codec(cb.open_codec(name), damages=10)
+
+
+@pytest.mark.slow
+def test_the_codec_of_the_readme_is_checked_measured_and_compared_as_shown(tmp_path):
+    file = write_example(tmp_path / "my_codecs", README, "zlib28.py")
+    commands = [line for block in blocks(README, "sh") for line in block.splitlines() if "my_codecs" in line]
+    (compare,) = (line for line in "\n".join(blocks(README, "sh")).splitlines() if " compare " in line)
+    said, codes = "", []
+    for command in (*commands, compare):
+        if command == commands[-1]:  # zlib's fastest level
+            file.write_text(file.read_text(encoding="utf-8").replace("tobytes())", "tobytes(), 1)"), encoding="utf-8")
+        line = [sys.executable, "-m", *shlex.split(command)]
+        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+        said += done.stdout
+        codes.append(done.returncode)
+    assert codes == [0, 0, 0, 1]
+    told = {" ".join(line.split()) for line in said.splitlines()}
+    shown = [block for block in blocks(README, "text") if block.startswith(("settings  ", "A  results"))]
+    assert {" ".join(line.split()) for line in "\n".join(shown).splitlines()} - {"…"} <= told
 
 
 @pytest.mark.slow
